@@ -1,0 +1,348 @@
+//! The server side of a proxy.
+
+use super::{Endpoint, Rule, UseServer};
+use crate::expr::{Condition, Expr};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[derive(Debug)]
+pub struct Backend {
+    pub balance: Balance,
+    pub hash_type: HashType,
+    /// percent, 0 = off (`hash-balance-factor`)
+    pub hash_balance_factor: u32,
+    pub hash_preserve_affinity: Affinity,
+    pub servers: Vec<Arc<Server>>,
+    pub cookie: Option<Cookie>,
+    pub dynamic_cookie_key: Option<String>,
+    pub retries: u32,
+    pub retry_on: RetryOn,
+    pub reuse: Reuse,
+    pub fullconn: Option<u32>,
+    pub max_keep_alive_queue: i32,
+    pub use_server: Vec<Rule<UseServer>>,
+    /// `force-persist` / `ignore-persist` in order
+    pub persist_rules: Vec<PersistRule>,
+    pub source: Option<Source>,
+    pub check: CheckKind,
+    pub disable_on_404: bool,
+    pub send_state: bool,
+    pub http_send_name_header: Option<Arc<str>>,
+    /// `load-server-state-from-file`
+    pub load_state: LoadState,
+    pub server_state_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LoadState {
+    #[default]
+    None,
+    Global,
+    Local,
+}
+
+impl Default for Backend {
+    fn default() -> Self {
+        Self {
+            balance: Balance::Random { draws: 2 },
+            hash_type: HashType::default(),
+            hash_balance_factor: 0,
+            hash_preserve_affinity: Affinity::Always,
+            servers: Vec::new(),
+            cookie: None,
+            dynamic_cookie_key: None,
+            retries: 3,
+            retry_on: RetryOn::default(),
+            reuse: Reuse::Safe,
+            fullconn: None,
+            max_keep_alive_queue: -1,
+            use_server: Vec::new(),
+            persist_rules: Vec::new(),
+            source: None,
+            check: CheckKind::Tcp,
+            disable_on_404: false,
+            send_state: false,
+            http_send_name_header: None,
+            load_state: LoadState::None,
+            server_state_file: None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Affinity {
+    Always,
+    MaxConn,
+    MaxQueue,
+}
+
+/// `balance`. What HAProxy does without the line is `Random` since 3.0 and `roundrobin` before; see `config::resolve`.
+#[derive(Debug)]
+pub enum Balance {
+    RoundRobin,
+    StaticRr,
+    LeastConn,
+    First,
+    Source,
+    Uri { len: usize, depth: usize, path_only: bool, whole: bool },
+    UrlParam { name: String, check_post: Option<usize> },
+    Hdr { name: Arc<str>, use_domain_only: bool },
+    Random { draws: u32 },
+    RdpCookie { name: String },
+    Hash(Expr),
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HashType {
+    pub method: HashMethod,
+    pub function: HashFunction,
+    pub avalanche: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HashMethod {
+    #[default]
+    MapBased,
+    Consistent,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HashFunction {
+    #[default]
+    Sdbm,
+    Djb2,
+    Wt6,
+    Crc32,
+    None,
+}
+
+/// `http-reuse`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reuse {
+    Never,
+    #[default]
+    Safe,
+    Aggressive,
+    Always,
+}
+
+/// `retry-on`; the default is `conn-failure` alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)]
+pub struct RetryOn {
+    pub conn_failure: bool,
+    pub empty_response: bool,
+    pub junk_response: bool,
+    pub response_timeout: bool,
+    pub zero_rtt_rejected: bool,
+    pub statuses: Vec<u16>,
+}
+
+impl Default for RetryOn {
+    fn default() -> Self {
+        Self {
+            conn_failure: true,
+            empty_response: false,
+            junk_response: false,
+            response_timeout: false,
+            zero_rtt_rejected: false,
+            statuses: Vec::new(),
+        }
+    }
+}
+
+/// The backend's `cookie` line.
+#[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools)]
+pub struct Cookie {
+    pub name: String,
+    pub mode: CookieMode,
+    pub indirect: bool,
+    pub nocache: bool,
+    pub postonly: bool,
+    pub preserve: bool,
+    pub httponly: bool,
+    pub secure: bool,
+    pub domains: Vec<String>,
+    pub maxidle: Option<Duration>,
+    pub maxlife: Option<Duration>,
+    pub dynamic: bool,
+    pub attrs: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CookieMode {
+    /// A bare `cookie NAME`: the value is read, nothing is written.
+    Passive,
+    Rewrite,
+    Insert,
+    Prefix,
+}
+
+#[derive(Debug)]
+pub enum PersistRule {
+    Force(Condition),
+    Ignore(Condition),
+}
+
+/// `source addr[:port[-port]] [usesrc ...] [interface ...]`
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub addr: Option<SocketAddr>,
+    pub port_range: Option<(u16, u16)>,
+    pub interface: Option<String>,
+    pub use_src: UseSrc,
+}
+
+#[derive(Clone, Debug, Default)]
+pub enum UseSrc {
+    #[default]
+    None,
+    Client,
+    ClientIp,
+    Addr(SocketAddr),
+    /// `hdr_ip(NAME[,occ])`
+    Header(Arc<str>, i32),
+}
+
+/// One `server` (each of a `server-template` is one).
+#[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)]
+pub struct Server {
+    pub name: Arc<str>,
+    /// HAProxy's `id`, from 1
+    pub id: u32,
+    pub place: Option<crate::config::raw::Place>,
+    pub endpoint: Endpoint,
+    /// `server s 1.2.3.4` without a port, or `:+N`/`:-N`: the client's destination port plus this.
+    pub port_offset: Option<i32>,
+    /// 0..=256
+    pub weight: u32,
+    pub maxconn: u32,
+    pub minconn: u32,
+    pub maxqueue: u32,
+    pub backup: bool,
+    pub disabled: bool,
+    pub cookie: Option<String>,
+    pub check: Option<Check>,
+    pub track: Option<String>,
+    pub slowstart: Option<Duration>,
+    pub on_marked_down: Option<Mark>,
+    pub on_marked_up: Option<Mark>,
+    pub observe: Option<Layer>,
+    pub error_limit: u32,
+    pub on_error: OnError,
+    pub send_proxy: Option<SendProxy>,
+    pub source: Option<Source>,
+    pub pool_max_conn: i32,
+    pub pool_low_conn: u32,
+    pub pool_purge_delay: Duration,
+    pub max_reuse: i32,
+    pub tcp_user_timeout: Option<Duration>,
+    pub tfo: bool,
+    pub non_stick: bool,
+    pub redir: Option<String>,
+    pub hash_key: HashKey,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HashKey {
+    #[default]
+    Id,
+    Addr,
+    AddrPort,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    ShutdownSessions,
+    ShutdownBackupSessions,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    L4,
+    L7,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnError {
+    FastInter,
+    #[default]
+    FailCheck,
+    SuddenDeath,
+    MarkDown,
+}
+
+/// `send-proxy*`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)]
+pub struct SendProxy {
+    pub v2: bool,
+    pub ssl: bool,
+    pub ssl_cn: bool,
+    pub unique_id: bool,
+    pub crc32c: bool,
+    pub authority: bool,
+}
+
+/// `check` and its timing on a server.
+#[derive(Clone, Debug)]
+pub struct Check {
+    pub inter: Duration,
+    pub fastinter: Option<Duration>,
+    pub downinter: Option<Duration>,
+    pub rise: u32,
+    pub fall: u32,
+    pub port: Option<u16>,
+    pub addr: Option<std::net::IpAddr>,
+    pub send_proxy: bool,
+    /// `init-state`: up, down, fully-up, fully-down
+    pub init_state: InitState,
+}
+
+impl Default for Check {
+    fn default() -> Self {
+        Self {
+            inter: Duration::from_secs(2),
+            fastinter: None,
+            downinter: None,
+            rise: 2,
+            fall: 3,
+            port: None,
+            addr: None,
+            send_proxy: false,
+            init_state: InitState::Up,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InitState {
+    #[default]
+    Up,
+    FullyUp,
+    Down,
+    FullyDown,
+}
+
+/// What a check says to the server. The other kinds are the health-check work's.
+#[derive(Clone, Debug)]
+pub enum CheckKind {
+    Tcp,
+    Http(HttpCheckRequest),
+}
+
+/// `option httpchk [method] [uri] [version [headers]]`
+#[derive(Clone, Debug)]
+pub struct HttpCheckRequest {
+    pub method: String,
+    pub uri: String,
+    pub version: String,
+    /// Raw text after the version on an `option httpchk` line, `\r\n` escapes resolved.
+    pub headers: Vec<(String, String)>,
+    /// Statuses that count as success (default 200..=399).
+    pub expect: Vec<std::ops::RangeInclusive<u16>>,
+}

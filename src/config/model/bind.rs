@@ -1,0 +1,42 @@
+//! `bind` lines: one value per listening address.
+
+use std::net::SocketAddr;
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    Inet(SocketAddr),
+    Unix(PathBuf),
+    Abstract(Vec<u8>),
+    Fd(RawFd),
+}
+
+#[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools)]
+pub struct Bind {
+    pub address: Address,
+    /// HAProxy's listener id, from 1 within the proxy.
+    pub id: u32,
+    pub name: Option<Arc<str>>,
+    pub place: Option<crate::config::raw::Place>,
+    pub maxconn: Option<usize>,
+    pub backlog: Option<u32>,
+    pub nice: i32,
+    pub accept_proxy: bool,
+    pub defer_accept: bool,
+    pub tfo: bool,
+    pub transparent: bool,
+    pub v6only: bool,
+    pub v4v6: bool,
+    pub interface: Option<String>,
+    pub mss: Option<i32>,
+    pub tcp_user_timeout: Option<Duration>,
+    pub mode: Option<u32>,
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+    /// Threads (from 1) that accept here; empty: all.
+    pub threads: Vec<usize>,
+}

@@ -1,0 +1,178 @@
+//! The `global` section and userlists.
+
+use super::{Address, LogTarget};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)]
+pub struct Global {
+    pub daemon: bool,
+    pub master_worker: bool,
+    pub quiet: bool,
+    pub zero_warning: bool,
+    pub maxconn: Option<usize>,
+    pub maxconnrate: u32,
+    pub maxsessrate: u32,
+    /// 0: one per CPU.
+    pub nbthread: usize,
+    /// CPU list per thread (`cpu-map`), index 0 = thread 1; empty: not bound.
+    pub cpu_map: Vec<Vec<usize>>,
+    pub chroot: Option<PathBuf>,
+    pub user: Option<String>,
+    pub group: Option<String>,
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+    pub pidfile: Option<PathBuf>,
+    pub ulimit_n: Option<u64>,
+    pub fd_hard_limit: Option<u64>,
+    pub log: Vec<Arc<LogTarget>>,
+    pub log_tag: Option<String>,
+    /// `log-send-hostname [name]`: `Some("")` means the system's host name.
+    pub log_send_hostname: Option<String>,
+    pub node: Option<String>,
+    pub description: Option<String>,
+    pub hard_stop_after: Option<Duration>,
+    pub grace: Option<Duration>,
+    pub close_spread_time: Option<Duration>,
+    pub stats_sockets: Vec<Arc<StatsSocket>>,
+    pub stats_timeout: Option<Duration>,
+    pub stats_maxconn: usize,
+    pub spread_checks: u32,
+    pub max_spread_checks: Option<Duration>,
+    pub external_check: bool,
+    pub insecure_fork_wanted: bool,
+    pub strict_limits: bool,
+    pub server_state_base: Option<PathBuf>,
+    pub server_state_file: Option<PathBuf>,
+    pub localpeer: Option<String>,
+    /// (lower-case name, name as it is to be sent)
+    pub h1_case_adjust: Vec<(Arc<str>, Arc<str>)>,
+    pub tune: Tune,
+}
+
+/// `tune.*` that have a meaning here. Sizes in bytes.
+#[derive(Debug, Clone)]
+pub struct Tune {
+    pub bufsize: usize,
+    pub maxrewrite: usize,
+    pub http_maxhdr: usize,
+    pub http_logurilen: usize,
+    pub http_cookielen: usize,
+    pub maxaccept: i32,
+    pub idle_timer: Duration,
+    pub rcvbuf_client: usize,
+    pub rcvbuf_server: usize,
+    pub sndbuf_client: usize,
+    pub sndbuf_server: usize,
+    pub pipesize: usize,
+    pub idle_pool_shared: bool,
+}
+
+impl Default for Tune {
+    fn default() -> Self {
+        Self {
+            bufsize: 16384,
+            maxrewrite: 1024,
+            http_maxhdr: 101,
+            http_logurilen: 1024,
+            http_cookielen: 63,
+            maxaccept: 0,
+            idle_timer: Duration::from_secs(1),
+            rcvbuf_client: 0,
+            rcvbuf_server: 0,
+            sndbuf_client: 0,
+            sndbuf_server: 0,
+            pipesize: 0,
+            idle_pool_shared: true,
+        }
+    }
+}
+
+impl Default for Global {
+    fn default() -> Self {
+        Self {
+            daemon: false,
+            master_worker: false,
+            quiet: false,
+            zero_warning: false,
+            maxconn: None,
+            maxconnrate: 0,
+            maxsessrate: 0,
+            nbthread: 0,
+            cpu_map: Vec::new(),
+            chroot: None,
+            user: None,
+            group: None,
+            uid: None,
+            gid: None,
+            pidfile: None,
+            ulimit_n: None,
+            fd_hard_limit: None,
+            log: Vec::new(),
+            log_tag: None,
+            log_send_hostname: None,
+            node: None,
+            description: None,
+            hard_stop_after: None,
+            grace: None,
+            close_spread_time: None,
+            stats_sockets: Vec::new(),
+            stats_timeout: Some(Duration::from_secs(10)),
+            stats_maxconn: 10,
+            spread_checks: 0,
+            max_spread_checks: None,
+            external_check: false,
+            insecure_fork_wanted: false,
+            strict_limits: true,
+            server_state_base: None,
+            server_state_file: None,
+            localpeer: None,
+            h1_case_adjust: Vec::new(),
+            tune: Tune::default(),
+        }
+    }
+}
+
+/// `stats socket`: accepted and kept; the commands are the admin layer's.
+#[derive(Debug)]
+pub struct StatsSocket {
+    pub address: Address,
+    pub level: Level,
+    pub mode: Option<u32>,
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+    pub expose_fd_listeners: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    User,
+    #[default]
+    Operator,
+    Admin,
+}
+
+#[derive(Debug, Default)]
+pub struct Userlist {
+    pub name: Arc<str>,
+    pub users: Vec<User>,
+    pub groups: Vec<UserGroup>,
+}
+
+#[derive(Debug)]
+pub struct User {
+    pub name: String,
+    pub password: String,
+    /// `insecure-password`: compared as text; else a crypt(3) hash.
+    pub plain: bool,
+    /// Names of the groups it is in, from either side of the declaration.
+    pub groups: Vec<String>,
+}
+
+#[derive(Debug)]
+pub struct UserGroup {
+    pub name: String,
+    pub users: Vec<String>,
+}

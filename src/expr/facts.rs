@@ -1,0 +1,131 @@
+//! What a request, a connection and the process can tell an expression. The engines implement it over their own state.
+
+use super::Value;
+use crate::config::model::{Proxy, VarScope};
+use crate::ids::ProxyIndex;
+use crate::message::Head;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// The client's connection, as accepted (and as changed by PROXY protocol or `set-src`).
+#[derive(Clone, Debug)]
+pub struct ConnFacts {
+    /// `None` on a unix socket.
+    pub src: Option<SocketAddr>,
+    pub dst: Option<SocketAddr>,
+    pub accepted: SystemTime,
+    /// Listener `id` and `name` (HAProxy's `so_id`, `so_name`).
+    pub listener_id: u32,
+    pub listener_name: Option<Arc<str>>,
+    /// TLVs of a PROXY v2 header.
+    pub proxy_tlvs: Vec<(u8, Vec<u8>)>,
+}
+
+/// Everything a log line says that is not in the heads: filled by the engine as the request goes on.
+#[derive(Clone, Debug, Default)]
+pub struct LogRecord {
+    /// Milliseconds; -1 where the step was not reached (`Th`/`Ti` etc. are derived). HAProxy manual 8.4.
+    pub handshake: i64,
+    pub idle: i64,
+    /// `%TR`: from the first byte of the request to its end
+    pub request: i64,
+    pub queue: i64,
+    pub connect: i64,
+    pub response: i64,
+    /// `%Ta`/`%Tt` counted from accept (`total`) and from the request (`active`)
+    pub active: i64,
+    pub total: i64,
+    pub user: i64,
+    /// Wall clock of the accept and of the request's first byte.
+    pub accept_date: Option<SystemTime>,
+    pub request_date: Option<SystemTime>,
+    pub bytes_to_client: u64,
+    pub bytes_from_client: u64,
+    pub status: i32,
+    /// `PR--`: cause, state, and the two persistence letters.
+    pub termination: [u8; 4],
+    pub retries: u32,
+    pub redispatched: bool,
+    pub process_conns: u32,
+    pub frontend_conns: u32,
+    pub backend_conns: u32,
+    pub server_conns: u32,
+    pub server_queue: u32,
+    pub backend_queue: u32,
+    /// `<NOSRV>`, `<STATS>` or the server's name
+    pub server_name: Option<Arc<str>>,
+    pub backend_src: Option<SocketAddr>,
+    pub backend_dst: Option<SocketAddr>,
+    /// The start line before rules changed it: `GET /x HTTP/1.1`
+    pub request_line: Vec<u8>,
+    pub request_captures: Vec<Option<Vec<u8>>>,
+    pub response_captures: Vec<Option<Vec<u8>>>,
+    pub request_cookie: Option<Vec<u8>>,
+    pub response_cookie: Option<Vec<u8>>,
+    pub unique_id: Option<Vec<u8>>,
+    /// `logasap`: the `+` before counts that are not final
+    pub early: bool,
+    /// `%rt`: requests on this frontend so far; `%lc` ...
+    pub request_counter: u64,
+}
+
+/// Bytes seen so far in one direction, for content fetches.
+#[derive(Clone, Copy, Debug)]
+pub struct Payload<'a> {
+    pub bytes: &'a [u8],
+    /// No more will come (end of message, shutdown or full buffer).
+    pub complete: bool,
+}
+
+/// State of the process's proxies and servers, by name as expressions give them.
+pub trait LiveFacts {
+    fn proxy_by_name(&self, name: &str) -> Option<ProxyIndex>;
+    /// Usable servers of a backend.
+    fn nbsrv(&self, backend: ProxyIndex) -> i64;
+    fn server_is_up(&self, backend: ProxyIndex, server: &str) -> bool;
+    fn server_conn(&self, backend: ProxyIndex, server: &str) -> i64;
+    fn connslots(&self, backend: ProxyIndex) -> i64;
+    fn avg_queue(&self, backend: ProxyIndex) -> i64;
+    fn queue(&self, backend: ProxyIndex) -> i64;
+    fn be_conn(&self, backend: ProxyIndex) -> i64;
+    fn fe_conn(&self, frontend: ProxyIndex) -> i64;
+    /// Sessions in the last second.
+    fn fe_sess_rate(&self, frontend: ProxyIndex) -> i64;
+    fn be_sess_rate(&self, backend: ProxyIndex) -> i64;
+}
+
+/// What expressions may ask for. `None` means "not available here".
+pub trait Facts {
+    fn conn(&self) -> &ConnFacts;
+    fn live(&self) -> &dyn LiveFacts;
+    fn frontend(&self) -> Option<&Proxy>;
+    fn backend(&self) -> Option<&Proxy>;
+    fn server_name(&self) -> Option<&str>;
+    fn request(&self) -> Option<&Head>;
+    fn response(&self) -> Option<&Head>;
+    /// In TCP content rules: bytes received and not yet forwarded. In HTTP: the body seen so far.
+    fn request_payload(&self) -> Option<Payload<'_>>;
+    fn response_payload(&self) -> Option<Payload<'_>>;
+    fn log(&self) -> &LogRecord;
+    /// The current date and a per-thread random number: clocks and randomness are the engine's.
+    fn date(&self) -> SystemTime;
+    fn random(&mut self) -> u32;
+    fn var(&self, scope: VarScope, name: &str) -> Option<Value>;
+    fn set_var(&mut self, scope: VarScope, name: &str, value: Value);
+    fn unset_var(&mut self, scope: VarScope, name: &str);
+    /// The unique id, generated on first use.
+    fn unique_id(&mut self) -> Option<Vec<u8>>;
+    /// Process-wide facts for `%pid`, `%H`, `%Ts`…
+    fn process(&self) -> ProcessFacts<'_>;
+    /// Time since the connection's accept.
+    fn elapsed(&self) -> Duration;
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct ProcessFacts<'a> {
+    pub pid: u32,
+    pub hostname: &'a str,
+    pub nbthread: usize,
+    pub thread: usize,
+}

@@ -1,0 +1,1 @@
+//! The rise/fall state machine of a checked server. Pure: results in, transitions out.

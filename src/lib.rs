@@ -1,0 +1,26 @@
+//! weir: HAProxy, LVS and keepalived in one process. `docs/architecture.md` tells how the modules stand to each other;
+//! `tests/architecture.rs` holds them to it.
+
+// layer 0: vocabulary (no IO, no clock)
+pub mod clock;
+pub mod ids;
+pub mod message;
+pub mod wire;
+// layer 1: pure domain
+pub mod balance;
+pub mod config;
+pub mod expr;
+pub mod health;
+// layer 2: live state
+pub mod live;
+pub mod net;
+pub mod tasks;
+// layer 3: engines
+pub mod http;
+pub mod logging;
+pub mod probe;
+pub mod tcp;
+// layer 5: the process
+pub mod cli;
+pub mod demo;
+pub mod runtime;

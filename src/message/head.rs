@@ -1,0 +1,208 @@
+//! Start line and header fields of one message. See the module's page for the layout.
+
+use super::Method;
+
+/// A range of the head's buffer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Piece {
+    start: u32,
+    len: u32,
+}
+
+/// One header field; the name is lower case.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    pub name: Piece,
+    pub value: Piece,
+}
+
+/// `HTTP/major.minor`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    pub major: u8,
+    pub minor: u8,
+}
+
+impl Version {
+    pub const HTTP_10: Self = Self { major: 1, minor: 0 };
+    pub const HTTP_11: Self = Self { major: 1, minor: 1 };
+    pub const HTTP_2: Self = Self { major: 2, minor: 0 };
+}
+
+/// A request or response head. `status` is 0 in a request; `method`/`target` are empty in a response.
+#[derive(Clone, Debug)]
+pub struct Head {
+    buf: Vec<u8>,
+    method_kind: Method,
+    method: Piece,
+    target: Piece,
+    version: Version,
+    status: u16,
+    reason: Piece,
+    fields: Vec<Field>,
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Head {
+    /// An empty head, to be filled (and re-used: [`Head::clear`] keeps the allocations).
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            buf: Vec::new(),
+            method_kind: Method::Other,
+            method: Piece::default(),
+            target: Piece::default(),
+            version: Version::HTTP_11,
+            status: 0,
+            reason: Piece::default(),
+            fields: Vec::new(),
+        }
+    }
+
+    pub fn clear(&mut self) {
+        self.buf.clear();
+        self.fields.clear();
+        self.method_kind = Method::Other;
+        self.method = Piece::default();
+        self.target = Piece::default();
+        self.version = Version::HTTP_11;
+        self.status = 0;
+        self.reason = Piece::default();
+    }
+
+    /// Appends bytes to the buffer and names them.
+    pub fn push_bytes(&mut self, bytes: &[u8]) -> Piece {
+        let start = self.buf.len() as u32;
+        self.buf.extend_from_slice(bytes);
+        Piece { start, len: bytes.len() as u32 }
+    }
+
+    /// The bytes a piece names.
+    #[must_use]
+    pub fn bytes(&self, piece: Piece) -> &[u8] {
+        self.buf.get(piece.start as usize..(piece.start + piece.len) as usize).unwrap_or_default()
+    }
+
+    #[must_use]
+    pub fn method(&self) -> Method {
+        self.method_kind
+    }
+
+    #[must_use]
+    pub fn method_bytes(&self) -> &[u8] {
+        self.bytes(self.method)
+    }
+
+    /// The request target exactly as it stands in the request line (origin, absolute, authority or asterisk form).
+    #[must_use]
+    pub fn target(&self) -> &[u8] {
+        self.bytes(self.target)
+    }
+
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    #[must_use]
+    pub fn reason(&self) -> &[u8] {
+        self.bytes(self.reason)
+    }
+
+    pub fn set_method(&mut self, method: &[u8]) {
+        self.method_kind = Method::from_bytes(method);
+        self.method = self.push_bytes(method);
+    }
+
+    pub fn set_target(&mut self, target: &[u8]) {
+        self.target = self.push_bytes(target);
+    }
+
+    pub fn set_version(&mut self, version: Version) {
+        self.version = version;
+    }
+
+    pub fn set_status(&mut self, status: u16) {
+        self.status = status;
+    }
+
+    pub fn set_reason(&mut self, reason: &[u8]) {
+        self.reason = self.push_bytes(reason);
+    }
+
+    /// The header fields in order, name (lower case) and value (outer white space removed).
+    pub fn fields(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> {
+        self.fields.iter().map(|f| (self.bytes(f.name), self.bytes(f.value)))
+    }
+
+    #[must_use]
+    pub fn field_count(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Every value under `name` (lower case), one per field line, commas untouched.
+    pub fn values<'a>(&'a self, name: &'a [u8]) -> impl DoubleEndedIterator<Item = &'a [u8]> + 'a {
+        self.fields().filter(move |(n, _)| *n == name).map(|(_, v)| v)
+    }
+
+    /// The first value under `name` (lower case).
+    #[must_use]
+    pub fn first(&self, name: &[u8]) -> Option<&[u8]> {
+        self.fields().find(|(n, _)| *n == name).map(|(_, v)| v)
+    }
+
+    #[must_use]
+    pub fn has(&self, name: &[u8]) -> bool {
+        self.first(name).is_some()
+    }
+
+    /// Adds a field at the end. The name is lowered here.
+    pub fn add(&mut self, name: &[u8], value: &[u8]) {
+        let name = self.push_bytes(name);
+        let range = name.start as usize..(name.start + name.len) as usize;
+        if let Some(bytes) = self.buf.get_mut(range) {
+            bytes.make_ascii_lowercase();
+        }
+        let value = self.push_bytes(value);
+        self.fields.push(Field { name, value });
+    }
+
+    /// Removes every field of that name (lower case); says how many went.
+    pub fn remove(&mut self, name: &[u8]) -> usize {
+        self.remove_where(|n, _| n == name)
+    }
+
+    /// Removes the fields `gone` answers true for.
+    pub fn remove_where(&mut self, mut gone: impl FnMut(&[u8], &[u8]) -> bool) -> usize {
+        let before = self.fields.len();
+        let buf = &self.buf;
+        let at = |p: Piece| buf.get(p.start as usize..(p.start + p.len) as usize).unwrap_or_default();
+        self.fields.retain(|f| !gone(at(f.name), at(f.value)));
+        before - self.fields.len()
+    }
+
+    /// Removes every field of that name, then adds one at the end (HAProxy's `set-header`).
+    pub fn set(&mut self, name: &[u8], value: &[u8]) {
+        let lower = name.to_ascii_lowercase();
+        self.remove(&lower);
+        self.add(&lower, value);
+    }
+
+    /// Replaces the value of the field at `index` (its place among [`Head::fields`]).
+    pub fn replace_value(&mut self, index: usize, value: &[u8]) {
+        let value = self.push_bytes(value);
+        if let Some(field) = self.fields.get_mut(index) {
+            field.value = value;
+        }
+    }
+}
