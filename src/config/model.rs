@@ -19,8 +19,8 @@ pub mod reply;
 
 pub use action::{HttpAction, HttpRule, Redirect, RedirectTarget, Rule, TcpAction, TcpRule, VarScope};
 pub use backend::{
-    Backend, Balance, Check, CheckKind, Cookie, CookieMode, HashFunction, HashMethod, HashType, HttpCheckRequest, Mark,
-    OnError, PersistRule, RetryOn, Reuse, SendProxy, Server, Source,
+    Backend, Balance, Check, CheckKind, Cookie, CookieMode, HashFunction, HashMethod, HashType,
+    HttpCheckRequest, Mark, OnError, PersistRule, RetryOn, Reuse, SendProxy, Server, Source,
 };
 pub use bind::{Address, Bind};
 pub use global::{Global, StatsSocket, User, UserGroup, Userlist};
@@ -285,5 +285,8 @@ pub enum Endpoint {
     Unix(PathBuf),
     Abstract(Vec<u8>),
     /// A name that could not be resolved at start under `init-addr none`: the server starts down.
-    Unresolved { host: String, port: u16 },
+    Unresolved {
+        host: String,
+        port: u16,
+    },
 }

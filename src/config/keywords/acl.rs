@@ -1,0 +1,5 @@
+//! `acl` lines.
+
+use crate::config::keyword::Keyword;
+
+pub const TABLE: &[Keyword] = &[];

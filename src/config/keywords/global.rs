@@ -1,0 +1,5 @@
+//! The `global` section.
+
+use crate::config::keyword::Keyword;
+
+pub const TABLE: &[Keyword] = &[];

@@ -1,0 +1,51 @@
+//! The keyword tables, one file per family, and the lookup over all of them.
+
+use super::keyword::{Keyword, Section};
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+pub mod acl;
+pub mod global;
+pub mod http_rules;
+pub mod proxy;
+pub mod replies;
+pub mod routing;
+pub mod tcp_rules;
+pub mod userlist;
+
+/// Every table, in the order the manual shows them.
+pub const TABLES: &[&[Keyword]] = &[
+    global::TABLE,
+    proxy::TABLE,
+    acl::TABLE,
+    routing::TABLE,
+    http_rules::TABLE,
+    tcp_rules::TABLE,
+    replies::TABLE,
+    userlist::TABLE,
+];
+
+/// Rows by the first word of their name.
+static BY_FIRST_WORD: LazyLock<HashMap<&'static str, Vec<&'static Keyword>>> = LazyLock::new(|| {
+    let mut map: HashMap<&'static str, Vec<&'static Keyword>> = HashMap::new();
+    for keyword in TABLES.iter().flat_map(|table| table.iter()) {
+        let first = keyword.name.split(' ').next().unwrap_or("");
+        map.entry(first).or_default().push(keyword);
+    }
+    map
+});
+
+/// The rows whose name begins with `first`, in any section.
+#[must_use]
+pub fn family(first: &str) -> &'static [&'static Keyword] {
+    BY_FIRST_WORD.get(first).map_or(&[], Vec::as_slice)
+}
+
+/// The row with the longest name that the words begin with, of those valid in `section` if there is one, else of all.
+#[must_use]
+pub fn find(section: Section, words: &[&str]) -> Option<&'static Keyword> {
+    let matching = family(words.first().copied().unwrap_or(""))
+        .iter()
+        .filter(|k| k.name.split(' ').enumerate().all(|(i, w)| words.get(i) == Some(&w)));
+    matching.max_by_key(|k| (k.sections.has(section), k.name.split(' ').count())).copied()
+}

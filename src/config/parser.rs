@@ -1,0 +1,137 @@
+//! The state a keyword's `apply` works on: the section it stands in, the draft it fills, the diagnostics it raises.
+
+use super::diagnostic::{Diagnostic, Severity};
+use super::draft::Draft;
+use super::environment::Environment;
+use super::keyword::{Keyword, Prefix, Section};
+use super::model::{Global, HttpErrors, Userlist};
+use super::raw::Line;
+use crate::expr::{Condition, ExprError, Scope, Site};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Everything read so far. Keyword handlers change the draft of the current section and report through [`Parser::alert`].
+pub struct Parser {
+    /// `no` / `default` of the current line (already stripped from its words).
+    pub prefix: Prefix,
+    pub section: Section,
+    pub global: Global,
+    /// All userlists and http-errors sections: read before any proxy, so that every reference can be checked at once.
+    pub userlists: Vec<Arc<Userlist>>,
+    pub http_errors: Vec<Arc<HttpErrors>>,
+    /// The `userlist` / `http-errors` section being read.
+    pub userlist: Userlist,
+    pub http_error: HttpErrors,
+    /// Finished and current proxies; the current one is the last while `section.is_proxy()`.
+    pub drafts: Vec<Draft>,
+    pub environment: Environment,
+    pub diagnostics: Vec<Diagnostic>,
+    /// True while a `defaults` section's lines are applied again to a proxy: what they report was reported already.
+    pub replaying: bool,
+}
+
+impl Parser {
+    /// The proxy (or `defaults`) the current line belongs to. A keyword whose `sections` are proxy sections only is
+    /// never called without one; the `None` arm is for the compiler.
+    pub fn draft(&mut self) -> Option<&mut Draft> {
+        self.drafts.last_mut()
+    }
+
+    /// An error about word `index` of the line.
+    pub fn alert(&mut self, line: &Line, index: usize, message: impl Into<String>) {
+        self.report(Diagnostic::at(Severity::Alert, line, index, message));
+    }
+
+    pub fn warning(&mut self, line: &Line, index: usize, message: impl Into<String>) {
+        self.report(Diagnostic::at(Severity::Warning, line, index, message));
+    }
+
+    /// `Severity::Diag`: only shown with `-dD`.
+    pub fn diag(&mut self, line: &Line, index: usize, message: impl Into<String>) {
+        self.report(Diagnostic::at(Severity::Diag, line, index, message));
+    }
+
+    pub fn report(&mut self, diagnostic: Diagnostic) {
+        if !self.replaying {
+            self.diagnostics.push(diagnostic);
+        }
+    }
+
+    /// The answer for what HAProxy knows and weir does not build yet.
+    pub fn unsupported(&mut self, line: &Line, index: usize, what: &str) {
+        self.alert(line, index, format!("'{what}' is not supported by weir yet"));
+    }
+
+    /// Reports an expression's error; `first` is the index in `line` of the first word that was given to the expression parser.
+    pub fn expr_error(&mut self, line: &Line, first: usize, context: &str, error: ExprError) {
+        let index = first + error.word;
+        let message = if error.unsupported && !error.message.contains("not supported by weir") {
+            format!("{context} : {} is not supported by weir yet", error.message)
+        } else {
+            format!("{context} : {}", error.message)
+        };
+        let mut diagnostic = Diagnostic::at(Severity::Alert, line, index, message);
+        diagnostic.hint = error.hint;
+        self.report(diagnostic);
+    }
+
+    /// The optional `if`/`unless` at word `index` to the end of the line. `Err(())` when it was reported as wrong.
+    ///
+    /// # Errors
+    /// The condition does not parse, or something else than `if`/`unless` stands there; it has been reported.
+    #[allow(clippy::result_unit_err)]
+    pub fn condition(
+        &mut self,
+        line: &Line,
+        index: usize,
+        context: &str,
+        site: Site,
+    ) -> Result<Option<Condition>, ()> {
+        match line.word(index) {
+            "" if index >= line.words.len() => Ok(None),
+            "if" | "unless" => {
+                let words: Vec<&str> = line.words.iter().skip(index).map(|w| w.text.as_str()).collect();
+                let empty = Scope::default();
+                let scope = self.drafts.last().map_or(&empty, |d| &d.scope);
+                match Condition::parse(&words, site, scope) {
+                    Ok(condition) => Ok(Some(condition)),
+                    Err(error) => {
+                        self.expr_error(line, index, context, error);
+                        Err(())
+                    }
+                }
+            }
+            other => {
+                let message =
+                    format!("{context} : expects 'if' or 'unless' followed by a condition (got '{other}')");
+                self.alert(line, index, message);
+                Err(())
+            }
+        }
+    }
+
+    /// A file named in the configuration, relative to where HAProxy would look (`default-path`).
+    #[must_use]
+    pub fn path(&self, line: &Line, name: &str) -> PathBuf {
+        let _ = line;
+        Path::new(name).to_path_buf()
+    }
+
+    /// Reads a file named by word `index`; a failure is reported.
+    pub fn read_file(&mut self, line: &Line, index: usize, context: &str) -> Option<Vec<u8>> {
+        let path = self.path(line, line.word(index));
+        match std::fs::read(&path) {
+            Ok(bytes) => Some(bytes),
+            Err(error) => {
+                let message = format!("{context} : error opening file <{}> ({error}).", path.display());
+                self.alert(line, index, message);
+                None
+            }
+        }
+    }
+
+    /// Runs the row for `line` (whose prefix has been stripped).
+    pub(super) fn apply(&mut self, keyword: &Keyword, line: &Line) {
+        (keyword.apply)(self, line);
+    }
+}
