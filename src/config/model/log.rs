@@ -31,8 +31,10 @@ pub enum LogTransport {
 /// The framing of a log line (`format` on the log line).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogSource {
-    Local,
+    /// Nothing said: `local`, or `rfc3164` with `log-send-hostname`.
     #[default]
+    Unset,
+    Local,
     Rfc3164,
     Rfc5424,
     Priority,
