@@ -1,9 +1,10 @@
 //! What the keyword tables fill: proxies whose names are not resolved yet. [`super::resolve`] turns them into the model.
 
 use super::keyword::Section;
-use super::model::{Bind, Proxy, Rule, Server};
+use super::model::{Bind, Check, Proxy, Rule, Server};
 use super::raw::Line;
 use crate::expr::{LogFormat, Scope};
+use std::net::IpAddr;
 
 /// A proxy (or a `defaults` section) being read. `proxy.front`/`proxy.back` are `Some` where the section has that side;
 /// in `defaults` both are. Settings of the `defaults` in force are replayed into each new draft before its own lines.
@@ -16,9 +17,9 @@ pub struct Draft {
     /// ACLs declared so far and every userlist of the configuration.
     pub scope: Scope,
     pub binds: Vec<Bind>,
-    pub servers: Vec<DraftServer>,
+    pub servers: Vec<ServerDraft>,
     /// The `default-server` settings so far.
-    pub default_server: Server,
+    pub default_server: ServerDraft,
     pub default_backend: Option<Reference>,
     pub use_backend: Vec<Rule<Target>>,
     pub use_server: Vec<Rule<Target>>,
@@ -49,9 +50,41 @@ pub struct ErrorFiles {
     pub codes: Vec<u16>,
 }
 
-/// A `server` line before its names are settled.
-#[derive(Debug)]
-pub struct DraftServer {
+/// A `server` (or `default-server`) line before its names are settled.
+#[derive(Clone, Debug)]
+pub struct ServerDraft {
     pub line: Line,
     pub server: Server,
+    /// `inter`, `rise`, `port`…: kept whether or not `check` enables them.
+    pub timing: Check,
+    pub checked: bool,
+    /// `init-addr`; empty: `last,libc`, then fail.
+    pub init_addr: Vec<InitAddr>,
+    /// A host name to be resolved, with the port as written.
+    pub host: Option<String>,
+    /// `:+N`/`:-N` or no port: the check needs a port of its own.
+    pub mapped_port: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InitAddr {
+    Last,
+    Libc,
+    None,
+    Ip(IpAddr),
+}
+
+impl ServerDraft {
+    #[must_use]
+    pub fn new(line: Line) -> Self {
+        Self {
+            line,
+            server: Server::default(),
+            timing: Check::default(),
+            checked: false,
+            init_addr: Vec::new(),
+            host: None,
+            mapped_port: false,
+        }
+    }
 }

@@ -3,17 +3,25 @@
 //!
 //! Nothing here knows the runtime. Every problem is a [`diagnostic::Diagnostic`] with its place; a pass never stops at the first.
 
+pub mod condition;
 pub mod diagnostic;
 pub mod draft;
 pub mod environment;
 pub mod keyword;
 pub mod keywords;
+pub mod lex;
 pub mod model;
 pub mod parser;
+pub mod preprocess;
 pub mod raw;
+pub mod resolve;
+pub mod sections;
+pub mod suggest;
+pub mod units;
 
-use diagnostic::Diagnostic;
+use diagnostic::{Diagnostic, Severity};
 use environment::Environment;
+use parser::Parser;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -51,6 +59,30 @@ pub fn read_sources(paths: &[PathBuf]) -> Result<Vec<Source>, String> {
 ///
 /// # Errors
 /// Every diagnostic (warnings included) when at least one is an alert.
-pub fn load(_sources: &[Source], environment: &Environment) -> Result<Loaded, Vec<Diagnostic>> {
-    Ok(Loaded { config: model::Config::default(), diagnostics: Vec::new(), environment: environment.clone() })
+pub fn load(sources: &[Source], environment: &Environment) -> Result<Loaded, Vec<Diagnostic>> {
+    let mut environment = environment.clone();
+    let read = preprocess::read(sources, &mut environment);
+    let mut parser = Parser::new(environment);
+    parser.diagnostics = read.diagnostics;
+    sections::apply(&mut parser, read.lines);
+    let files = sources.iter().map(|s| PathBuf::from(&*s.name)).collect();
+    let (config, mut diagnostics, environment) = resolve::resolve(parser, files);
+    // Parsing goes section by section; what people read goes down the files.
+    diagnostics.sort_by_key(|d| {
+        d.place.as_ref().map_or((usize::MAX, 0), |p| {
+            (sources.iter().position(|s| s.name == p.file).unwrap_or(usize::MAX), p.line)
+        })
+    });
+    if diagnostics.iter().any(|d| d.severity == Severity::Alert) {
+        return Err(diagnostics);
+    }
+    Ok(Loaded { config, diagnostics, environment })
+}
+
+/// Evaluates the condition of `-cc`.
+///
+/// # Errors
+/// HAProxy's sentence about what does not parse.
+pub fn eval_condition(text: &str) -> Result<bool, String> {
+    condition::evaluate(text, &Environment::of_process())
 }

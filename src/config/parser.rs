@@ -31,6 +31,23 @@ pub struct Parser {
 }
 
 impl Parser {
+    #[must_use]
+    pub fn new(environment: Environment) -> Self {
+        Self {
+            prefix: Prefix::None,
+            section: Section::None,
+            global: Global::default(),
+            userlists: Vec::new(),
+            http_errors: Vec::new(),
+            userlist: Userlist::default(),
+            http_error: HttpErrors::default(),
+            drafts: Vec::new(),
+            environment,
+            diagnostics: Vec::new(),
+            replaying: false,
+        }
+    }
+
     /// The proxy (or `defaults`) the current line belongs to. A keyword whose `sections` are proxy sections only is
     /// never called without one; the `None` arm is for the compiler.
     pub fn draft(&mut self) -> Option<&mut Draft> {

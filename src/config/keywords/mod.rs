@@ -1,6 +1,10 @@
 //! The keyword tables, one file per family, and the lookup over all of them.
 
+use super::diagnostic::{Diagnostic, Severity};
 use super::keyword::{Keyword, Section};
+use super::parser::Parser;
+use super::raw::Line;
+use super::suggest;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -48,4 +52,25 @@ pub fn find(section: Section, words: &[&str]) -> Option<&'static Keyword> {
         .iter()
         .filter(|k| k.name.split(' ').enumerate().all(|(i, w)| words.get(i) == Some(&w)));
     matching.max_by_key(|k| (k.sections.has(section), k.name.split(' ').count())).copied()
+}
+
+/// Reports a keyword that no row of this section has, with the nearest that one has.
+pub fn unknown(parser: &mut Parser, line: &Line) {
+    let section = parser.section;
+    let (first, second) = (line.word(0), line.word(1));
+    let mut index = 0;
+    let (message, hint) = if first == "option" && section.is_proxy() {
+        index = 1;
+        let names = family("option").iter().filter(|k| k.sections.has(section));
+        let names = names.filter_map(|k| k.name.split(' ').nth(1));
+        (format!("unknown option '{second}'."), suggest::hint(second, names))
+    } else {
+        let names = TABLES.iter().flat_map(|t| t.iter()).filter(|k| k.sections.has(section));
+        let names = names.map(|k| k.name.split(' ').next().unwrap_or(""));
+        let message = format!("unknown keyword '{first}' in '{}' section", section.name());
+        (message, suggest::hint(first, names))
+    };
+    let mut diagnostic = Diagnostic::at(Severity::Alert, line, index, message);
+    diagnostic.hint = hint;
+    parser.report(diagnostic);
 }

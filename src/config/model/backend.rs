@@ -208,7 +208,7 @@ pub enum UseSrc {
 }
 
 /// One `server` (each of a `server-template` is one).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[allow(clippy::struct_excessive_bools)]
 pub struct Server {
     pub name: Arc<str>,
@@ -245,6 +245,45 @@ pub struct Server {
     pub non_stick: bool,
     pub redir: Option<String>,
     pub hash_key: HashKey,
+}
+
+impl Default for Server {
+    /// What a `server` line without any option means.
+    fn default() -> Self {
+        Self {
+            name: Arc::default(),
+            id: 0,
+            place: None,
+            endpoint: Endpoint::Inet(SocketAddr::from(([0, 0, 0, 0], 0))),
+            port_offset: None,
+            weight: 1,
+            maxconn: 0,
+            minconn: 0,
+            maxqueue: 0,
+            backup: false,
+            disabled: false,
+            cookie: None,
+            check: None,
+            track: None,
+            slowstart: None,
+            on_marked_down: None,
+            on_marked_up: None,
+            observe: None,
+            error_limit: 10,
+            on_error: OnError::default(),
+            send_proxy: None,
+            source: None,
+            pool_max_conn: -1,
+            pool_low_conn: 0,
+            pool_purge_delay: Duration::from_secs(5),
+            max_reuse: -1,
+            tcp_user_timeout: None,
+            tfo: false,
+            non_stick: false,
+            redir: None,
+            hash_key: HashKey::default(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

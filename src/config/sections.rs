@@ -1,0 +1,412 @@
+//! Section headers, the `defaults` chain, and the dispatch of lines to their keyword rows.
+
+use super::diagnostic::{Diagnostic, Severity};
+use super::draft::{Draft, ServerDraft};
+use super::keyword::{Keyword, Prefix, Section};
+use super::keywords;
+use super::model::{Backend, Front, HttpErrors, Proxy, Userlist};
+use super::parser::Parser;
+use super::raw::Line;
+use super::suggest;
+use crate::expr::Scope;
+use std::sync::Arc;
+
+/// Sections weir reads.
+const BUILT: &[(&str, Section)] = &[
+    ("global", Section::Global),
+    ("defaults", Section::Defaults),
+    ("frontend", Section::Frontend),
+    ("backend", Section::Backend),
+    ("listen", Section::Listen),
+    ("userlist", Section::Userlist),
+    ("http-errors", Section::HttpErrors),
+];
+
+/// HAProxy's other sections (and weir's own to come): each is one error, its lines are passed over.
+pub const UNSUPPORTED: &[&str] = &[
+    "acme",
+    "cache",
+    "crt-store",
+    "dynamic-update",
+    "fcgi-app",
+    "healthcheck",
+    "log-forward",
+    "log-profile",
+    "mailers",
+    "peers",
+    "program",
+    "resolvers",
+    "ring",
+    "traces",
+    "vrrp",
+    "vrrp-group",
+    "vrrp-script",
+];
+
+/// Is `word`, at the beginning of a line, a section header?
+#[must_use]
+pub fn is_header(word: &str) -> bool {
+    BUILT.iter().any(|(name, _)| *name == word) || UNSUPPORTED.contains(&word)
+}
+
+/// A `defaults` section: its lines are applied again to every proxy that stands on it.
+#[derive(Clone)]
+pub struct Defaults {
+    name: String,
+    header: Line,
+    from: Option<usize>,
+    lines: Vec<(Prefix, Line, &'static Keyword)>,
+}
+
+/// A header and its lines.
+struct Block {
+    section: Section,
+    header: Line,
+    lines: Vec<Line>,
+}
+
+/// Applies all `lines` to the parser: userlists and http-errors first, since proxies refer to them, then the rest in order.
+pub fn apply(parser: &mut Parser, lines: Vec<Line>) {
+    let blocks = blocks(parser, lines);
+    let mut walker = Walker { parser, defaults: Vec::new(), current: None };
+    let early = |b: &Block| matches!(b.section, Section::Userlist | Section::HttpErrors);
+    for block in blocks.iter().filter(|b| early(b)) {
+        walker.block(block);
+    }
+    for block in blocks.iter().filter(|b| !early(b)) {
+        walker.block(block);
+    }
+}
+
+fn blocks(parser: &mut Parser, lines: Vec<Line>) -> Vec<Block> {
+    let mut blocks: Vec<Block> = Vec::new();
+    for line in lines {
+        let word = line.word(0);
+        if let Some((_, section)) = BUILT.iter().find(|(name, _)| *name == word) {
+            blocks.push(Block { section: *section, header: line, lines: Vec::new() });
+        } else if UNSUPPORTED.contains(&word) {
+            parser.alert(&line, 0, format!("section '{word}' is not supported by weir yet"));
+            blocks.push(Block { section: Section::Unsupported, header: line, lines: Vec::new() });
+        } else if let Some(block) = blocks.last_mut() {
+            block.lines.push(line);
+        } else {
+            let message = format!("unknown keyword '{word}' out of section.");
+            let hint = suggest::hint(word, BUILT.iter().map(|(name, _)| *name));
+            let mut diagnostic = Diagnostic::at(Severity::Alert, &line, 0, message);
+            diagnostic.hint = hint;
+            parser.report(diagnostic);
+        }
+    }
+    blocks
+}
+
+struct Walker<'a> {
+    parser: &'a mut Parser,
+    defaults: Vec<Defaults>,
+    /// The `defaults` section that proxies without `from` stand on: the last one read.
+    current: Option<usize>,
+}
+
+impl Walker<'_> {
+    fn block(&mut self, block: &Block) {
+        self.parser.section = block.section;
+        match block.section {
+            Section::None | Section::Unsupported => return,
+            Section::Global => self.no_argument(&block.header),
+            Section::Defaults => return self.defaults(block),
+            Section::Frontend | Section::Backend | Section::Listen => self.proxy(block),
+            Section::Userlist => {
+                let name = self.name(block, "userlist");
+                if self.parser.userlists.iter().any(|u| *u.name == *name) {
+                    let message = format!("'userlist' '{name}' is declared twice, the first one is used.");
+                    self.parser.warning(&block.header, 1, message);
+                }
+                self.parser.userlist = Userlist { name: name.as_str().into(), ..Userlist::default() };
+            }
+            Section::HttpErrors => {
+                let name = self.name(block, "http-errors");
+                if self.parser.http_errors.iter().any(|h| *h.name == *name) {
+                    let message = format!("http-errors section '{name}' already declared.");
+                    self.parser.alert(&block.header, 1, message);
+                }
+                self.parser.http_error = HttpErrors { name: name.as_str().into(), ..HttpErrors::default() };
+            }
+        }
+        for line in &block.lines {
+            self.line(line);
+        }
+        match block.section {
+            Section::Userlist => {
+                let userlist = std::mem::take(&mut self.parser.userlist);
+                self.parser.userlists.push(Arc::new(userlist));
+            }
+            Section::HttpErrors => {
+                let errors = std::mem::take(&mut self.parser.http_error);
+                self.parser.http_errors.push(Arc::new(errors));
+            }
+            _ => {}
+        }
+    }
+
+    /// The section's name word, checked.
+    fn name(&mut self, block: &Block, kind: &str) -> String {
+        let name = block.header.word(1).to_owned();
+        if name.is_empty() {
+            self.parser.alert(&block.header, 0, format!("'{kind}' expects a name as argument."));
+        } else {
+            self.check_characters(&block.header, 1, kind);
+            if block.header.words.len() > 2 {
+                self.unexpected(&block.header, 2);
+            }
+        }
+        name
+    }
+
+    fn check_characters(&mut self, line: &Line, index: usize, kind: &str) {
+        if let Some(c) = invalid_character(line.word(index)) {
+            let message =
+                format!("character '{c}' is not permitted in '{kind}' name '{}'.", line.word(index));
+            self.parser.alert(line, index, message);
+        }
+    }
+
+    fn unexpected(&mut self, line: &Line, index: usize) {
+        let message = format!("'{}' cannot handle unexpected argument '{}'.", line.word(0), line.word(index));
+        self.parser.alert(line, index, message);
+    }
+
+    fn no_argument(&mut self, line: &Line) {
+        if line.words.len() > 1 && !line.word(1).is_empty() {
+            self.unexpected(line, 1);
+        }
+    }
+
+    fn defaults(&mut self, block: &Block) {
+        let header = &block.header;
+        let (name, from_at) = match (header.word(1), header.word(2)) {
+            ("from", _) => (String::new(), 1),
+            (name, _) => (name.to_owned(), 2),
+        };
+        if !name.is_empty() {
+            self.check_characters(header, 1, "defaults");
+        }
+        let from = self.from(header, from_at, &format!("defaults '{name}'"));
+        let defaults = Defaults { name, header: header.clone(), from, lines: Vec::new() };
+        self.defaults.push(defaults);
+        let index = self.defaults.len() - 1;
+        self.current = Some(index);
+        self.start_draft(Section::Defaults, header, from);
+        for line in &block.lines {
+            if let Some(entry) = self.line(line)
+                && let Some(defaults) = self.defaults.get_mut(index)
+            {
+                defaults.lines.push(entry);
+            }
+        }
+        self.parser.drafts.pop();
+    }
+
+    /// `from NAME` at word `at`, if it is there.
+    fn from(&mut self, header: &Line, at: usize, who: &str) -> Option<usize> {
+        match header.word(at) {
+            "" => return None,
+            "from" => {}
+            other => {
+                let message = format!("'{}' cannot handle unexpected argument '{other}'.", header.word(0));
+                self.parser.alert(header, at, message);
+                return None;
+            }
+        }
+        let name = header.word(at + 1);
+        if name.is_empty() {
+            self.parser.alert(
+                header,
+                at,
+                format!("'{}' expects a defaults section name after 'from'.", header.word(0)),
+            );
+            return None;
+        }
+        if header.words.len() > at + 2 {
+            self.unexpected(header, at + 2);
+        }
+        let found: Vec<usize> =
+            self.defaults.iter().enumerate().filter(|(_, d)| d.name == name).map(|(i, _)| i).collect();
+        match found.as_slice() {
+            [] => {
+                let message = format!("defaults section '{name}' not found for {who}.");
+                let hint = suggest::hint(name, self.defaults.iter().map(|d| d.name.as_str()));
+                let mut diagnostic = Diagnostic::at(Severity::Alert, header, at + 1, message);
+                diagnostic.hint = hint;
+                self.parser.report(diagnostic);
+                None
+            }
+            [one] => Some(*one),
+            [first, second, ..] => {
+                let place = |i: &usize| {
+                    self.defaults
+                        .get(*i)
+                        .map_or(String::new(), |d| format!("{}:{}", d.header.place.file, d.header.place.line))
+                };
+                let message = format!(
+                    "ambiguous defaults section name '{name}' referenced by {who} exists at least at {} and {}.",
+                    place(first),
+                    place(second)
+                );
+                self.parser.alert(header, at + 1, message);
+                Some(*first)
+            }
+        }
+    }
+
+    fn proxy(&mut self, block: &Block) {
+        let header = &block.header;
+        let kind = header.word(0);
+        let name = header.word(1);
+        if name.is_empty() {
+            let message = format!("'{kind}' expects an <id> argument");
+            self.parser.alert(header, 0, message);
+        } else {
+            self.check_characters(header, 1, kind);
+        }
+        let who = if kind == "listen" { format!("proxy '{name}'") } else { format!("{kind} '{name}'") };
+        // `listen name :80`: the form of HAProxy 1.4 and before.
+        let second = header.word(2);
+        let old_address = block.section != Section::Backend && second.contains(':') && second != "from";
+        let from = if old_address { None } else { self.from(header, 2, &who) };
+        self.start_draft(block.section, header, from.or(self.current));
+        if old_address {
+            self.old_address(header);
+        }
+    }
+
+    fn old_address(&mut self, header: &Line) {
+        let words = header.words.iter().skip(2).cloned();
+        let bind = crate::config::raw::Word { text: "bind".into(), ..header.words[0].clone() };
+        let line = Line {
+            place: header.place.clone(),
+            source: header.source.clone(),
+            words: std::iter::once(bind).chain(words).collect(),
+        };
+        let text = line.words.iter().map(|w| w.text.as_str()).collect::<Vec<_>>().join(" ");
+        let message = format!(
+            "an address on the '{}' line is the form of old versions; it is read as '{text}'.",
+            header.word(0)
+        );
+        let diagnostic = Diagnostic::at(Severity::Warning, header, 2, message);
+        self.parser.report(diagnostic.hint(format!("write '{text}' on a line of its own")));
+        self.line(&line);
+    }
+
+    /// A new draft with the lines of its `defaults` chain already applied.
+    fn start_draft(&mut self, section: Section, header: &Line, from: Option<usize>) {
+        let proxy = Proxy {
+            name: header.word(1).into(),
+            place: Some(header.place.clone()),
+            front: section.has_front().then(Front::default),
+            back: section.has_back().then(Backend::default),
+            ..Proxy::default()
+        };
+        let scope = Scope { userlists: self.parser.userlists.clone(), ..Scope::default() };
+        self.parser.drafts.push(Draft {
+            section,
+            header: header.clone(),
+            proxy,
+            scope,
+            binds: Vec::new(),
+            servers: Vec::new(),
+            default_server: ServerDraft::new(header.clone()),
+            default_backend: None,
+            use_backend: Vec::new(),
+            use_server: Vec::new(),
+            errorfiles: Vec::new(),
+        });
+        let mut chain = Vec::new();
+        let mut next = from;
+        while let Some(defaults) = next.and_then(|i| self.defaults.get(i)) {
+            chain.push(defaults.lines.clone());
+            next = defaults.from;
+        }
+        self.parser.replaying = true;
+        for (prefix, line, keyword) in chain.iter().rev().flatten() {
+            if keyword.sections.has(section) {
+                self.parser.prefix = *prefix;
+                self.parser.apply(keyword, line);
+            }
+        }
+        self.parser.replaying = false;
+    }
+
+    /// Applies one line; answers what a `defaults` section keeps of it.
+    fn line(&mut self, line: &Line) -> Option<(Prefix, Line, &'static Keyword)> {
+        let mut line = line.clone();
+        let prefix = match line.word(0) {
+            "no" => Prefix::No,
+            "default" => Prefix::Default,
+            _ => Prefix::None,
+        };
+        if prefix != Prefix::None {
+            line.words.remove(0);
+            if line.words.is_empty() {
+                return None;
+            }
+        }
+        self.parser.prefix = prefix;
+        let section = self.parser.section;
+        let words: Vec<&str> = line.words.iter().map(|w| w.text.as_str()).collect();
+        let Some(keyword) = keywords::find(section, &words) else {
+            keywords::unknown(self.parser, &line);
+            return None;
+        };
+        if !keyword.sections.has(section) {
+            self.misplaced(keyword, &line);
+            return None;
+        }
+        if prefix != Prefix::None && !keyword.no {
+            let message = if words.first() == Some(&"option") {
+                format!("negation/default is not supported for option '{}'.", line.word(1))
+            } else {
+                "negation/default currently supported only for options, log, busy-polling, set-dumpable, strict-limits, insecure-fork-wanted and numa-cpu-mapping.".to_owned()
+            };
+            self.parser.alert(&line, 0, message);
+            return None;
+        }
+        self.parser.apply(keyword, &line);
+        Some((prefix, line, keyword))
+    }
+
+    /// A keyword that exists, but not in this section.
+    fn misplaced(&mut self, keyword: &Keyword, line: &Line) {
+        let section = self.parser.section;
+        let word = if line.word(0) == "option" { line.word(1) } else { keyword.name };
+        let proxy_name = self.parser.drafts.last().map_or(String::new(), |d| d.proxy.name.to_string());
+        let proxy_keyword = keyword.sections.0 & super::keyword::ANY_PROXY.0 != 0;
+        if !section.is_proxy() || !proxy_keyword {
+            keywords::unknown(self.parser, line);
+        } else if section == Section::Defaults {
+            self.parser.alert(line, 0, format!("'{word}' not allowed in 'defaults' section."));
+        } else {
+            let side = if section == Section::Frontend { "backend" } else { "frontend" };
+            let kind = section.name();
+            if keyword.name == "server" || keyword.name == "server-template" {
+                let message =
+                    format!("'{word}' not allowed because {kind} '{proxy_name}' has no {side} capability.");
+                self.parser.alert(line, 0, message);
+                return;
+            }
+            let ending = match word {
+                "maxconn" => " Maybe you want 'fullconn' instead ?",
+                "fullconn" => " Maybe you want 'maxconn' instead ?",
+                _ => "",
+            };
+            let message =
+                format!("'{word}' ignored because {kind} '{proxy_name}' has no {side} capability.{ending}");
+            self.parser.warning(line, 0, message);
+        }
+    }
+}
+
+/// The first character that may not stand in a name.
+#[must_use]
+pub fn invalid_character(name: &str) -> Option<char> {
+    name.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | ':' | '_' | '-')))
+}

@@ -1,0 +1,66 @@
+//! "did you mean": the nearest of the spellings valid at a place.
+
+/// The candidate nearest to `typed`, if it is near enough to be worth saying: about a third of the letters may differ.
+#[must_use]
+pub fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let typed: Vec<char> = typed.chars().take(64).collect();
+    let allowed = match typed.len() {
+        0 => return None,
+        1..=3 => 1,
+        4..=7 => 2,
+        n => n / 3,
+    };
+    candidates
+        .into_iter()
+        .map(|candidate| (distance(&typed, candidate), candidate))
+        .filter(|(d, candidate)| *d <= allowed && *d < candidate.len())
+        .min_by_key(|(d, _)| *d)
+        .map(|(_, candidate)| candidate)
+}
+
+/// As [`nearest`], as a hint.
+#[must_use]
+pub fn hint<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    nearest(typed, candidates).map(|near| format!("did you mean '{near}' maybe ?"))
+}
+
+/// Edits to get from one to the other: insert, delete, replace, swap neighbours (optimal string alignment).
+fn distance(a: &[char], b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut before: Vec<usize> = Vec::new();
+    let mut previous: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.iter().enumerate() {
+        let mut row = vec![i + 1; b.len() + 1];
+        for (j, cb) in b.iter().enumerate() {
+            let replace = previous[j] + usize::from(ca != cb);
+            row[j + 1] = replace.min(previous[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && *ca == b[j - 1] && a[i - 1] == *cb {
+                row[j + 1] = row[j + 1].min(before[j - 1] + 1);
+            }
+        }
+        before = std::mem::replace(&mut previous, row);
+    }
+    previous.last().copied().unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(typed: &str, expected: Option<&str>) {
+        let words = ["maxconn", "check", "default_backend", "httplog", "ssl", "mode"];
+        assert_eq!(nearest(typed, words), expected, "{typed}");
+    }
+
+    #[test]
+    fn near_and_far() {
+        check("maxcon", Some("maxconn"));
+        check("chek", Some("check"));
+        check("defualt_backend", Some("default_backend"));
+        check("sll", Some("ssl"));
+        check("httplogs", Some("httplog"));
+        check("xyz", None);
+        check("", None);
+        check("é", None);
+    }
+}
