@@ -9,6 +9,12 @@ pub struct Piece {
     len: u32,
 }
 
+impl Piece {
+    fn range(self) -> std::ops::Range<usize> {
+        self.start as usize..self.start as usize + self.len as usize
+    }
+}
+
 /// One header field; the name is lower case.
 #[derive(Clone, Copy, Debug)]
 pub struct Field {
@@ -75,6 +81,92 @@ impl Head {
         self.reason = Piece::default();
     }
 
+    /// Starts over with `raw` (a whole head as received) at the front of the buffer.
+    pub fn load(&mut self, raw: &[u8]) {
+        self.clear();
+        self.buf.extend_from_slice(raw);
+    }
+
+    /// Names `len` bytes at `start` of what [`Head::load`] took; out of range reads as empty.
+    #[must_use]
+    pub fn piece(&self, start: usize, len: usize) -> Piece {
+        match start.checked_add(len) {
+            Some(end) if end <= self.buf.len() => Piece { start: start as u32, len: len as u32 },
+            _ => Piece::default(),
+        }
+    }
+
+    /// A parsed request line: ranges of the loaded bytes.
+    pub fn request_line(&mut self, method: Piece, target: Piece, version: Version) {
+        self.method_kind = Method::from_bytes(self.bytes(method));
+        self.method = method;
+        self.target = target;
+        self.version = version;
+    }
+
+    /// A parsed status line: `reason` is a range of the loaded bytes.
+    pub fn status_line(&mut self, version: Version, status: u16, reason: Piece) {
+        self.version = version;
+        self.status = status;
+        self.reason = reason;
+    }
+
+    /// A parsed field: ranges of the loaded bytes. The name is lowered in place.
+    pub fn field(&mut self, name: Piece, value: Piece) {
+        if let Some(bytes) = self.buf.get_mut(name.range()) {
+            bytes.make_ascii_lowercase();
+        }
+        self.fields.push(Field { name, value });
+    }
+
+    /// Blanks out line breaks inside a folded value (RFC 9112 5.2).
+    pub fn unfold(&mut self, value: Piece) {
+        if let Some(bytes) = self.buf.get_mut(value.range()) {
+            for b in bytes.iter_mut().filter(|b| matches!(**b, b'\r' | b'\n')) {
+                *b = b' ';
+            }
+        }
+    }
+
+    /// Appends every field line as `name: value\r\n`. Lines that already stand so in the buffer are copied together.
+    pub fn write_fields(&self, out: &mut Vec<u8>) {
+        let mut run: std::ops::Range<usize> = 0..0;
+        for field in &self.fields {
+            match self.canonical(field) {
+                Some(line) if line.start == run.end => run.end = line.end,
+                Some(line) => {
+                    out.extend_from_slice(self.buf.get(run).unwrap_or_default());
+                    run = line;
+                }
+                None => {
+                    out.extend_from_slice(self.buf.get(run.clone()).unwrap_or_default());
+                    run = 0..0;
+                    out.extend_from_slice(self.bytes(field.name));
+                    out.extend_from_slice(b": ");
+                    out.extend_from_slice(self.bytes(field.value));
+                    out.extend_from_slice(b"\r\n");
+                }
+            }
+        }
+        out.extend_from_slice(self.buf.get(run).unwrap_or_default());
+    }
+
+    /// The range of the whole line when it stands in the buffer exactly as it is to be sent.
+    fn canonical(&self, field: &Field) -> Option<std::ops::Range<usize>> {
+        let (name, value) = (field.name.range(), field.value.range());
+        let end = value.end + 2;
+        let exact = value.start == name.end + 2
+            && self.buf.get(name.end..value.start) == Some(b": ".as_slice())
+            && self.buf.get(value.end..end) == Some(b"\r\n".as_slice());
+        exact.then_some(name.start..end)
+    }
+
+    /// Sum of the lengths of all names and values.
+    #[must_use]
+    pub fn field_bytes(&self) -> usize {
+        self.fields.iter().map(|f| (f.name.len + f.value.len) as usize).sum()
+    }
+
     /// Appends bytes to the buffer and names them.
     pub fn push_bytes(&mut self, bytes: &[u8]) -> Piece {
         let start = self.buf.len() as u32;
@@ -85,7 +177,7 @@ impl Head {
     /// The bytes a piece names.
     #[must_use]
     pub fn bytes(&self, piece: Piece) -> &[u8] {
-        self.buf.get(piece.start as usize..(piece.start + piece.len) as usize).unwrap_or_default()
+        self.buf.get(piece.range()).unwrap_or_default()
     }
 
     #[must_use]
@@ -169,12 +261,10 @@ impl Head {
     /// Adds a field at the end. The name is lowered here.
     pub fn add(&mut self, name: &[u8], value: &[u8]) {
         let name = self.push_bytes(name);
-        let range = name.start as usize..(name.start + name.len) as usize;
-        if let Some(bytes) = self.buf.get_mut(range) {
-            bytes.make_ascii_lowercase();
-        }
+        self.push_bytes(b": ");
         let value = self.push_bytes(value);
-        self.fields.push(Field { name, value });
+        self.push_bytes(b"\r\n");
+        self.field(name, value);
     }
 
     /// Removes every field of that name (lower case); says how many went.

@@ -6,6 +6,8 @@
 
 mod head;
 mod method;
+#[cfg(test)]
+mod tests;
 
 pub use head::{Field, Head, Piece, Version};
 pub use method::Method;
