@@ -177,9 +177,9 @@ fn endpoint(at: SocketAddr, out: &mut Vec<u8>) {
     int(i64::from(at.port()), out);
 }
 
-/// An IPv4 client of a `v4v6` socket is written as IPv4, as HAProxy does.
+/// An IPv4 client of a `v4v6` socket stays `::ffff:127.0.0.1`, as HAProxy writes it.
 fn address(ip: IpAddr, out: &mut Vec<u8>) {
-    match ip.to_canonical() {
+    match ip {
         IpAddr::V4(v4) => {
             for (i, octet) in v4.octets().into_iter().enumerate() {
                 if i > 0 {

@@ -196,6 +196,11 @@ fn connect_lines() {
         event("127.0.0.1:37130", "c", Mode::Http),
         "Connect from 127.0.0.1:37130 to 127.0.0.1:21621 (c/HTTP)",
     );
+    check(
+        connect,
+        event("[::ffff:127.0.0.1]:42408", "c", Mode::Tcp),
+        "Connect from ::ffff:127.0.0.1:42408 to 127.0.0.1:21621 (c/TCP)",
+    );
     check(connect, event("", "c", Mode::Tcp), "Connect to unix:2 (c/TCP)");
 }
 
