@@ -11,3 +11,49 @@ pub enum Value {
     Str(Vec<u8>),
     Bin(Vec<u8>),
 }
+
+impl Value {
+    /// As text, the way HAProxy casts a sample to `str`: booleans are `0`/`1`, binary becomes hexadecimal.
+    #[must_use]
+    pub fn into_text(self) -> Vec<u8> {
+        match self {
+            Self::Bool(b) => vec![b'0' + u8::from(b)],
+            Self::Int(i) => i.to_string().into_bytes(),
+            Self::Addr(a) => a.to_string().into_bytes(),
+            Self::Str(s) => s,
+            Self::Bin(b) => b.iter().flat_map(|b| format!("{b:02X}").into_bytes()).collect(),
+        }
+    }
+
+    /// As a number; text counts when it begins with one.
+    #[must_use]
+    pub fn to_int(&self) -> Option<i64> {
+        match self {
+            Self::Bool(b) => Some(i64::from(*b)),
+            Self::Int(i) => Some(*i),
+            Self::Addr(IpAddr::V4(a)) => Some(i64::from(u32::from(*a))),
+            Self::Addr(IpAddr::V6(_)) | Self::Bin(_) => None,
+            Self::Str(s) => leading_int(s),
+        }
+    }
+
+    /// As an address; a number is an IPv4 address.
+    #[must_use]
+    pub fn to_addr(&self) -> Option<IpAddr> {
+        match self {
+            Self::Addr(a) => Some(*a),
+            Self::Int(i) => Some(IpAddr::from((*i as u32).to_be_bytes())),
+            Self::Str(s) => std::str::from_utf8(s).ok()?.parse().ok(),
+            Self::Bool(_) | Self::Bin(_) => None,
+        }
+    }
+}
+
+fn leading_int(text: &[u8]) -> Option<i64> {
+    let digits_from = usize::from(matches!(text.first(), Some(b'-' | b'+')));
+    let digits = text.iter().skip(digits_from).take_while(|b| b.is_ascii_digit()).count();
+    if digits == 0 {
+        return None;
+    }
+    std::str::from_utf8(text.get(..digits_from + digits)?).ok()?.parse().ok()
+}

@@ -1,6 +1,8 @@
 //! What the engines share while the process runs: proxies and servers with their state, counters, queues and pools.
 //! Threads meet here only: atomics, `ArcSwap`, short locks never held across an await.
 
+pub mod rules;
+
 use crate::config::model::{Config, Proxy};
 use crate::ids::{ProxyIndex, ServerIndex};
 use std::net::IpAddr;

@@ -1,0 +1,186 @@
+//! `http-request`, `http-response` and `http-after-response` rules: from a list of rules to what the engine must do next.
+//!
+//! The rules edit the heads through [`Editable`]; whatever needs a socket or a timer comes back as a [`Verdict`].
+
+use super::redirect;
+use super::reply::{self, Answer};
+use super::rewrite;
+use crate::config::model::action::{SettableTimeout, TimeoutValue};
+use crate::config::model::{HttpAction, HttpRule, Redirect, Rule};
+use crate::expr::{Facts, LogFormat, Value};
+use crate::live::rules::{self, Editable, Side};
+use std::time::Duration;
+
+/// What a list of rules came to.
+#[derive(Debug)]
+pub enum Verdict {
+    /// No rule stopped the list.
+    Continue,
+    /// `allow`: the rest of this list is skipped.
+    Allow,
+    /// `deny`, `return`, `redirect`, `auth`: answer this instead of asking a server.
+    Answer(Box<Answer>),
+    /// Hold the client for `timeout tarpit` (or `timeout connect`), then answer this.
+    Tarpit(Box<Answer>),
+    /// Close without answering (termination `PR`).
+    Reject,
+    /// Drop the connection without a FIN or an answer.
+    SilentDrop,
+    /// Send these bytes (a `103 Early Hints` head) at once when the client speaks HTTP/1.1, then go on at `resume`.
+    EarlyHint { bytes: Vec<u8>, resume: usize },
+    /// Buffer the body until `at_least` bytes (0: as many as fit) or `time` has passed, then go on at `resume`.
+    /// When time is over HAProxy answers 408.
+    WaitForBody { time: Duration, at_least: usize, resume: usize },
+    /// A rewrite under `strict-mode on` failed: answer 500 (`PR`).
+    RewriteFailed,
+}
+
+/// Which list runs: deny's default status and the head that header actions edit depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Request,
+    Response,
+    AfterResponse,
+}
+
+/// Runs `rules` from index `from` (0, or the `resume` of an earlier verdict).
+pub fn run(phase: Phase, list: &[HttpRule], from: usize, ctx: &mut dyn Editable) -> Verdict {
+    let mut index = from;
+    while let Some(rule) = list.get(index) {
+        index += 1;
+        if rule.condition.as_ref().is_some_and(|c| !c.holds(ctx)) {
+            continue;
+        }
+        match step(phase, &rule.action, ctx) {
+            Step::Next => {}
+            Step::Stop(Verdict::EarlyHint { mut bytes, .. }) => {
+                index = gather_hints(list, index, ctx, &mut bytes);
+                return Verdict::EarlyHint { bytes, resume: index };
+            }
+            Step::Stop(Verdict::WaitForBody { time, at_least, .. }) => {
+                return Verdict::WaitForBody { time, at_least, resume: index };
+            }
+            Step::Stop(verdict) => return verdict,
+        }
+    }
+    Verdict::Continue
+}
+
+/// The `redirect` lines of a proxy, which run after its `http-request` rules.
+pub fn run_redirects(list: &[Rule<Redirect>], ctx: &mut dyn Editable) -> Option<Answer> {
+    list.iter().find_map(|rule| {
+        if rule.condition.as_ref().is_some_and(|c| !c.holds(ctx)) {
+            return None;
+        }
+        redirect::answer(&rule.action, Phase::Request, ctx)
+    })
+}
+
+enum Step {
+    Next,
+    Stop(Verdict),
+}
+
+fn step(phase: Phase, action: &HttpAction, ctx: &mut dyn Editable) -> Step {
+    let verdict = match action {
+        HttpAction::Allow => Verdict::Allow,
+        HttpAction::Deny(reply) => Verdict::Answer(Box::new(reply::configured(reply, ctx))),
+        HttpAction::Return(reply) => Verdict::Answer(Box::new(reply::configured(reply, ctx))),
+        HttpAction::Tarpit(reply) => Verdict::Tarpit(Box::new(reply::configured(reply, ctx))),
+        HttpAction::Reject => Verdict::Reject,
+        HttpAction::SilentDrop => Verdict::SilentDrop,
+        HttpAction::Auth { realm } => Verdict::Answer(Box::new(reply::unauthorized(realm.as_deref(), ctx))),
+        HttpAction::Redirect(redirect) => match redirect::answer(redirect, phase, ctx) {
+            Some(answer) => Verdict::Answer(Box::new(answer)),
+            None => return Step::Next,
+        },
+        HttpAction::EarlyHint { name, value } => {
+            let mut bytes = b"HTTP/1.1 103 Early Hints\r\n".to_vec();
+            push_hint(name, value, ctx, &mut bytes);
+            Verdict::EarlyHint { bytes, resume: 0 }
+        }
+        HttpAction::WaitForBody { time, at_least } => {
+            Verdict::WaitForBody { time: *time, at_least: *at_least, resume: 0 }
+        }
+        other => {
+            edit(phase, other, ctx);
+            return Step::Next;
+        }
+    };
+    Step::Stop(verdict)
+}
+
+/// HAProxy sends consecutive `early-hint` rules as one response; a rule whose condition fails does not end the series.
+fn gather_hints(list: &[HttpRule], from: usize, ctx: &mut dyn Editable, bytes: &mut Vec<u8>) -> usize {
+    let mut index = from;
+    while let Some(Rule { condition, action: HttpAction::EarlyHint { name, value }, .. }) = list.get(index) {
+        if condition.as_ref().is_none_or(|c| c.holds(ctx)) {
+            push_hint(name, value, ctx, bytes);
+        }
+        index += 1;
+    }
+    bytes.extend_from_slice(b"\r\n");
+    index
+}
+
+fn push_hint(name: &str, value: &LogFormat, ctx: &mut dyn Editable, bytes: &mut Vec<u8>) {
+    bytes.extend(name.bytes().map(|b| b.to_ascii_lowercase()));
+    bytes.extend_from_slice(b": ");
+    value.render(ctx, bytes);
+    bytes.extend_from_slice(b"\r\n");
+}
+
+fn edit(phase: Phase, action: &HttpAction, ctx: &mut dyn Editable) {
+    match action {
+        HttpAction::SetLogLevel(level) => ctx.settings().log_level = rules::log_level(*level),
+        HttpAction::SetNice(nice) => ctx.settings().nice = Some(*nice),
+        HttpAction::SetMark(expr) => rules::set_mark(expr, ctx),
+        HttpAction::SetTos(expr) => rules::set_tos(expr, ctx),
+        HttpAction::SetSrc(expr) => rules::set_address(Side::Source, expr, ctx),
+        HttpAction::SetDst(expr) => rules::set_address(Side::Destination, expr, ctx),
+        HttpAction::SetSrcPort(expr) => rules::set_port(Side::Source, expr, ctx),
+        HttpAction::SetDstPort(expr) => rules::set_port(Side::Destination, expr, ctx),
+        HttpAction::SetPriorityClass(expr) => rules::set_priority_class(expr, ctx),
+        HttpAction::SetPriorityOffset(expr) => rules::set_priority_offset(expr, ctx),
+        HttpAction::SetTimeout { which, value } => set_timeout(*which, value, ctx),
+        HttpAction::SetVar { scope, name, expr } => rules::set_var(*scope, name, expr, ctx),
+        HttpAction::SetVarFormat { scope, name, format } => {
+            let text = render(format, ctx);
+            ctx.set_var(*scope, name, Value::Str(text));
+        }
+        HttpAction::UnsetVar { scope, name } => ctx.unset_var(*scope, name),
+        HttpAction::Capture { expr, slot } if phase == Phase::Request => rules::capture(expr, *slot, ctx),
+        HttpAction::Capture { expr, slot } => rules::capture_response(expr, *slot, ctx),
+        HttpAction::DisableL7Retry => ctx.settings().no_l7_retry = true,
+        // Edits of a growing head cannot fail for want of room here, so strict mode has nothing to guard.
+        HttpAction::StrictMode(_) => {}
+        other => rewrite::apply(phase, other, ctx),
+    }
+}
+
+fn set_timeout(which: SettableTimeout, value: &TimeoutValue, ctx: &mut dyn Editable) {
+    let time = match value {
+        TimeoutValue::Fixed(time) => *time,
+        TimeoutValue::Expr(expr) => match rules::integer(expr, ctx) {
+            Some(ms) if ms > 0 => Duration::from_millis(ms as u64),
+            _ => return,
+        },
+    };
+    let settings = ctx.settings();
+    let slot = match which {
+        SettableTimeout::Client => &mut settings.timeout_client,
+        SettableTimeout::Server => &mut settings.timeout_server,
+        SettableTimeout::Tunnel => &mut settings.timeout_tunnel,
+        SettableTimeout::Connect => &mut settings.timeout_connect,
+        SettableTimeout::Queue => &mut settings.timeout_queue,
+        SettableTimeout::Tarpit => &mut settings.timeout_tarpit,
+    };
+    *slot = Some(time);
+}
+
+/// The format's text on its own.
+pub(super) fn render(format: &LogFormat, facts: &mut dyn Facts) -> Vec<u8> {
+    let mut text = Vec::new();
+    format.render(facts, &mut text);
+    text
+}
