@@ -1,14 +1,27 @@
 //! What the engines share while the process runs: proxies and servers with their state, counters, queues and pools.
 //! Threads meet here only: atomics, `ArcSwap`, short locks never held across an await.
 
+pub mod backend;
+pub mod control;
+pub mod counters;
+pub mod frontend;
+mod pick;
+mod queue;
+mod rate;
 pub mod rules;
+pub mod server;
 
-use crate::config::model::{Config, Proxy};
-use crate::ids::{ProxyIndex, ServerIndex};
-use std::net::IpAddr;
+pub use backend::LiveBackend;
+pub use frontend::FrontState;
+pub use pick::{HashInput, Refusal, Slot, Sticky, Want};
+pub use server::{LiveServer, OperState};
+
+use crate::config::model::{Config, Proxy, UseBackend};
+use crate::expr::facts::LiveFacts;
+use crate::ids::ProxyIndex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Instant;
 
 /// Facts and totals of the process.
 #[derive(Debug)]
@@ -42,62 +55,123 @@ pub struct LiveProxy {
     pub back: Option<Arc<LiveBackend>>,
 }
 
-/// Counters of a frontend.
-#[derive(Debug, Default)]
-pub struct FrontState {
-    pub current: AtomicUsize,
-    pub total: AtomicU64,
+impl Generation {
+    /// The live state of a configuration. `previous` is the one it replaces.
+    #[must_use]
+    pub fn build(config: Arc<Config>, process: Arc<Process>, _previous: Option<&Self>) -> Self {
+        let now = Instant::now();
+        let threads = process.nbthread;
+        let proxies = config
+            .proxies
+            .iter()
+            .zip(0..)
+            .map(|(conf, i)| {
+                let index = ProxyIndex(i);
+                let back = conf.back.as_ref().map(|b| {
+                    let fullconn = b.fullconn.unwrap_or_else(|| fullconn(&config, index));
+                    Arc::new(LiveBackend::new(Arc::clone(conf), b, fullconn, threads, now))
+                });
+                let front = FrontState::new(threads, now);
+                Arc::new(LiveProxy { index, conf: Arc::clone(conf), front, back })
+            })
+            .collect();
+        Self { config, proxies, process }
+    }
+
+    #[must_use]
+    pub fn proxy(&self, index: ProxyIndex) -> Option<&Arc<LiveProxy>> {
+        self.proxies.get(index.get())
+    }
+
+    fn backend(&self, index: ProxyIndex) -> Option<&Arc<LiveBackend>> {
+        self.proxy(index)?.back.as_ref()
+    }
 }
 
-/// A backend's servers, queue and balancing table.
-#[derive(Debug)]
-pub struct LiveBackend {
-    pub servers: Vec<Arc<LiveServer>>,
+/// What `fullconn` is when nobody says: a tenth of the connections of all frontends that may lead to the backend.
+fn fullconn(config: &Config, backend: ProxyIndex) -> u32 {
+    let leads = |p: &Arc<Proxy>, i: usize| {
+        p.front
+            .as_ref()
+            .filter(|f| {
+                i == backend.get()
+                    || f.default_backend == Some(backend)
+                    || f.use_backend.iter().any(|r| match r.action {
+                        UseBackend::Static(to) => to == backend,
+                        UseBackend::Dynamic(_) => true,
+                    })
+            })
+            .map(|f| f.maxconn)
+    };
+    let total: usize = config.proxies.iter().enumerate().filter_map(|(i, p)| leads(p, i)).sum();
+    u32::try_from(total.div_ceil(10)).unwrap_or(u32::MAX).max(1)
 }
 
-#[derive(Debug)]
-pub struct LiveServer {
-    pub index: ServerIndex,
-    pub conf: Arc<crate::config::model::Server>,
+fn count<T: TryInto<i64>>(n: T) -> i64 {
+    n.try_into().unwrap_or(i64::MAX)
 }
 
-/// What a request asks of its backend.
-#[derive(Debug, Default)]
-pub struct Want<'a> {
-    /// The server that persistence (cookie), `use-server` or a content rule chose.
-    pub sticky: Option<Sticky>,
-    /// What the algorithm hashes; `None` falls back to round robin as HAProxy does.
-    pub key: Option<HashInput<'a>>,
-    /// The server the last attempt failed on (redispatch): taken only if no other is usable.
-    pub avoid: Option<ServerIndex>,
-    pub queue_timeout: Option<Duration>,
-    pub priority_class: i32,
-    pub priority_offset_ms: i32,
-    pub random: u32,
-}
+impl LiveFacts for Generation {
+    fn proxy_by_name(&self, name: &str) -> Option<ProxyIndex> {
+        self.proxies.iter().find(|p| &*p.conf.name == name).map(|p| p.index)
+    }
 
-#[derive(Clone, Copy, Debug)]
-pub struct Sticky {
-    pub server: ServerIndex,
-    /// `force-persist` or `option persist`: even when it is down.
-    pub even_down: bool,
-    /// May the queue give it another server when this one is full for too long (`option redispatch`)?
-    pub redispatch: bool,
-}
+    fn nbsrv(&self, backend: ProxyIndex) -> i64 {
+        self.backend(backend).map_or(0, |b| count(b.nbsrv()))
+    }
 
-#[derive(Clone, Copy, Debug)]
-pub enum HashInput<'a> {
-    Source(IpAddr),
-    Bytes(&'a [u8]),
-}
+    fn server_is_up(&self, backend: ProxyIndex, server: &str) -> bool {
+        self.backend(backend).is_some_and(|b| b.servers.iter().any(|s| s.name() == server && s.is_up()))
+    }
 
-/// Why no server was given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// No usable server: 503, `SC`.
-    NoServer,
-    /// The queue is full (`maxqueue`) and no other server takes it: 503.
-    QueueFull,
-    /// `timeout queue` struck: 503, `sQ`.
-    QueueTimeout,
+    fn server_conn(&self, backend: ProxyIndex, server: &str) -> i64 {
+        self.backend(backend)
+            .and_then(|b| b.servers.iter().find(|s| s.name() == server))
+            .map_or(0, |s| count(s.current()))
+    }
+
+    fn connslots(&self, backend: ProxyIndex) -> i64 {
+        let Some(b) = self.backend(backend) else { return 0 };
+        let mut slots = 0;
+        for s in b.servers.iter().filter(|s| s.is_usable()) {
+            // A server without limits has no end of slots.
+            if s.conf.maxconn == 0 || s.conf.maxqueue == 0 {
+                return -1;
+            }
+            let room =
+                count(s.conf.maxconn) - count(s.current()) + count(s.conf.maxqueue) - count(s.queued());
+            slots += room;
+        }
+        slots
+    }
+
+    fn avg_queue(&self, backend: ProxyIndex) -> i64 {
+        let Some(b) = self.backend(backend) else { return 0 };
+        let waiting = self.queue(backend);
+        match count(b.nbsrv()) {
+            0 => waiting * 2,
+            servers => (waiting + servers - 1) / servers,
+        }
+    }
+
+    fn queue(&self, backend: ProxyIndex) -> i64 {
+        self.backend(backend)
+            .map_or(0, |b| count(b.queued()) + b.servers.iter().map(|s| count(s.queued())).sum::<i64>())
+    }
+
+    fn be_conn(&self, backend: ProxyIndex) -> i64 {
+        self.backend(backend).map_or(0, |b| count(b.current()))
+    }
+
+    fn fe_conn(&self, frontend: ProxyIndex) -> i64 {
+        self.proxy(frontend).map_or(0, |p| count(p.front.current.load(Relaxed)))
+    }
+
+    fn fe_sess_rate(&self, frontend: ProxyIndex) -> i64 {
+        self.proxy(frontend).map_or(0, |p| count(p.front.sess_rate(Instant::now())))
+    }
+
+    fn be_sess_rate(&self, backend: ProxyIndex) -> i64 {
+        self.backend(backend).map_or(0, |b| count(b.sess_rate(Instant::now())))
+    }
 }

@@ -1,0 +1,254 @@
+//! A backend: its servers, its queue, its balancing table, and the one lock under which they agree.
+
+use super::counters::{BackCounters, Sharded};
+use super::queue::Queue;
+use super::rate::Rate;
+use super::server::{LiveServer, OperState, admin};
+use crate::balance::roundrobin::RoundRobin;
+use crate::balance::{Candidate, Pool, Table, WEIGHT_SCALE};
+use crate::config::model::{Backend, Proxy};
+use crate::ids::ServerIndex;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Instant;
+
+/// A backend's servers, queue and balancing table.
+#[derive(Debug)]
+pub struct LiveBackend {
+    pub proxy: Arc<Proxy>,
+    pub servers: Vec<Arc<LiveServer>>,
+    pub counters: Sharded<BackCounters>,
+    pub session_rate: Rate,
+    pub(super) sessions: AtomicU32,
+    pub(super) sessions_max: AtomicU32,
+    pub(super) total: AtomicU64,
+    pub(super) queued: AtomicU32,
+    pub(super) queued_max: AtomicU32,
+    pub(super) started: Instant,
+    /// `option redispatch` without `option persist`: who waits for a server that goes down chooses again.
+    pub(super) redistributes: bool,
+    lists: Mutex<Lists>,
+}
+
+/// What the lock holds.
+#[derive(Debug)]
+pub(super) struct Lists {
+    pub pool: Pool,
+    pub table: Table,
+    /// Those that wait for any server.
+    pub any: Queue,
+    /// Those that wait for one server.
+    pub own: Vec<Queue>,
+    pub arrivals: u64,
+    /// Requests the algorithm placed (`lbtot` of the backend).
+    pub balanced: u64,
+}
+
+impl LiveBackend {
+    /// `fullconn` as configured or computed from the frontends that lead here.
+    #[must_use]
+    pub fn new(proxy: Arc<Proxy>, conf: &Backend, fullconn: u32, threads: usize, now: Instant) -> Self {
+        let servers: Vec<Arc<LiveServer>> = conf
+            .servers
+            .iter()
+            .zip(0..)
+            .map(|(s, i)| Arc::new(LiveServer::new(ServerIndex(i), Arc::clone(s), threads)))
+            .collect();
+        let candidates = servers.iter().map(|s| candidate(s)).collect();
+        let pool = Pool::new(candidates, fullconn, proxy.options.allbackups);
+        let backend = Self {
+            counters: Sharded::new(threads),
+            session_rate: Rate::new(now),
+            sessions: AtomicU32::new(0),
+            sessions_max: AtomicU32::new(0),
+            total: AtomicU64::new(0),
+            queued: AtomicU32::new(0),
+            queued_max: AtomicU32::new(0),
+            started: now,
+            redistributes: proxy.options.redispatch.is_some() && !proxy.options.persist,
+            lists: Mutex::new(Lists {
+                table: Table::RoundRobin(RoundRobin::new(&pool)),
+                own: servers.iter().map(|_| Queue::default()).collect(),
+                pool,
+                any: Queue::default(),
+                arrivals: 0,
+                balanced: 0,
+            }),
+            servers,
+            proxy,
+        };
+        for i in 0..backend.servers.len() {
+            let lists = backend.lock();
+            lists.publish(&backend, i);
+        }
+        backend
+    }
+
+    /// A session enters the backend (the frontend's `use_backend` is settled); it leaves with [`Self::leave`].
+    pub fn enter(&self) {
+        let now = self.sessions.fetch_add(1, Relaxed) + 1;
+        self.total.fetch_add(1, Relaxed);
+        if now > self.sessions_max.load(Relaxed) {
+            self.sessions_max.fetch_max(now, Relaxed);
+        }
+    }
+
+    pub fn leave(&self) {
+        self.sessions.fetch_sub(1, Relaxed);
+    }
+
+    /// Sessions now, and the most there ever were.
+    #[must_use]
+    pub fn current(&self) -> u32 {
+        self.sessions.load(Relaxed)
+    }
+
+    #[must_use]
+    pub fn max(&self) -> u32 {
+        self.sessions_max.load(Relaxed)
+    }
+
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.total.load(Relaxed)
+    }
+
+    /// Requests that wait for any server (not those that wait for one of them).
+    #[must_use]
+    pub fn queued(&self) -> u32 {
+        self.queued.load(Relaxed)
+    }
+
+    #[must_use]
+    pub fn queued_max(&self) -> u32 {
+        self.queued_max.load(Relaxed)
+    }
+
+    #[must_use]
+    pub fn sess_rate(&self, now: Instant) -> u64 {
+        self.session_rate.read(self.total(), now)
+    }
+
+    /// Servers balancing may use: (active, backup).
+    #[must_use]
+    pub fn usable(&self) -> (usize, usize) {
+        let lists = self.lock();
+        (lists.pool.active(), lists.pool.backups())
+    }
+
+    /// HAProxy's `nbsrv`: how many servers a new request could go to.
+    #[must_use]
+    pub fn nbsrv(&self) -> usize {
+        self.lock().pool.usable()
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Lists> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection of server `i` ended.
+    pub(super) fn release(&self, i: usize) {
+        let mut wake = Vec::new();
+        {
+            let lists = &mut *self.lock();
+            lists.pool.release(i);
+            lists.table.moved(&lists.pool, i);
+            lists.mirror_served(self, i);
+            lists.serve_queue(self, i, &mut wake);
+        }
+        wake.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Lists {
+    pub fn queue(&mut self, place: Option<usize>) -> &mut Queue {
+        match place {
+            Some(i) if i < self.own.len() => &mut self.own[i],
+            _ => &mut self.any,
+        }
+    }
+
+    /// A connection goes to server `i`.
+    pub fn take(&mut self, backend: &LiveBackend, i: usize) {
+        self.pool.take(i);
+        self.table.moved(&self.pool, i);
+        self.mirror_served(backend, i);
+    }
+
+    fn mirror_served(&self, backend: &LiveBackend, i: usize) {
+        if let (Some(c), Some(s)) = (self.pool.servers.get(i), backend.servers.get(i)) {
+            s.served.store(c.served, Relaxed);
+            if c.served > s.served_max.load(Relaxed) {
+                s.served_max.store(c.served, Relaxed);
+            }
+        }
+    }
+
+    /// The length of a queue changed.
+    pub fn note_queue(&mut self, backend: &LiveBackend, place: Option<usize>) {
+        let len = u32::try_from(self.queue(place).len()).unwrap_or(u32::MAX);
+        let (now, max) = match place.and_then(|i| Some((i, backend.servers.get(i)?))) {
+            None => (&backend.queued, &backend.queued_max),
+            Some((i, server)) => {
+                if let Some(c) = self.pool.servers.get_mut(i) {
+                    c.queued = len;
+                }
+                self.table.moved(&self.pool, i);
+                (&server.queued, &server.queued_max)
+            }
+        };
+        now.store(len, Relaxed);
+        if len > max.load(Relaxed) {
+            max.store(len, Relaxed);
+        }
+    }
+
+    /// Gives the free places of server `i` to those that wait for it or, if it takes part in balancing, for any.
+    pub fn serve_queue(&mut self, backend: &LiveBackend, i: usize, wake: &mut Vec<Waker>) {
+        self.pool.sessions = backend.sessions.load(Relaxed);
+        while self.pool.below_limit(i) {
+            let own = self.own.get(i).and_then(Queue::first);
+            let any = if self.pool.takes_part(i) { self.any.first() } else { None };
+            let place = match (own, any) {
+                (None, None) => return,
+                (Some(own), Some(any)) if any < own => None,
+                (Some(_), _) => Some(i),
+                (None, Some(_)) => None,
+            };
+            let Some(waker) = self.queue(place).grant(i) else { return };
+            wake.extend(waker);
+            self.take(backend, i);
+            self.note_queue(backend, place);
+        }
+    }
+
+    /// Tells all threads what became of server `i`.
+    pub fn publish(&self, backend: &LiveBackend, i: usize) {
+        if let (Some(c), Some(s)) = (self.pool.servers.get(i), backend.servers.get(i)) {
+            s.effective.store(c.effective, Relaxed);
+            s.usable.store(c.usable, Relaxed);
+        }
+    }
+}
+
+/// A server as it stands in the configuration.
+fn candidate(server: &LiveServer) -> Candidate {
+    let conf = &server.conf;
+    let effective = conf.weight * WEIGHT_SCALE;
+    let usable = effective > 0
+        && server.admin() & (admin::MAINT | admin::DRAIN) == 0
+        && matches!(server.oper(), OperState::Running | OperState::Starting);
+    Candidate {
+        id: conf.id,
+        weight: conf.weight,
+        effective,
+        backup: conf.backup,
+        usable,
+        maxconn: if conf.maxconn == 0 { conf.minconn } else { conf.maxconn },
+        minconn: if conf.minconn == 0 { conf.maxconn } else { conf.minconn.min(conf.maxconn.max(1)) },
+        maxqueue: conf.maxqueue,
+        ramp: 100,
+        ..Candidate::default()
+    }
+}

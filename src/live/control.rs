@@ -1,0 +1,1 @@
+//! What the control thread does to live state.

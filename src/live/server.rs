@@ -1,0 +1,186 @@
+//! One server's state as everyone may read it. It changes through its [`super::LiveBackend`] only.
+
+use super::counters::{ServerCounters, Sharded};
+use crate::config::model::Server;
+use crate::ids::ServerIndex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use tokio::sync::Notify;
+
+/// What checks say of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperState {
+    Stopped,
+    /// Up again, in slow start.
+    Starting,
+    Running,
+    /// `disable-on-404`: no new requests but those that persistence sends.
+    Stopping,
+}
+
+/// What was ordered of a server; bits of [`LiveServer::admin`].
+pub mod admin {
+    /// `disabled` in the configuration, or by command.
+    pub const FORCED_MAINT: u8 = 1;
+    /// The server it tracks is in maintenance.
+    pub const INHERITED_MAINT: u8 = 2;
+    pub const FORCED_DRAIN: u8 = 4;
+    pub const INHERITED_DRAIN: u8 = 8;
+    pub const MAINT: u8 = FORCED_MAINT | INHERITED_MAINT;
+    pub const DRAIN: u8 = FORCED_DRAIN | INHERITED_DRAIN;
+}
+
+#[derive(Debug)]
+pub struct LiveServer {
+    pub index: ServerIndex,
+    pub conf: Arc<Server>,
+    pub counters: Sharded<ServerCounters>,
+    pub(super) oper: AtomicU8,
+    pub(super) admin: AtomicU8,
+    pub(super) weight: AtomicU32,
+    pub(super) effective: AtomicU32,
+    pub(super) usable: AtomicBool,
+    pub(super) served: AtomicU32,
+    pub(super) served_max: AtomicU32,
+    pub(super) queued: AtomicU32,
+    pub(super) queued_max: AtomicU32,
+    pub(super) sessions: AtomicU64,
+    /// How often it went down: an idle connection made before the last time is not to be used again.
+    pub(super) downs: AtomicU32,
+    pub(super) kills: AtomicU32,
+    pub(super) kill: Notify,
+    /// Checks: health 0..rise+fall-1, and the totals of the stats page.
+    pub health: AtomicU32,
+    pub failed_checks: AtomicU64,
+    pub down_transitions: AtomicU64,
+    /// The last check's result (see `probe::Status::code`), HTTP status and duration; -1 before the first.
+    pub check_status: AtomicU8,
+    pub check_code: AtomicU32,
+    pub check_duration_ms: AtomicU64,
+}
+
+impl LiveServer {
+    pub(super) fn new(index: ServerIndex, conf: Arc<Server>, threads: usize) -> Self {
+        let admin = if conf.disabled { admin::FORCED_MAINT } else { 0 };
+        let weight = conf.weight;
+        Self {
+            index,
+            counters: Sharded::new(threads),
+            oper: AtomicU8::new(OperState::Running as u8),
+            admin: AtomicU8::new(admin),
+            weight: AtomicU32::new(weight),
+            effective: AtomicU32::new(0),
+            usable: AtomicBool::new(false),
+            served: AtomicU32::new(0),
+            served_max: AtomicU32::new(0),
+            queued: AtomicU32::new(0),
+            queued_max: AtomicU32::new(0),
+            sessions: AtomicU64::new(0),
+            downs: AtomicU32::new(0),
+            kills: AtomicU32::new(0),
+            kill: Notify::new(),
+            health: AtomicU32::new(0),
+            failed_checks: AtomicU64::new(0),
+            down_transitions: AtomicU64::new(0),
+            check_status: AtomicU8::new(0),
+            check_code: AtomicU32::new(0),
+            check_duration_ms: AtomicU64::new(0),
+            conf,
+        }
+    }
+
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.conf.name
+    }
+
+    #[must_use]
+    pub fn oper(&self) -> OperState {
+        match self.oper.load(Relaxed) {
+            0 => OperState::Stopped,
+            1 => OperState::Starting,
+            2 => OperState::Running,
+            _ => OperState::Stopping,
+        }
+    }
+
+    #[must_use]
+    pub fn admin(&self) -> u8 {
+        self.admin.load(Relaxed)
+    }
+
+    /// Up by its checks and not in maintenance: persistence may send requests here (`srv_is_up`).
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.oper() != OperState::Stopped && self.admin() & admin::MAINT == 0
+    }
+
+    /// Balancing may send requests here: up, not draining, not stopping, weight above 0.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.usable.load(Relaxed)
+    }
+
+    /// The weight as set by configuration or command.
+    #[must_use]
+    pub fn weight(&self) -> u32 {
+        self.weight.load(Relaxed)
+    }
+
+    /// Requests in progress, and the most there ever were.
+    #[must_use]
+    pub fn current(&self) -> u32 {
+        self.served.load(Relaxed)
+    }
+
+    #[must_use]
+    pub fn max(&self) -> u32 {
+        self.served_max.load(Relaxed)
+    }
+
+    /// Requests that wait for this server alone.
+    #[must_use]
+    pub fn queued(&self) -> u32 {
+        self.queued.load(Relaxed)
+    }
+
+    #[must_use]
+    pub fn queued_max(&self) -> u32 {
+        self.queued_max.load(Relaxed)
+    }
+
+    /// Slots given out so far.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.sessions.load(Relaxed)
+    }
+
+    /// Changes each time the server goes down. A pooled connection remembers it and is dropped if it differs.
+    #[must_use]
+    pub fn downs(&self) -> u32 {
+        self.downs.load(Relaxed)
+    }
+
+    /// Changes when the server's sessions are told to close.
+    #[must_use]
+    pub fn kills(&self) -> u32 {
+        self.kills.load(Relaxed)
+    }
+
+    /// Ready when this server's sessions are to be closed (`on-marked-down shutdown-sessions`, `on-marked-up
+    /// shutdown-backup-sessions` of another server). `since` is [`Self::kills`] as the session began.
+    pub async fn killed(&self, since: u32) {
+        loop {
+            let told = self.kill.notified();
+            if self.kills() != since {
+                return;
+            }
+            told.await;
+        }
+    }
+
+    pub(super) fn shutdown_sessions(&self) {
+        self.kills.fetch_add(1, Relaxed);
+        self.kill.notify_waiters();
+    }
+}
