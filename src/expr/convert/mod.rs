@@ -1,0 +1,78 @@
+//! The converter table: one row per converter, in families.
+
+mod elsewhere;
+mod text;
+
+use super::Facts;
+use super::args::{Arg, Spec};
+use super::fetch::Call;
+use super::sample::{Sample, Type};
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+pub(crate) use elsewhere::is_known_elsewhere;
+
+/// One converter. An output of [`Type::Any`] means "the type it was given".
+#[derive(Debug)]
+pub(crate) struct Converter {
+    pub name: &'static str,
+    pub aliases: &'static [&'static str],
+    pub args: Spec,
+    pub input: Type,
+    pub output: Type,
+    pub prepare: Option<fn(&mut Vec<Arg>) -> Result<(), String>>,
+    pub step: Step,
+    pub doc: &'static str,
+}
+
+/// How a converter runs.
+#[derive(Debug)]
+pub(crate) enum Step {
+    Pure(for<'a> fn(&'a [Arg], Sample<'a>) -> Option<Sample<'a>>),
+    Reading(for<'a> fn(&'a [Arg], Sample<'a>, &Call<'a>) -> Option<Sample<'a>>),
+    Changing(fn(&[Arg], Sample<'static>, &mut dyn Facts) -> Option<Sample<'static>>),
+}
+
+pub(crate) const fn row(
+    name: &'static str,
+    args: Spec,
+    input: Type,
+    output: Type,
+    step: Step,
+    doc: &'static str,
+) -> Converter {
+    Converter { name, aliases: &[], args, input, output, prepare: None, step, doc }
+}
+
+impl Converter {
+    pub(crate) const fn also(mut self, aliases: &'static [&'static str]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+
+    pub(crate) const fn prepared(mut self, prepare: fn(&mut Vec<Arg>) -> Result<(), String>) -> Self {
+        self.prepare = Some(prepare);
+        self
+    }
+}
+
+/// Families, in the manual's order.
+pub(crate) const FAMILIES: &[(&str, &[Converter])] = &[("Text", text::ROWS)];
+
+pub(crate) fn rows() -> impl Iterator<Item = &'static Converter> {
+    FAMILIES.iter().flat_map(|(_, rows)| rows.iter())
+}
+
+pub(crate) fn by_name(name: &str) -> Option<&'static Converter> {
+    static TABLE: OnceLock<HashMap<&'static str, &'static Converter>> = OnceLock::new();
+    let table = TABLE.get_or_init(|| {
+        rows()
+            .flat_map(|r| std::iter::once((r.name, r)).chain(r.aliases.iter().map(move |a| (*a, r))))
+            .collect()
+    });
+    table.get(name).copied()
+}
+
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    rows().map(|r| r.name)
+}

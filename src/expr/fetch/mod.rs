@@ -1,0 +1,219 @@
+//! The fetch table: one row per sample fetch, in families.
+
+mod connection;
+mod constant;
+mod cookie;
+mod elsewhere;
+mod header;
+mod process;
+mod request;
+
+use super::args::{Arg, Spec};
+use super::sample::{Sample, Type};
+use super::{Facts, Site};
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+pub(crate) use elsewhere::is_known_elsewhere;
+
+/// One sample fetch.
+#[derive(Debug)]
+pub(crate) struct Fetch {
+    pub name: &'static str,
+    /// Older spellings of the same fetch.
+    pub aliases: &'static [&'static str],
+    pub args: Spec,
+    pub output: Type,
+    pub needs: Needs,
+    pub prepare: Option<fn(&mut Vec<Arg>) -> Result<(), String>>,
+    pub eval: Eval,
+    pub doc: &'static str,
+}
+
+/// What a fetch reads, which decides where it may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// Constants, the process, proxies.
+    Nothing,
+    Client,
+    Frontend,
+    Backend,
+    Server,
+    /// Head of the request, only while it is there.
+    Request,
+    /// Bytes of the request not yet forwarded.
+    RequestBytes,
+    /// Something of the request that is kept to the end.
+    RequestKept,
+    Response,
+    ResponseBytes,
+    ResponseKept,
+    /// Request or response head, by the direction of the rule.
+    Either,
+}
+
+impl Needs {
+    pub fn available_at(self, site: Site) -> bool {
+        use Site::{
+            Balance, Check, HttpAfterResponse, HttpRequest, HttpResponse, Log, TcpConnection, TcpContent,
+            TcpResponse, TcpSession, UseBackend,
+        };
+        let request = matches!(site, TcpContent | HttpRequest | UseBackend | Balance);
+        let response = matches!(site, TcpResponse | HttpResponse | HttpAfterResponse);
+        match self {
+            Self::Nothing => true,
+            Self::Client | Self::Frontend => site != Check,
+            Self::Backend => !matches!(site, TcpConnection | TcpSession),
+            Self::Server => response || matches!(site, Log | Check | Balance),
+            Self::Request | Self::RequestBytes => request,
+            Self::RequestKept => request || response || site == Log,
+            Self::Response | Self::ResponseBytes => response,
+            Self::ResponseKept => response || site == Log,
+            Self::Either => request || response,
+        }
+    }
+
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Nothing => "internal state",
+            Self::Client => "client address",
+            Self::Frontend => "client-side information",
+            Self::Backend => "backend information",
+            Self::Server => "server information",
+            Self::Request | Self::Either => "HTTP request headers",
+            Self::RequestBytes => "request buffer",
+            Self::RequestKept => "request-time information",
+            Self::Response => "HTTP response headers",
+            Self::ResponseBytes => "response buffer",
+            Self::ResponseKept => "response-time information",
+        }
+    }
+}
+
+/// What a running fetch sees.
+pub(crate) struct Call<'a> {
+    pub args: &'a [Arg],
+    pub facts: &'a dyn Facts,
+    pub site: Site,
+    /// A miss is final: no more bytes will be waited for.
+    pub last: bool,
+}
+
+impl Call<'_> {
+    pub fn on_response(&self) -> bool {
+        matches!(self.site, Site::TcpResponse | Site::HttpResponse | Site::HttpAfterResponse)
+    }
+}
+
+/// A sample, and whether it may still become another one as bytes arrive.
+#[derive(Debug)]
+pub(crate) struct Fetched<'a> {
+    pub sample: Option<Sample<'a>>,
+    pub may_change: bool,
+}
+
+impl<'a> Fetched<'a> {
+    pub fn settled(sample: Option<Sample<'a>>) -> Self {
+        Self { sample, may_change: false }
+    }
+
+    pub fn changing(sample: Option<Sample<'a>>) -> Self {
+        Self { sample, may_change: true }
+    }
+}
+
+pub(crate) type Read = for<'a> fn(&Call<'a>) -> Option<Sample<'a>>;
+pub(crate) type ReadEach = for<'a> fn(&Call<'a>, &mut dyn FnMut(Sample<'a>) -> bool);
+
+/// How a fetch is evaluated.
+#[derive(Debug)]
+pub(crate) enum Eval {
+    /// One sample; whether it may change follows from what it needs.
+    One(Read),
+    /// Several samples for an ACL (`each`, until it answers true), one for an expression.
+    Each { one: Read, each: ReadEach },
+    /// Says itself whether it may change.
+    Content(for<'a> fn(&Call<'a>) -> Fetched<'a>),
+    /// Changes the facts: draws a random number, makes the unique id.
+    Changing(fn(&[Arg], &mut dyn Facts) -> Option<Sample<'static>>),
+}
+
+impl Fetch {
+    pub fn one<'a>(&self, call: &Call<'a>) -> Fetched<'a> {
+        match self.eval {
+            Eval::One(read) | Eval::Each { one: read, .. } => {
+                Fetched { sample: read(call), may_change: self.unsettled(call) }
+            }
+            Eval::Content(read) => read(call),
+            Eval::Changing(_) => Fetched::settled(None),
+        }
+    }
+
+    /// Is what this fetch reads not complete yet?
+    pub fn unsettled(&self, call: &Call<'_>) -> bool {
+        let facts = call.facts;
+        match self.needs {
+            Needs::Request => {
+                facts.request().is_none() && facts.request_payload().is_some_and(|p| !p.complete)
+            }
+            Needs::Response => {
+                facts.response().is_none() && facts.response_payload().is_some_and(|p| !p.complete)
+            }
+            Needs::RequestBytes => facts.request_payload().is_none_or(|p| !p.complete),
+            Needs::ResponseBytes => facts.response_payload().is_none_or(|p| !p.complete),
+            _ => false,
+        }
+    }
+}
+
+/// A table row without the rarely used columns.
+pub(crate) const fn row(
+    name: &'static str,
+    args: Spec,
+    output: Type,
+    needs: Needs,
+    eval: Eval,
+    doc: &'static str,
+) -> Fetch {
+    Fetch { name, aliases: &[], args, output, needs, prepare: None, eval, doc }
+}
+
+impl Fetch {
+    pub(crate) const fn also(mut self, aliases: &'static [&'static str]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+
+    pub(crate) const fn prepared(mut self, prepare: fn(&mut Vec<Arg>) -> Result<(), String>) -> Self {
+        self.prepare = Some(prepare);
+        self
+    }
+}
+
+/// Families, in the manual's order.
+pub(crate) const FAMILIES: &[(&str, &[Fetch])] = &[
+    ("Constants", constant::ROWS),
+    ("Process, proxies and servers", process::ROWS),
+    ("Connection", connection::ROWS),
+    ("HTTP request line", request::ROWS),
+    ("HTTP headers", header::ROWS),
+    ("Cookies", cookie::ROWS),
+];
+
+pub(crate) fn rows() -> impl Iterator<Item = &'static Fetch> {
+    FAMILIES.iter().flat_map(|(_, rows)| rows.iter())
+}
+
+pub(crate) fn by_name(name: &str) -> Option<&'static Fetch> {
+    static TABLE: OnceLock<HashMap<&'static str, &'static Fetch>> = OnceLock::new();
+    let table = TABLE.get_or_init(|| {
+        rows()
+            .flat_map(|r| std::iter::once((r.name, r)).chain(r.aliases.iter().map(move |a| (*a, r))))
+            .collect()
+    });
+    table.get(name).copied()
+}
+
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    rows().map(|r| r.name)
+}
