@@ -13,8 +13,8 @@ fuzz_target!(|bytes: &[u8]| {
         let mut head = Head::new();
         let Parsed::Complete { len, framing } = parse_request(bytes, &limits, &mut head) else { continue };
         assert!(len <= bytes.len());
-        forwarded_means_the_same(&head, framing.body);
-        if framing.body == BodyLength::Chunked {
+        forwarded_means_the_same(&head, framing.length);
+        if framing.length == BodyLength::Chunked {
             chunks(&bytes[len..]);
         }
     }
@@ -28,9 +28,12 @@ fn forwarded_means_the_same(head: &Head, body: BodyLength) {
     match parse_request(&sent, &limits, &mut again) {
         Parsed::Complete { len, framing } => {
             assert_eq!(len, sent.len(), "what follows the head would be read as another message");
-            assert_eq!(framing.body, body);
+            assert_eq!(framing.length, body);
             assert_eq!(again.method_bytes(), head.method_bytes());
-            assert_eq!(again.target(), head.target());
+            // An authority is normalised (its default port goes), the path never.
+            if head.target().first() == Some(&b'/') {
+                assert_eq!(again.target(), head.target());
+            }
         }
         other => panic!("we sent what we refuse: {other:?}\n{}", String::from_utf8_lossy(&sent)),
     }
