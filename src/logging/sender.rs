@@ -188,3 +188,7 @@ impl State {
         self.queued = false;
     }
 }
+
+#[cfg(test)]
+#[path = "sender_tests.rs"]
+mod tests;
