@@ -1,1 +1,33 @@
-//! To be written.
+//! Sockets: listening, accepting, dialling, relaying; nothing here knows a protocol above TCP (but for the PROXY header).
+//!
+//! `listener` makes listening sockets from `bind` lines, `stream` is the one connection type the engines see, `dial`
+//! opens a connection to a server, `relay` moves bytes with splice(2), `raw` holds the system calls that need `unsafe`.
+
+pub mod dial;
+pub mod listener;
+pub mod raw;
+pub mod relay;
+mod stream;
+
+pub use dial::{Dial, DialError, DialErrorKind, dial, proxy_header};
+pub use listener::Listener;
+pub use stream::Stream;
+
+use crate::config::model::Bind;
+use crate::expr::facts::ConnFacts;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// A client connection on its way to an engine: connection-level rules have passed, a PROXY header has been taken off.
+#[derive(Debug)]
+pub struct Accepted {
+    pub stream: Stream,
+    pub conn: ConnFacts,
+    pub bind: Arc<Bind>,
+    /// Bytes already read from the client, to be treated as if they came first on `stream`.
+    pub preread: Vec<u8>,
+    /// When it was accepted, on the monotonic clock (`conn.accepted` is the same moment on the wall clock).
+    pub at: Instant,
+    /// What the PROXY header took, in milliseconds (`%Th`).
+    pub handshake: i64,
+}

@@ -1,0 +1,208 @@
+//! System calls that neither std, socket2 nor tokio offer. Every `unsafe` of the process's start lives here.
+#![allow(unsafe_code)]
+
+use socket2::Socket;
+use std::ffi::CString;
+use std::io;
+use std::mem::size_of;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+fn set_int(fd: &impl AsRawFd, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    // SAFETY: the pointer and length describe `value`, which outlives the call; the descriptor is borrowed, hence open.
+    check(unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            level,
+            name,
+            (&raw const value).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    })
+    .map(|_| ())
+}
+
+/// TCP_DEFER_ACCEPT: accept only when data came, waiting `seconds` at most.
+pub fn set_defer_accept(socket: &impl AsRawFd, seconds: i32) -> io::Result<()> {
+    set_int(socket, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, seconds)
+}
+
+/// TCP_FASTOPEN on a listener: how many handshakes may be pending with data.
+pub fn set_fastopen(socket: &impl AsRawFd, queue: i32) -> io::Result<()> {
+    set_int(socket, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, queue)
+}
+
+/// TCP_FASTOPEN_CONNECT: `connect` answers at once and the first write carries the SYN.
+pub fn set_fastopen_connect(socket: &impl AsRawFd) -> io::Result<()> {
+    set_int(socket, libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT, 1)
+}
+
+/// IP_BIND_ADDRESS_NO_PORT: bind the address alone; the port is picked at connect, when the whole 4-tuple is known.
+pub fn set_bind_address_no_port(socket: &impl AsRawFd) -> io::Result<()> {
+    set_int(socket, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)
+}
+
+/// TCP_QUICKACK off: the ACK of the first segment waits for our answer to carry it.
+pub fn set_quickack(socket: &impl AsRawFd, on: bool) -> io::Result<()> {
+    set_int(socket, libc::IPPROTO_TCP, libc::TCP_QUICKACK, libc::c_int::from(on))
+}
+
+/// Takes over a descriptor inherited from the parent process (`fd@N`). The copy is ours, close-on-exec and non-blocking;
+/// the original stays open, because several `bind` lines and threads may name it.
+pub fn adopt_listener(fd: RawFd) -> io::Result<Socket> {
+    // SAFETY: F_DUPFD_CLOEXEC makes a new descriptor that nobody else owns, or fails when `fd` is not open.
+    let owned = unsafe {
+        let copy = check(libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3))?;
+        OwnedFd::from_raw_fd(copy)
+    };
+    let socket = Socket::from(owned);
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// The soft and the hard limit of open descriptors.
+pub fn nofile_limit() -> io::Result<(u64, u64)> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid place for the answer.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    Ok((limit.rlim_cur, limit.rlim_max))
+}
+
+pub fn set_nofile_limit(soft: u64, hard: u64) -> io::Result<()> {
+    set_limit(libc::RLIMIT_NOFILE, soft, hard)
+}
+
+/// `-m`: the address space, in bytes.
+pub fn set_memory_limit(bytes: u64) -> io::Result<()> {
+    set_limit(libc::RLIMIT_AS, bytes, bytes)
+}
+
+fn set_limit(which: libc::__rlimit_resource_t, soft: u64, hard: u64) -> io::Result<()> {
+    let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
+    // SAFETY: `limit` is a valid value to read from.
+    check(unsafe { libc::setrlimit(which, &raw const limit) }).map(|_| ())
+}
+
+pub fn chroot(path: &Path) -> io::Result<()> {
+    std::os::unix::fs::chroot(path)?;
+    std::env::set_current_dir("/")
+}
+
+/// The effective user, to know whether privileges can be dropped at all.
+#[must_use]
+pub fn effective_uid() -> u32 {
+    // SAFETY: geteuid has no preconditions and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+/// Sets the group, then drops or replaces the supplementary groups.
+pub fn set_groups(groups: &[u32]) -> io::Result<()> {
+    // SAFETY: the pointer and count describe the slice.
+    check(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) }).map(|_| ())
+}
+
+pub fn set_gid(gid: u32) -> io::Result<()> {
+    // SAFETY: plain values.
+    check(unsafe { libc::setgid(gid) }).map(|_| ())
+}
+
+pub fn set_uid(uid: u32) -> io::Result<()> {
+    // SAFETY: plain values.
+    check(unsafe { libc::setuid(uid) }).map(|_| ())
+}
+
+/// A user's (uid, gid) from the system's database.
+#[must_use]
+pub fn user_ids(name: &str) -> Option<(u32, u32)> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: called before any thread is started, so the static buffer of getpwnam is ours; null is checked.
+    unsafe {
+        let entry = libc::getpwnam(name.as_ptr());
+        (!entry.is_null()).then(|| ((*entry).pw_uid, (*entry).pw_gid))
+    }
+}
+
+#[must_use]
+pub fn group_id(name: &str) -> Option<u32> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: as `user_ids`.
+    unsafe {
+        let entry = libc::getgrnam(name.as_ptr());
+        (!entry.is_null()).then(|| (*entry).gr_gid)
+    }
+}
+
+pub fn chown(path: &Path, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
+    std::os::unix::fs::chown(path, uid, gid)
+}
+
+/// Which side of a fork this is.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Forked {
+    Parent(i32),
+    Child,
+}
+
+/// Splits the process. To be called while it has one thread.
+pub fn fork() -> io::Result<Forked> {
+    // SAFETY: the process has a single thread here (runtime::daemon is called before the workers start), so the child
+    // has no lock held by a thread that does not exist in it.
+    match check(unsafe { libc::fork() })? {
+        0 => Ok(Forked::Child),
+        pid => Ok(Forked::Parent(pid)),
+    }
+}
+
+/// A session of its own: no controlling terminal, no signals from the shell's process group.
+pub fn new_session() {
+    // SAFETY: no preconditions; failure means that it is already a leader, which is what is wanted.
+    unsafe { libc::setsid() };
+}
+
+/// Points descriptors 0, 1 and 2 at /dev/null.
+pub fn detach_standard_streams() -> io::Result<()> {
+    let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    for fd in 0..=2 {
+        // SAFETY: both descriptors are plain numbers; dup2 closes the old one atomically.
+        check(unsafe { libc::dup2(null.as_raw_fd(), fd) })?;
+    }
+    Ok(())
+}
+
+/// Binds the calling thread to `cpus`.
+pub fn set_cpu_affinity(cpus: &[usize]) -> io::Result<()> {
+    // SAFETY: a zeroed cpu_set_t is the empty set; CPU_SET is given indices below CPU_SETSIZE only.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        for &cpu in cpus.iter().filter(|&&cpu| cpu < libc::CPU_SETSIZE as usize) {
+            libc::CPU_SET(cpu, &mut set);
+        }
+        check(libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set)).map(|_| ())
+    }
+}
+
+/// Sends a signal; `false` when there is no such process.
+#[must_use]
+pub fn kill(pid: i32, signal: i32) -> bool {
+    // SAFETY: plain values.
+    unsafe { libc::kill(pid, signal) == 0 }
+}
+
+/// Ends the process by `signal`'s default action, as if it had never been caught.
+pub fn die_by(signal: i32) {
+    // SAFETY: resets the disposition of one signal, then raises it in this thread.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        libc::raise(signal);
+    }
+}
+
+/// PR_SET_DUMPABLE (`set-dumpable`): core dumps even after the change of user.
+pub fn set_dumpable() {
+    // SAFETY: plain values.
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) };
+}
