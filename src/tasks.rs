@@ -1,1 +1,61 @@
-//! The only place that spawns.
+//! The only place that spawns tasks.
+//!
+//! A task runs on the thread that started it (everything a connection owns is `Rc`), has a name for people who debug,
+//! and lives as long as its [`Task`]: dropping that stops it at its next await, and what it owns is dropped with it. A
+//! task that must outlive whoever starts it, such as a client connection, is started by [`detached`] and ends by
+//! itself. A panic in a task is a bug that must not go on serving: the build profiles abort the process on it.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::task::JoinHandle;
+
+/// A running task; cancelled when dropped. Awaiting it waits for its end.
+#[must_use = "dropping a task stops it"]
+pub struct Task {
+    name: &'static str,
+    handle: JoinHandle<()>,
+}
+
+/// Starts `future` on this thread's local set.
+pub fn start(name: &'static str, future: impl Future<Output = ()> + 'static) -> Task {
+    Task { name, handle: tokio::task::spawn_local(future) }
+}
+
+/// Starts `future` and lets it run to its own end.
+pub fn detached(_name: &'static str, future: impl Future<Output = ()> + 'static) {
+    drop(tokio::task::spawn_local(future));
+}
+
+impl Task {
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.handle.is_finished()
+    }
+}
+
+impl Future for Task {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.handle).poll(cx).map(|_| ())
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.handle.abort();
+    }
+}
+
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Task({})", self.name)
+    }
+}

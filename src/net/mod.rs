@@ -8,12 +8,15 @@ pub mod listener;
 pub mod raw;
 pub mod relay;
 mod stream;
+mod timer;
 
 pub use dial::{Dial, DialError, DialErrorKind, dial, proxy_header};
 pub use listener::Listener;
 pub use stream::Stream;
+pub use timer::Timer;
 
-use crate::config::model::Bind;
+use crate::config::model::{Bind, VarScope};
+use crate::expr::Value;
 use crate::expr::facts::ConnFacts;
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,4 +33,6 @@ pub struct Accepted {
     pub at: Instant,
     /// What the PROXY header took, in milliseconds (`%Th`).
     pub handshake: i64,
+    /// What `tcp-request connection|session` rules set.
+    pub variables: Vec<(VarScope, Box<str>, Value)>,
 }

@@ -206,3 +206,10 @@ pub fn set_dumpable() {
     // SAFETY: plain values.
     unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) };
 }
+
+/// Registers a descriptor with the current thread's reactor, for reading.
+pub fn watch<T: AsRawFd>(owner: T) -> io::Result<tokio::io::unix::AsyncFd<T>> {
+    // SAFETY: the callers give types that own their descriptor, which stays open until the value inside is dropped.
+    unsafe { tokio::io::unix::AsyncFd::register_with_interest(owner, tokio::io::Interest::READABLE) }
+        .map_err(Into::into)
+}

@@ -252,7 +252,13 @@ pub fn write_v1(addresses: Option<(SocketAddr, SocketAddr)>, out: &mut Vec<u8>) 
 
 /// Appends a v2 header: LOCAL (a health check) without addresses when `local`, else PROXY with these TLVs, closed by a
 /// checksum when `crc`.
-pub fn write_v2(local: bool, addresses: Option<(SocketAddr, SocketAddr)>, tlvs: &[(u8, &[u8])], crc: bool, out: &mut Vec<u8>) {
+pub fn write_v2(
+    local: bool,
+    addresses: Option<(SocketAddr, SocketAddr)>,
+    tlvs: &[(u8, &[u8])],
+    crc: bool,
+    out: &mut Vec<u8>,
+) {
     let start = out.len();
     out.extend_from_slice(V2_SIGNATURE);
     out.push(if local { 0x20 } else { 0x21 });

@@ -77,7 +77,9 @@ fn v2_headers() {
 #[test]
 fn v2_tlvs_are_kept_and_bounded() {
     let with = |tlv: &[u8]| v2(0x21, 0x11, &[&V4[..], tlv].concat());
-    let Ok(Parsed::Header(got, _)) = parse(&with(&[5, 0, 2, b'a', b'b', 4, 0, 1, 0, 2, 0, 0])) else { panic!("no header") };
+    let Ok(Parsed::Header(got, _)) = parse(&with(&[5, 0, 2, b'a', b'b', 4, 0, 1, 0, 2, 0, 0])) else {
+        panic!("no header")
+    };
     assert_eq!(got.tlvs, vec![(TLV_UNIQUE_ID, b"ab".to_vec()), (TLV_AUTHORITY, vec![])]);
     check(&with(&[5, 0, 3, 1, 2]), Err(Refused::BadTlv));
     check(&with(&[5, 0]), Err(Refused::BadTlv));

@@ -1,0 +1,299 @@
+//! Opening a connection to a server.
+
+use super::listener::abstract_address;
+use super::{Stream, raw};
+use crate::config::model::backend::UseSrc;
+use crate::config::model::global::Tune;
+use crate::config::model::{Endpoint, SendProxy, Server, Source};
+use crate::expr::facts::ConnFacts;
+use crate::wire::proxy_protocol;
+use socket2::{Domain, SockAddr, Socket, Type};
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+/// Where to and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Dial<'a> {
+    pub server: &'a Server,
+    /// The backend's `source`; the server's own goes before it.
+    pub source: Option<&'a Source>,
+    pub client: &'a ConnFacts,
+    /// What `usesrc hdr_ip(...)` found in the request.
+    pub header_ip: Option<IpAddr>,
+    /// `option srvtcpka`
+    pub keepalive: bool,
+    /// `option transparent` (or a server at 0.0.0.0): the address the client asked for.
+    pub transparent: bool,
+    pub tune: &'a Tune,
+    /// `timeout connect`
+    pub timeout: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DialErrorKind {
+    Refused,
+    Timeout,
+    Unreachable,
+    /// This process or machine is short of descriptors, memory or source ports: the server is not at fault.
+    Resources,
+    /// The server has no address (not resolved), or none of the client's to derive it from.
+    NoAddress,
+    Other,
+}
+
+/// Why there is no connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DialError {
+    pub kind: DialErrorKind,
+    pub errno: Option<i32>,
+    /// Nothing was sent: a connection failure may always be tried again, unless no attempt can succeed.
+    pub retryable: bool,
+}
+
+impl DialError {
+    fn new(error: &io::Error) -> Self {
+        use libc::{
+            EACCES, EADDRINUSE, EADDRNOTAVAIL, EAGAIN, ECONNREFUSED, EHOSTUNREACH, EMFILE, ENETUNREACH,
+            ENFILE, ENOBUFS, ENOENT, ENOMEM, EPERM, ETIMEDOUT,
+        };
+        let errno = error.raw_os_error();
+        let kind = match errno {
+            Some(ECONNREFUSED | ENOENT) => DialErrorKind::Refused,
+            Some(ETIMEDOUT) => DialErrorKind::Timeout,
+            Some(EHOSTUNREACH | ENETUNREACH) => DialErrorKind::Unreachable,
+            Some(
+                EMFILE | ENFILE | ENOBUFS | ENOMEM | EAGAIN | EADDRINUSE | EADDRNOTAVAIL | EPERM | EACCES,
+            ) => DialErrorKind::Resources,
+            _ => DialErrorKind::Other,
+        };
+        Self { kind, errno, retryable: true }
+    }
+
+    const TIMEOUT: Self = Self { kind: DialErrorKind::Timeout, errno: None, retryable: true };
+    const NO_ADDRESS: Self = Self { kind: DialErrorKind::NoAddress, errno: None, retryable: false };
+}
+
+impl std::fmt::Display for DialError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.errno {
+            Some(errno) => write!(
+                f,
+                "{:?} ({})",
+                self.kind,
+                super::listener::reason(&io::Error::from_raw_os_error(errno))
+            ),
+            None => write!(f, "{:?}", self.kind),
+        }
+    }
+}
+
+/// Connects.
+///
+/// # Errors
+/// See [`DialErrorKind`].
+pub async fn dial(how: &Dial<'_>) -> Result<Stream, DialError> {
+    let (stream, pending) = begin(how)?;
+    if !pending {
+        return Ok(stream);
+    }
+    match how.timeout {
+        None => connected(&stream).await?,
+        Some(limit) => {
+            tokio::time::timeout(limit, connected(&stream)).await.map_err(|_| DialError::TIMEOUT)??
+        }
+    }
+    Ok(stream)
+}
+
+/// Starts to connect; `true`: it is still going on, and [`connected`] tells how it ends. The first write may be tried
+/// without waiting, it then answers `WouldBlock` or the connect's error.
+///
+/// # Errors
+/// As [`dial`].
+pub fn begin(how: &Dial<'_>) -> Result<(Stream, bool), DialError> {
+    match target(how).ok_or(DialError::NO_ADDRESS)? {
+        Target::Inet(addr) => begin_inet(how, addr),
+        Target::Unix(addr) => begin_unix(&addr),
+    }
+    .map_err(|e| DialError::new(&e))
+}
+
+/// Waits for the end of a connect.
+///
+/// # Errors
+/// The connect's.
+pub async fn connected(stream: &Stream) -> Result<(), DialError> {
+    poll_fn(|cx| stream.poll_write_ready(cx)).await.map_err(|e| DialError::new(&e))?;
+    match stream.take_error() {
+        Some(error) => Err(DialError::new(&error)),
+        None => Ok(()),
+    }
+}
+
+enum Target {
+    Inet(SocketAddr),
+    Unix(SockAddr),
+}
+
+fn target(how: &Dial<'_>) -> Option<Target> {
+    match &how.server.endpoint {
+        Endpoint::Inet(addr) => Some(Target::Inet(inet_target(*addr, how)?)),
+        Endpoint::Unix(path) => SockAddr::unix(path).ok().map(Target::Unix),
+        Endpoint::Abstract(name) => abstract_address(name).ok().map(Target::Unix),
+        Endpoint::Unresolved { .. } => None,
+    }
+}
+
+/// A server at 0.0.0.0 is the address the client asked for, one without a port (or with `:+N`) the client's port.
+fn inet_target(mut addr: SocketAddr, how: &Dial<'_>) -> Option<SocketAddr> {
+    if addr.ip().is_unspecified() || how.transparent {
+        addr.set_ip(how.client.dst?.ip());
+    }
+    if let Some(offset) = how.server.port_offset {
+        let port = i32::from(how.client.dst?.port()).checked_add(offset)?;
+        addr.set_port(u16::try_from(port).ok()?);
+    } else if addr.port() == 0 {
+        addr.set_port(how.client.dst?.port());
+    }
+    Some(addr)
+}
+
+fn begin_unix(addr: &SockAddr) -> io::Result<(Stream, bool)> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    // A full backlog answers EAGAIN at once: there is nothing to wait for.
+    socket.connect(addr)?;
+    Ok((Stream::from_socket(socket, true)?, false))
+}
+
+fn begin_inet(how: &Dial<'_>, addr: SocketAddr) -> io::Result<(Stream, bool)> {
+    let source = how.server.source.as_ref().or(how.source);
+    let Some(source) = source else {
+        let socket = open(how, addr)?;
+        return finish(socket, addr);
+    };
+    let Some((low, high)) = source.port_range.filter(|_| matches!(source.use_src, UseSrc::None)) else {
+        let socket = open(how, addr)?;
+        bind_source(&socket, source, how, addr, None)?;
+        return finish(socket, addr);
+    };
+    // Each attempt starts after the last port given, so that a port rests as long as the range allows.
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let count = high.saturating_sub(low).saturating_add(1).max(1);
+    let mut last = io::Error::from_raw_os_error(libc::EADDRINUSE);
+    for _ in 0..count {
+        let port = low.saturating_add(NEXT.fetch_add(1, Ordering::Relaxed) % count);
+        let socket = open(how, addr)?;
+        let tried = bind_source(&socket, source, how, addr, Some(port)).and_then(|()| finish(socket, addr));
+        match tried {
+            Err(e) if matches!(e.raw_os_error(), Some(libc::EADDRINUSE | libc::EADDRNOTAVAIL)) => last = e,
+            other => return other,
+        }
+    }
+    Err(last)
+}
+
+fn open(how: &Dial<'_>, addr: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM.nonblocking(), None)?;
+    let _ = socket.set_tcp_nodelay(true);
+    if how.keepalive {
+        let _ = socket.set_keepalive(true);
+    }
+    if let Some(timeout) = how.server.tcp_user_timeout {
+        let _ = socket.set_tcp_user_timeout(Some(timeout));
+    }
+    if how.server.tfo {
+        let _ = raw::set_fastopen_connect(&socket);
+    }
+    if how.tune.rcvbuf_server > 0 {
+        let _ = socket.set_recv_buffer_size(how.tune.rcvbuf_server);
+    }
+    if how.tune.sndbuf_server > 0 {
+        let _ = socket.set_send_buffer_size(how.tune.sndbuf_server);
+    }
+    Ok(socket)
+}
+
+fn finish(socket: Socket, addr: SocketAddr) -> io::Result<(Stream, bool)> {
+    let pending = match socket.connect(&addr.into()) {
+        Ok(()) => false,
+        Err(e) if e.raw_os_error() == Some(libc::EINPROGRESS) => true,
+        Err(e) => return Err(e),
+    };
+    Ok((Stream::from_socket(socket, false)?, pending))
+}
+
+fn bind_source(
+    socket: &Socket,
+    source: &Source,
+    how: &Dial<'_>,
+    to: SocketAddr,
+    port: Option<u16>,
+) -> io::Result<()> {
+    if let Some(interface) = &source.interface {
+        socket.bind_device(Some(interface.as_bytes()))?;
+    }
+    let spoofed = match &source.use_src {
+        UseSrc::None => None,
+        UseSrc::Client => how.client.src,
+        UseSrc::ClientIp => how.client.src.map(|a| SocketAddr::new(a.ip(), 0)),
+        UseSrc::Addr(addr) => Some(*addr),
+        UseSrc::Header(..) => how.header_ip.map(|ip| SocketAddr::new(ip, 0)),
+    };
+    if let Some(foreign) = spoofed.filter(|a| a.is_ipv4() == to.is_ipv4()) {
+        if to.is_ipv4() {
+            socket.set_ip_transparent_v4(true)?
+        } else {
+            socket.set_ip_transparent_v6(true)?
+        }
+        socket.set_reuse_address(true)?;
+        return bind_to(socket, foreign);
+    }
+    let Some(own) = source.addr.map(|a| SocketAddr::new(a.ip(), port.unwrap_or(a.port()))) else {
+        return Ok(());
+    };
+    let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let own = if own.is_ipv4() == to.is_ipv4() { own } else { SocketAddr::new(any, own.port()) };
+    if own.ip().is_unspecified() && own.port() == 0 {
+        return Ok(());
+    }
+    socket.set_reuse_address(true)?;
+    bind_to(socket, own)
+}
+
+fn bind_to(socket: &Socket, addr: SocketAddr) -> io::Result<()> {
+    if addr.port() == 0 {
+        let _ = raw::set_bind_address_no_port(socket);
+    }
+    socket.bind(&addr.into())
+}
+
+/// Appends the header that `send-proxy*` puts before everything else. `local`: a health check, which speaks for itself.
+pub fn proxy_header(
+    send: &SendProxy,
+    client: &ConnFacts,
+    unique_id: Option<&[u8]>,
+    authority: Option<&[u8]>,
+    local: bool,
+    out: &mut Vec<u8>,
+) {
+    let addresses = client.src.zip(client.dst);
+    if !send.v2 {
+        proxy_protocol::write_v1(addresses.filter(|_| !local), out);
+        return;
+    }
+    let mut tlvs: Vec<(u8, &[u8])> = Vec::new();
+    if let Some(authority) = authority.filter(|_| send.authority) {
+        tlvs.push((proxy_protocol::TLV_AUTHORITY, authority));
+    }
+    if let Some(id) = unique_id.filter(|_| send.unique_id) {
+        tlvs.push((proxy_protocol::TLV_UNIQUE_ID, id.get(..proxy_protocol::UNIQUE_ID_MAX).unwrap_or(id)));
+    }
+    // The client's side is plain: the TLV says so (no flags, verify not done).
+    if send.ssl {
+        tlvs.push((proxy_protocol::TLV_SSL, &[0, 0, 0, 0, 1]));
+    }
+    proxy_protocol::write_v2(local, addresses, &tlvs, send.crc32c, out);
+}

@@ -1,0 +1,292 @@
+//! Listening sockets from `bind` lines.
+//!
+//! A TCP address gets one socket per thread (SO_REUSEPORT: the kernel spreads connections). Options that an accepted
+//! socket inherits from its listener (TCP_NODELAY, keepalive, buffer sizes, user timeout) are set here once, which saves
+//! their system calls on every connection. Unix and inherited sockets are one, which all threads accept from.
+
+use super::{Stream, raw};
+use crate::config::model::global::Tune;
+use crate::config::model::{Address, Bind};
+use socket2::{Domain, SockAddr, Socket, Type};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::io::unix::AsyncFd;
+
+/// What a listener takes from outside its `bind` line.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting<'a> {
+    /// The frontend's `backlog`, else its `maxconn`.
+    pub backlog: u32,
+    /// `option clitcpka`
+    pub keepalive: bool,
+    pub tune: &'a Tune,
+}
+
+/// A bound socket in the listening state, not yet in a reactor (workers are not running when it is made).
+#[derive(Debug)]
+pub struct Listener {
+    socket: Socket,
+    pub bind: Arc<Bind>,
+    /// The address connections are made to; `None` when only the connection knows (wildcard, transparent, unix, fd).
+    fixed: Option<SocketAddr>,
+    unix: bool,
+}
+
+/// Why there is no listener: the step, the system's error. `Display` is HAProxy's sentence.
+#[derive(Debug)]
+pub struct BindError {
+    pub step: &'static str,
+    pub error: io::Error,
+    pub address: String,
+}
+
+impl std::fmt::Display for BindError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({}) [{}]", self.step, reason(&self.error), self.address)
+    }
+}
+
+/// The system's words alone, without Rust's `(os error N)`.
+#[must_use]
+pub fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.find(" (os error").map_or_else(|| text.clone(), |end| text.get(..end).unwrap_or(&text).to_owned())
+}
+
+impl Listener {
+    /// Binds `count` sockets for a `bind` line, or the one that `count` threads share.
+    ///
+    /// # Errors
+    /// The first step that failed.
+    pub fn open(bind: &Arc<Bind>, setting: Setting<'_>, count: usize) -> Result<Vec<Self>, BindError> {
+        match &bind.address {
+            Address::Inet(addr) => {
+                let mut first = open_inet(bind, *addr, setting)?;
+                // Port 0: the system chose, the other threads' sockets must follow.
+                let addr = first.socket.local_addr().ok().and_then(|a| a.as_socket()).unwrap_or(*addr);
+                first.fixed = fixed_address(bind, addr);
+                let mut all = vec![first];
+                for _ in 1..count {
+                    let mut next = open_inet(bind, addr, setting)?;
+                    next.fixed = fixed_address(bind, addr);
+                    all.push(next);
+                }
+                Ok(all)
+            }
+            Address::Unix(path) => Ok(share(open_unix(bind, path, setting)?, bind, count)),
+            Address::Abstract(name) => Ok(share(open_abstract(bind, name, setting)?, bind, count)),
+            Address::Fd(fd) => Ok(share(adopt(bind, *fd, setting)?, bind, count)),
+        }
+    }
+
+    /// Accepts one connection that is waiting.
+    ///
+    /// # Errors
+    /// `WouldBlock` when none is; others as accept(2).
+    pub fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
+        let (socket, peer) = self.socket.accept4(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC)?;
+        Ok((socket, peer.as_socket()))
+    }
+
+    /// The address a connection from here was made to, asking the kernel only where the listener cannot say.
+    #[must_use]
+    pub fn destination(&self, stream: &Stream) -> Option<SocketAddr> {
+        self.fixed.or_else(|| stream.local_addr())
+    }
+
+    #[must_use]
+    pub fn is_unix(&self) -> bool {
+        self.unix
+    }
+
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.socket.local_addr().ok()?.as_socket()
+    }
+
+    /// Registers with the current thread's reactor.
+    ///
+    /// # Errors
+    /// The reactor refuses.
+    pub fn watch(self) -> io::Result<AsyncFd<Self>> {
+        raw::watch(self)
+    }
+
+    /// What is shown of it, as HAProxy shows it.
+    #[must_use]
+    pub fn name(bind: &Bind) -> String {
+        match &bind.address {
+            Address::Inet(SocketAddr::V6(v6)) => format!("{}:{}", v6.ip(), v6.port()),
+            Address::Inet(v4) => v4.to_string(),
+            Address::Unix(path) => path.display().to_string(),
+            Address::Abstract(name) => format!("abns@{}", String::from_utf8_lossy(name)),
+            Address::Fd(fd) => format!("fd@{fd}"),
+        }
+    }
+}
+
+impl AsRawFd for Listener {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+fn fixed_address(bind: &Bind, addr: SocketAddr) -> Option<SocketAddr> {
+    (!addr.ip().is_unspecified() && !bind.transparent).then_some(addr)
+}
+
+fn share(first: Listener, bind: &Arc<Bind>, count: usize) -> Vec<Listener> {
+    let mut all = Vec::with_capacity(count);
+    for _ in 1..count {
+        if let Ok(socket) = first.socket.try_clone() {
+            all.push(Listener { socket, bind: Arc::clone(bind), fixed: first.fixed, unix: first.unix });
+        }
+    }
+    all.push(first);
+    all
+}
+
+fn failed<'a>(step: &'static str, bind: &'a Bind) -> impl FnOnce(io::Error) -> BindError + 'a {
+    move |error| BindError { step, error, address: Listener::name(bind) }
+}
+
+fn open_inet(bind: &Arc<Bind>, addr: SocketAddr, setting: Setting<'_>) -> Result<Listener, BindError> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM.nonblocking(), None)
+        .map_err(failed("cannot create listening socket", bind))?;
+    let _ = socket.set_reuse_address(true);
+    let _ = socket.set_reuse_port(true);
+    inherited_options(&socket, bind, setting);
+    if bind.defer_accept {
+        raw::set_defer_accept(&socket, 60).map_err(failed("cannot enable DEFER_ACCEPT", bind))?;
+    }
+    if bind.tfo {
+        raw::set_fastopen(&socket, backlog(bind, setting))
+            .map_err(failed("cannot enable TCP_FASTOPEN", bind))?;
+    }
+    if let Some(interface) = &bind.interface {
+        socket
+            .bind_device(Some(interface.as_bytes()))
+            .map_err(failed("cannot bind listener to device", bind))?;
+    }
+    if bind.transparent {
+        let set = if addr.is_ipv4() {
+            socket.set_ip_transparent_v4(true)
+        } else {
+            socket.set_ip_transparent_v6(true)
+        };
+        set.or_else(
+            |_| if addr.is_ipv4() { socket.set_freebind_v4(true) } else { socket.set_freebind_v6(true) },
+        )
+        .map_err(failed("cannot make listening socket transparent", bind))?;
+    }
+    if addr.is_ipv6() {
+        // Without a word the system's bindv6only decides, as with HAProxy; `v4v6` and `v6only` say it.
+        if bind.v6only || bind.v4v6 {
+            let _ = socket.set_only_v6(bind.v6only);
+        }
+    }
+    socket.bind(&addr.into()).map_err(failed("cannot bind socket", bind))?;
+    socket.listen(backlog(bind, setting)).map_err(failed("cannot listen to socket", bind))?;
+    Ok(Listener { socket, bind: Arc::clone(bind), fixed: None, unix: false })
+}
+
+fn backlog(bind: &Bind, setting: Setting<'_>) -> i32 {
+    i32::try_from(bind.backlog.unwrap_or(setting.backlog)).unwrap_or(i32::MAX).max(1)
+}
+
+fn inherited_options(socket: &Socket, bind: &Bind, setting: Setting<'_>) {
+    let _ = socket.set_tcp_nodelay(true);
+    if setting.keepalive {
+        let _ = socket.set_keepalive(true);
+    }
+    if let Some(mss) = bind.mss {
+        // A negative value means "that much less than the path's": known only after the handshake, set as it is.
+        let _ = socket.set_tcp_mss(mss.unsigned_abs());
+    }
+    if let Some(timeout) = bind.tcp_user_timeout {
+        let _ = socket.set_tcp_user_timeout(Some(timeout));
+    }
+    if setting.tune.rcvbuf_client > 0 {
+        let _ = socket.set_recv_buffer_size(setting.tune.rcvbuf_client);
+    }
+    if setting.tune.sndbuf_client > 0 {
+        let _ = socket.set_send_buffer_size(setting.tune.sndbuf_client);
+    }
+}
+
+/// Binds beside the path and renames into place, so that the path is never without a listener while one process
+/// replaces another.
+fn open_unix(bind: &Arc<Bind>, path: &Path, setting: Setting<'_>) -> Result<Listener, BindError> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)
+        .map_err(failed("cannot create UNIX socket", bind))?;
+    let beside = PathBuf::from(format!("{}.{}.tmp", path.display(), std::process::id()));
+    let _ = std::fs::remove_file(&beside);
+    let addr = SockAddr::unix(&beside).map_err(failed("socket path too long", bind))?;
+    socket.bind(&addr).map_err(failed("cannot bind UNIX socket", bind))?;
+    let ready = set_owner(bind, &beside)
+        .and_then(|()| {
+            socket.listen(backlog(bind, setting)).map_err(failed("cannot listen to UNIX socket", bind))
+        })
+        .and_then(|()| {
+            std::fs::rename(&beside, path)
+                .map_err(failed("cannot switch final and temporary UNIX sockets", bind))
+        });
+    if let Err(error) = ready {
+        let _ = std::fs::remove_file(&beside);
+        return Err(error);
+    }
+    Ok(Listener { socket, bind: Arc::clone(bind), fixed: None, unix: true })
+}
+
+fn set_owner(bind: &Bind, path: &Path) -> Result<(), BindError> {
+    use std::os::unix::fs::PermissionsExt;
+    if bind.uid.is_some() || bind.gid.is_some() {
+        raw::chown(path, bind.uid, bind.gid).map_err(failed("cannot change UNIX socket ownership", bind))?;
+    }
+    if let Some(mode) = bind.mode {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+            .map_err(failed("cannot change UNIX socket permissions", bind))?;
+    }
+    Ok(())
+}
+
+fn open_abstract(bind: &Arc<Bind>, name: &[u8], setting: Setting<'_>) -> Result<Listener, BindError> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)
+        .map_err(failed("cannot create UNIX socket", bind))?;
+    let addr = abstract_address(name).map_err(failed("abstract socket name too long", bind))?;
+    socket.bind(&addr).map_err(failed("cannot bind UNIX socket", bind))?;
+    socket.listen(backlog(bind, setting)).map_err(failed("cannot listen to UNIX socket", bind))?;
+    Ok(Listener { socket, bind: Arc::clone(bind), fixed: None, unix: true })
+}
+
+/// An abstract address padded with zeros to the whole of sun_path: HAProxy's `abns@` names are that, not the short
+/// form, so that both sides find each other.
+pub(super) fn abstract_address(name: &[u8]) -> io::Result<SockAddr> {
+    const SUN_PATH: usize = 108;
+    let mut path = vec![0u8];
+    path.extend_from_slice(name);
+    if path.len() > SUN_PATH {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    path.resize(SUN_PATH, 0);
+    SockAddr::unix(std::ffi::OsStr::from_bytes(&path))
+}
+
+/// An inherited descriptor: it may listen already (varnishtest, systemd); if not, it is made to.
+fn adopt(bind: &Arc<Bind>, fd: RawFd, setting: Setting<'_>) -> Result<Listener, BindError> {
+    let socket = raw::adopt_listener(fd).map_err(failed("cannot use file descriptor", bind))?;
+    let local = socket.local_addr().map_err(failed("not a socket", bind))?;
+    let unix = local.as_socket().is_none();
+    if !unix {
+        inherited_options(&socket, bind, setting);
+    }
+    if !socket.is_listener().unwrap_or(false) {
+        socket.listen(backlog(bind, setting)).map_err(failed("cannot listen to socket", bind))?;
+    }
+    let fixed = local.as_socket().and_then(|addr| fixed_address(bind, addr));
+    Ok(Listener { socket, bind: Arc::clone(bind), fixed, unix })
+}
