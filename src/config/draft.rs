@@ -1,7 +1,8 @@
 //! What the keyword tables fill: proxies whose names are not resolved yet. [`super::resolve`] turns them into the model.
 
+use super::address::Family;
 use super::keyword::Section;
-use super::model::{Bind, Check, Proxy, Rule, Server};
+use super::model::{Bind, Check, HttpCheckRequest, Proxy, Rule, Server};
 use super::raw::Line;
 use crate::expr::{LogFormat, Scope};
 use std::net::IpAddr;
@@ -23,6 +24,10 @@ pub struct Draft {
     pub default_backend: Option<Reference>,
     pub use_backend: Vec<Rule<Target>>,
     pub use_server: Vec<Rule<Target>>,
+    /// `log global`: the global section's targets come before the proxy's own.
+    pub log_global: bool,
+    /// `http-check` rules before (or without) `option httpchk`.
+    pub pending_check: Option<HttpCheckRequest>,
     /// `errorfiles NAME [codes]`, in order: taken from the `http-errors` section when all are read.
     pub errorfiles: Vec<ErrorFiles>,
 }
@@ -62,8 +67,7 @@ pub struct ServerDraft {
     pub init_addr: Vec<InitAddr>,
     /// A host name to be resolved, with the port as written.
     pub host: Option<String>,
-    /// `:+N`/`:-N` or no port: the check needs a port of its own.
-    pub mapped_port: bool,
+    pub family: Family,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +88,7 @@ impl ServerDraft {
             checked: false,
             init_addr: Vec::new(),
             host: None,
-            mapped_port: false,
+            family: Family::Any,
         }
     }
 }

@@ -296,7 +296,7 @@ mod tests {
         check("\"$ONE ${ONE}-${NO-x y}-${NO}\" $ONE", "one one-x y-|$ONE");
         check("a \"x${LIST[*]}y\" b", "a|xp|q|ry|b");
         check("\"${EMPTY-x}\" \"${.LINE}\"", "|7");
-        check("\"${ONE\"", "!unmatched brace in environment variable name at position 2:@1");
+        check("\"${ONE\"", "!unmatched brace in environment variable name at position 3:@2");
         check("\"$9\"", "!forbidden first char in environment variable name at position 3:@2");
     }
 

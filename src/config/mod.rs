@@ -3,6 +3,8 @@
 //!
 //! Nothing here knows the runtime. Every problem is a [`diagnostic::Diagnostic`] with its place; a pass never stops at the first.
 
+pub mod address;
+mod arguments;
 pub mod condition;
 pub mod diagnostic;
 pub mod draft;
@@ -16,8 +18,11 @@ pub mod preprocess;
 pub mod raw;
 pub mod resolve;
 pub mod sections;
+mod servers;
 pub mod suggest;
+pub mod system;
 pub mod units;
+mod whole;
 
 use diagnostic::{Diagnostic, Severity};
 use environment::Environment;

@@ -26,8 +26,30 @@ pub struct Parser {
     pub drafts: Vec<Draft>,
     pub environment: Environment,
     pub diagnostics: Vec<Diagnostic>,
+    pub path_base: PathBase,
+    pub unix_bind: UnixBind,
     /// True while a `defaults` section's lines are applied again to a proxy: what they report was reported already.
     pub replaying: bool,
+}
+
+/// Where relative paths start (`default-path`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PathBase {
+    #[default]
+    Current,
+    /// The directory of the configuration file.
+    Config,
+    Parent,
+    Origin(PathBuf),
+}
+
+/// What `unix-bind` says for the unix sockets of `bind` lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnixBind {
+    pub prefix: Option<String>,
+    pub mode: Option<u32>,
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
 }
 
 impl Parser {
@@ -44,6 +66,8 @@ impl Parser {
             drafts: Vec::new(),
             environment,
             diagnostics: Vec::new(),
+            path_base: PathBase::Current,
+            unix_bind: UnixBind::default(),
             replaying: false,
         }
     }
@@ -130,8 +154,13 @@ impl Parser {
     /// A file named in the configuration, relative to where HAProxy would look (`default-path`).
     #[must_use]
     pub fn path(&self, line: &Line, name: &str) -> PathBuf {
-        let _ = line;
-        Path::new(name).to_path_buf()
+        let directory = Path::new(&*line.place.file).parent().map(Path::to_path_buf).unwrap_or_default();
+        match &self.path_base {
+            PathBase::Current => Path::new(name).to_path_buf(),
+            PathBase::Config => directory.join(name),
+            PathBase::Parent => directory.join("..").join(name),
+            PathBase::Origin(origin) => origin.join(name),
+        }
     }
 
     /// Reads a file named by word `index`; a failure is reported.

@@ -1,22 +1,279 @@
 //! From drafts to the model: names become indices, defaults are filled in, the whole is checked once.
 
-use super::diagnostic::Diagnostic;
+use super::diagnostic::{Diagnostic, Severity};
+use super::draft::{Draft, Reference, Target};
 use super::environment::Environment;
-use super::model::Config;
+use super::model::{Bind, Config, Proxy, Rule, Server, UseBackend, UseServer};
 use super::parser::Parser;
+use super::servers;
+use super::suggest;
+use super::whole;
+use crate::ids::{ProxyIndex, ServerIndex};
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The only maker of a [`Config`].
 #[must_use]
-pub fn resolve(parser: Parser, files: Vec<PathBuf>) -> (Config, Vec<Diagnostic>, Environment) {
-    let proxies = parser.drafts.into_iter().map(|d| Arc::new(d.proxy)).collect();
+pub fn resolve(mut parser: Parser, files: Vec<PathBuf>) -> (Config, Vec<Diagnostic>, Environment) {
+    let drafts = std::mem::take(&mut parser.drafts);
+    let names = Names::collect(&mut parser, &drafts);
+    let mut ids = Ids::taken(&mut parser, &drafts);
+    let mut proxies = Vec::with_capacity(drafts.len());
+    for (position, draft) in drafts.into_iter().enumerate() {
+        let mut proxy = proxy(&mut parser, draft, &names);
+        proxy.index = u32::try_from(position).ok().map(ProxyIndex);
+        if proxy.id == 0 {
+            proxy.id = ids.next();
+        }
+        proxies.push(proxy);
+    }
+    whole::check(&mut parser, &proxies);
     let config = Config {
         global: parser.global,
-        proxies,
+        proxies: proxies.into_iter().map(Arc::new).collect(),
         userlists: parser.userlists,
         http_errors: parser.http_errors,
         files,
     };
     (config, parser.diagnostics, parser.environment)
+}
+
+/// Proxies by name: a frontend and a backend may share one.
+struct Names {
+    fronts: HashMap<String, (ProxyIndex, super::model::Mode)>,
+    backs: HashMap<String, (ProxyIndex, super::model::Mode)>,
+}
+
+impl Names {
+    fn collect(parser: &mut Parser, drafts: &[Draft]) -> Self {
+        let mut names = Self { fronts: HashMap::new(), backs: HashMap::new() };
+        for (position, draft) in drafts.iter().enumerate() {
+            let index = ProxyIndex(u32::try_from(position).unwrap_or(u32::MAX));
+            let name = draft.proxy.name.to_string();
+            let (front, back) = (draft.section.has_front(), draft.section.has_back());
+            let twin = if front && names.fronts.contains_key(&name) {
+                names.fronts.get(&name)
+            } else if back {
+                names.backs.get(&name)
+            } else {
+                None
+            };
+            let first = twin.and_then(|(i, _)| drafts.get(i.get()));
+            if let Some(first) = first
+                && !name.is_empty()
+            {
+                let message = format!(
+                    "{} '{name}' has the same name as {} '{name}' declared at {}:{}.",
+                    draft.proxy.kind_name(),
+                    first.proxy.kind_name(),
+                    first.header.place.file,
+                    first.header.place.line
+                );
+                parser.alert(&draft.header, 1, message);
+            }
+            let entry = (index, draft.proxy.mode);
+            if front {
+                names.fronts.entry(name.clone()).or_insert(entry);
+            }
+            if back {
+                names.backs.entry(name).or_insert(entry);
+            }
+        }
+        names
+    }
+
+    /// The backend (or listen) of that name; reported when there is none or its mode differs.
+    fn backend(&self, parser: &mut Parser, reference: &Reference, proxy: &Proxy) -> Option<ProxyIndex> {
+        let name = &reference.name;
+        let what = if reference.line.word(0) == "default_backend" { "default backend" } else { "backend" };
+        let Some((index, mode)) = self.backs.get(name) else {
+            let message = if self.fronts.contains_key(name) {
+                format!(
+                    "proxy '{}': unable to find required {what}: '{name}' has no backend capability.",
+                    proxy.name
+                )
+            } else {
+                format!(
+                    "proxy '{}': unable to find required {}: '{name}'.",
+                    proxy.name,
+                    keyword_of(reference)
+                )
+            };
+            let mut diagnostic = Diagnostic::at(Severity::Alert, &reference.line, reference.word, message);
+            let mut candidates: Vec<&str> = self.backs.keys().map(String::as_str).collect();
+            candidates.sort_unstable();
+            diagnostic.hint = suggest::hint(name, candidates);
+            parser.report(diagnostic);
+            return None;
+        };
+        if *mode != proxy.mode {
+            let message = format!(
+                "{} {} '{name}' (declared in {}:{}) tries to use incompatible {} {} '{name}' in a '{}' rule (see 'mode').",
+                mode_name(proxy.mode),
+                proxy.kind_name(),
+                reference.line.place.file,
+                reference.line.place.line,
+                mode_name(*mode),
+                "backend",
+                keyword_of(reference),
+            )
+            .replacen(&format!("'{name}'"), &format!("'{}'", proxy.name), 1);
+            parser.alert(&reference.line, reference.word, message);
+            return None;
+        }
+        Some(*index)
+    }
+}
+
+fn keyword_of(reference: &Reference) -> &str {
+    reference.line.word(0)
+}
+
+pub(super) fn mode_name(mode: super::model::Mode) -> &'static str {
+    match mode {
+        super::model::Mode::Tcp => "tcp",
+        super::model::Mode::Http => "http",
+    }
+}
+
+/// Numbers given by the user, and the next free ones for the others.
+struct Ids {
+    taken: HashSet<u32>,
+    next: u32,
+}
+
+impl Ids {
+    fn taken(parser: &mut Parser, drafts: &[Draft]) -> Self {
+        let mut taken = HashMap::new();
+        for draft in drafts.iter().filter(|d| d.proxy.id != 0) {
+            if let Some(first) = taken.insert(draft.proxy.id, draft.proxy.name.clone()) {
+                let message = format!(
+                    "custom id {} for proxy '{}' is already used by proxy '{first}'.",
+                    draft.proxy.id, draft.proxy.name
+                );
+                parser.alert(&draft.header, 1, message);
+            }
+        }
+        Self { taken: taken.into_keys().collect(), next: 1 }
+    }
+
+    fn next(&mut self) -> u32 {
+        while self.taken.contains(&self.next) {
+            self.next += 1;
+        }
+        self.next += 1;
+        self.next - 1
+    }
+}
+
+fn proxy(parser: &mut Parser, mut draft: Draft, names: &Names) -> Proxy {
+    let mut proxy = std::mem::take(&mut draft.proxy);
+    if draft.log_global {
+        let own = std::mem::take(&mut proxy.log.targets);
+        proxy.log.targets = parser.global.log.iter().cloned().chain(own).collect();
+    }
+    error_files(parser, &draft, &mut proxy);
+    let self_index = names.backs.get(&*proxy.name).map(|(i, _)| *i).filter(|_| proxy.back.is_some());
+    let default_backend = match &draft.default_backend {
+        Some(reference) if draft.section.has_front() => names.backend(parser, reference, &proxy),
+        _ => self_index.filter(|_| proxy.front.is_some()),
+    };
+    let use_backend = draft.use_backend.into_iter().filter_map(|rule| {
+        let action = match rule.action {
+            Target::Name(reference) => UseBackend::Static(names.backend(parser, &reference, &proxy)?),
+            Target::Format(format) => UseBackend::Dynamic(format),
+        };
+        Some(Rule { place: rule.place, condition: rule.condition, action })
+    });
+    let use_backend: Vec<Rule<UseBackend>> = use_backend.collect();
+    if let Some(front) = proxy.front.as_mut() {
+        front.default_backend = default_backend;
+        front.use_backend = use_backend;
+        front.binds = binds(parser, draft.binds);
+    }
+    if proxy.back.is_some() {
+        let servers = servers::settle(parser, &draft.header, &mut proxy, draft.servers);
+        let use_server = use_servers(parser, &proxy, &servers, draft.use_server);
+        if let Some(back) = proxy.back.as_mut() {
+            back.servers = servers.into_iter().map(Arc::new).collect();
+            back.use_server = use_server;
+        }
+    }
+    proxy
+}
+
+/// `errorfiles`: the pages of the named section, where the proxy has none of its own said later.
+fn error_files(parser: &mut Parser, draft: &Draft, proxy: &mut Proxy) {
+    for wanted in &draft.errorfiles {
+        let Some(section) = parser.http_errors.iter().find(|h| *h.name == *wanted.section.name).cloned()
+        else {
+            let message =
+                format!("proxy '{}': unknown http-errors section '{}'.", proxy.name, wanted.section.name);
+            let mut diagnostic =
+                Diagnostic::at(Severity::Alert, &wanted.section.line, wanted.section.word, message);
+            diagnostic.hint =
+                suggest::hint(&wanted.section.name, parser.http_errors.iter().map(|h| &*h.name));
+            parser.report(diagnostic);
+            continue;
+        };
+        for (status, reply) in &section.replies {
+            if wanted.codes.is_empty() || wanted.codes.contains(status) {
+                proxy.errors.retain(|(known, _)| known != status);
+                proxy.errors.push((*status, reply.clone()));
+            }
+        }
+    }
+}
+
+/// Gives listeners their numbers and `unix-bind`'s settings.
+fn binds(parser: &mut Parser, binds: Vec<Bind>) -> Vec<Arc<Bind>> {
+    let taken: HashSet<u32> = binds.iter().map(|b| b.id).filter(|id| *id != 0).collect();
+    let mut ids = Ids { taken, next: 1 };
+    let unix = parser.unix_bind.clone();
+    let numbered = binds.into_iter().map(|mut bind| {
+        if bind.id == 0 {
+            bind.id = ids.next();
+        }
+        if let super::model::Address::Unix(path) = &mut bind.address {
+            if let Some(prefix) = &unix.prefix {
+                *path = format!("{prefix}{}", path.display()).into();
+            }
+            bind.mode = bind.mode.or(unix.mode);
+            bind.uid = bind.uid.or(unix.uid);
+            bind.gid = bind.gid.or(unix.gid);
+        }
+        Arc::new(bind)
+    });
+    numbered.collect()
+}
+
+fn use_servers(
+    parser: &mut Parser,
+    proxy: &Proxy,
+    servers: &[Server],
+    rules: Vec<Rule<Target>>,
+) -> Vec<Rule<UseServer>> {
+    let mut out = Vec::new();
+    for rule in rules {
+        let action = match rule.action {
+            Target::Format(format) => UseServer::Dynamic(format),
+            Target::Name(reference) => {
+                let Some(index) = servers.iter().position(|s| *s.name == *reference.name) else {
+                    let message = format!(
+                        "unable to find server '{}' in proxy '{}' referenced in a 'use-server' rule.",
+                        reference.name, proxy.name
+                    );
+                    let mut diagnostic =
+                        Diagnostic::at(Severity::Alert, &reference.line, reference.word, message);
+                    diagnostic.hint = suggest::hint(&reference.name, servers.iter().map(|s| &*s.name));
+                    parser.report(diagnostic);
+                    continue;
+                };
+                UseServer::Static(ServerIndex(u32::try_from(index).unwrap_or(u32::MAX)))
+            }
+        };
+        out.push(Rule { place: rule.place, condition: rule.condition, action });
+    }
+    out
 }

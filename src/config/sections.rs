@@ -318,6 +318,8 @@ impl Walker<'_> {
             default_backend: None,
             use_backend: Vec::new(),
             use_server: Vec::new(),
+            log_global: false,
+            pending_check: None,
             errorfiles: Vec::new(),
         });
         let mut chain = Vec::new();

@@ -9,24 +9,48 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 pub mod acl;
+pub mod balance;
+pub mod bind;
+pub mod checks;
+pub mod cookie;
 pub mod global;
 pub mod http_rules;
+pub mod log;
+pub mod options;
 pub mod proxy;
 pub mod replies;
 pub mod routing;
+pub mod server;
+pub mod source;
+pub mod stats;
 pub mod tcp_rules;
+pub mod timeouts;
+pub mod tune;
+pub mod unsupported;
 pub mod userlist;
 
 /// Every table, in the order the manual shows them.
 pub const TABLES: &[&[Keyword]] = &[
     global::TABLE,
+    tune::TABLE,
+    log::TABLE,
     proxy::TABLE,
+    bind::TABLE,
+    server::TABLE,
+    balance::TABLE,
+    cookie::TABLE,
+    checks::TABLE,
+    source::TABLE,
+    timeouts::TABLE,
+    options::TABLE,
+    stats::TABLE,
     acl::TABLE,
     routing::TABLE,
     http_rules::TABLE,
     tcp_rules::TABLE,
     replies::TABLE,
     userlist::TABLE,
+    unsupported::TABLE,
 ];
 
 /// Rows by the first word of their name.
@@ -58,11 +82,23 @@ pub fn find(section: Section, words: &[&str]) -> Option<&'static Keyword> {
 pub fn unknown(parser: &mut Parser, line: &Line) {
     let section = parser.section;
     let (first, second) = (line.word(0), line.word(1));
+    let known = match (section, first) {
+        (Section::Global, _) => unsupported::GLOBAL.contains(&first).then_some((0, first.to_owned())),
+        (s, "option") if s.is_proxy() && !second.is_empty() => {
+            unsupported::OPTIONS.contains(&second).then(|| (1, format!("option {second}")))
+        }
+        (s, _) if s.is_proxy() => unsupported::PROXY.contains(&first).then_some((0, first.to_owned())),
+        _ => None,
+    };
+    if let Some((index, name)) = known {
+        return parser.unsupported(line, index, &name);
+    }
     let mut index = 0;
     let (message, hint) = if first == "option" && section.is_proxy() {
         index = 1;
         let names = family("option").iter().filter(|k| k.sections.has(section));
-        let names = names.filter_map(|k| k.name.split(' ').nth(1));
+        let names =
+            names.filter_map(|k| k.name.split(' ').nth(1)).chain(unsupported::OPTIONS.iter().copied());
         (format!("unknown option '{second}'."), suggest::hint(second, names))
     } else {
         let names = TABLES.iter().flat_map(|t| t.iter()).filter(|k| k.sections.has(section));

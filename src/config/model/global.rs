@@ -68,6 +68,8 @@ pub struct Tune {
     pub sndbuf_server: usize,
     pub pipesize: usize,
     pub idle_pool_shared: bool,
+    /// `nosplice` makes this false: bytes are never moved by splice(2).
+    pub splice: bool,
 }
 
 impl Default for Tune {
@@ -86,6 +88,7 @@ impl Default for Tune {
             sndbuf_server: 0,
             pipesize: 0,
             idle_pool_shared: true,
+            splice: true,
         }
     }
 }

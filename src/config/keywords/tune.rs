@@ -1,0 +1,263 @@
+//! `tune.*` of the `global` section: those that have a meaning here, and those that are about performance alone.
+
+use crate::config::keyword::{GLOBAL, Keyword};
+use crate::config::model::global::Tune;
+use crate::config::parser::Parser;
+use crate::config::raw::Line;
+use crate::config::units::Unit;
+
+macro_rules! size {
+    ($name:literal, $field:ident, $min:expr, $max:expr, $doc:literal) => {
+        Keyword::new($name, GLOBAL, "<size>", $doc, |p, l| size(p, l, $min, $max, |t, n| t.$field = n))
+    };
+}
+
+macro_rules! accepted {
+    ($name:literal, $doc:literal) => {
+        Keyword::new($name, GLOBAL, "<value>", $doc, performance_only).negatable()
+    };
+}
+
+pub const TABLE: &[Keyword] = &[
+    size!("tune.bufsize", bufsize, 1024, 1 << 28, "Size of the buffer a message's head must fit in (16384)."),
+    size!(
+        "tune.maxrewrite",
+        maxrewrite,
+        0,
+        1 << 28,
+        "Room kept in the buffer for headers that rules add (1024)."
+    ),
+    size!("tune.http.maxhdr", http_maxhdr, 1, 32767, "Header fields a message may have (101)."),
+    size!(
+        "tune.http.logurilen",
+        http_logurilen,
+        1,
+        1 << 20,
+        "Characters of the request line that are logged (1024)."
+    ),
+    size!("tune.http.cookielen", http_cookielen, 1, 1 << 20, "Characters of a captured cookie (63)."),
+    size!("tune.rcvbuf.client", rcvbuf_client, 0, 1 << 30, "Receive buffer of client sockets."),
+    size!("tune.rcvbuf.frontend", rcvbuf_client, 0, 1 << 30, "Receive buffer of client sockets."),
+    size!("tune.rcvbuf.server", rcvbuf_server, 0, 1 << 30, "Receive buffer of server sockets."),
+    size!("tune.rcvbuf.backend", rcvbuf_server, 0, 1 << 30, "Receive buffer of server sockets."),
+    size!("tune.sndbuf.client", sndbuf_client, 0, 1 << 30, "Send buffer of client sockets."),
+    size!("tune.sndbuf.frontend", sndbuf_client, 0, 1 << 30, "Send buffer of client sockets."),
+    size!("tune.sndbuf.server", sndbuf_server, 0, 1 << 30, "Send buffer of server sockets."),
+    size!("tune.sndbuf.backend", sndbuf_server, 0, 1 << 30, "Send buffer of server sockets."),
+    size!("tune.pipesize", pipesize, 0, 1 << 30, "Size of the pipes that splice(2) uses."),
+    Keyword::new(
+        "tune.maxaccept",
+        GLOBAL,
+        "<number>",
+        "Connections accepted in a row; -1: no limit.",
+        |p, l| {
+            if let Some(n) = p.integer(l, 1, -1, i32::MAX) {
+                p.global.tune.maxaccept = n;
+            }
+        },
+    ),
+    Keyword::new("tune.idletimer", GLOBAL, "<time>", "After which a stream counts as idle (1 s).", |p, l| {
+        if let Some(time) = p.duration(l, 1, Unit::Milliseconds) {
+            p.global.tune.idle_timer = time;
+        }
+    }),
+    Keyword::new(
+        "tune.idle-pool.shared",
+        GLOBAL,
+        "{ on | off }",
+        "Whether threads share idle server connections.",
+        |p, l| {
+            if let Some(on) = p.on_off(l, 1) {
+                p.global.tune.idle_pool_shared = on;
+            }
+        },
+    ),
+    accepted!(
+        "tune.applet.zero-copy-forwarding",
+        "About HAProxy's own internals: accepted, nothing to tune here."
+    ),
+    accepted!("tune.buffers.limit", "About HAProxy's buffer pools: accepted, nothing to tune here."),
+    accepted!("tune.buffers.reserve", "About HAProxy's buffer pools: accepted, nothing to tune here."),
+    accepted!("tune.disable-fast-forward", "About HAProxy's own internals: accepted, nothing to tune here."),
+    accepted!(
+        "tune.disable-zero-copy-forwarding",
+        "About HAProxy's own internals: accepted, nothing to tune here."
+    ),
+    accepted!("tune.epoll.mask-events", "About HAProxy's poller: accepted, nothing to tune here."),
+    accepted!("tune.events.max-events-at-once", "About HAProxy's poller: accepted, nothing to tune here."),
+    accepted!("tune.fd.edge-triggered", "About HAProxy's poller: accepted, nothing to tune here."),
+    accepted!("tune.fd.tables", "About HAProxy's poller: accepted, nothing to tune here."),
+    accepted!("tune.h1.zero-copy-fwd-recv", "About HAProxy's own internals: accepted, nothing to tune here."),
+    accepted!("tune.h1.zero-copy-fwd-send", "About HAProxy's own internals: accepted, nothing to tune here."),
+    accepted!("tune.listener.default-shards", "Every thread has its own listening socket: accepted."),
+    accepted!("tune.listener.multi-queue", "Every thread has its own listening socket: accepted."),
+    accepted!("tune.maxpollevents", "About HAProxy's poller: accepted, nothing to tune here."),
+    accepted!("tune.memory.hot-size", "About HAProxy's memory pools: accepted, nothing to tune here."),
+    accepted!("tune.pattern.cache-size", "Patterns are looked up in trees and tables here: accepted."),
+    accepted!("tune.pool-high-fd-ratio", "About HAProxy's memory of idle connections: accepted."),
+    accepted!("tune.pool-low-fd-ratio", "About HAProxy's memory of idle connections: accepted."),
+    accepted!(
+        "tune.pt.zero-copy-forwarding",
+        "About HAProxy's own internals: accepted, nothing to tune here."
+    ),
+    accepted!("tune.recv_enough", "About HAProxy's reads: accepted, nothing to tune here."),
+    accepted!("tune.runqueue-depth", "About HAProxy's scheduler: accepted, nothing to tune here."),
+    accepted!("tune.sched.low-latency", "About HAProxy's scheduler: accepted, nothing to tune here."),
+    accepted!(
+        "tune.ssl.cachesize",
+        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
+    ),
+    accepted!(
+        "tune.ssl.default-dh-param",
+        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
+    ),
+    accepted!("tune.ssl.lifetime", "Acts with 'ssl' only, which is refused where it is asked for: accepted."),
+    accepted!(
+        "tune.ssl.maxrecord",
+        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
+    ),
+    accepted!(
+        "tune.ssl.hard-maxrecord",
+        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
+    ),
+    accepted!(
+        "tune.ssl.force-private-cache",
+        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
+    ),
+    accepted!(
+        "tune.ssl.ssl-ctx-cache-size",
+        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
+    ),
+    accepted!(
+        "tune.h2.header-table-size",
+        "Acts with HTTP/2 only, which is refused where it is asked for: accepted."
+    ),
+    accepted!(
+        "tune.h2.initial-window-size",
+        "Acts with HTTP/2 only, which is refused where it is asked for: accepted."
+    ),
+    accepted!(
+        "tune.h2.max-concurrent-streams",
+        "Acts with HTTP/2 only, which is refused where it is asked for: accepted."
+    ),
+    accepted!(
+        "tune.h2.max-frame-size",
+        "Acts with HTTP/2 only, which is refused where it is asked for: accepted."
+    ),
+    accepted!("busy-polling", "About HAProxy's poller: accepted, nothing to tune here."),
+    accepted!("profiling.tasks", "About HAProxy's scheduler: accepted, nothing to profile here."),
+    accepted!("profiling.memory", "About HAProxy's memory pools: accepted, nothing to profile here."),
+    accepted!("numa-cpu-mapping", "Threads are bound by 'cpu-map' only: accepted."),
+    accepted!("no-memory-trimming", "About HAProxy's memory pools: accepted, nothing to tune here."),
+    accepted!("prealloc-fd", "About HAProxy's descriptor table: accepted, nothing to tune here."),
+    accepted!("maxpipes", "Pipes are made as splice(2) needs them: accepted."),
+    accepted!("maxsslconn", "Acts with 'ssl' only, which is refused where it is asked for: accepted."),
+    accepted!("maxsslrate", "Acts with 'ssl' only, which is refused where it is asked for: accepted."),
+    accepted!(
+        "maxcomprate",
+        "Acts with 'compression' only, which is refused where it is asked for: accepted."
+    ),
+    accepted!(
+        "maxcompcpuusage",
+        "Acts with 'compression' only, which is refused where it is asked for: accepted."
+    ),
+    accepted!(
+        "maxzlibmem",
+        "Acts with 'compression' only, which is refused where it is asked for: accepted."
+    ),
+    accepted!("ca-base", "Acts with 'ssl' only, which is refused where it is asked for: accepted."),
+    accepted!("crt-base", "Acts with 'ssl' only, which is refused where it is asked for: accepted."),
+    accepted!("key-base", "Acts with 'ssl' only, which is refused where it is asked for: accepted."),
+    accepted!(
+        "issuers-chain-path",
+        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
+    ),
+    accepted!(
+        "ssl-default-bind-ciphers",
+        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
+    ),
+    accepted!(
+        "ssl-default-bind-ciphersuites",
+        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
+    ),
+    accepted!(
+        "ssl-default-bind-client-sigalgs",
+        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
+    ),
+    accepted!(
+        "ssl-default-bind-curves",
+        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
+    ),
+    accepted!(
+        "ssl-default-bind-options",
+        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
+    ),
+    accepted!(
+        "ssl-default-bind-sigalgs",
+        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
+    ),
+    accepted!(
+        "ssl-default-server-ciphers",
+        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
+    ),
+    accepted!(
+        "ssl-default-server-ciphersuites",
+        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
+    ),
+    accepted!(
+        "ssl-default-server-client-sigalgs",
+        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
+    ),
+    accepted!(
+        "ssl-default-server-curves",
+        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
+    ),
+    accepted!(
+        "ssl-default-server-options",
+        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
+    ),
+    accepted!(
+        "ssl-default-server-sigalgs",
+        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
+    ),
+    accepted!("ssl-server-verify", "Acts with 'ssl' only, which is refused where it is asked for: accepted."),
+    accepted!("ssl-dh-param-file", "Acts with 'ssl' only, which is refused where it is asked for: accepted."),
+    accepted!(
+        "ssl-load-extra-files",
+        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
+    ),
+    accepted!(
+        "ssl-load-extra-del-ext",
+        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
+    ),
+    accepted!("ssl-mode-async", "Acts with 'ssl' only, which is refused where it is asked for: accepted."),
+    accepted!(
+        "ssl-skip-self-issued-ca",
+        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
+    ),
+    accepted!(
+        "ssl-security-level",
+        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
+    ),
+];
+
+fn size(parser: &mut Parser, line: &Line, min: usize, max: usize, set: fn(&mut Tune, usize)) {
+    let keyword = line.word(0).to_owned();
+    match crate::config::units::size(line.word(1)).ok().and_then(|n| usize::try_from(n).ok()) {
+        Some(n) if n >= min && n <= max => {
+            if parser.at_most(line, 2) {
+                set(&mut parser.global.tune, n);
+            }
+        }
+        Some(_) => {
+            let message = format!("'{keyword}' expects a numeric value between {min} and {max}");
+            parser.alert(line, 1, message);
+        }
+        None => parser.alert(line, 1, format!("'{keyword}' expects a positive integer argument.")),
+    }
+}
+
+/// HAProxy documents it as a matter of speed or of a feature that is refused elsewhere: leaving it out changes nothing.
+fn performance_only(parser: &mut Parser, line: &Line) {
+    parser.diag(line, 0, format!("'{}' is accepted and has nothing to act on in weir.", line.word(0)));
+}

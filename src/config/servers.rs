@@ -1,0 +1,124 @@
+//! Settles a backend's servers: numbers, addresses, checks, tracking.
+
+use super::address;
+use super::diagnostic::{Diagnostic, Severity};
+use super::draft::{InitAddr, ServerDraft};
+use super::model::{Endpoint, Proxy, Server};
+use super::parser::Parser;
+use super::raw::Line;
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
+
+/// Drafts to servers, in order.
+pub fn settle(
+    parser: &mut Parser,
+    header: &Line,
+    proxy: &mut Proxy,
+    drafts: Vec<ServerDraft>,
+) -> Vec<Server> {
+    let _ = header;
+    check_names(parser, proxy, &drafts);
+    let taken: HashSet<u32> = drafts.iter().map(|d| d.server.id).filter(|id| *id != 0).collect();
+    let mut resolved: HashMap<String, Option<IpAddr>> = HashMap::new();
+    let mut next = 1;
+    let mut servers = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        let mut server = draft.server.clone();
+        if server.id == 0 {
+            while taken.contains(&next) {
+                next += 1;
+            }
+            server.id = next;
+            next += 1;
+        }
+        if let Some(host) = &draft.host {
+            server.endpoint = locate(parser, proxy, &draft, host, &mut resolved);
+        }
+        if draft.checked {
+            checked(parser, proxy, &draft, &mut server);
+        }
+        servers.push(server);
+    }
+    servers
+}
+
+fn check_names(parser: &mut Parser, proxy: &Proxy, drafts: &[ServerDraft]) {
+    let mut names: HashMap<&str, &ServerDraft> = HashMap::new();
+    let mut ids: HashMap<u32, &ServerDraft> = HashMap::new();
+    for draft in drafts {
+        let server = &draft.server;
+        if let Some(first) = names.insert(&server.name, draft) {
+            let message = format!(
+                "backend '{}', another server named '{}' was already defined at line {}, please use distinct names.",
+                proxy.name, server.name, first.line.place.line
+            );
+            parser.alert(&draft.line, 1, message);
+        }
+        if server.id == 0 {
+            continue;
+        }
+        if let Some(first) = ids.insert(server.id, draft) {
+            let message = format!(
+                "'server {}/{}' : 'id' : custom id {} already used at {}:{} ('server {}').",
+                proxy.name,
+                server.name,
+                server.id,
+                first.line.place.file,
+                first.line.place.line,
+                first.server.name
+            );
+            parser.alert(&draft.line, 1, message);
+        }
+    }
+}
+
+/// The address of a host name, as `init-addr` says (`last,libc` without it).
+fn locate(
+    parser: &mut Parser,
+    proxy: &Proxy,
+    draft: &ServerDraft,
+    host: &str,
+    resolved: &mut HashMap<String, Option<IpAddr>>,
+) -> Endpoint {
+    let port = match &draft.server.endpoint {
+        Endpoint::Inet(address) => address.port(),
+        _ => 0,
+    };
+    let methods: &[InitAddr] =
+        if draft.init_addr.is_empty() { &[InitAddr::Last, InitAddr::Libc] } else { &draft.init_addr };
+    for method in methods {
+        match method {
+            // There is no state file to take it from at this point.
+            InitAddr::Last => {}
+            InitAddr::Libc => {
+                let key = format!("{:?} {host}", draft.family);
+                let found = resolved.entry(key).or_insert_with(|| address::resolve(host, draft.family));
+                if let Some(ip) = found {
+                    return Endpoint::Inet(SocketAddr::new(*ip, port));
+                }
+            }
+            InitAddr::Ip(ip) => return Endpoint::Inet(SocketAddr::new(*ip, port)),
+            InitAddr::None => return Endpoint::Unresolved { host: host.to_owned(), port },
+        }
+    }
+    let message =
+        format!("'server {}/{}' : could not resolve address '{host}'.", proxy.name, draft.server.name);
+    let diagnostic = Diagnostic::at(Severity::Alert, &draft.line, 2, message);
+    parser.report(diagnostic.hint("'init-addr last,libc,none' starts with the server down instead"));
+    Endpoint::Unresolved { host: host.to_owned(), port }
+}
+
+fn checked(parser: &mut Parser, proxy: &Proxy, draft: &ServerDraft, server: &mut Server) {
+    let name = format!("{}/{}", proxy.name, server.name);
+    if server.track.is_some() {
+        let message = format!("'server {name}' : unable to enable checks and tracking at the same time!");
+        return parser.alert(&draft.line, 1, message);
+    }
+    if server.port_offset.is_some() && draft.timing.port.is_none() {
+        let message = format!(
+            "'server {name}' : neither service port nor check port specified nor tcp_check rule 'connect' with port information."
+        );
+        return parser.alert(&draft.line, 2, message);
+    }
+    server.check = Some(draft.timing.clone());
+}
