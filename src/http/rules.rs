@@ -4,11 +4,12 @@
 
 use super::redirect;
 use super::reply::{self, Answer};
-use super::rewrite;
+use super::rewrite::{self, Failure};
 use crate::config::model::action::{SettableTimeout, TimeoutValue};
 use crate::config::model::{HttpAction, HttpRule, Redirect, Rule};
 use crate::expr::{Facts, LogFormat, Value};
 use crate::live::rules::{self, Editable, Side};
+use crate::message::Version;
 use std::time::Duration;
 
 /// What a list of rules came to.
@@ -26,13 +27,11 @@ pub enum Verdict {
     Reject,
     /// Drop the connection without a FIN or an answer.
     SilentDrop,
-    /// Send these bytes (a `103 Early Hints` head) at once when the client speaks HTTP/1.1, then go on at `resume`.
+    /// Send these bytes (a `103 Early Hints` head) at once, then go on at `resume`. Only for HTTP/1.1 clients.
     EarlyHint { bytes: Vec<u8>, resume: usize },
     /// Buffer the body until `at_least` bytes (0: as many as fit) or `time` has passed, then go on at `resume`.
     /// When time is over HAProxy answers 408.
     WaitForBody { time: Duration, at_least: usize, resume: usize },
-    /// A rewrite under `strict-mode on` failed: answer 500 (`PR`).
-    RewriteFailed,
 }
 
 /// Which list runs: deny's default status and the head that header actions edit depend on it.
@@ -46,15 +45,23 @@ pub enum Phase {
 /// Runs `rules` from index `from` (0, or the `resume` of an earlier verdict).
 pub fn run(phase: Phase, list: &[HttpRule], from: usize, ctx: &mut dyn Editable) -> Verdict {
     let mut index = from;
+    let mut strict = true;
     while let Some(rule) = list.get(index) {
         index += 1;
         if rule.condition.as_ref().is_some_and(|c| !c.holds(ctx)) {
             continue;
         }
-        match step(phase, &rule.action, ctx) {
+        if let HttpAction::StrictMode(on) = rule.action {
+            strict = on;
+            continue;
+        }
+        match step(phase, strict, &rule.action, ctx) {
             Step::Next => {}
             Step::Stop(Verdict::EarlyHint { mut bytes, .. }) => {
                 index = gather_hints(list, index, ctx, &mut bytes);
+                if ctx.request().is_none_or(|r| r.version() < Version::HTTP_11) {
+                    continue;
+                }
                 return Verdict::EarlyHint { bytes, resume: index };
             }
             Step::Stop(Verdict::WaitForBody { time, at_least, .. }) => {
@@ -72,7 +79,7 @@ pub fn run_redirects(list: &[Rule<Redirect>], ctx: &mut dyn Editable) -> Option<
         if rule.condition.as_ref().is_some_and(|c| !c.holds(ctx)) {
             return None;
         }
-        redirect::answer(&rule.action, Phase::Request, ctx)
+        redirect::answer(&rule.action, ctx)
     })
 }
 
@@ -81,7 +88,7 @@ enum Step {
     Stop(Verdict),
 }
 
-fn step(phase: Phase, action: &HttpAction, ctx: &mut dyn Editable) -> Step {
+fn step(phase: Phase, strict: bool, action: &HttpAction, ctx: &mut dyn Editable) -> Step {
     let verdict = match action {
         HttpAction::Allow => Verdict::Allow,
         HttpAction::Deny(reply) => Verdict::Answer(Box::new(reply::configured(reply, ctx))),
@@ -90,7 +97,7 @@ fn step(phase: Phase, action: &HttpAction, ctx: &mut dyn Editable) -> Step {
         HttpAction::Reject => Verdict::Reject,
         HttpAction::SilentDrop => Verdict::SilentDrop,
         HttpAction::Auth { realm } => Verdict::Answer(Box::new(reply::unauthorized(realm.as_deref(), ctx))),
-        HttpAction::Redirect(redirect) => match redirect::answer(redirect, phase, ctx) {
+        HttpAction::Redirect(redirect) => match redirect::answer(redirect, ctx) {
             Some(answer) => Verdict::Answer(Box::new(answer)),
             None => return Step::Next,
         },
@@ -103,20 +110,24 @@ fn step(phase: Phase, action: &HttpAction, ctx: &mut dyn Editable) -> Step {
             Verdict::WaitForBody { time: *time, at_least: *at_least, resume: 0 }
         }
         other => {
-            edit(phase, other, ctx);
-            return Step::Next;
+            return match edit(phase, other, ctx) {
+                Ok(()) => Step::Next,
+                Err(Failure::BadRequest) => Step::Stop(reply::failed(400, ctx)),
+                Err(Failure::Rewrite) if !strict => Step::Next,
+                Err(Failure::Rewrite) => Step::Stop(reply::failed(500, ctx)),
+            };
         }
     };
     Step::Stop(verdict)
 }
 
-/// HAProxy sends consecutive `early-hint` rules as one response; a rule whose condition fails does not end the series.
+/// HAProxy sends consecutive `early-hint` rules as one response; a rule with a condition begins another.
 fn gather_hints(list: &[HttpRule], from: usize, ctx: &mut dyn Editable, bytes: &mut Vec<u8>) -> usize {
     let mut index = from;
-    while let Some(Rule { condition, action: HttpAction::EarlyHint { name, value }, .. }) = list.get(index) {
-        if condition.as_ref().is_none_or(|c| c.holds(ctx)) {
-            push_hint(name, value, ctx, bytes);
-        }
+    while let Some(Rule { condition: None, action: HttpAction::EarlyHint { name, value }, .. }) =
+        list.get(index)
+    {
+        push_hint(name, value, ctx, bytes);
         index += 1;
     }
     bytes.extend_from_slice(b"\r\n");
@@ -130,7 +141,7 @@ fn push_hint(name: &str, value: &LogFormat, ctx: &mut dyn Editable, bytes: &mut 
     bytes.extend_from_slice(b"\r\n");
 }
 
-fn edit(phase: Phase, action: &HttpAction, ctx: &mut dyn Editable) {
+fn edit(phase: Phase, action: &HttpAction, ctx: &mut dyn Editable) -> Result<(), Failure> {
     match action {
         HttpAction::SetLogLevel(level) => ctx.settings().log_level = rules::log_level(*level),
         HttpAction::SetNice(nice) => ctx.settings().nice = Some(*nice),
@@ -152,10 +163,9 @@ fn edit(phase: Phase, action: &HttpAction, ctx: &mut dyn Editable) {
         HttpAction::Capture { expr, slot } if phase == Phase::Request => rules::capture(expr, *slot, ctx),
         HttpAction::Capture { expr, slot } => rules::capture_response(expr, *slot, ctx),
         HttpAction::DisableL7Retry => ctx.settings().no_l7_retry = true,
-        // Edits of a growing head cannot fail for want of room here, so strict mode has nothing to guard.
-        HttpAction::StrictMode(_) => {}
-        other => rewrite::apply(phase, other, ctx),
+        other => return rewrite::apply(phase, other, ctx),
     }
+    Ok(())
 }
 
 fn set_timeout(which: SettableTimeout, value: &TimeoutValue, ctx: &mut dyn Editable) {
