@@ -68,6 +68,8 @@ pub struct LogRecord {
     pub early: bool,
     /// `%rt`: requests on this frontend so far; `%lc` ...
     pub request_counter: u64,
+    /// `%lc`: log lines of this frontend so far
+    pub log_counter: u64,
 }
 
 /// Bytes seen so far in one direction, for content fetches.

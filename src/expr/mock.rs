@@ -37,7 +37,13 @@ impl Default for Mock {
                 proxy_tlvs: Vec::new(),
             },
             log: LogRecord::default(),
-            frontend: Proxy { name: "www".into(), id: 2, index: Some(ProxyIndex(0)), ..Proxy::default() },
+            frontend: Proxy {
+                name: "www".into(),
+                id: 2,
+                index: Some(ProxyIndex(0)),
+                mode: crate::config::model::Mode::Http,
+                ..Proxy::default()
+            },
             backend: Some(Proxy {
                 name: "app".into(),
                 id: 5,

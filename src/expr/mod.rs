@@ -29,7 +29,7 @@ pub use condition::Condition;
 pub use error::ExprError;
 pub use expression::Expr;
 pub use facts::Facts;
-pub use log::LogFormat;
+pub use log::{LogFormat, builtin};
 pub use regex::Regex;
 pub use value::Value;
 

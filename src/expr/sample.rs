@@ -137,14 +137,18 @@ impl<'a> Sample<'a> {
         }
     }
 
-    /// As text: numbers in decimal, addresses in their usual form, binary in upper-case hexadecimal.
+    /// As text: numbers in decimal, addresses in their usual form, binary as it is, up to a NUL.
     pub fn into_text(self) -> Cow<'a, [u8]> {
         match self {
             Self::Str(s) => s,
             Self::Bool(b) => Cow::Borrowed(if b { b"1" } else { b"0" }),
             Self::Int(i) => Cow::Owned(i.to_string().into_bytes()),
             Self::Addr(a) => Cow::Owned(a.to_string().into_bytes()),
-            Self::Bin(b) => Cow::Owned(hex_upper(&b)),
+            // HAProxy's strings end at a NUL.
+            Self::Bin(b) => match memchr::memchr(0, &b) {
+                None => b,
+                Some(end) => Cow::Owned(b.get(..end).unwrap_or_default().to_vec()),
+            },
         }
     }
 
@@ -169,7 +173,7 @@ impl<'a> Sample<'a> {
             Self::Addr(a) => {
                 let _ = write!(out, "{a}");
             }
-            Self::Bin(b) => out.extend_from_slice(&hex_upper(b)),
+            Self::Bin(b) => out.extend_from_slice(b.split(|c| *c == 0).next().unwrap_or_default()),
         }
     }
 }

@@ -88,7 +88,7 @@ pub(super) const ROWS: &[Fetch] = &[
 fn last<'a>(call: &Call<'a>) -> Option<Sample<'a>> {
     let mut found = None;
     for_each(call, &mut |name_matches, _, value| {
-        if name_matches && found.is_none() {
+        if name_matches {
             found = Some(Sample::text(value));
         }
         false

@@ -6,7 +6,7 @@ mod cookie;
 mod elsewhere;
 mod header;
 mod process;
-mod request;
+pub(crate) mod request;
 
 use super::args::{Arg, Spec};
 use super::sample::{Sample, Type};

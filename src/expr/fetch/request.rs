@@ -57,7 +57,7 @@ pub(crate) fn path_and_query(target: &[u8]) -> Option<&[u8]> {
 
 pub(crate) fn path_of(target: &[u8]) -> Option<&[u8]> {
     let full = path_and_query(target)?;
-    let end = memchr::memchr2(b'?', b'#', full).unwrap_or(full.len());
+    let end = memchr::memchr(b'?', full).unwrap_or(full.len());
     full.get(..end)
 }
 
