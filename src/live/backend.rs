@@ -4,10 +4,12 @@ use super::counters::{BackCounters, Sharded};
 use super::queue::Queue;
 use super::rate::Rate;
 use super::server::{LiveServer, OperState, admin};
-use crate::balance::roundrobin::RoundRobin;
-use crate::balance::{Candidate, Pool, Table, WEIGHT_SCALE};
-use crate::config::model::{Backend, Proxy};
+use crate::balance::hash::{avalanche, xxh32};
+use crate::balance::{Affinity, Algorithm, Candidate, Function, Hashing, Pool, Table};
+use crate::config::model::backend as model;
+use crate::config::model::{Backend, Balance, Endpoint, HashFunction, HashMethod, Proxy, Server};
 use crate::ids::ServerIndex;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -55,7 +57,8 @@ impl LiveBackend {
             .zip(0..)
             .map(|(s, i)| Arc::new(LiveServer::new(ServerIndex(i), Arc::clone(s), threads)))
             .collect();
-        let candidates = servers.iter().map(|s| candidate(s)).collect();
+        let algorithm = algorithm(conf);
+        let candidates = servers.iter().map(|s| candidate(s, algorithm)).collect();
         let pool = Pool::new(candidates, fullconn, proxy.options.allbackups);
         let backend = Self {
             counters: Sharded::new(threads),
@@ -68,7 +71,7 @@ impl LiveBackend {
             started: now,
             redistributes: proxy.options.redispatch.is_some() && !proxy.options.persist,
             lists: Mutex::new(Lists {
-                table: Table::RoundRobin(RoundRobin::new(&pool)),
+                table: Table::new(algorithm, &pool),
                 own: servers.iter().map(|_| Queue::default()).collect(),
                 pool,
                 any: Queue::default(),
@@ -233,14 +236,15 @@ impl Lists {
 }
 
 /// A server as it stands in the configuration.
-fn candidate(server: &LiveServer) -> Candidate {
+fn candidate(server: &LiveServer, algorithm: Algorithm) -> Candidate {
     let conf = &server.conf;
-    let effective = conf.weight * WEIGHT_SCALE;
+    let effective = conf.weight * algorithm.scale();
     let usable = effective > 0
         && server.admin() & (admin::MAINT | admin::DRAIN) == 0
         && matches!(server.oper(), OperState::Running | OperState::Starting);
     Candidate {
         id: conf.id,
+        ring_key: ring_key(conf),
         weight: conf.weight,
         effective,
         backup: conf.backup,
@@ -250,5 +254,54 @@ fn candidate(server: &LiveServer) -> Candidate {
         maxqueue: conf.maxqueue,
         ramp: 100,
         ..Candidate::default()
+    }
+}
+
+fn ring_key(conf: &Server) -> Option<u32> {
+    let Endpoint::Inet(address) = conf.endpoint else { return None };
+    let port = match conf.hash_key {
+        model::HashKey::Id => return None,
+        model::HashKey::Addr => 0,
+        model::HashKey::AddrPort => avalanche(u32::from(address.port())),
+    };
+    Some(match address.ip() {
+        // The address as it lies in memory on the machines HAProxy runs on.
+        IpAddr::V4(a) => avalanche(port.wrapping_add(u32::from_le_bytes(a.octets()))),
+        IpAddr::V6(a) => xxh32(&a.octets(), port),
+    })
+}
+
+/// The `balance` and `hash-*` lines as one value.
+fn algorithm(conf: &Backend) -> Algorithm {
+    let affinity = match conf.hash_preserve_affinity {
+        model::Affinity::Always => Affinity::Always,
+        model::Affinity::MaxConn => Affinity::MaxConn,
+        model::Affinity::MaxQueue => Affinity::MaxQueue,
+    };
+    let function = match conf.hash_type.function {
+        HashFunction::Sdbm => Function::Sdbm,
+        HashFunction::Djb2 => Function::Djb2,
+        HashFunction::Wt6 => Function::Wt6,
+        HashFunction::Crc32 => Function::Crc32,
+        HashFunction::None => Function::None,
+    };
+    let hashing = Hashing { function, avalanche: conf.hash_type.avalanche };
+    match conf.balance {
+        Balance::RoundRobin => Algorithm::RoundRobin,
+        Balance::StaticRr => Algorithm::StaticRr,
+        Balance::LeastConn => Algorithm::LeastConn,
+        Balance::First => Algorithm::First,
+        Balance::Random { draws } => Algorithm::Random { draws },
+        Balance::Source
+        | Balance::Uri { .. }
+        | Balance::UrlParam { .. }
+        | Balance::Hdr { .. }
+        | Balance::RdpCookie { .. }
+        | Balance::Hash(_) => match conf.hash_type.method {
+            HashMethod::MapBased => Algorithm::MapHash { hashing, affinity },
+            HashMethod::Consistent => {
+                Algorithm::RingHash { hashing, factor: conf.hash_balance_factor, affinity }
+            }
+        },
     }
 }

@@ -3,6 +3,7 @@
 use super::backend::{Lists, LiveBackend};
 use super::queue::{Key, Outcome, Ticket};
 use super::server::LiveServer;
+use crate::balance::{self, Request};
 use crate::ids::ServerIndex;
 use std::future::Future;
 use std::net::IpAddr;
@@ -166,8 +167,15 @@ impl Lists {
         if self.any.len() > 0 && self.pool.served > 0 && self.table.queues_mean_full() {
             return Choice::Wait(None);
         }
-        let avoid = want.avoid.map(ServerIndex::get);
-        let Some(i) = self.table.pick(&self.pool, avoid) else { return Choice::Wait(None) };
+        let request = Request {
+            key: want.key.map(|k| match k {
+                HashInput::Source(a) => balance::Key::Address(a),
+                HashInput::Bytes(b) => balance::Key::Bytes(b),
+            }),
+            avoid: want.avoid.map(ServerIndex::get),
+            random: want.random,
+        };
+        let Some(i) = self.table.pick(&self.pool, &request) else { return Choice::Wait(None) };
         if self.pool.has_room(i) {
             self.balanced += 1;
             self.take(backend, i);

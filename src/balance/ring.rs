@@ -1,0 +1,131 @@
+//! `hash-type consistent` and `balance random`: servers stand on a ring of 2^32 points, as many times as their weight
+//! (16 points a unit). A hash goes to the nearest point; a server that leaves takes its points only.
+
+use super::hash::avalanche;
+use super::pool::{Pool, Serving};
+use super::{Affinity, MAX_EFFECTIVE};
+
+#[derive(Debug)]
+pub struct Ring {
+    points: Vec<(u32, usize)>,
+    /// Where round robin stands: the last point used.
+    last: Option<(u32, usize)>,
+    /// Weight of the servers before each, for the rounding of `hash-balance-factor`.
+    before: Vec<u32>,
+    /// `hash-balance-factor` in percent; 0: off.
+    factor: u32,
+    affinity: Affinity,
+}
+
+impl Ring {
+    #[must_use]
+    pub fn new(pool: &Pool, factor: u32, affinity: Affinity) -> Self {
+        let mut ring = Self { points: Vec::new(), last: None, before: Vec::new(), factor, affinity };
+        ring.changed(pool);
+        ring
+    }
+
+    pub fn changed(&mut self, pool: &Pool) {
+        self.points.clear();
+        for (i, s) in pool.servers.iter().enumerate().filter(|(i, _)| pool.takes_part(*i)) {
+            let base = s.ring_key.unwrap_or_else(|| s.id.wrapping_mul(MAX_EFFECTIVE));
+            self.points.extend((0..s.effective).map(|n| (avalanche(base.wrapping_add(n)), i)));
+        }
+        self.points.sort_unstable();
+        let mut sums = [0_u32; 2];
+        self.before = pool
+            .servers
+            .iter()
+            .map(|s| {
+                let sum = &mut sums[usize::from(s.backup)];
+                let before = *sum;
+                if s.usable {
+                    *sum += s.effective;
+                }
+                before
+            })
+            .collect();
+    }
+
+    /// Round robin over the points, for requests without a key.
+    pub fn pick(&mut self, pool: &Pool, avoid: Option<usize>) -> Option<usize> {
+        if let Serving::Single(i) = pool.serving() {
+            return Some(i);
+        }
+        let len = self.points.len();
+        let start = self.last.map_or(0, |last| self.points.partition_point(|p| *p <= last));
+        let mut avoided = None;
+        for at in (start..len).chain(0..start.min(len)) {
+            let point = *self.points.get(at)?;
+            let i = point.1;
+            if !pool.has_room(i) {
+                continue;
+            }
+            self.last = Some(point);
+            if Some(i) != avoid {
+                return Some(i);
+            }
+            avoided = Some(i);
+        }
+        avoided
+    }
+
+    pub fn by_hash(&self, pool: &Pool, hash: u32, avoid: Option<usize>) -> Option<usize> {
+        if let Serving::Single(i) = pool.serving() {
+            return Some(i);
+        }
+        let len = self.points.len();
+        let after = self.points.partition_point(|p| p.0 < hash).checked_rem(len)?;
+        let before = (after + len - 1) % len;
+        let (left, right) = (self.points.get(before)?, self.points.get(after)?);
+        let nearer_left = hash.wrapping_sub(left.0) <= right.0.wrapping_sub(hash);
+        let start = if nearer_left { before } else { after };
+        let first = self.points.get(start)?.1;
+        (start..len)
+            .chain(0..start)
+            .filter_map(|at| self.points.get(at).map(|p| p.1))
+            .find(|i| Some(*i) != avoid && self.within_share(pool, *i) && self.affinity.accepts(pool, *i))
+            .or(Some(first))
+    }
+
+    /// `hash-balance-factor`: no server may have more than its share of the connections times the factor.
+    fn within_share(&self, pool: &Pool, i: usize) -> bool {
+        let (Some(s), Some(before)) = (pool.servers.get(i), self.before.get(i)) else { return true };
+        let total = u64::from(pool.weight());
+        if self.factor == 0 || total == 0 {
+            return true;
+        }
+        let slots = (u64::from(pool.served) + 1) * u64::from(self.factor);
+        let slots = slots.div_ceil(100);
+        let (weight, before) = (u64::from(s.effective), u64::from(*before));
+        let (whole, rest) = (slots / total, slots % total);
+        let share = weight * whole + (before + weight) * rest / total - before * rest / total;
+        u64::from(s.served) < share.max(1)
+    }
+
+    /// `balance random`: the least loaded of `draws` servers drawn; `None` if that one is full.
+    pub fn draw(&self, pool: &Pool, draws: u32, random: u32, avoid: Option<usize>) -> Option<usize> {
+        let mut state = random;
+        let mut best = self.by_hash(pool, state, avoid)?;
+        for _ in 1..draws.max(1) {
+            state = next_random(state);
+            let drawn = self.by_hash(pool, state, avoid)?;
+            let load = |i: usize, other: usize| {
+                let weight = pool.servers.get(other).map_or(0, |s| s.effective);
+                pool.servers.get(i).map_or(0, |s| u64::from(s.served) * u64::from(weight))
+            };
+            if drawn != best && load(drawn, best) <= load(best, drawn) {
+                best = drawn;
+            }
+        }
+        pool.has_room(best).then_some(best)
+    }
+}
+
+/// Marsaglia's xorshift: further draws from the caller's one random number.
+fn next_random(mut x: u32) -> u32 {
+    x |= u32::from(x == 0);
+    x ^= x << 13;
+    x ^= x >> 17;
+    x ^ (x << 5)
+}
