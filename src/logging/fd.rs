@@ -2,6 +2,7 @@
 //! terminal or a full pipe stops nobody. What is queued is bounded; what does not fit is dropped.
 
 use crate::live::Process;
+use crate::net::raw;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::RawFd;
@@ -37,10 +38,10 @@ impl FdWriter {
         let pending = Arc::new(Pending::default());
         let (queue, batches) = sync_channel(QUEUE);
         let shared = Arc::clone(&pending);
-        let started = open(fd).and_then(|file| {
+        let started = raw::duplicate(fd).ok().and_then(|copy| {
             std::thread::Builder::new()
                 .name(format!("log-fd-{fd}"))
-                .spawn(move || write_all(file, &batches, &shared, &process))
+                .spawn(move || write_all(File::from(copy), &batches, &shared, &process))
                 .ok()
         });
         Self { queue: started.map(|_| queue), pending }
@@ -73,21 +74,6 @@ impl Pending {
         self.batches.fetch_sub(1, Ordering::AcqRel);
         self.idle.notify_all();
     }
-}
-
-/// A descriptor of our own on the same file: the original stays whoever's it was.
-fn open(fd: RawFd) -> Option<File> {
-    let owned = match fd {
-        1 => rustix::io::dup(std::io::stdout()),
-        2 => rustix::io::dup(std::io::stderr()),
-        // Another number can only be borrowed by name: the kernel opens it again, or refuses.
-        _ => return reopen(fd),
-    };
-    owned.ok().map(File::from)
-}
-
-fn reopen(fd: RawFd) -> Option<File> {
-    std::fs::OpenOptions::new().append(true).open(format!("/proc/self/fd/{fd}")).ok()
 }
 
 fn write_all(mut file: File, batches: &Receiver<Batch>, pending: &Pending, process: &Process) {

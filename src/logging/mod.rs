@@ -19,6 +19,13 @@ pub use date::{clf_date, date_ms};
 pub use hub::Hub;
 pub use sender::Sender;
 
+/// Makes dates local: reads the system's time zone. Before this, and without it, they are in UTC. To be called once, while
+/// the zone's file can still be reached: later there may be a chroot.
+pub fn read_time_zone() {
+    crate::clock::set_local_offset(crate::net::raw::utc_offset);
+    let _read_by_asking = crate::clock::local_offset(0);
+}
+
 /// Syslog severities (RFC 5424 6.2.1), as `emit` and `log` lines use them.
 pub mod level {
     pub const EMERG: u8 = 0;

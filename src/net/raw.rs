@@ -201,6 +201,27 @@ pub fn die_by(signal: i32) {
     }
 }
 
+/// A descriptor of our own on the file that `fd` is open on (`log fd@N`).
+pub fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: any number may be asked for; the kernel refuses those that are not open.
+    let copy = check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) })?;
+    // SAFETY: the kernel has just made it, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// Seconds east of Greenwich at a moment, by the zone of the system (TZ, /etc/localtime). The zone is read at the first call.
+pub fn utc_offset(unix_seconds: i64) -> i32 {
+    // SAFETY: `tm` is plain data, for which zero is valid; localtime_r writes nothing else. It reads the environment for
+    // TZ, which this process does not change.
+    unsafe {
+        let mut local: libc::tm = std::mem::zeroed();
+        if libc::localtime_r(&raw const unix_seconds, &raw mut local).is_null() {
+            return 0;
+        }
+        i32::try_from(local.tm_gmtoff).unwrap_or(0)
+    }
+}
+
 /// PR_SET_DUMPABLE (`set-dumpable`): core dumps even after the change of user.
 pub fn set_dumpable() {
     // SAFETY: plain values.
