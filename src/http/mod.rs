@@ -1,12 +1,141 @@
 //! The HTTP engine: one task per client connection takes requests through rules, a server and back.
+//!
+//! `serve` holds the client's connection between requests, `exchange` reads top to bottom as the phases of one request,
+//! `upstream` finds it a server connection, `body` moves the bytes, `finish` counts and logs. What rules and expressions
+//! see is the [`context::Context`]. Everything here belongs to one worker thread and is shared by `Rc`.
 
+mod body;
+mod buffer;
+pub mod context;
 pub mod cookies;
+mod error;
+mod exchange;
+mod finish;
 pub mod forwarded;
 pub mod h1;
 pub mod normalize;
+mod persist;
+mod pool;
 pub mod redirect;
 pub mod reply;
 pub mod rewrite;
 pub mod rules;
 pub mod status;
 pub mod target;
+mod serve;
+mod stream;
+mod timer;
+mod upgrade;
+mod upstream;
+
+pub use serve::serve;
+
+use crate::clock::Now;
+use crate::live::Generation;
+use crate::logging;
+use buffer::Buffers;
+use context::Context;
+use h1::Limits;
+use pool::Pools;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// What the connections of one worker thread share.
+pub struct Engine {
+    /// From 1, as HAProxy counts them.
+    pub thread: usize,
+    log: Rc<logging::Sender>,
+    buffers: Buffers,
+    contexts: RefCell<Vec<Box<Context>>>,
+    scratch: RefCell<Vec<Vec<u8>>>,
+    pools: Pools,
+    random: Cell<u64>,
+    epoch: Cell<Now>,
+    request_limits: Limits,
+}
+
+/// Contexts and scratch vectors kept for the next request.
+const KEPT: usize = 64;
+
+impl Engine {
+    #[must_use]
+    pub fn new(thread: usize, generation: &Generation, log: Rc<logging::Sender>) -> Rc<Self> {
+        let tune = &generation.config.global.tune;
+        let seed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let random = seed.as_nanos() as u64
+            ^ (u64::from(generation.process.pid) << 32)
+            ^ (thread as u64).rotate_left(17);
+        Rc::new(Self {
+            thread,
+            log,
+            buffers: Buffers::new(tune.bufsize),
+            contexts: RefCell::default(),
+            scratch: RefCell::default(),
+            pools: Pools::default(),
+            random: Cell::new(random | 1),
+            epoch: Cell::new(Now::read()),
+            request_limits: Limits {
+                head: tune.bufsize.saturating_sub(tune.maxrewrite),
+                fields: tune.http_maxhdr,
+                relaxed: false,
+            },
+        })
+    }
+
+    /// Looks after idle server connections, for ever. To be spawned once on the thread.
+    pub async fn housekeeping(self: Rc<Self>) {
+        pool::housekeeping(&self.pools).await;
+    }
+
+    /// Wall clock at `mono`, without asking the kernel: the two clocks are compared once a second.
+    fn wall(&self, mono: Instant) -> SystemTime {
+        let mut epoch = self.epoch.get();
+        if mono.saturating_duration_since(epoch.mono) > Duration::from_secs(1) {
+            epoch = Now::read();
+            self.epoch.set(epoch);
+        }
+        epoch.wall + mono.saturating_duration_since(epoch.mono)
+    }
+
+    /// The monotonic clock.
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    /// xorshift64*: for balancing and `rand`, not for secrets.
+    fn random(&self) -> u32 {
+        let mut x = self.random.get();
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        self.random.set(x);
+        (x.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32) as u32
+    }
+
+    fn take_context(&self, session: &Rc<context::Session>) -> Box<Context> {
+        let mut context =
+            self.contexts.borrow_mut().pop().unwrap_or_else(|| Box::new(Context::new(Rc::clone(session))));
+        context.begin(session);
+        context
+    }
+
+    fn keep_context(&self, context: Box<Context>) {
+        let mut contexts = self.contexts.borrow_mut();
+        if contexts.len() < KEPT {
+            contexts.push(context);
+        }
+    }
+
+    fn take_scratch(&self) -> Vec<u8> {
+        self.scratch.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(2048))
+    }
+
+    fn keep_scratch(&self, mut vec: Vec<u8>) {
+        let mut scratch = self.scratch.borrow_mut();
+        if scratch.len() < KEPT && vec.capacity() <= 65536 {
+            vec.clear();
+            scratch.push(vec);
+        }
+    }
+}

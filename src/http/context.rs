@@ -1,0 +1,247 @@
+//! What rules, expressions and log formats see of one request: both heads, the connection, variables, the log record.
+
+use super::Engine;
+use crate::config::model::{Proxy, VarScope};
+use crate::expr::facts::{ConnFacts, LiveFacts, LogRecord, Payload, ProcessFacts};
+use crate::expr::{Facts, Value};
+use crate::ids::ProxyIndex;
+use crate::live::rules::{Editable, Settings};
+use crate::live::{Generation, LiveProxy, LiveServer};
+use crate::message::Head;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime};
+
+/// What all requests of one client connection share.
+pub struct Session {
+    pub generation: Arc<Generation>,
+    pub frontend: Arc<LiveProxy>,
+    pub engine: Rc<Engine>,
+    pub accepted: Instant,
+}
+
+/// Variables of scope `proc` are the process's: rules on all threads set and read them.
+static PROCESS_VARIABLES: LazyLock<RwLock<HashMap<String, Value>>> = LazyLock::new(RwLock::default);
+
+/// Variables of the narrower scopes, few enough for a scan.
+pub type Variables = Vec<(VarScope, Box<str>, Value)>;
+
+/// One request in work. Contexts are pooled per thread: [`Context::begin`] readies one for a connection.
+pub struct Context {
+    pub session: Rc<Session>,
+    pub conn: ConnFacts,
+    pub backend: Option<ProxyIndex>,
+    pub server: Option<Arc<LiveServer>>,
+    pub request: Head,
+    pub has_request: bool,
+    pub response: Head,
+    pub has_response: bool,
+    /// The part of the request body that was buffered for rules, decoded.
+    pub body: Vec<u8>,
+    pub body_complete: bool,
+    pub log: LogRecord,
+    pub settings: Settings,
+    pub variables: Variables,
+}
+
+impl Context {
+    pub fn new(session: Rc<Session>) -> Self {
+        Self {
+            conn: blank_conn(SystemTime::UNIX_EPOCH),
+            session,
+            backend: None,
+            server: None,
+            request: Head::new(),
+            has_request: false,
+            response: Head::new(),
+            has_response: false,
+            body: Vec::new(),
+            body_complete: false,
+            log: LogRecord::default(),
+            settings: Settings::default(),
+            variables: Vec::new(),
+        }
+    }
+
+    /// Forgets the last request, keeping its allocations.
+    pub fn begin(&mut self, session: &Rc<Session>) {
+        if !Rc::ptr_eq(&self.session, session) {
+            self.session = Rc::clone(session);
+        }
+        self.backend = None;
+        self.server = None;
+        self.request.clear();
+        self.has_request = false;
+        self.response.clear();
+        self.has_response = false;
+        self.body.clear();
+        self.body_complete = false;
+        self.settings = Settings::default();
+        self.variables.clear();
+        let log = &mut self.log;
+        let mut request_line = std::mem::take(&mut log.request_line);
+        let mut request_captures = std::mem::take(&mut log.request_captures);
+        let mut response_captures = std::mem::take(&mut log.response_captures);
+        request_line.clear();
+        request_captures.clear();
+        response_captures.clear();
+        *log = LogRecord {
+            handshake: 0,
+            idle: -1,
+            request: -1,
+            queue: -1,
+            connect: -1,
+            response: -1,
+            status: -1,
+            termination: *b"----",
+            request_line,
+            request_captures,
+            response_captures,
+            ..LogRecord::default()
+        };
+    }
+
+    /// The frontend's configuration.
+    pub fn front(&self) -> &Arc<LiveProxy> {
+        &self.session.frontend
+    }
+
+    /// The backend, once it is chosen.
+    pub fn back(&self) -> Option<&Arc<LiveProxy>> {
+        self.session.generation.proxies.get(self.backend?.get())
+    }
+
+    pub fn drop_scope(&mut self, scope: VarScope) {
+        if !self.variables.is_empty() {
+            self.variables.retain(|(s, _, _)| *s != scope);
+        }
+    }
+}
+
+/// What stands in a context that serves no connection.
+pub fn blank_conn(accepted: SystemTime) -> ConnFacts {
+    ConnFacts { src: None, dst: None, accepted, listener_id: 0, listener_name: None, proxy_tlvs: Vec::new() }
+}
+
+impl Facts for Context {
+    fn conn(&self) -> &ConnFacts {
+        &self.conn
+    }
+
+    fn live(&self) -> &dyn LiveFacts {
+        &*self.session.generation
+    }
+
+    fn frontend(&self) -> Option<&Proxy> {
+        Some(&self.session.frontend.conf)
+    }
+
+    fn backend(&self) -> Option<&Proxy> {
+        self.back().map(|b| &*b.conf)
+    }
+
+    fn server_name(&self) -> Option<&str> {
+        self.server.as_ref().map(|s| &*s.conf.name)
+    }
+
+    fn request(&self) -> Option<&Head> {
+        self.has_request.then_some(&self.request)
+    }
+
+    fn response(&self) -> Option<&Head> {
+        self.has_response.then_some(&self.response)
+    }
+
+    fn request_payload(&self) -> Option<Payload<'_>> {
+        Some(Payload { bytes: &self.body, complete: self.body_complete })
+    }
+
+    fn response_payload(&self) -> Option<Payload<'_>> {
+        None
+    }
+
+    fn log(&self) -> &LogRecord {
+        &self.log
+    }
+
+    fn date(&self) -> SystemTime {
+        self.session.engine.wall(Instant::now())
+    }
+
+    fn random(&mut self) -> u32 {
+        self.session.engine.random()
+    }
+
+    fn var(&self, scope: VarScope, name: &str) -> Option<Value> {
+        if scope == VarScope::Process {
+            return PROCESS_VARIABLES.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        }
+        self.variables.iter().find(|(s, n, _)| *s == scope && &**n == name).map(|(_, _, v)| v.clone())
+    }
+
+    fn set_var(&mut self, scope: VarScope, name: &str, value: Value) {
+        if scope == VarScope::Process {
+            let mut all = PROCESS_VARIABLES.write().unwrap_or_else(PoisonError::into_inner);
+            all.insert(name.to_owned(), value);
+            return;
+        }
+        match self.variables.iter_mut().find(|(s, n, _)| *s == scope && &**n == name) {
+            Some((_, _, slot)) => *slot = value,
+            None => self.variables.push((scope, name.into(), value)),
+        }
+    }
+
+    fn unset_var(&mut self, scope: VarScope, name: &str) {
+        if scope == VarScope::Process {
+            PROCESS_VARIABLES.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        }
+        self.variables.retain(|(s, n, _)| *s != scope || &**n != name);
+    }
+
+    fn unique_id(&mut self) -> Option<Vec<u8>> {
+        if self.log.unique_id.is_none() {
+            let format = self.session.frontend.conf.unique_id_format.clone()?;
+            let mut text = Vec::new();
+            format.render(self, &mut text);
+            self.log.unique_id = Some(text);
+        }
+        self.log.unique_id.clone()
+    }
+
+    fn process(&self) -> ProcessFacts<'_> {
+        let process = &self.session.generation.process;
+        ProcessFacts {
+            pid: process.pid,
+            hostname: &process.hostname,
+            nbthread: process.nbthread,
+            thread: self.session.engine.thread,
+        }
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.session.accepted.elapsed()
+    }
+}
+
+impl Editable for Context {
+    fn request_mut(&mut self) -> Option<&mut Head> {
+        self.has_request.then_some(&mut self.request)
+    }
+
+    fn response_mut(&mut self) -> Option<&mut Head> {
+        self.has_response.then_some(&mut self.response)
+    }
+
+    fn conn_mut(&mut self) -> &mut ConnFacts {
+        &mut self.conn
+    }
+
+    fn log_mut(&mut self) -> &mut LogRecord {
+        &mut self.log
+    }
+
+    fn settings(&mut self) -> &mut Settings {
+        &mut self.settings
+    }
+}

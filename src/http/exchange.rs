@@ -1,0 +1,531 @@
+//! One request from its head to its log line: frontend rules -> route -> backend rules -> persistence -> server -> response
+//! rules -> both bodies -> finish.
+
+use super::body::Flow;
+use super::buffer::{self, Outbox};
+use super::context::Context;
+use super::cookies::{self, Persistence};
+use super::error::{Cause, Failure, Phase};
+use super::h1::write::{self, Persistence as Keep};
+use super::h1::{BodyLength, RequestFraming, ResponseFraming};
+use super::reply::{self, Answer};
+use super::rules::{self, Verdict};
+use super::serve::Client;
+use super::upstream::Upstream;
+use super::{finish, forwarded};
+use crate::config::model::{ConnectionMode, Proxy, UseBackend, VarScope};
+use crate::expr::facts::LiveFacts;
+use crate::ids::ServerIndex;
+use crate::live::rules::{TcpVerdict, run_tcp_rules};
+use crate::live::{LiveBackend, LiveProxy, Slot, Sticky};
+use crate::message::{Method, Version};
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+/// What becomes of the client's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    KeepAlive,
+    /// All was read: a plain close.
+    Close,
+    /// Close, but let the client take what was sent while it is still sending.
+    Linger,
+    /// Close with a reset.
+    Reset,
+}
+
+/// Why the regular course was left.
+pub enum Stop {
+    /// Answer this; `letters` go to the log.
+    Answer {
+        answer: Box<Answer>,
+        letters: [u8; 2],
+    },
+    Failed(Failure),
+    /// `silent-drop`: not a word, not even on the wire.
+    Silent,
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// When the phases were passed.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// End of the last response, or accept.
+    pub idle_from: Instant,
+    pub started: Instant,
+    pub head: Instant,
+    pub assigned: Option<Instant>,
+    pub connected: Option<Instant>,
+    pub responded: Option<Instant>,
+}
+
+/// A request in work.
+pub struct Exchange<'a> {
+    pub client: &'a mut Client,
+    pub ctx: &'a mut Context,
+    pub framing: RequestFraming,
+    pub times: Times,
+    pub mode: ConnectionMode,
+    pub backend: Option<Arc<LiveBackend>>,
+    pub sticky: Option<Sticky>,
+    /// The server the last attempt failed on.
+    pub avoid: Option<ServerIndex>,
+    pub persistence: Persistence,
+    pub slot: Option<Slot>,
+    pub up: Option<Upstream>,
+    pub to_server: Outbox,
+    pub to_client: Outbox,
+    pub request: Flow,
+    pub response: Flow,
+    /// The request can still be sent again from its first byte.
+    pub replayable: bool,
+    /// The server no longer takes the request's body.
+    pub request_broken: bool,
+    pub retries: u32,
+    /// When either side last moved a byte.
+    pub client_at: Instant,
+    pub server_at: Instant,
+    /// Something of the final response is on its way to the client.
+    pub answered: bool,
+    pub letters: [u8; 2],
+    pub logged: bool,
+}
+
+/// Runs one request whose head is in `ctx`.
+pub async fn run(client: &mut Client, ctx: &mut Context, framing: RequestFraming, started: Instant) -> End {
+    let mut exchange = Exchange::new(client, ctx, framing, started);
+    let end = match exchange.proxy().await {
+        Ok(end) => end,
+        Err(stop) => exchange.stopped(stop).await,
+    };
+    exchange.finish();
+    end
+}
+
+impl<'a> Exchange<'a> {
+    fn new(client: &'a mut Client, ctx: &'a mut Context, framing: RequestFraming, started: Instant) -> Self {
+        let head = Instant::now();
+        let engine = &client.session.engine;
+        let (mut to_server, mut to_client) = (Outbox::default(), Outbox::default());
+        to_server.bytes = engine.take_scratch();
+        to_client.bytes = engine.take_scratch();
+        Self {
+            times: Times {
+                idle_from: client.idle_from,
+                started,
+                head,
+                assigned: None,
+                connected: None,
+                responded: None,
+            },
+            mode: client.session.frontend.conf.options.connection_mode,
+            client,
+            ctx,
+            framing,
+            backend: None,
+            sticky: None,
+            avoid: None,
+            persistence: Persistence::default(),
+            slot: None,
+            up: None,
+            to_server,
+            to_client,
+            request: Flow::new(framing.length),
+            response: Flow::new(BodyLength::None),
+            replayable: true,
+            request_broken: false,
+            retries: 0,
+            client_at: head,
+            server_at: head,
+            answered: false,
+            letters: *b"--",
+            logged: false,
+        }
+    }
+
+    async fn proxy(&mut self) -> Result<End, Stop> {
+        self.note_request();
+        let front = Arc::clone(&self.client.session.frontend);
+        if let Some(answer) = reply::monitor(&front.conf, self.ctx) {
+            self.logged = true;
+            return Err(Stop::Answer { answer: Box::new(answer), letters: *b"LR" });
+        }
+        self.request_rules(&front.conf).await?;
+        let back = self.route(&front)?;
+        if !Arc::ptr_eq(&back.conf, &front.conf) {
+            self.request_rules(&back.conf).await?;
+        }
+        self.persist(&front.conf, &back.conf);
+        forwarded::announce(&front.conf, &back.conf, self.ctx);
+        if front.conf.options.http_buffer_request || back.conf.options.http_buffer_request {
+            let wait = front.conf.timeouts.http_request.or(front.conf.timeouts.client);
+            self.buffer_body(wait.unwrap_or(Duration::from_secs(3600)), 0).await?;
+        }
+        let framing = self.obtain_response(&front.conf, &back.conf).await?;
+        self.response_rules(&front.conf, &back.conf)?;
+        self.respond(framing, &back.conf).await
+    }
+
+    fn note_request(&mut self) {
+        let ctx = &mut *self.ctx;
+        ctx.has_request = true;
+        let engine = &ctx.session.engine;
+        ctx.log.accept_date = Some(engine.wall(ctx.session.accepted));
+        ctx.log.request_date = Some(engine.wall(self.times.started));
+        ctx.log.request_counter = u64::from(self.client.requests);
+        let front = Arc::clone(&ctx.session.frontend);
+        if !front.conf.log.targets.is_empty() {
+            let line = &mut ctx.log.request_line;
+            line.extend_from_slice(ctx.request.method_bytes());
+            line.push(b' ');
+            line.extend_from_slice(ctx.request.target());
+            line.extend_from_slice(if ctx.request.version() >= Version::HTTP_11 {
+                b" HTTP/1.1"
+            } else {
+                b" HTTP/1.0"
+            });
+        }
+        ctx.log.bytes_from_client = write::accounted(&ctx.request);
+        forwarded::capture_request_headers(&front.conf, ctx);
+        cookies::capture_request(&front.conf, ctx);
+        front.front.counters.here().requests.inc();
+    }
+
+    /// `tcp-request content`, `http-request` and `redirect` rules of one proxy.
+    async fn request_rules(&mut self, proxy: &Proxy) -> Result<(), Stop> {
+        if !proxy.tcp_request_content.is_empty() {
+            match run_tcp_rules(&proxy.tcp_request_content, 0, self.ctx, true) {
+                TcpVerdict::Reject | TcpVerdict::Close => {
+                    return Err(Failure::new(Cause::Proxy, Phase::Request, 0).into());
+                }
+                TcpVerdict::SilentDrop => return Err(Stop::Silent),
+                _ => {}
+            }
+        }
+        if let Some(policy) = proxy.options.http_restrict_req_hdr_names
+            && !forwarded::restrict_names(policy, &mut self.ctx.request)
+        {
+            return Err(Failure::new(Cause::Proxy, Phase::Request, 403).into());
+        }
+        let mut from = 0;
+        while !proxy.http_request.is_empty() {
+            match rules::run(rules::Phase::Request, &proxy.http_request, from, self.ctx) {
+                Verdict::Continue | Verdict::Allow => break,
+                Verdict::Answer(answer) => return Err(by_rule(answer)),
+                Verdict::Tarpit(answer) => return self.tarpit(proxy, answer).await,
+                Verdict::Reject => return Err(Failure::new(Cause::Proxy, Phase::Request, 0).into()),
+                Verdict::SilentDrop => return Err(Stop::Silent),
+                Verdict::RewriteFailed => return Err(Failure::new(Cause::Proxy, Phase::Request, 500).into()),
+                Verdict::EarlyHint { bytes, resume } => {
+                    if self.ctx.request.version() >= Version::HTTP_11 {
+                        self.to_client.bytes.extend_from_slice(&bytes);
+                        self.flush_to_client().await?;
+                    }
+                    from = resume;
+                }
+                Verdict::WaitForBody { time, at_least, resume } => {
+                    self.buffer_body(time, at_least).await?;
+                    from = resume;
+                }
+            }
+        }
+        match rules::run_redirects(&proxy.redirects, self.ctx) {
+            Some(answer) => Err(Stop::Answer { answer: Box::new(answer), letters: *b"LR" }),
+            None => Ok(()),
+        }
+    }
+
+    /// The client waits, then hears the answer, and never learns that nobody was busy.
+    async fn tarpit(&mut self, proxy: &Proxy, answer: Box<Answer>) -> Result<(), Stop> {
+        let timeouts = &proxy.timeouts;
+        let wait =
+            self.ctx.settings.timeout_tarpit.or(timeouts.tarpit).or(timeouts.connect).unwrap_or_default();
+        let until = Instant::now() + wait;
+        let client = &mut *self.client;
+        poll_fn(|cx| {
+            if client.poll_gone(cx).is_ready() {
+                return std::task::Poll::Ready(());
+            }
+            client.timer.poll(cx, Some(until))
+        })
+        .await;
+        Err(Stop::Answer { answer, letters: *b"PT" })
+    }
+
+    /// `use_backend`, `default_backend`, or the listen section itself.
+    fn route(&mut self, front: &Arc<LiveProxy>) -> Result<Arc<LiveProxy>, Stop> {
+        let generation = Arc::clone(&self.client.session.generation);
+        let no_backend = Failure::new(Cause::ServerAbort, Phase::Connect, 503);
+        let Some(conf) = &front.conf.front else { return Err(no_backend.into()) };
+        let mut chosen = None;
+        for rule in &conf.use_backend {
+            if rule.condition.as_ref().is_some_and(|c| !c.holds(self.ctx)) {
+                continue;
+            }
+            chosen = match &rule.action {
+                UseBackend::Static(index) => Some(*index),
+                UseBackend::Dynamic(format) => {
+                    let name = rules::render(format, self.ctx);
+                    std::str::from_utf8(&name).ok().and_then(|n| generation.proxy_by_name(n))
+                }
+            };
+            if chosen.is_some() {
+                break;
+            }
+        }
+        let own = front.back.is_some().then_some(front.index);
+        let index = chosen.or(conf.default_backend).or(own).ok_or(no_backend)?;
+        let proxy = generation.proxies.get(index.get()).ok_or(no_backend)?;
+        let live = proxy.back.as_ref().ok_or(no_backend)?;
+        live.enter();
+        self.backend = Some(Arc::clone(live));
+        self.ctx.backend = Some(index);
+        self.mode = self.mode.max(proxy.conf.options.connection_mode);
+        Ok(Arc::clone(proxy))
+    }
+
+    /// `use-server`, then the cookie.
+    fn persist(&mut self, _front: &Proxy, back: &Proxy) {
+        let (Some(conf), Some(live)) = (&back.back, self.backend.clone()) else { return };
+        if !conf.use_server.is_empty()
+            && let Some(server) = cookies::use_server(conf, self.ctx)
+            && live.servers.get(server.get()).is_some_and(|s| s.is_up() || back.options.persist)
+        {
+            let redispatch = back.options.redispatch.is_some();
+            self.sticky = Some(Sticky { server, even_down: back.options.persist, redispatch });
+        }
+        if conf.cookie.is_none() && conf.persist_rules.is_empty() {
+            return;
+        }
+        let usable = |i: ServerIndex| live.servers.get(i.get()).is_some_and(|s| s.is_up());
+        let (persistence, sticky) = cookies::on_request(conf, back.options.persist, &usable, self.ctx);
+        self.persistence = persistence;
+        if self.sticky.is_none() {
+            self.sticky = sticky;
+        }
+    }
+
+    fn response_rules(&mut self, front: &Proxy, back: &Proxy) -> Result<(), Stop> {
+        self.ctx.has_response = true;
+        self.ctx.drop_scope(VarScope::Request);
+        forwarded::capture_response_headers(front, self.ctx);
+        cookies::capture_response(front, self.ctx);
+        self.run_response_rules(back)?;
+        if !std::ptr::eq(front, back) {
+            self.run_response_rules(front)?;
+        }
+        let blocked = Failure::new(Cause::Proxy, Phase::Header, 502);
+        if back.options.checkcache && cookies::leaks_cookie(self.ctx) {
+            return Err(blocked.into());
+        }
+        if let Some(conf) = &back.back
+            && conf.cookie.is_some()
+        {
+            let server = self.slot.as_ref().map(|s| s.server().index);
+            cookies::on_response(conf, server, &mut self.persistence, self.ctx);
+        }
+        self.after_response_rules(front, Some(back))
+    }
+
+    fn run_response_rules(&mut self, proxy: &Proxy) -> Result<(), Stop> {
+        if !proxy.tcp_response_content.is_empty() {
+            match run_tcp_rules(&proxy.tcp_response_content, 0, self.ctx, true) {
+                TcpVerdict::Reject => return Err(Failure::new(Cause::Proxy, Phase::Header, 502).into()),
+                TcpVerdict::Close | TcpVerdict::SilentDrop => return Err(Stop::Silent),
+                _ => {}
+            }
+        }
+        if proxy.http_response.is_empty() {
+            return Ok(());
+        }
+        match rules::run(rules::Phase::Response, &proxy.http_response, 0, self.ctx) {
+            Verdict::Answer(answer) => {
+                let letters = if denies(&answer) { *b"PH" } else { *b"LH" };
+                Err(Stop::Answer { answer, letters })
+            }
+            Verdict::RewriteFailed => Err(Failure::new(Cause::Proxy, Phase::Header, 500).into()),
+            Verdict::Reject => Err(Failure::new(Cause::Proxy, Phase::Header, 502).into()),
+            Verdict::SilentDrop => Err(Stop::Silent),
+            _ => Ok(()),
+        }
+    }
+
+    /// `http-after-response`: on every response, ours too; backend first.
+    fn after_response_rules(&mut self, front: &Proxy, back: Option<&Proxy>) -> Result<(), Stop> {
+        let lists = [back, Some(front).filter(|f| back.is_none_or(|b| !std::ptr::eq(*f, b)))];
+        for proxy in lists.into_iter().flatten().filter(|p| !p.http_after_response.is_empty()) {
+            let verdict = rules::run(rules::Phase::AfterResponse, &proxy.http_after_response, 0, self.ctx);
+            if matches!(verdict, Verdict::RewriteFailed) {
+                return Err(Failure::new(Cause::Internal, Phase::Header, 500).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the response head and both bodies.
+    async fn respond(&mut self, framing: ResponseFraming, back: &Proxy) -> Result<End, Stop> {
+        self.answered = true;
+        self.replayable = false;
+        let front = Arc::clone(&self.client.session.frontend);
+        self.ctx.log.status = i32::from(self.ctx.response.status());
+        self.ctx.log.bytes_to_client += write::accounted(&self.ctx.response);
+        let case = self.case_map(front.conf.options.h1_case_adjust_client);
+        if framing.tunnel {
+            write::interim(&self.ctx.response, case.as_deref(), &mut self.to_client.bytes);
+            self.note_early(&front.conf);
+            return Ok(self.tunnel(&front.conf, back).await);
+        }
+        self.response = Flow::new(framing.length);
+        let keep = self.client_keeps(framing.length != BodyLength::UntilClose);
+        let version = self.ctx.request.version();
+        write::response(&self.ctx.response, version, keep, case.as_deref(), &mut self.to_client.bytes);
+        self.note_early(&front.conf);
+        let streamed = self.stream(&front.conf, back).await;
+        self.ctx.log.bytes_to_client += self.response.payload();
+        let payload = self.request.payload();
+        self.ctx.log.bytes_from_client += payload;
+        if let Err(failure) = streamed {
+            self.letters = failure.letters();
+            self.drop_upstream();
+            return Ok(End::Close);
+        }
+        self.release_upstream(framing.keep_alive);
+        Ok(match keep {
+            Keep::KeepAlive if self.request.is_complete() && !self.request_broken => End::KeepAlive,
+            _ if self.request.is_complete() && self.client.inbox.raw().is_empty() => End::Close,
+            _ => End::Linger,
+        })
+    }
+
+    /// `option logasap`: the line goes out before the data.
+    fn note_early(&mut self, front: &Proxy) {
+        if front.options.logasap && !self.logged {
+            self.ctx.log.early = true;
+            finish::log(self);
+            self.logged = true;
+        }
+    }
+
+    /// Can the client's connection take another request after a response of known end?
+    pub fn client_keeps(&self, known_end: bool) -> Keep {
+        let stopping = self.client.session.generation.process.stopping.load(Relaxed);
+        if known_end && self.framing.keep_alive && self.mode != ConnectionMode::Close && !stopping {
+            Keep::KeepAlive
+        } else {
+            Keep::Close
+        }
+    }
+
+    pub fn case_map(&self, wanted: bool) -> Option<Vec<(Arc<str>, Arc<str>)>> {
+        wanted.then(|| self.client.session.generation.config.global.h1_case_adjust.clone())
+    }
+
+    /// The regular course was left: tell the client what there is to tell.
+    async fn stopped(&mut self, stop: Stop) -> End {
+        let (answer, letters) = match stop {
+            Stop::Silent => {
+                self.letters = *b"PR";
+                return End::Reset;
+            }
+            Stop::Failed(failure) if failure.status == 0 || self.answered => {
+                self.letters = failure.letters();
+                self.drop_upstream();
+                let quiet = failure.cause == Cause::ClientAbort;
+                return if quiet { End::Close } else { End::Linger };
+            }
+            Stop::Failed(failure) => (Box::new(reply::error(failure.status, self.ctx)), failure.letters()),
+            Stop::Answer { answer, letters } => (answer, letters),
+        };
+        self.letters = letters;
+        self.drop_upstream();
+        self.answer(*answer).await
+    }
+
+    /// Sends a response of our own.
+    async fn answer(&mut self, answer: Answer) -> End {
+        self.answered = true;
+        let front = Arc::clone(&self.client.session.frontend);
+        let back = self.ctx.back().map(|b| Arc::clone(&b.conf));
+        self.ctx.response = answer.head;
+        self.ctx.has_response = true;
+        // A failed rewrite of our own page leaves the page as it is.
+        let _ = self.after_response_rules(&front.conf, back.as_deref());
+        let _ = self.request.absorb(&mut self.client.inbox);
+        let rest = self.client.inbox.pending().len();
+        self.client.inbox.advance(rest);
+        self.client.inbox.forget();
+        let keep = if self.request.is_complete() { self.client_keeps(true) } else { Keep::Close };
+        let head_only = self.ctx.request.method() == Method::Head;
+        let log = &mut self.ctx.log;
+        log.status = i32::from(self.ctx.response.status());
+        log.bytes_to_client += write::accounted(&self.ctx.response);
+        if log.response < 0 && self.slot.is_none() {
+            log.response = -1;
+        }
+        let case = self.case_map(front.conf.options.h1_case_adjust_client);
+        let version = self.ctx.request.version();
+        write::response(&self.ctx.response, version, keep, case.as_deref(), &mut self.to_client.bytes);
+        if !head_only {
+            self.to_client.bytes.extend_from_slice(&answer.body);
+            self.ctx.log.bytes_to_client += answer.body.len() as u64;
+        }
+        if self.flush_to_client().await.is_err() {
+            return End::Close;
+        }
+        match keep {
+            Keep::KeepAlive => End::KeepAlive,
+            Keep::Close if self.request.is_complete() && self.client.inbox.raw().is_empty() => End::Close,
+            Keep::Close => End::Linger,
+        }
+    }
+
+    /// Sends what is in `to_client`, within the client's timeout.
+    async fn flush_to_client(&mut self) -> Result<(), Failure> {
+        let timeout = self.client.session.frontend.conf.timeouts.client;
+        let deadline = timeout.map(|t| Instant::now() + t);
+        let (client, out) = (&mut *self.client, &mut self.to_client);
+        let mut nothing = buffer::Inbox::default();
+        poll_fn(|cx| {
+            use std::task::Poll::{Pending, Ready};
+            match buffer::poll_send(cx, &mut client.stream, out, &mut nothing, &mut false) {
+                Ready(Ok(())) => Ready(Ok(())),
+                Ready(Err(_)) => Ready(Err(Failure::client_abort(Phase::Request))),
+                Pending if client.timer.poll(cx, deadline).is_ready() => {
+                    Ready(Err(Failure::new(Cause::ClientTimeout, Phase::Request, 0)))
+                }
+                Pending => Pending,
+            }
+        })
+        .await?;
+        self.to_client.clear();
+        Ok(())
+    }
+
+    fn finish(&mut self) {
+        finish::exchange(self);
+    }
+}
+
+/// `deny` and its like are the proxy's refusal, `return` and `redirect` its own answer.
+fn by_rule(answer: Box<Answer>) -> Stop {
+    let letters = if denies(&answer) { *b"PR" } else { *b"LR" };
+    Stop::Answer { answer, letters }
+}
+
+/// Until rules say so themselves: these statuses refuse.
+fn denies(answer: &Answer) -> bool {
+    matches!(answer.status(), 400 | 401 | 403 | 405 | 407 | 429 | 500..)
+}
+
+impl Drop for Exchange<'_> {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}

@@ -1,0 +1,169 @@
+//! The end of an exchange, however it came: times, counters, and exactly one log line.
+
+use super::context::Context;
+use super::exchange::Exchange;
+use super::serve::Client;
+use crate::clock::millis;
+use crate::config::model::{LogStyle, Proxy};
+use crate::live::rules::LogLevel;
+use crate::logging::{self, level};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+/// Ends `exchange`; a second call does nothing.
+pub fn exchange(exchange: &mut Exchange<'_>) {
+    if exchange.to_server.bytes.capacity() == 0 && exchange.to_client.bytes.capacity() == 0 {
+        return;
+    }
+    exchange.drop_upstream();
+    let engine = &exchange.client.session.engine;
+    engine.keep_scratch(std::mem::take(&mut exchange.to_server.bytes));
+    engine.keep_scratch(std::mem::take(&mut exchange.to_client.bytes));
+    if let Some(backend) = &exchange.backend {
+        backend.leave();
+    }
+    count(exchange);
+    if !exchange.logged {
+        exchange.logged = true;
+        log(exchange);
+    }
+    exchange.client.idle_from = exchange.client.session.engine.now();
+}
+
+fn count(exchange: &Exchange<'_>) {
+    let log = &exchange.ctx.log;
+    let status = u16::try_from(log.status).unwrap_or(0);
+    let front = exchange.client.session.frontend.front.counters.here();
+    front.bytes_in.add(log.bytes_from_client);
+    front.bytes_out.add(log.bytes_to_client);
+    if status > 0 {
+        front.response(status);
+    }
+    if exchange.letters == *b"PR" {
+        front.denied_requests.inc();
+    }
+    let Some(backend) = &exchange.backend else { return };
+    let back = backend.counters.here();
+    back.requests.inc();
+    back.bytes_in.add(log.bytes_from_client);
+    back.bytes_out.add(log.bytes_to_client);
+    if status > 0 {
+        back.response(status);
+    }
+    let letter = exchange.letters[0];
+    if letter == b'C' {
+        back.client_aborts.inc();
+    } else if letter == b'S' {
+        back.server_aborts.inc();
+    }
+    let Some(server) = &exchange.ctx.server else { return };
+    let server = server.counters.here();
+    server.requests.inc();
+    server.bytes_in.add(log.bytes_from_client);
+    server.bytes_out.add(log.bytes_to_client);
+    if status > 0 && exchange.times.responded.is_some() {
+        server.response(status);
+    }
+}
+
+/// Fills the record and sends the line, if one is wanted.
+pub fn log(exchange: &mut Exchange<'_>) {
+    let front = Arc::clone(&exchange.client.session.frontend);
+    let conf = &front.conf;
+    if conf.log.targets.is_empty() {
+        return;
+    }
+    let now = exchange.client.session.engine.now();
+    let (times, log) = (&exchange.times, &mut exchange.ctx.log);
+    let span = |from: Instant, to: Instant| millis(to.saturating_duration_since(from));
+    log.handshake = exchange.client.handshake;
+    log.idle = span(times.idle_from, times.started);
+    log.request = span(times.started, times.head);
+    log.queue = times.assigned.map_or(-1, |at| span(times.head, at));
+    log.connect = match (times.assigned, times.connected) {
+        (Some(from), Some(to)) => span(from, to),
+        _ => -1,
+    };
+    log.response = match (times.connected, times.responded) {
+        (Some(from), Some(to)) => span(from, to),
+        _ => -1,
+    };
+    log.active = span(times.started, now);
+    log.total = span(times.idle_from, now);
+    log.retries = exchange.retries;
+    let [request, response] = exchange.persistence.letters();
+    log.termination = [exchange.letters[0], exchange.letters[1], request, response];
+    let server = exchange.ctx.server.as_ref();
+    log.server_name = server.map(|s| Arc::clone(&s.conf.name));
+    log.server_conns = server.map_or(0, |s| s.current());
+    log.backend_conns = exchange.backend.as_ref().map_or(0, |b| b.current());
+    let failed = exchange.letters[0] != b'-' || log.status >= 500;
+    let retried = exchange.retries > 0 || log.redispatched;
+    if conf.options.dontlog_normal && !failed && !retried {
+        return;
+    }
+    emit(exchange.ctx, conf, failed);
+}
+
+fn emit(ctx: &mut Context, conf: &Proxy, failed: bool) {
+    let session = std::rc::Rc::clone(&ctx.session);
+    let severity = match ctx.settings.log_level {
+        LogLevel::Silent => return,
+        LogLevel::Level(severity) => severity,
+        LogLevel::Unset if failed && conf.options.log_separate_errors => level::ERR,
+        LogLevel::Unset => level::INFO,
+    };
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    ctx.log.process_conns = count(session.generation.process.connections.load(Relaxed));
+    ctx.log.frontend_conns = count(session.frontend.front.current.load(Relaxed));
+    let mut line = session.engine.take_scratch();
+    let style = conf.log.style;
+    match (&conf.log.error_format, &conf.log.format) {
+        (Some(format), _) if failed => format.render_log(ctx, &mut line),
+        (_, Some(format)) if style == LogStyle::Custom => format.render_log(ctx, &mut line),
+        _ => match style {
+            LogStyle::Http | LogStyle::Custom => logging::line::http(ctx, &mut line),
+            LogStyle::Clf => logging::line::clf(ctx, &mut line),
+            LogStyle::Tcp => logging::line::tcp(ctx, &mut line),
+            LogStyle::Connect => logging::line::connect(ctx, &mut line),
+        },
+    }
+    let mut structured = Vec::new();
+    if let Some(format) = &conf.log.sd_format {
+        format.render_log(ctx, &mut structured);
+    }
+    session.engine.log.emit(&conf.log.targets, severity, conf.log.tag.as_deref(), &structured, &line);
+    session.engine.keep_scratch(line);
+}
+
+/// A connection that ended before a request was understood.
+pub fn without_request(
+    ctx: &mut Context,
+    client: &Client,
+    status: u16,
+    letters: [u8; 2],
+    started: Instant,
+    logged: bool,
+) {
+    let front = Arc::clone(&client.session.frontend);
+    let counters = front.front.counters.here();
+    counters.requests.inc();
+    counters.failed_requests.inc();
+    counters.response(status);
+    if !logged || front.conf.log.targets.is_empty() {
+        return;
+    }
+    let now = client.session.engine.now();
+    let engine = &client.session.engine;
+    ctx.has_request = false;
+    let log = &mut ctx.log;
+    log.accept_date = Some(engine.wall(client.session.accepted));
+    log.request_date = Some(engine.wall(started));
+    log.status = i32::from(status);
+    log.termination = [letters[0], letters[1], b'-', b'-'];
+    log.active = millis(now.saturating_duration_since(started));
+    log.total = millis(now.saturating_duration_since(client.idle_from));
+    log.request_line.clear();
+    emit(ctx, &front.conf, true);
+}

@@ -1,0 +1,154 @@
+//! Idle server connections of one thread, newest first, and who may use them (`http-reuse`).
+
+use crate::config::model::Reuse;
+use crate::live::LiveServer;
+use crate::net::Stream;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+/// A server connection between two requests.
+pub struct Idle {
+    pub stream: Stream,
+    /// Requests it has served.
+    pub uses: u32,
+    pub since: Instant,
+    /// [`LiveServer::downs`] as it was dialled: a server that went down since may be another process now.
+    pub downs: u32,
+}
+
+impl Idle {
+    /// Still open, as far as the kernel has told. Asks nobody: readiness was noted when it came. A readable idle connection
+    /// was closed or speaks out of turn.
+    pub fn is_alive(&self, waker: &Waker) -> bool {
+        self.stream.poll_read_ready(&mut Context::from_waker(waker)).is_pending()
+    }
+}
+
+#[derive(Default)]
+struct ServerPool {
+    idle: Vec<Idle>,
+    server: Option<Arc<LiveServer>>,
+    /// Connections in use now, and the most since the last purge.
+    used: usize,
+    peak: usize,
+}
+
+/// All pools of the thread, by server.
+#[derive(Default)]
+pub struct Pools {
+    by_server: RefCell<HashMap<usize, ServerPool>>,
+    /// Wakes [`housekeeping`] when an idle connection becomes readable.
+    reaper: RefCell<Option<Waker>>,
+}
+
+/// How often idle connections are looked over.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// Idle connections kept beyond what is in use, whatever the peak.
+const SPARE: usize = 8;
+
+fn key(server: &Arc<LiveServer>) -> usize {
+    Arc::as_ptr(server).addr()
+}
+
+impl Pools {
+    /// An idle connection to `server` that `reuse` lets a request have; `first`: the first request of its client
+    /// connection.
+    pub fn take(&self, server: &Arc<LiveServer>, reuse: Reuse, first: bool) -> Option<Idle> {
+        let mut pools = self.by_server.borrow_mut();
+        let pool = pools.get_mut(&key(server))?;
+        loop {
+            let at = match (reuse, first) {
+                (Reuse::Never, _) | (Reuse::Safe, true) => return None,
+                // Proven connections only: those that were reused before.
+                (Reuse::Aggressive, true) => pool.idle.iter().rposition(|i| i.uses > 1)?,
+                (Reuse::Safe | Reuse::Aggressive, false) | (Reuse::Always, _) => {
+                    pool.idle.len().checked_sub(1)?
+                }
+            };
+            let idle = pool.idle.swap_remove(at);
+            if idle.downs == server.downs() && idle.is_alive(Waker::noop()) {
+                return Some(idle);
+            }
+        }
+    }
+
+    /// A connection to `server` is in use (or no longer).
+    pub fn in_use(&self, server: &Arc<LiveServer>, more: bool) {
+        let mut pools = self.by_server.borrow_mut();
+        let pool = pools.entry(key(server)).or_default();
+        if more {
+            pool.used += 1;
+            pool.peak = pool.peak.max(pool.used);
+        } else {
+            pool.used = pool.used.saturating_sub(1);
+        }
+    }
+
+    /// Keeps a connection for later, unless the server's limits or its record speak against it.
+    pub fn put(&self, server: &Arc<LiveServer>, idle: Idle, threads: usize) {
+        let conf = &server.conf;
+        let limit = usize::try_from(conf.pool_max_conn).map_or(usize::MAX, |n| n.div_ceil(threads.max(1)));
+        if limit == 0
+            || conf.max_reuse >= 0 && idle.uses > conf.max_reuse.unsigned_abs()
+            || idle.downs != server.downs()
+        {
+            return;
+        }
+        let reaper = self.reaper.borrow();
+        if !idle.is_alive(reaper.as_ref().unwrap_or(Waker::noop())) {
+            return;
+        }
+        let mut pools = self.by_server.borrow_mut();
+        let pool = pools.entry(key(server)).or_default();
+        pool.server.get_or_insert_with(|| Arc::clone(server));
+        let wanted = pool.peak + SPARE.max(conf.pool_low_conn as usize);
+        if pool.idle.len() >= limit.min(wanted) {
+            pool.idle.remove(0);
+        }
+        pool.idle.push(idle);
+    }
+
+    /// Drops the closed and those idle for longer than `pool-purge-delay`, down to `pool-low-conn`.
+    fn sweep(&self, waker: &Waker, timed: bool) {
+        let now = Instant::now();
+        self.by_server.borrow_mut().retain(|_, pool| {
+            let Some(server) = &pool.server else { return pool.used > 0 };
+            let (downs, delay) = (server.downs(), server.conf.pool_purge_delay);
+            pool.idle.retain(|idle| idle.downs == downs && idle.is_alive(waker));
+            if timed {
+                let low = server.conf.pool_low_conn as usize;
+                let old = pool.idle.iter().filter(|i| now.saturating_duration_since(i.since) > delay).count();
+                // Half of the superfluous ones a round, the oldest first.
+                let surplus = old.min(pool.idle.len().saturating_sub(low)).div_ceil(2);
+                pool.idle.sort_by_key(|i| i.since);
+                pool.idle.drain(..surplus);
+                pool.peak = pool.used;
+            }
+            pool.used > 0 || !pool.idle.is_empty()
+        });
+    }
+}
+
+/// Drops idle connections as they are closed or grow old, for ever.
+pub async fn housekeeping(pools: &Pools) {
+    let mut round = tokio::time::interval(ROUND);
+    round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    poll_fn(|cx| {
+        if !pools.reaper.borrow().as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+            *pools.reaper.borrow_mut() = Some(cx.waker().clone());
+        }
+        let timed = round.poll_tick(cx).is_ready();
+        if timed {
+            // The interval was ready: poll again to be woken for the next round.
+            let _ = round.poll_tick(cx);
+        }
+        pools.sweep(cx.waker(), timed);
+        Poll::<()>::Pending
+    })
+    .await;
+}

@@ -1,0 +1,287 @@
+//! A client connection: waits for requests, holding no buffer meanwhile, and hands each to an exchange.
+
+use super::buffer::Inbox;
+use super::context::{Context, Session, Variables};
+use super::exchange::{self, End};
+use super::h1::{self, Fault, Limits, Parsed, RequestFraming};
+use super::pool::Idle;
+use super::timer::Timer;
+use super::{Engine, finish, reply};
+use crate::config::model::VarScope;
+use crate::expr::facts::ConnFacts;
+use crate::ids::{ProxyIndex, ServerIndex};
+use crate::live::{Generation, LiveProxy, LiveServer};
+use crate::net::{Accepted, Stream};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+/// The client's side, for as long as its connection lasts.
+pub struct Client {
+    pub stream: Stream,
+    pub inbox: Inbox,
+    pub timer: Timer,
+    pub session: Rc<Session>,
+    pub conn: ConnFacts,
+    /// Session variables between requests.
+    pub variables: Variables,
+    /// Requests before the current one.
+    pub requests: u32,
+    /// When the connection was accepted, or the last response ended.
+    pub idle_from: Instant,
+    /// A server connection only this client may use (`http-reuse never`).
+    pub own: Option<(Arc<LiveServer>, Idle)>,
+    /// Where the last request went (`option prefer-last-server`).
+    pub last_server: Option<(ProxyIndex, ServerIndex)>,
+    /// `%Th`: milliseconds the PROXY header took.
+    pub handshake: i64,
+}
+
+/// How waiting for a head ended without one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoHead {
+    /// Nothing to say: the connection was idle.
+    Quiet,
+    Aborted {
+        any_byte: bool,
+    },
+    TimedOut {
+        any_byte: bool,
+    },
+    Refused(Fault),
+}
+
+/// Serves one accepted connection until it is closed.
+pub async fn serve(
+    accepted: Accepted,
+    proxy: Arc<LiveProxy>,
+    generation: Arc<Generation>,
+    engine: Rc<Engine>,
+) {
+    let mut client = Client::new(accepted, proxy, generation, engine);
+    let mut end = End::KeepAlive;
+    while end == End::KeepAlive {
+        let engine = Rc::clone(&client.session.engine);
+        let started = match client.await_bytes().await {
+            Ok(started) => started,
+            Err(no_head) => {
+                end = client.without_head(no_head, None).await;
+                continue;
+            }
+        };
+        let mut context = engine.take_context(&client.session);
+        std::mem::swap(&mut context.conn, &mut client.conn);
+        std::mem::swap(&mut context.variables, &mut client.variables);
+        end = match client.read_head(&mut context, started).await {
+            Ok(framing) => Box::pin(exchange::run(&mut client, &mut context, framing, started)).await,
+            Err(no_head) => client.without_head(no_head, Some((&mut context, started))).await,
+        };
+        context.variables.retain(|(scope, _, _)| *scope == VarScope::Session);
+        std::mem::swap(&mut context.variables, &mut client.variables);
+        std::mem::swap(&mut context.conn, &mut client.conn);
+        engine.keep_context(context);
+        client.requests += 1;
+        client.inbox.release(&engine.buffers);
+    }
+    client.close(end).await;
+}
+
+impl Client {
+    fn new(
+        accepted: Accepted,
+        frontend: Arc<LiveProxy>,
+        generation: Arc<Generation>,
+        engine: Rc<Engine>,
+    ) -> Self {
+        let mut inbox = Inbox::default();
+        inbox.preload(&engine.buffers, &accepted.preread);
+        let accepted_at = accepted.at;
+        Self {
+            stream: accepted.stream,
+            inbox,
+            timer: Timer::default(),
+            conn: accepted.conn,
+            variables: Vec::new(),
+            requests: 0,
+            idle_from: accepted_at,
+            own: None,
+            last_server: None,
+            handshake: accepted.handshake,
+            session: Rc::new(Session { generation, frontend, engine, accepted: accepted_at }),
+        }
+    }
+
+    /// Waits for the first byte of a request; answers when it came.
+    async fn await_bytes(&mut self) -> Result<Instant, NoHead> {
+        let timeouts = &self.session.frontend.conf.timeouts;
+        let request = timeouts.http_request.or(timeouts.client);
+        let idle = if self.requests == 0 { request } else { timeouts.http_keep_alive.or(request) };
+        let deadline = idle.map(|t| self.idle_from + t);
+        let first = self.requests == 0;
+        let session = Rc::clone(&self.session);
+        poll_fn(|cx| {
+            if !self.inbox.raw().is_empty() {
+                return Poll::Ready(Ok(Instant::now()));
+            }
+            match self.inbox.poll_fill(cx, &mut self.stream, &session.engine.buffers) {
+                Poll::Ready(Ok(n)) if n > 0 => return Poll::Ready(Ok(Instant::now())),
+                Poll::Ready(_) if first => return Poll::Ready(Err(NoHead::Aborted { any_byte: false })),
+                Poll::Ready(_) => return Poll::Ready(Err(NoHead::Quiet)),
+                Poll::Pending => {}
+            }
+            if !first && session.generation.process.stopping.load(Relaxed) {
+                return Poll::Ready(Err(NoHead::Quiet));
+            }
+            if self.timer.poll(cx, deadline).is_ready() {
+                let no_head = if first { NoHead::TimedOut { any_byte: false } } else { NoHead::Quiet };
+                return Poll::Ready(Err(no_head));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    async fn read_head(&mut self, context: &mut Context, started: Instant) -> Result<RequestFraming, NoHead> {
+        let session = Rc::clone(&self.session);
+        let conf = &session.frontend.conf;
+        let limits = Limits { relaxed: conf.options.accept_unsafe_request, ..session.engine.request_limits };
+        let from = if self.requests == 0 { self.idle_from } else { started };
+        let deadline = conf.timeouts.http_request.or(conf.timeouts.client).map(|t| from + t);
+        let mut looked = 0;
+        poll_fn(|cx| {
+            loop {
+                let raw = self.inbox.raw();
+                let fresh = raw.get(looked..).unwrap_or_default();
+                // A head cannot end without a line feed: do not read a dripping one again and again.
+                if !fresh.is_empty()
+                    && (looked == 0 || memchr::memchr(b'\n', fresh).is_some() || self.inbox.is_full())
+                {
+                    looked = raw.len();
+                    match h1::parse_request(raw, &limits, &mut context.request) {
+                        Parsed::Complete { len, framing } => {
+                            self.inbox.skip(len);
+                            return Poll::Ready(Ok(framing));
+                        }
+                        Parsed::Refused(fault) => return Poll::Ready(Err(NoHead::Refused(fault))),
+                        Parsed::Partial => {}
+                    }
+                }
+                if self.inbox.is_full() {
+                    return Poll::Ready(Err(NoHead::Refused(Fault::TooLarge)));
+                }
+                match self.inbox.poll_fill(cx, &mut self.stream, &session.engine.buffers) {
+                    Poll::Ready(Ok(n)) if n > 0 => {}
+                    Poll::Ready(_) => return Poll::Ready(Err(NoHead::Aborted { any_byte: true })),
+                    Poll::Pending => break,
+                }
+            }
+            if self.timer.poll(cx, deadline).is_ready() {
+                return Poll::Ready(Err(NoHead::TimedOut { any_byte: true }));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// The connection ends with 400, 408 or without a word, and is logged if the proxy wants it.
+    async fn without_head(&mut self, no_head: NoHead, context: Option<(&mut Context, Instant)>) -> End {
+        let options = &self.session.frontend.conf.options;
+        let (status, letters, any_byte) = match no_head {
+            NoHead::Quiet => return End::Close,
+            NoHead::Aborted { any_byte } => (400, *b"CR", any_byte),
+            NoHead::TimedOut { any_byte } => (408, *b"cR", any_byte),
+            NoHead::Refused(Fault::Unprocessable) => (422, *b"PR", true),
+            NoHead::Refused(_) => (400, *b"PR", true),
+        };
+        if !any_byte && options.http_ignore_probes {
+            return End::Close;
+        }
+        let logged = any_byte || !options.dontlognull;
+        let session = Rc::clone(&self.session);
+        let bytes = early_bytes(&reply::early_error(status, &session.frontend.conf));
+        self.send_early(&bytes).await;
+        match context {
+            Some((context, started)) => {
+                finish::without_request(context, self, status, letters, started, logged)
+            }
+            None => {
+                let mut context = session.engine.take_context(&session);
+                std::mem::swap(&mut context.conn, &mut self.conn);
+                finish::without_request(&mut context, self, status, letters, self.idle_from, logged);
+                session.engine.keep_context(context);
+            }
+        }
+        End::Close
+    }
+
+    /// Sends as much of `bytes` as the socket takes within a second.
+    pub async fn send_early(&mut self, bytes: &[u8]) {
+        let mut out = super::buffer::Outbox::default();
+        out.bytes.extend_from_slice(bytes);
+        let mut nothing = Inbox::default();
+        let stream = &mut self.stream;
+        let send = poll_fn(|cx| super::buffer::poll_send(cx, stream, &mut out, &mut nothing, &mut false));
+        let _ = tokio::time::timeout(Duration::from_secs(1), send).await;
+    }
+
+    /// Closes in order: what was sent must not be lost to the reset that unread bytes provoke.
+    async fn close(mut self, end: End) {
+        let options = &self.session.frontend.conf.options;
+        if end == End::Reset || options.nolinger {
+            self.stream.reset_on_close();
+            return;
+        }
+        if end == End::Close {
+            return;
+        }
+        let _ = self.stream.shutdown_write();
+        let session = Rc::clone(&self.session);
+        let drain = poll_fn(|cx| {
+            let mut budget = 64;
+            loop {
+                self.inbox = Inbox::default();
+                match self.inbox.poll_fill(cx, &mut self.stream, &session.engine.buffers) {
+                    Poll::Ready(Ok(n)) if n > 0 && budget > 0 => budget -= 1,
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        });
+        let _ = tokio::time::timeout(LINGER, drain).await;
+    }
+}
+
+/// How long a client may take to notice that we closed while it was still sending.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// HAProxy's spelling of a page sent before any request was understood.
+fn early_bytes(answer: &reply::Answer) -> Vec<u8> {
+    let head = &answer.head;
+    let mut out = format!("HTTP/1.1 {} ", head.status()).into_bytes();
+    out.extend_from_slice(head.reason());
+    out.extend_from_slice(b"\r\n");
+    let mut told = false;
+    for (name, value) in head.fields() {
+        let name: &[u8] = match name {
+            b"content-length" => b"Content-length",
+            b"cache-control" => b"Cache-Control",
+            b"content-type" => b"Content-Type",
+            b"connection" => continue,
+            other => other,
+        };
+        if name == b"Content-Type" && !told {
+            out.extend_from_slice(b"Connection: close\r\n");
+            told = true;
+        }
+        out.extend_from_slice(name);
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value);
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(if told { b"\r\n" } else { b"Connection: close\r\n\r\n" });
+    out.extend_from_slice(&answer.body);
+    out
+}

@@ -1,0 +1,169 @@
+//! Both bodies at once: the response to the client and what is left of the request to the server, in one poll function.
+
+use super::buffer::{self, Inbox};
+use super::error::{Cause, Failure, Phase};
+use super::exchange::Exchange;
+use crate::config::model::Proxy;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+impl Exchange<'_> {
+    /// Sends the response head that stands in `to_client`, then the body; until both bodies are through.
+    pub async fn stream(&mut self, front: &Proxy, back: &Proxy) -> Result<(), Failure> {
+        if let Some(up) = &mut self.up {
+            let absorbed = self.response.absorb(&mut up.inbox);
+            absorbed.map_err(|_| Failure::new(Cause::Proxy, Phase::Data, 502))?;
+            buffer::join(&mut self.to_client, &mut up.inbox);
+        }
+        let server = self.ctx.settings.timeout_server.or(back.timeouts.server);
+        let client = self.ctx.settings.timeout_client.or(front.timeouts.client);
+        self.client_at = self.server_at;
+        poll_fn(|cx| self.poll_stream(cx, server, client)).await?;
+        self.client.inbox.forget();
+        Ok(())
+    }
+
+    fn poll_stream(
+        &mut self,
+        cx: &mut Context<'_>,
+        server: Option<Duration>,
+        client: Option<Duration>,
+    ) -> Poll<Result<(), Failure>> {
+        let (response, request) = loop {
+            let mut moved = false;
+            let response = self.poll_response(cx, &mut moved)?;
+            let request = self.poll_request(cx, &mut moved)?;
+            if response.is_ready() && request.is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            if !moved {
+                break (response, request);
+            }
+        };
+        let client_slow =
+            !self.to_client.is_empty() || self.up.as_ref().is_some_and(|u| !u.inbox.pending().is_empty());
+        let uploads = request.is_pending() && self.client.inbox.pending().is_empty();
+        let server_due =
+            server.filter(|_| response.is_pending() && !client_slow || request.is_pending() && !uploads);
+        let server_due = server_due.map(|t| self.server_at + t);
+        let client_due = client.filter(|_| client_slow || uploads).map(|t| self.client_at + t);
+        let due = [server_due, client_due].into_iter().flatten().min();
+        if self.client.timer.poll(cx, due).is_ready() {
+            let cause = if due == client_due { Cause::ClientTimeout } else { Cause::ServerTimeout };
+            return Poll::Ready(Err(Failure::new(cause, Phase::Data, 0)));
+        }
+        Poll::Pending
+    }
+
+    /// Moves the response to the client. Ready when its last byte was handed to the kernel.
+    fn poll_response(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Result<(), Failure>> {
+        let Some(up) = &mut self.up else { return Poll::Ready(Ok(())) };
+        let buffers = &self.client.session.engine.buffers;
+        loop {
+            match buffer::poll_send(cx, &mut self.client.stream, &mut self.to_client, &mut up.inbox, moved) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Failure::client_abort(Phase::Data))),
+                Poll::Pending => {
+                    if *moved {
+                        self.client_at = Instant::now();
+                    }
+                    return Poll::Pending;
+                }
+            }
+            up.inbox.forget();
+            if self.response.is_complete() {
+                return Poll::Ready(Ok(()));
+            }
+            match up.inbox.poll_fill(cx, &mut up.stream, buffers) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(n)) if n > 0 => {
+                    *moved = true;
+                    self.server_at = Instant::now();
+                    self.client_at = self.server_at;
+                }
+                Poll::Ready(_) => {
+                    if self.response.end_of_stream() {
+                        return Poll::Ready(Ok(()));
+                    }
+                    return Poll::Ready(Err(Failure::new(Cause::ServerAbort, Phase::Data, 0)));
+                }
+            }
+            if self.response.absorb(&mut up.inbox).is_err() {
+                return Poll::Ready(Err(Failure::new(Cause::Proxy, Phase::Data, 0)));
+            }
+        }
+    }
+
+    /// Waits until the request's body is whole, `at_least` bytes of it are there (0: as many as fit), or the buffer is
+    /// full; then shows it to the rules. A client that expects 100-continue is told to go on.
+    pub async fn buffer_body(
+        &mut self,
+        time: Duration,
+        at_least: usize,
+    ) -> Result<(), super::exchange::Stop> {
+        let deadline = Instant::now() + time;
+        if self.framing.expect_continue && !self.request.is_complete() && self.client.inbox.raw().is_empty() {
+            self.to_client.bytes.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            self.ctx.log.bytes_to_client += 40;
+            self.ctx.request.remove(b"expect");
+            self.framing.expect_continue = false;
+        }
+        let buffered = poll_fn(|cx| self.poll_buffered(cx, deadline, at_least)).await;
+        self.show_body();
+        buffered.map_err(Into::into)
+    }
+
+    fn poll_buffered(
+        &mut self,
+        cx: &mut Context<'_>,
+        deadline: Instant,
+        at_least: usize,
+    ) -> Poll<Result<(), Failure>> {
+        let mut moved = false;
+        let out = buffer::poll_send(
+            cx,
+            &mut self.client.stream,
+            &mut self.to_client,
+            &mut Inbox::default(),
+            &mut moved,
+        );
+        if matches!(out, Poll::Ready(Err(_))) {
+            return Poll::Ready(Err(Failure::client_abort(Phase::Request)));
+        }
+        loop {
+            if self.request.absorb(&mut self.client.inbox).is_err() {
+                return Poll::Ready(Err(Failure::new(Cause::Proxy, Phase::Request, 400)));
+            }
+            let enough = at_least > 0 && self.request.payload() >= at_least as u64;
+            if self.request.is_complete() || enough || self.client.inbox.is_full() {
+                self.to_client.clear();
+                return Poll::Ready(Ok(()));
+            }
+            let buffers = &self.client.session.engine.buffers;
+            match self.client.inbox.poll_fill(cx, &mut self.client.stream, buffers) {
+                Poll::Ready(Ok(n)) if n > 0 => {}
+                Poll::Ready(_) => return Poll::Ready(Err(Failure::client_abort(Phase::Request))),
+                Poll::Pending => break,
+            }
+        }
+        if self.client.timer.poll(cx, Some(deadline)).is_ready() {
+            return Poll::Ready(Err(Failure::new(Cause::ClientTimeout, Phase::Request, 408)));
+        }
+        Poll::Pending
+    }
+
+    /// Gives expressions the body bytes that are there, without chunk framing.
+    fn show_body(&mut self) {
+        let body = &mut self.ctx.body;
+        body.clear();
+        body.extend_from_slice(self.client.inbox.kept());
+        if self.framing.length == super::h1::BodyLength::Chunked {
+            let mut decoder = super::h1::chunked::Decoder::default();
+            let emit = super::h1::chunked::Emit::Payload;
+            let n = decoder.scan(body, emit, usize::MAX).map_or(0, |scan| scan.emitted);
+            body.truncate(n);
+        }
+        self.ctx.body_complete = self.request.is_complete();
+    }
+}
