@@ -26,6 +26,8 @@ mod serve;
 mod stream;
 mod timer;
 mod upgrade;
+#[cfg(test)]
+mod tests;
 mod upstream;
 
 pub use serve::serve;

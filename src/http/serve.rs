@@ -104,7 +104,7 @@ impl Client {
             inbox,
             timer: Timer::default(),
             conn: accepted.conn,
-            variables: Vec::new(),
+            variables: accepted.variables,
             requests: 0,
             idle_from: accepted_at,
             own: None,
