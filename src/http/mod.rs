@@ -20,14 +20,14 @@ pub mod redirect;
 pub mod reply;
 pub mod rewrite;
 pub mod rules;
-pub mod status;
-pub mod target;
 mod serve;
+pub mod status;
 mod stream;
-mod timer;
-mod upgrade;
+pub mod target;
 #[cfg(test)]
 mod tests;
+mod timer;
+mod upgrade;
 mod upstream;
 
 pub use serve::serve;
