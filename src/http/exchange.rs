@@ -222,7 +222,6 @@ impl<'a> Exchange<'a> {
                 Verdict::Tarpit(answer) => return self.tarpit(proxy, answer).await,
                 Verdict::Reject => return Err(Failure::new(Cause::Proxy, Phase::Request, 0).into()),
                 Verdict::SilentDrop => return Err(Stop::Silent),
-                Verdict::RewriteFailed => return Err(Failure::new(Cause::Proxy, Phase::Request, 500).into()),
                 Verdict::EarlyHint { bytes, resume } => {
                     if self.ctx.request.version() >= Version::HTTP_11 {
                         self.to_client.bytes.extend_from_slice(&bytes);
@@ -331,7 +330,8 @@ impl<'a> Exchange<'a> {
             let server = self.slot.as_ref().map(|s| s.server().index);
             cookies::on_response(conf, server, &mut self.persistence, self.ctx);
         }
-        self.after_response_rules(front, Some(back))
+        self.after_response_rules(front, Some(back));
+        Ok(())
     }
 
     fn run_response_rules(&mut self, proxy: &Proxy) -> Result<(), Stop> {
@@ -347,10 +347,9 @@ impl<'a> Exchange<'a> {
         }
         match rules::run(rules::Phase::Response, &proxy.http_response, 0, self.ctx) {
             Verdict::Answer(answer) => {
-                let letters = if denies(&answer) { *b"PH" } else { *b"LH" };
+                let letters = if answer.denied { *b"PH" } else { *b"LH" };
                 Err(Stop::Answer { answer, letters })
             }
-            Verdict::RewriteFailed => Err(Failure::new(Cause::Proxy, Phase::Header, 500).into()),
             Verdict::Reject => Err(Failure::new(Cause::Proxy, Phase::Header, 502).into()),
             Verdict::SilentDrop => Err(Stop::Silent),
             _ => Ok(()),
@@ -358,15 +357,12 @@ impl<'a> Exchange<'a> {
     }
 
     /// `http-after-response`: on every response, ours too; backend first.
-    fn after_response_rules(&mut self, front: &Proxy, back: Option<&Proxy>) -> Result<(), Stop> {
+    fn after_response_rules(&mut self, front: &Proxy, back: Option<&Proxy>) {
         let lists = [back, Some(front).filter(|f| back.is_none_or(|b| !std::ptr::eq(*f, b)))];
         for proxy in lists.into_iter().flatten().filter(|p| !p.http_after_response.is_empty()) {
-            let verdict = rules::run(rules::Phase::AfterResponse, &proxy.http_after_response, 0, self.ctx);
-            if matches!(verdict, Verdict::RewriteFailed) {
-                return Err(Failure::new(Cause::Internal, Phase::Header, 500).into());
-            }
+            // Nothing can be answered instead of an answer.
+            let _ = rules::run(rules::Phase::AfterResponse, &proxy.http_after_response, 0, self.ctx);
         }
-        Ok(())
     }
 
     /// Sends the response head and both bodies.
@@ -455,13 +451,14 @@ impl<'a> Exchange<'a> {
         let back = self.ctx.back().map(|b| Arc::clone(&b.conf));
         self.ctx.response = answer.head;
         self.ctx.has_response = true;
-        // A failed rewrite of our own page leaves the page as it is.
-        let _ = self.after_response_rules(&front.conf, back.as_deref());
+        self.after_response_rules(&front.conf, back.as_deref());
         let _ = self.request.absorb(&mut self.client.inbox);
         let rest = self.client.inbox.pending().len();
         self.client.inbox.advance(rest);
         self.client.inbox.forget();
-        let keep = if self.request.is_complete() { self.client_keeps(true) } else { Keep::Close };
+        let bodiless = matches!(self.ctx.response.status(), 204 | 304);
+        let known = !answer.close && (bodiless || self.ctx.response.has(b"content-length"));
+        let keep = if self.request.is_complete() { self.client_keeps(known) } else { Keep::Close };
         let head_only = self.ctx.request.method() == Method::Head;
         let log = &mut self.ctx.log;
         log.status = i32::from(self.ctx.response.status());
@@ -515,13 +512,8 @@ impl<'a> Exchange<'a> {
 
 /// `deny` and its like are the proxy's refusal, `return` and `redirect` its own answer.
 fn by_rule(answer: Box<Answer>) -> Stop {
-    let letters = if denies(&answer) { *b"PR" } else { *b"LR" };
+    let letters = if answer.denied { *b"PR" } else { *b"LR" };
     Stop::Answer { answer, letters }
-}
-
-/// Until rules say so themselves: these statuses refuse.
-fn denies(answer: &Answer) -> bool {
-    matches!(answer.status(), 400 | 401 | 403 | 405 | 407 | 429 | 500..)
 }
 
 impl Drop for Exchange<'_> {

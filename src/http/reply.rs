@@ -15,11 +15,19 @@ pub struct Answer {
     pub body: Arc<[u8]>,
     /// The connection ends with this answer, whatever the client asked (the pages for 400 and 408).
     pub close: bool,
+    /// It refuses the request (`deny`, `tarpit`, `auth`): logged as `P`, other answers of our own as `L`.
+    pub denied: bool,
 }
 
 impl Answer {
     fn new(head: Head, body: impl Into<Arc<[u8]>>) -> Self {
-        Self { head, body: body.into(), close: false }
+        Self { head, body: body.into(), close: false, denied: false }
+    }
+
+    #[must_use]
+    pub fn denying(mut self) -> Self {
+        self.denied = true;
+        self
     }
 
     #[must_use]

@@ -91,12 +91,14 @@ enum Step {
 fn step(phase: Phase, strict: bool, action: &HttpAction, ctx: &mut dyn Editable) -> Step {
     let verdict = match action {
         HttpAction::Allow => Verdict::Allow,
-        HttpAction::Deny(reply) => Verdict::Answer(Box::new(reply::configured(reply, ctx))),
+        HttpAction::Deny(reply) => Verdict::Answer(Box::new(reply::configured(reply, ctx).denying())),
         HttpAction::Return(reply) => Verdict::Answer(Box::new(reply::configured(reply, ctx))),
-        HttpAction::Tarpit(reply) => Verdict::Tarpit(Box::new(reply::configured(reply, ctx))),
+        HttpAction::Tarpit(reply) => Verdict::Tarpit(Box::new(reply::configured(reply, ctx).denying())),
         HttpAction::Reject => Verdict::Reject,
         HttpAction::SilentDrop => Verdict::SilentDrop,
-        HttpAction::Auth { realm } => Verdict::Answer(Box::new(reply::unauthorized(realm.as_deref(), ctx))),
+        HttpAction::Auth { realm } => {
+            Verdict::Answer(Box::new(reply::unauthorized(realm.as_deref(), ctx).denying()))
+        }
         HttpAction::Redirect(redirect) => match redirect::answer(redirect, ctx) {
             Some(answer) => Verdict::Answer(Box::new(answer)),
             None => return Step::Next,

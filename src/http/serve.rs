@@ -201,7 +201,7 @@ impl Client {
         }
         let logged = any_byte || !options.dontlognull;
         let session = Rc::clone(&self.session);
-        let bytes = early_bytes(&reply::early_error(status, &session.frontend.conf));
+        let bytes = reply::early_error(status);
         self.send_early(&bytes).await;
         match context {
             Some((context, started)) => {
@@ -256,32 +256,3 @@ impl Client {
 
 /// How long a client may take to notice that we closed while it was still sending.
 const LINGER: Duration = Duration::from_secs(1);
-
-/// HAProxy's spelling of a page sent before any request was understood.
-fn early_bytes(answer: &reply::Answer) -> Vec<u8> {
-    let head = &answer.head;
-    let mut out = format!("HTTP/1.1 {} ", head.status()).into_bytes();
-    out.extend_from_slice(head.reason());
-    out.extend_from_slice(b"\r\n");
-    let mut told = false;
-    for (name, value) in head.fields() {
-        let name: &[u8] = match name {
-            b"content-length" => b"Content-length",
-            b"cache-control" => b"Cache-Control",
-            b"content-type" => b"Content-Type",
-            b"connection" => continue,
-            other => other,
-        };
-        if name == b"Content-Type" && !told {
-            out.extend_from_slice(b"Connection: close\r\n");
-            told = true;
-        }
-        out.extend_from_slice(name);
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value);
-        out.extend_from_slice(b"\r\n");
-    }
-    out.extend_from_slice(if told { b"\r\n" } else { b"Connection: close\r\n\r\n" });
-    out.extend_from_slice(&answer.body);
-    out
-}
