@@ -1,6 +1,8 @@
 //! Holds the source tree to its layout: who may import whom, where `unsafe` may stand, how large a file may grow.
 //! The rules and their reasons are in docs/architecture.md.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
