@@ -12,6 +12,8 @@ pub fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -
     };
     candidates
         .into_iter()
+        // Each letter too many is an edit: most candidates need no table.
+        .filter(|candidate| candidate.chars().count().abs_diff(typed.len()) <= allowed)
         .map(|candidate| (distance(&typed, candidate), candidate))
         .filter(|(d, candidate)| *d <= allowed && *d < candidate.len())
         .min_by_key(|(d, _)| *d)

@@ -4,7 +4,7 @@ use super::frame;
 use super::hub::Hub;
 use super::route::Route;
 use super::sample;
-use crate::config::model::LogTarget;
+use crate::config::model::{LogTarget, ProxyLog};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -86,6 +86,11 @@ impl Sender {
         {
             waker.wake();
         }
+    }
+
+    /// An event of a proxy (it starts, one of its servers goes down) to where the proxy logs.
+    pub fn report(&self, log: &ProxyLog, level: u8, text: &str) {
+        self.emit(&log.targets, level, log.tag.as_deref(), b"", text.as_bytes());
     }
 
     /// Sends what is queued now.
