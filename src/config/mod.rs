@@ -3,6 +3,7 @@
 //!
 //! Nothing here knows the runtime. Every problem is a [`diagnostic::Diagnostic`] with its place; a pass never stops at the first.
 
+pub mod actions;
 pub mod address;
 mod arguments;
 pub mod condition;
