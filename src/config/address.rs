@@ -185,11 +185,8 @@ fn host(text: &str, family: Family) -> Result<Host, String> {
             _ => Ok(Host::Ip(ip)),
         };
     }
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    if bare.chars().all(allowed) && !bare.is_empty() {
-        return Ok(Host::Name(bare.to_owned()));
-    }
-    Err(format!("invalid address: '{text}'"))
+    // Whatever else it is, the resolver may know it (or `init-addr none` may not need it to).
+    Ok(Host::Name(bare.to_owned()))
 }
 
 /// Asks the system's resolver (IPv4 first, as HAProxy prefers unless told otherwise).

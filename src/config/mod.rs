@@ -13,6 +13,7 @@ pub mod environment;
 pub mod keyword;
 pub mod keywords;
 pub mod lex;
+mod manual;
 pub mod model;
 pub mod parser;
 pub mod preprocess;
@@ -24,6 +25,8 @@ pub mod suggest;
 pub mod system;
 pub mod units;
 mod whole;
+
+pub use manual::{list_keywords, manual};
 
 use diagnostic::{Diagnostic, Severity};
 use environment::Environment;

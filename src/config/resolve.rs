@@ -3,8 +3,9 @@
 use super::diagnostic::{Diagnostic, Severity};
 use super::draft::{Draft, Reference, Target};
 use super::environment::Environment;
-use super::model::{Bind, Config, Proxy, Rule, Server, UseBackend, UseServer};
+use super::model::{Bind, Config, Mode, Proxy, Rule, Server, UseBackend, UseServer};
 use super::parser::Parser;
+use super::raw::Place;
 use super::servers;
 use super::suggest;
 use super::whole;
@@ -28,7 +29,7 @@ pub fn resolve(mut parser: Parser, files: Vec<PathBuf>) -> (Config, Vec<Diagnost
         }
         proxies.push(proxy);
     }
-    whole::check(&mut parser, &proxies);
+    whole::check(&mut parser, &mut proxies);
     let config = Config {
         global: parser.global,
         proxies: proxies.into_iter().map(Arc::new).collect(),
@@ -41,43 +42,44 @@ pub fn resolve(mut parser: Parser, files: Vec<PathBuf>) -> (Config, Vec<Diagnost
 
 /// Proxies by name: a frontend and a backend may share one.
 struct Names {
-    fronts: HashMap<String, (ProxyIndex, super::model::Mode)>,
-    backs: HashMap<String, (ProxyIndex, super::model::Mode)>,
+    fronts: HashMap<String, Named>,
+    backs: HashMap<String, Named>,
+}
+
+#[derive(Clone)]
+struct Named {
+    index: ProxyIndex,
+    mode: Mode,
+    /// `frontend`, `backend` or `proxy` (a `listen`).
+    kind: &'static str,
+    place: Place,
 }
 
 impl Names {
     fn collect(parser: &mut Parser, drafts: &[Draft]) -> Self {
         let mut names = Self { fronts: HashMap::new(), backs: HashMap::new() };
         for (position, draft) in drafts.iter().enumerate() {
-            let index = ProxyIndex(u32::try_from(position).unwrap_or(u32::MAX));
             let name = draft.proxy.name.to_string();
             let (front, back) = (draft.section.has_front(), draft.section.has_back());
-            let twin = if front && names.fronts.contains_key(&name) {
-                names.fronts.get(&name)
-            } else if back {
-                names.backs.get(&name)
-            } else {
-                None
+            let this = Named {
+                index: ProxyIndex(u32::try_from(position).unwrap_or(u32::MAX)),
+                mode: draft.proxy.mode,
+                kind: kind(front, back),
+                place: draft.header.place.clone(),
             };
-            let first = twin.and_then(|(i, _)| drafts.get(i.get()));
-            if let Some(first) = first
-                && !name.is_empty()
-            {
+            let twin = names.fronts.get(&name).filter(|_| front).or(names.backs.get(&name).filter(|_| back));
+            if let Some(first) = twin.filter(|_| !name.is_empty()) {
                 let message = format!(
                     "{} '{name}' has the same name as {} '{name}' declared at {}:{}.",
-                    draft.proxy.kind_name(),
-                    first.proxy.kind_name(),
-                    first.header.place.file,
-                    first.header.place.line
+                    this.kind, first.kind, first.place.file, first.place.line
                 );
                 parser.alert(&draft.header, 1, message);
             }
-            let entry = (index, draft.proxy.mode);
             if front {
-                names.fronts.entry(name.clone()).or_insert(entry);
+                names.fronts.entry(name.clone()).or_insert_with(|| this.clone());
             }
             if back {
-                names.backs.entry(name).or_insert(entry);
+                names.backs.entry(name).or_insert(this);
             }
         }
         names
@@ -86,54 +88,67 @@ impl Names {
     /// The backend (or listen) of that name; reported when there is none or its mode differs.
     fn backend(&self, parser: &mut Parser, reference: &Reference, proxy: &Proxy) -> Option<ProxyIndex> {
         let name = &reference.name;
-        let what = if reference.line.word(0) == "default_backend" { "default backend" } else { "backend" };
-        let Some((index, mode)) = self.backs.get(name) else {
-            let message = if self.fronts.contains_key(name) {
-                format!(
-                    "proxy '{}': unable to find required {what}: '{name}' has no backend capability.",
-                    proxy.name
-                )
-            } else {
-                format!(
-                    "proxy '{}': unable to find required {}: '{name}'.",
-                    proxy.name,
-                    keyword_of(reference)
-                )
-            };
+        let keyword = reference.line.word(0);
+        let Some(target) = self.backs.get(name) else {
+            let message = format!("Proxy '{}': unable to find required {keyword}: '{name}'.", proxy.name);
             let mut diagnostic = Diagnostic::at(Severity::Alert, &reference.line, reference.word, message);
             let mut candidates: Vec<&str> = self.backs.keys().map(String::as_str).collect();
             candidates.sort_unstable();
-            diagnostic.hint = suggest::hint(name, candidates);
+            diagnostic.hint = match self.fronts.get(name) {
+                Some(front) => Some(format!("'{name}' is a {} only: it has no servers", front.kind)),
+                None => suggest::hint(name, candidates),
+            };
             parser.report(diagnostic);
             return None;
         };
-        if *mode != proxy.mode {
-            let message = format!(
-                "{} {} '{name}' (declared in {}:{}) tries to use incompatible {} {} '{name}' in a '{}' rule (see 'mode').",
-                mode_name(proxy.mode),
-                proxy.kind_name(),
-                reference.line.place.file,
-                reference.line.place.line,
-                mode_name(*mode),
-                "backend",
-                keyword_of(reference),
-            )
-            .replacen(&format!("'{name}'"), &format!("'{}'", proxy.name), 1);
+        if target.kind == "proxy" && proxy.back.is_some() && *name == *proxy.name {
+            let message = format!("Proxy '{name}': loop detected for {keyword}: '{name}'.");
             parser.alert(&reference.line, reference.word, message);
             return None;
         }
-        Some(*index)
+        if target.mode == proxy.mode {
+            return Some(target.index);
+        }
+        if proxy.mode == Mode::Tcp {
+            // HAProxy upgrades the connection to HTTP/1 here.
+            let message =
+                format!("a tcp frontend with the http backend '{name}' is not supported by weir yet");
+            parser.alert(&reference.line, reference.word, message);
+            return None;
+        }
+        let at = |p: &Place| format!("{}:{}", p.file, p.line);
+        let how = match keyword {
+            "default_backend" => "as its default backend".to_owned(),
+            keyword => format!("in a '{keyword}' rule"),
+        };
+        let message = format!(
+            "{} {} '{}' ({}) tries to use incompatible {} {} '{name}' ({}) {how} (see 'mode').",
+            mode_name(proxy.mode),
+            kind(proxy.front.is_some(), proxy.back.is_some()),
+            proxy.name,
+            proxy.place.as_ref().map_or(String::new(), at),
+            mode_name(target.mode),
+            target.kind,
+            at(&target.place),
+        );
+        parser.alert(&reference.line, reference.word, message);
+        None
     }
 }
 
-fn keyword_of(reference: &Reference) -> &str {
-    reference.line.word(0)
+/// HAProxy's word for a proxy in messages.
+pub(super) fn kind(front: bool, back: bool) -> &'static str {
+    match (front, back) {
+        (true, true) => "proxy",
+        (true, false) => "frontend",
+        _ => "backend",
+    }
 }
 
-pub(super) fn mode_name(mode: super::model::Mode) -> &'static str {
+pub(super) fn mode_name(mode: Mode) -> &'static str {
     match mode {
-        super::model::Mode::Tcp => "tcp",
-        super::model::Mode::Http => "http",
+        Mode::Tcp => "tcp",
+        Mode::Http => "http",
     }
 }
 
@@ -174,7 +189,7 @@ fn proxy(parser: &mut Parser, mut draft: Draft, names: &Names) -> Proxy {
         proxy.log.targets = parser.global.log.iter().cloned().chain(own).collect();
     }
     error_files(parser, &draft, &mut proxy);
-    let self_index = names.backs.get(&*proxy.name).map(|(i, _)| *i).filter(|_| proxy.back.is_some());
+    let self_index = names.backs.get(&*proxy.name).map(|n| n.index).filter(|_| proxy.back.is_some());
     let default_backend = match &draft.default_backend {
         Some(reference) if draft.section.has_front() => names.backend(parser, reference, &proxy),
         _ => self_index.filter(|_| proxy.front.is_some()),
@@ -228,7 +243,18 @@ fn error_files(parser: &mut Parser, draft: &Draft, proxy: &mut Proxy) {
 
 /// Gives listeners their numbers and `unix-bind`'s settings.
 fn binds(parser: &mut Parser, binds: Vec<Bind>) -> Vec<Arc<Bind>> {
-    let taken: HashSet<u32> = binds.iter().map(|b| b.id).filter(|id| *id != 0).collect();
+    let mut taken: HashSet<u32> = HashSet::new();
+    for bind in binds.iter().filter(|b| b.id != 0) {
+        if !taken.insert(bind.id) {
+            parser.report(Diagnostic {
+                severity: Severity::Alert,
+                place: bind.place.clone(),
+                message: format!("'bind' : 'id' : custom id {} already used in this proxy", bind.id),
+                source: None,
+                hint: None,
+            });
+        }
+    }
     let mut ids = Ids { taken, next: 1 };
     let unix = parser.unix_bind.clone();
     let numbered = binds.into_iter().map(|mut bind| {
@@ -261,8 +287,8 @@ fn use_servers(
             Target::Name(reference) => {
                 let Some(index) = servers.iter().position(|s| *s.name == *reference.name) else {
                     let message = format!(
-                        "unable to find server '{}' in proxy '{}' referenced in a 'use-server' rule.",
-                        reference.name, proxy.name
+                        "backend '{}' : unable to find server '{}' referenced in a 'use-server' rule.",
+                        proxy.name, reference.name
                     );
                     let mut diagnostic =
                         Diagnostic::at(Severity::Alert, &reference.line, reference.word, message);

@@ -118,7 +118,7 @@ impl Walker<'_> {
             Section::Userlist => {
                 let name = self.name(block, "userlist");
                 if self.parser.userlists.iter().any(|u| *u.name == *name) {
-                    let message = format!("'userlist' '{name}' is declared twice, the first one is used.");
+                    let message = format!("ignoring duplicated userlist '{name}'.");
                     self.parser.warning(&block.header, 1, message);
                 }
                 self.parser.userlist = Userlist { name: name.as_str().into(), ..Userlist::default() };
@@ -138,13 +138,44 @@ impl Walker<'_> {
         match block.section {
             Section::Userlist => {
                 let userlist = std::mem::take(&mut self.parser.userlist);
-                self.parser.userlists.push(Arc::new(userlist));
+                self.check_groups(block, &userlist);
+                if !self.parser.userlists.iter().any(|u| u.name == userlist.name) {
+                    self.parser.userlists.push(Arc::new(userlist));
+                }
             }
             Section::HttpErrors => {
                 let errors = std::mem::take(&mut self.parser.http_error);
                 self.parser.http_errors.push(Arc::new(errors));
             }
             _ => {}
+        }
+    }
+
+    /// Users and groups of a list refer to each other by name.
+    fn check_groups(&mut self, block: &Block, list: &Userlist) {
+        for user in &list.users {
+            for group in user.groups.iter().filter(|g| !list.groups.iter().any(|known| known.name == **g)) {
+                let message = format!(
+                    "userlist '{}': no such group '{group}' specified in user '{}'",
+                    list.name, user.name
+                );
+                let hint = suggest::hint(group, list.groups.iter().map(|g| g.name.as_str()));
+                let mut diagnostic = Diagnostic::at(Severity::Alert, &block.header, 1, message);
+                diagnostic.hint = hint;
+                self.parser.report(diagnostic);
+            }
+        }
+        for group in &list.groups {
+            for user in group.users.iter().filter(|u| !list.users.iter().any(|known| known.name == **u)) {
+                let message = format!(
+                    "userlist '{}': no such user '{user}' specified in group '{}'",
+                    list.name, group.name
+                );
+                let hint = suggest::hint(user, list.users.iter().map(|u| u.name.as_str()));
+                let mut diagnostic = Diagnostic::at(Severity::Alert, &block.header, 1, message);
+                diagnostic.hint = hint;
+                self.parser.report(diagnostic);
+            }
         }
     }
 
@@ -211,6 +242,14 @@ impl Walker<'_> {
         match header.word(at) {
             "" => return None,
             "from" => {}
+            other if header.word(0) == "defaults" => {
+                let message = format!("'{other}' on the 'defaults' line is ignored.");
+                let rest =
+                    header.words.iter().skip(at).map(|w| w.text.as_str()).collect::<Vec<_>>().join(" ");
+                let diagnostic = Diagnostic::at(Severity::Warning, header, at, message);
+                self.parser.report(diagnostic.hint(format!("write '{rest}' on a line of its own")));
+                return None;
+            }
             other => {
                 let message = format!("'{}' cannot handle unexpected argument '{other}'.", header.word(0));
                 self.parser.alert(header, at, message);

@@ -3,12 +3,13 @@
 use super::diagnostic::{Diagnostic, Severity};
 use super::model::{Balance, LogStyle, Mode, Proxy};
 use super::parser::Parser;
+use super::resolve::kind;
 use super::suggest;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub fn check(parser: &mut Parser, proxies: &[Proxy]) {
-    for proxy in proxies.iter().filter(|p| !p.disabled) {
+pub fn check(parser: &mut Parser, proxies: &mut [Proxy]) {
+    for proxy in proxies.iter_mut().filter(|p| !p.disabled) {
         listening(parser, proxy);
         timeouts(parser, proxy);
         modes(parser, proxy);
@@ -20,17 +21,26 @@ fn report(parser: &mut Parser, severity: Severity, message: String) {
     parser.report(Diagnostic { severity, place: None, message, source: None, hint: None });
 }
 
+fn kind_of(proxy: &Proxy) -> &'static str {
+    kind(proxy.front.is_some(), proxy.back.is_some())
+}
+
 fn listening(parser: &mut Parser, proxy: &Proxy) {
-    if let Some(front) = &proxy.front
-        && front.binds.is_empty()
-    {
-        let kind = if proxy.back.is_some() { "proxy" } else { "frontend" };
-        let place = proxy.place.as_ref().map_or(String::new(), |p| format!("{}:{}", p.file, p.line));
+    let Some(front) = &proxy.front else { return };
+    if front.binds.is_empty() {
         let message = format!(
-            "{kind} '{}' has no 'bind' directive. Please declare it as a backend if this was intended.",
+            "{} '{}' has no 'bind' directive. Please declare it as a backend if this was intended.",
+            kind_of(proxy),
             proxy.name
         );
-        let _ = place;
+        report(parser, Severity::Warning, message);
+    }
+    if proxy.log.targets.is_empty() && (proxy.log.style != LogStyle::Connect || proxy.log.format.is_some()) {
+        let message = format!(
+            "log format ignored for {} '{}' since it has no log address.",
+            kind_of(proxy),
+            proxy.name
+        );
         report(parser, Severity::Warning, message);
     }
 }
@@ -44,66 +54,67 @@ fn timeouts(parser: &mut Parser, proxy: &Proxy) {
     if missing {
         let message = format!(
             "missing timeouts for {} '{}'.\n   | While not properly invalid, you will certainly encounter various problems\n   | with such a configuration. To fix this, please ensure that all following\n   | timeouts are set to a non-zero value: 'client', 'connect', 'server'.",
-            if front && proxy.back.is_some() { "proxy" } else { proxy.kind_name() },
+            kind_of(proxy),
             proxy.name
         );
         report(parser, Severity::Warning, message);
     }
 }
 
-/// What a proxy in `mode tcp` cannot do.
-fn modes(parser: &mut Parser, proxy: &Proxy) {
+/// What a proxy in `mode tcp` cannot do: said, and taken back where it would act.
+fn modes(parser: &mut Parser, proxy: &mut Proxy) {
     if proxy.mode == Mode::Http {
         return;
     }
-    let kind = if proxy.front.is_some() && proxy.back.is_some() { "proxy" } else { proxy.kind_name() };
-    let name = &proxy.name;
-    let mut ignored: Vec<String> = Vec::new();
+    let (kind, name) = (kind_of(proxy), proxy.name.clone());
+    let mut warnings = Vec::new();
     if proxy.front.is_some() && matches!(proxy.log.style, LogStyle::Http | LogStyle::Clf) {
-        let message = format!(
+        proxy.log.style = LogStyle::Tcp;
+        warnings.push(format!(
             "'option httplog' not usable with {kind} '{name}' (needs 'mode http'). Falling back to 'option tcplog'."
-        );
-        report(parser, Severity::Warning, message);
+        ));
     }
-    if let Some(back) = &proxy.back {
-        if back.cookie.is_some() {
-            ignored.push("cookie".into());
+    if let Some(back) = &mut proxy.back {
+        if back.cookie.take().is_some() {
+            warnings.push(format!("cookie will be ignored for {kind} '{name}' (needs 'mode http')."));
         }
-        let algorithm = match back.balance {
-            Balance::Uri { .. } => Some("uri"),
-            Balance::UrlParam { .. } => Some("url_param"),
-            Balance::Hdr { .. } => Some("hdr"),
-            _ => None,
-        };
-        if let Some(algorithm) = algorithm {
-            let message = format!(
-                "'balance {algorithm}' in {kind} '{name}' needs 'mode http'. Falling back to round robin."
-            );
-            report(parser, Severity::Warning, message);
+        if matches!(back.balance, Balance::Uri { .. } | Balance::UrlParam { .. } | Balance::Hdr { .. }) {
+            back.balance = Balance::RoundRobin;
+            warnings.push(format!(
+                "Layer 7 hash not possible for {kind} '{name}' (needs 'mode http'). Falling back to round robin."
+            ));
         }
-    }
-    if proxy.stats.is_some() {
-        ignored.push("stats".into());
-    }
-    if proxy.forward_for.is_some() {
-        ignored.push("option forwardfor".into());
-    }
-    if proxy.original_to.is_some() {
-        ignored.push("option originalto".into());
-    }
-    for rules in [
-        ("http-request", proxy.http_request.is_empty()),
-        ("http-response", proxy.http_response.is_empty()),
-        ("redirect", proxy.redirects.is_empty()),
-        ("monitor-uri", proxy.monitor_uri.is_none()),
-    ] {
-        if !rules.1 {
-            ignored.push(rules.0.into());
+        for server in back.servers.iter().filter(|s| s.cookie.is_some()) {
+            warnings.push(format!(
+                "{kind} '{name}' : ignoring cookie for server '{}' as HTTP mode is disabled.",
+                server.name
+            ));
         }
     }
-    for keyword in ignored {
-        let message = format!("'{keyword}' will be ignored for {kind} '{name}' (needs 'mode http').");
-        report(parser, Severity::Warning, message);
+    if proxy.monitor_uri.take().is_some() {
+        warnings.push(format!("monitor-uri will be ignored for {kind} '{name}' (needs 'mode http')."));
+    }
+    if proxy.stats.take().is_some() {
+        warnings.push(format!("'stats' statement ignored for {kind} '{name}' as it requires HTTP mode."));
+    }
+    let rules = [
+        ("http-request", !proxy.http_request.is_empty()),
+        ("http-response", !proxy.http_response.is_empty()),
+        ("http-after-response", !proxy.http_after_response.is_empty()),
+        ("redirect", !proxy.redirects.is_empty()),
+    ];
+    for (rule, _) in rules.iter().filter(|(_, there)| *there) {
+        warnings.push(format!("'{rule}' rules ignored for {kind} '{name}' as they require HTTP mode."));
+    }
+    let options = [
+        ("option forwardfor", proxy.forward_for.take().is_some()),
+        ("option originalto", proxy.original_to.take().is_some()),
+    ];
+    for (option, _) in options.iter().filter(|(_, there)| *there) {
+        warnings.push(format!("'{option}' ignored for {kind} '{name}' as it requires HTTP mode."));
+    }
+    for warning in warnings {
+        report(parser, Severity::Warning, warning);
     }
 }
 

@@ -98,7 +98,7 @@ pub const OPTIONS: &[BindOption] = &[
         s.bind.name = p.text(l, i + 1, "a name").map(Into::into);
     }),
     option("nice", "<nice>", "Kept for compatibility: -1024 (served first) to 1024.", 1, |p, l, i, s| {
-        s.bind.nice = p.integer(l, i + 1, i32::MIN, i32::MAX).unwrap_or(0).clamp(-1024, 1024);
+        s.bind.nice = p.integer(l, i + 1, -1024, 1024).unwrap_or(0);
     }),
     option("proto", "<name>", "The protocol spoken by clients; 'h1' only.", 1, |p, l, i, _| {
         if l.word(i + 1) != "h1" && l.word(i + 1) != "none" {
@@ -223,7 +223,7 @@ pub const UNSUPPORTED: &[&str] = &[
 ];
 
 fn bind(parser: &mut Parser, line: &Line) {
-    if line.word(1).is_empty() {
+    if line.word(1).chars().all(|c| c == ',') {
         parser.alert(
             line,
             0,
@@ -233,7 +233,7 @@ fn bind(parser: &mut Parser, line: &Line) {
     }
     let mut settings = Settings { bind: empty(line) };
     options(parser, line, &mut settings);
-    for text in line.word(1).split(',') {
+    for text in line.word(1).split(',').filter(|t| !t.is_empty()) {
         match addresses(text) {
             Ok(found) => {
                 for address in found {
@@ -248,6 +248,51 @@ fn bind(parser: &mut Parser, line: &Line) {
             Err(message) => parser.alert(line, 1, format!("'bind' : {message}")),
         }
     }
+}
+
+/// Options that qualify `ssl` (word, arguments after it): without that word on the line they do nothing, here as in HAProxy.
+const OF_SSL: &[(&str, usize)] = &[
+    ("allow-0rtt", 0),
+    ("alpn", 1),
+    ("check-alpn", 1),
+    ("check-sni", 1),
+    ("ciphers", 1),
+    ("ciphersuites", 1),
+    ("client-sigalgs", 1),
+    ("curves", 1),
+    ("ecdhe", 1),
+    ("force-sslv3", 0),
+    ("force-tlsv10", 0),
+    ("force-tlsv11", 0),
+    ("force-tlsv12", 0),
+    ("force-tlsv13", 0),
+    ("no-alpn", 0),
+    ("no-ca-names", 0),
+    ("no-ssl-reuse", 0),
+    ("no-sslv3", 0),
+    ("no-strict-sni", 0),
+    ("no-tls-tickets", 0),
+    ("no-tlsv10", 0),
+    ("no-tlsv11", 0),
+    ("no-tlsv12", 0),
+    ("no-tlsv13", 0),
+    ("npn", 1),
+    ("prefer-client-ciphers", 0),
+    ("sigalgs", 1),
+    ("sni", 1),
+    ("ssl-max-ver", 1),
+    ("ssl-min-ver", 1),
+    ("ssl-reuse", 0),
+    ("strict-sni", 0),
+    ("tls-tickets", 0),
+    ("verify", 1),
+    ("verifyhost", 1),
+];
+
+/// How many arguments the option has, if it can be passed over.
+pub(super) fn inert(line: &Line, word: &str) -> Option<usize> {
+    let active = line.words.iter().any(|w| matches!(w.text.as_str(), "ssl" | "check-ssl"));
+    OF_SSL.iter().find(|(name, _)| *name == word && !active).map(|(_, taken)| *taken)
 }
 
 fn empty(line: &Line) -> Bind {
@@ -287,6 +332,9 @@ fn options(parser: &mut Parser, line: &Line, settings: &mut Settings) {
             }
             (option.apply)(parser, line, i, settings);
             i += 1 + option.taken;
+        } else if let Some(taken) = inert(line, word) {
+            parser.diag(line, i, format!("{context} : '{word}' has no effect without 'ssl'."));
+            i += 1 + taken;
         } else if UNSUPPORTED.contains(&word) {
             parser.alert(line, i, format!("{context} : '{word}' is not supported by weir yet"));
             // What follows belongs to it (certificates, ciphers…): one error says it all.
@@ -311,8 +359,10 @@ pub(super) fn addresses(text: &str) -> Result<Vec<Address>, String> {
         Spec::Inet { family, host, port, .. } => {
             let ip = address::ip_of(&host, family)?;
             let (low, high) = match port {
-                Port::One(port) => (port, port),
                 Port::Range(low, high) => (low, high),
+                // Clients could not be told which port it became.
+                Port::One(0) => return Err(format!("invalid port '0' in '{text}'")),
+                Port::One(port) => (port, port),
                 Port::Offset(_) => return Err(format!("port offsets not allowed here in '{text}'")),
                 Port::None if host == Host::Wildcard || text.parse::<u16>().is_ok() => {
                     return Err(format!("missing port number: '{text}', did you mean ':{text}' ?"));

@@ -182,7 +182,11 @@ pub const TABLE: &[Keyword] = &[
         .word(1)
         .parse::<usize>()
     {
-        Ok(n) if (1..=MAX_THREADS).contains(&n) => p.global.nbthread = n,
+        Ok(n) if (1..=MAX_THREADS).contains(&n) => {
+            if p.at_most(l, 2) {
+                p.global.nbthread = n;
+            }
+        }
         Ok(n) => p.alert(l, 1, format!("'nbthread' value must be between 1 and {MAX_THREADS} (was {n})")),
         Err(_) => {
             let message =

@@ -1,6 +1,6 @@
 //! `log` lines, log formats and tags, of `global` and of proxies.
 
-use crate::config::address::{self, Host, Port, Spec};
+use crate::config::address::{self, Port, Spec};
 use crate::config::keyword::{ANY_PROXY, FRONT, GLOBAL, Keyword, Prefix};
 use crate::config::model::LogStyle;
 use crate::config::model::log::LogSample;
@@ -35,6 +35,10 @@ pub const TABLE: &[Keyword] = &[
         if let Some(format) = format(p, l)
             && let Some(draft) = p.draft()
         {
+            if !draft.section.has_front() {
+                let message = format!("backend '{}' : 'log-format' directive is ignored in backends.", draft.proxy.name);
+                return p.warning(l, 0, message);
+            }
             draft.proxy.log.format = Some(format);
             draft.proxy.log.style = LogStyle::Custom;
         }
@@ -296,10 +300,7 @@ fn transport(text: &str) -> Result<LogTransport, String> {
     }
     match address::parse(text)? {
         Spec::Inet { family, host, port, .. } => {
-            let ip = match (&host, family) {
-                (Host::Wildcard, _) => return Err(format!("missing address in '{text}'")),
-                _ => address::ip_of(&host, family)?,
-            };
+            let ip = address::ip_of(&host, family)?;
             match port {
                 Port::None => Ok(LogTransport::Udp(SocketAddr::new(ip, 514))),
                 Port::One(port) => Ok(LogTransport::Udp(SocketAddr::new(ip, port))),

@@ -69,13 +69,13 @@ pub fn family(first: &str) -> &'static [&'static Keyword] {
     BY_FIRST_WORD.get(first).map_or(&[], Vec::as_slice)
 }
 
-/// The row with the longest name that the words begin with, of those valid in `section` if there is one, else of all.
+/// The row with the longest name that the words begin with; of equal ones, that which is valid in `section`.
 #[must_use]
 pub fn find(section: Section, words: &[&str]) -> Option<&'static Keyword> {
     let matching = family(words.first().copied().unwrap_or(""))
         .iter()
         .filter(|k| k.name.split(' ').enumerate().all(|(i, w)| words.get(i) == Some(&w)));
-    matching.max_by_key(|k| (k.sections.has(section), k.name.split(' ').count())).copied()
+    matching.max_by_key(|k| (k.name.split(' ').count(), k.sections.has(section))).copied()
 }
 
 /// Reports a keyword that no row of this section has, with the nearest that one has.

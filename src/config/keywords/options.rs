@@ -8,8 +8,9 @@ use crate::config::model::{
 };
 use crate::config::parser::Parser;
 use crate::config::raw::Line;
-use crate::expr::{Expr, Scope, Site};
+use crate::expr::{Expr, LogFormat, Scope, Site};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 macro_rules! switch {
     ($name:literal, $sections:expr, $field:ident, $doc:literal) => {
@@ -100,8 +101,9 @@ pub const TABLE: &[Keyword] = &[
         let message = "option 'http_proxy' is not supported any more since HAProxy 2.5.";
         p.report(Diagnostic::at(Severity::Alert, l, 1, message).hint("see 'http-request set-dst' and 'http-request set-uri'"));
     }),
-    Keyword::new("option httplog", ANY_PROXY, "[clf]", "Logs HTTP requests in detail.", |p, l| log(p, l, "httplog")).negatable(),
-    Keyword::new("option tcplog", ANY_PROXY, "", "Logs TCP connections in detail.", |p, l| log(p, l, "tcplog")).negatable(),
+    Keyword::new("option httplog", ANY_PROXY, "[clf]", "Logs HTTP requests in detail.", |p, l| log(p, l, "httplog")),
+    Keyword::new("option tcplog", ANY_PROXY, "", "Logs TCP connections in detail.", |p, l| log(p, l, "tcplog")),
+    Keyword::new("option httpslog", FRONT, "", "Logs HTTP requests with the details of TLS.", https_log),
     Keyword::new(
         "option redispatch",
         BACK,
@@ -119,11 +121,10 @@ pub const TABLE: &[Keyword] = &[
             if let Some(value) = forward(p, l, "x-forwarded-for", true)
                 && let Some(draft) = p.draft()
             {
-                draft.proxy.forward_for = value;
+                draft.proxy.forward_for = Some(value);
             }
         },
-    )
-    .negatable(),
+    ),
     Keyword::new(
         "option originalto",
         ANY_PROXY,
@@ -133,11 +134,10 @@ pub const TABLE: &[Keyword] = &[
             if let Some(value) = forward(p, l, "x-original-to", false)
                 && let Some(draft) = p.draft()
             {
-                draft.proxy.original_to = value;
+                draft.proxy.original_to = Some(value);
             }
         },
-    )
-    .negatable(),
+    ),
     Keyword::new(
         "option forwarded",
         BACK,
@@ -210,7 +210,6 @@ fn log(parser: &mut Parser, line: &Line, name: &str) {
             return parser.alert(line, 2, message);
         }
     };
-    let on = parser.prefix == Prefix::None;
     let Some(draft) = parser.draft() else { return };
     if !draft.section.has_front() {
         let (kind, proxy) = (draft.section.name(), draft.proxy.name.clone());
@@ -219,7 +218,22 @@ fn log(parser: &mut Parser, line: &Line, name: &str) {
         return;
     }
     draft.proxy.log.format = None;
-    draft.proxy.log.style = if on { style } else { LogStyle::default() };
+    draft.proxy.log.style = style;
+}
+
+/// What `option httpslog` logs, as HAProxy's manual gives it.
+const HTTPS_FORMAT: &str = "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %ac/%fc/%bc/%sc/%rc %sq/%bq %hr %hs %{+Q}r %[fc_err]/%[ssl_fc_err,hex]/%[ssl_c_err]/%[ssl_c_ca_err]/%[ssl_fc_is_resumed] %[ssl_fc_sni]/%sslv/%sslc";
+
+fn https_log(parser: &mut Parser, line: &Line) {
+    match LogFormat::parse(HTTPS_FORMAT, Site::Log, &Scope::default()) {
+        Ok(format) => {
+            if let Some(draft) = parser.draft() {
+                draft.proxy.log.format = Some(Arc::new(format));
+                draft.proxy.log.style = LogStyle::Custom;
+            }
+        }
+        Err(_) => parser.unsupported(line, 1, "option httpslog"),
+    }
 }
 
 fn redispatch(parser: &mut Parser, line: &Line) {
@@ -239,12 +253,7 @@ fn redispatch(parser: &mut Parser, line: &Line) {
     }
 }
 
-/// Outer `None`: reported. Inner `None`: switched off.
-#[allow(clippy::option_option)]
-fn forward(parser: &mut Parser, line: &Line, header: &str, if_none: bool) -> Option<Option<ForwardFor>> {
-    if parser.prefix != Prefix::None {
-        return Some(None);
-    }
+fn forward(parser: &mut Parser, line: &Line, header: &str, if_none: bool) -> Option<ForwardFor> {
     let option = line.word(1).to_owned();
     let mut value = ForwardFor { header: header.into(), except: None, if_none: false };
     let mut i = 2;
@@ -274,7 +283,7 @@ fn forward(parser: &mut Parser, line: &Line, header: &str, if_none: bool) -> Opt
             }
         }
     }
-    Some(Some(value))
+    Some(value)
 }
 
 /// `10.0.0.0/8`, `10.0.0.0/255.0.0.0`, `::1`, `fe80::/10`

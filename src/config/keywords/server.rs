@@ -526,6 +526,9 @@ fn options(parser: &mut Parser, line: &Line, first: usize, context: &str, draft:
             }
             (option.apply)(parser, line, i, draft);
             i += 1 + option.taken;
+        } else if let Some(taken) = super::bind::inert(line, word).filter(|_| context != "default-server") {
+            parser.diag(line, i, format!("'{context}' : '{word}' has no effect without 'ssl'."));
+            i += 1 + taken;
         } else if UNSUPPORTED.contains(&word) {
             parser.alert(line, i, format!("'{context}' : '{word}' is not supported by weir yet"));
             return false;
@@ -593,7 +596,7 @@ fn range(text: &str) -> Option<(u32, u32)> {
         Some((low, high)) => (low.parse().ok()?, high.parse().ok()?),
         None => (1, text.parse().ok()?),
     };
-    (low >= 1 && low <= high && high - low < 100_000).then_some((low, high))
+    (low <= high && high - low < 100_000 && high > 0).then_some((low, high))
 }
 
 fn begin(parser: &mut Parser, line: &Line) -> Option<ServerDraft> {
@@ -672,6 +675,7 @@ mod tests {
     fn template_ranges() {
         assert_eq!(range("5"), Some((1, 5)));
         assert_eq!(range("3-5"), Some((3, 5)));
+        assert_eq!(range("0-9"), Some((0, 9)));
         for bad in ["0", "5-3", "x", "1-", "999999999"] {
             assert_eq!(range(bad), None, "{bad}");
         }

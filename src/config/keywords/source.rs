@@ -14,8 +14,12 @@ pub const TABLE: &[Keyword] = &[Keyword::new(
     "<addr>[:<port>[-<port>]] [usesrc { <addr2>[:<port2>] | client | clientip | hdr_ip(<hdr>[,<occ>]) }] [interface <name>]",
     "The address connections to servers come from.",
     |p, l| {
-        if let Some((source, next)) = parse(p, l, 0)
-            && p.at_most(l, next)
+        let Some((source, next)) = parse(p, l, 0) else { return };
+        if source.port_range.is_some() {
+            let message = format!("'source {0}' : port range not permitted here in '{0}'", l.word(1));
+            return p.alert(l, 1, message);
+        }
+        if p.at_most(l, next)
             && let Some(back) = p.draft().and_then(|d| d.proxy.back.as_mut())
         {
             back.source = Some(source);

@@ -5,6 +5,7 @@ use crate::config::model::global::Tune;
 use crate::config::parser::Parser;
 use crate::config::raw::Line;
 use crate::config::units::Unit;
+use std::time::Duration;
 
 macro_rules! size {
     ($name:literal, $field:ident, $min:expr, $max:expr, $doc:literal) => {
@@ -58,6 +59,9 @@ pub const TABLE: &[Keyword] = &[
     ),
     Keyword::new("tune.idletimer", GLOBAL, "<time>", "After which a stream counts as idle (1 s).", |p, l| {
         if let Some(time) = p.duration(l, 1, Unit::Milliseconds) {
+            if time > Duration::from_millis(65535) {
+                return p.alert(l, 1, "'tune.idletimer' expects a timer value between 0 and 65535 ms.");
+            }
             p.global.tune.idle_timer = time;
         }
     }),
