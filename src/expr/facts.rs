@@ -120,6 +120,10 @@ pub trait Facts {
     fn unique_id(&mut self) -> Option<Vec<u8>>;
     /// Process-wide facts for `%pid`, `%H`, `%Ts`…
     fn process(&self) -> ProcessFacts<'_>;
+    /// Is this the first request of its connection (`http_first_req`)?
+    fn is_first_request(&self) -> bool {
+        true
+    }
     /// Time since the connection's accept.
     fn elapsed(&self) -> Duration;
 }

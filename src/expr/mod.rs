@@ -16,6 +16,7 @@ mod log;
 mod map;
 #[cfg(test)]
 mod mock;
+pub mod password;
 mod pattern;
 mod regex;
 mod sample;
@@ -29,6 +30,7 @@ pub use condition::Condition;
 pub use error::ExprError;
 pub use expression::Expr;
 pub use facts::Facts;
+pub use fetch::payload::{Incomplete, rdp_cookie};
 pub use log::{LogFormat, builtin};
 pub use regex::Regex;
 pub use value::Value;

@@ -73,3 +73,110 @@ fn refusals() {
     assert!(e.unsupported);
     assert_eq!(e.message, "sample fetch 'ssl_fc_sni' is not supported by weir yet");
 }
+
+#[test]
+fn more_fetches() {
+    let mut mock = Mock::default();
+    mock.respond();
+    mock.payload = Some((b"a=1&b=x+y;C=3".to_vec(), true));
+    mock.log.request_line = b"GET http://h/p?q HTTP/1.0".to_vec();
+    mock.log.request_captures = vec![None, Some(b"cap".to_vec())];
+    let mut check =
+        |text: &str, site: Site, expected: &str| assert_eq!(mock.show(text, site), expected, "{text}");
+    let (req, res) = (Site::HttpRequest, Site::HttpResponse);
+    check("cook(SID)", req, "def");
+    check("req.cook_cnt(SID)", req, "2");
+    check("req.cook_cnt", req, "3");
+    check("cook(lang)", req, "fr");
+    check("scook(SID)", res, "new");
+    check("req.cook_names", req, "SID,lang,SID");
+    check("req.hdr_cnt(x-list)", req, "4");
+    check("req.fhdr_cnt(x-list)", req, "2");
+    check("req.fhdr(x-list)", req, "three,\"fo,ur\"");
+    check("req.hdr_ip(x-forwarded-for)", req, "203.0.113.9");
+    check("req.hdr_ip(x-forwarded-for,1)", req, "10.1.2.3");
+    check("res.hdr(server)", res, "nginx");
+    check("hdr(server)", res, "nginx");
+    check("status", res, "404");
+    check("req.body", req, "a=1&b=x+y;C=3");
+    check("req.body_len", req, "13");
+    check("req.body_size", req, "42");
+    check("req.body_param(b)", req, "x+y");
+    check("req.body_param(c,i)", req, "3");
+    check("capture.req.uri", req, "/p?q");
+    check("capture.req.ver", res, "HTTP/1.0");
+    check("capture.req.hdr(1)", req, "cap");
+    check("capture.req.hdr(0)", req, "");
+    check("date", req, "1700000000");
+    check("date(-5,ms)", req, "1700000000118");
+    check("date_us", req, "123000");
+    check("rand(1)", req, "0");
+    check("unique-id", req, "uid-1");
+    check("ssl_fc", req, "0");
+    check("str('a,b)')", req, "a,b)");
+    check("bool(true)", req, "1");
+    check("src,hex", req, "C0000207");
+    check("str(abc),hex", req, "616263");
+    check("int(10),hex", req, "000000000000000A");
+    check("so_name", req, "edge");
+    check("fe_name", req, "www");
+    check("be_name", Site::Balance, "app");
+    check("var(txn.x,none)", req, "none");
+    check("http_first_req", req, "1");
+}
+
+#[test]
+fn uuids_have_their_version() {
+    let shape = |text: String| text.chars().map(|c| if c == '-' { '-' } else { 'x' }).collect::<String>();
+    for (fetch, version) in [("uuid", '4'), ("uuid(7)", '7')] {
+        let text = Mock::default().show(fetch, Site::HttpRequest);
+        assert_eq!(text.chars().nth(14), Some(version));
+        assert!("89ab".contains(text.chars().nth(19).unwrap()));
+        assert_eq!(shape(text), "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx");
+    }
+}
+
+/// The host and path of a request that haproxy 2.6 hashed.
+#[test]
+fn hashes_base_as_haproxy_does() {
+    let mut mock = Mock::default();
+    if let Some(head) = mock.request.as_mut() {
+        head.set(b"host", b"Www.Host.com:80");
+        head.set_target(b"/p%20a/b?x=1");
+    }
+    assert_eq!(mock.show("base32", Site::HttpRequest), "1713997876");
+}
+
+#[test]
+fn rdp_cookies() {
+    let request =
+        b"\x03\x00\x00\x2a\x25\xe0\x00\x00\x00\x00\x00Cookie: mstshash=eltons\r\n\x01\x00\x08\x00\x00\x00";
+    let mut mock = Mock { request: None, payload: Some((request.to_vec(), false)), ..Mock::default() };
+    mock.payload.as_mut().unwrap().0[3] = request.len() as u8;
+    mock.payload.as_mut().unwrap().0[4] = request.len() as u8 - 5;
+    assert_eq!(mock.show("req.rdp_cookie(MSTSHASH)", Site::TcpContent), "eltons");
+    assert_eq!(mock.show("req.rdp_cookie_cnt", Site::TcpContent), "1");
+}
+
+#[test]
+fn content_conditions_wait() {
+    let condition = |text: &str| {
+        let words: Vec<&str> = text.split(' ').collect();
+        Condition::parse(&words, Site::TcpContent, &Scope::default()).unwrap()
+    };
+    let mut mock = Mock { request: None, payload: Some((b"GET".to_vec(), false)), ..Mock::default() };
+    let mut check = |text: &str, last: bool, expected: Option<bool>| {
+        assert_eq!(condition(text).evaluate(&mut mock, last), expected, "{text}");
+    };
+    check("if { req.len gt 2 }", false, Some(true));
+    check("if { req.len gt 3 }", false, None);
+    check("if { req.len gt 3 }", true, Some(false));
+    check("if WAIT_END", false, None);
+    check("if WAIT_END", true, Some(true));
+    check("if HTTP", false, None);
+    check("unless HTTP", false, None);
+    check("if HTTP or TRUE", false, Some(true));
+    check("if { req.payload(0,3) -m bin 474554 }", false, Some(true));
+    check("if { req.payload(0,4) -m bin 47455420 }", false, None);
+    check("if FALSE HTTP", false, Some(false));
+}

@@ -1,6 +1,7 @@
 //! The converter table: one row per converter, in families.
 
 mod elsewhere;
+pub(crate) mod encoding;
 mod text;
 
 use super::Facts;
@@ -57,7 +58,7 @@ impl Converter {
 }
 
 /// Families, in the manual's order.
-pub(crate) const FAMILIES: &[(&str, &[Converter])] = &[("Text", text::ROWS)];
+pub(crate) const FAMILIES: &[(&str, &[Converter])] = &[("Text", text::ROWS), ("Encodings", encoding::ROWS)];
 
 pub(crate) fn rows() -> impl Iterator<Item = &'static Converter> {
     FAMILIES.iter().flat_map(|(_, rows)| rows.iter())

@@ -1,7 +1,7 @@
 //! The client's connection.
 
 use super::{Call, Eval, Fetch, Needs, row};
-use crate::expr::args::NONE;
+use crate::expr::args::{self, Arg, Kind, NONE, Spec};
 use crate::expr::sample::{Sample, Type};
 use std::net::SocketAddr;
 
@@ -72,7 +72,87 @@ pub(super) const ROWS: &[Fetch] = &[
         "Listener's id.",
     ),
     row("so_name", NONE, Type::Str, Needs::Frontend, Eval::One(listener_name), "Listener's name."),
+    row(
+        "ssl_fc",
+        NONE,
+        Type::Bool,
+        Needs::Client,
+        Eval::One(|_| Some(Sample::Bool(false))),
+        "Whether the client's connection is TLS. Never yet: TLS is not built.",
+    ),
+    row(
+        "ssl_bc",
+        NONE,
+        Type::Bool,
+        Needs::ResponseKept,
+        Eval::One(|_| Some(Sample::Bool(false))),
+        "Whether the connection to the server is TLS. Never yet: TLS is not built.",
+    ),
+    row(
+        "fc_http_major",
+        NONE,
+        Type::Int,
+        Needs::Client,
+        Eval::One(|c| Some(Sample::Int(c.facts.request().map_or(1, |h| h.version().major).into()))),
+        "Major HTTP version on the client's side.",
+    ),
+    row(
+        "bc_http_major",
+        NONE,
+        Type::Int,
+        Needs::ResponseKept,
+        Eval::One(|_| Some(Sample::Int(1))),
+        "Major HTTP version on the server's side.",
+    ),
+    row(
+        "fc_pp_authority",
+        NONE,
+        Type::Str,
+        Needs::Client,
+        Eval::One(|c| tlv(c, 0x02)),
+        "Authority from a PROXY v2 header.",
+    ),
+    row(
+        "fc_pp_unique_id",
+        NONE,
+        Type::Str,
+        Needs::Client,
+        Eval::One(|c| tlv(c, 0x05)),
+        "Unique id from a PROXY v2 header.",
+    ),
+    row(
+        "fc_pp_tlv",
+        Spec { required: 1, kinds: &[Kind::Text] },
+        Type::Str,
+        Needs::Client,
+        Eval::One(|c| tlv(c, u8::try_from(args::int(c.args, 0)?).ok()?)),
+        "TLV of a PROXY v2 header, by number or name.",
+    )
+    .prepared(prepare_tlv),
 ];
+
+fn tlv<'a>(call: &Call<'a>, kind: u8) -> Option<Sample<'a>> {
+    call.facts.conn().proxy_tlvs.iter().find(|(k, _)| *k == kind).map(|(_, value)| Sample::text(value))
+}
+
+/// Names of TLVs in the PROXY protocol's specification.
+const TLVS: &[(&str, i64)] = &[
+    ("ALPN", 0x01),
+    ("AUTHORITY", 0x02),
+    ("CRC32C", 0x03),
+    ("NOOP", 0x04),
+    ("UNIQUE_ID", 0x05),
+    ("SSL", 0x20),
+    ("NETNS", 0x30),
+];
+
+fn prepare_tlv(args: &mut Vec<Arg>) -> Result<(), String> {
+    let text = String::from_utf8_lossy(args::text(args, 0).unwrap_or_default()).into_owned();
+    let by_name = || TLVS.iter().find(|(n, _)| *n == text).map(|(_, id)| *id);
+    let id = args::parse_int(&text).or_else(by_name).filter(|id| (0..256).contains(id));
+    *args = vec![Arg::Int(id.ok_or_else(|| format!("'{text}' is neither a TLV type nor its name"))?)];
+    Ok(())
+}
 
 fn addr(socket: Option<SocketAddr>) -> Option<Sample<'static>> {
     socket.map(|s| Sample::Addr(s.ip()))

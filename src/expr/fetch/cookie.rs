@@ -30,7 +30,7 @@ pub(super) const ROWS: &[Fetch] = &[
         Eval::Each { one: last, each },
         "Value of the cookie the response sets.",
     )
-    .also(&["scook", "set-cookie"]),
+    .also(&["scook"]),
     row(
         "req.cook_val",
         OPTIONAL_NAME,

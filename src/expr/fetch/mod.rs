@@ -1,12 +1,18 @@
 //! The fetch table: one row per sample fetch, in families.
 
+mod auth;
 mod connection;
 mod constant;
 mod cookie;
 mod elsewhere;
 mod header;
+mod hello;
+mod moment;
+pub(crate) mod payload;
 mod process;
+mod record;
 pub(crate) mod request;
+mod variable;
 
 use super::args::{Arg, Spec};
 use super::sample::{Sample, Type};
@@ -198,6 +204,12 @@ pub(crate) const FAMILIES: &[(&str, &[Fetch])] = &[
     ("HTTP request line", request::ROWS),
     ("HTTP headers", header::ROWS),
     ("Cookies", cookie::ROWS),
+    ("Authentication", auth::ROWS),
+    ("Received bytes and bodies", payload::ROWS),
+    ("TLS hello in received bytes", hello::ROWS),
+    ("Variables", variable::ROWS),
+    ("Dates, random numbers and ids", moment::ROWS),
+    ("Captures, times and counts", record::ROWS),
 ];
 
 pub(crate) fn rows() -> impl Iterator<Item = &'static Fetch> {

@@ -1,6 +1,7 @@
 //! The request line: method, target and its parts, version; and the response's status.
 
 use super::{Call, Eval, Fetch, Needs, row};
+use crate::balance::hash::{Function, Hashing};
 use crate::expr::args::{self, Arg, Kind, NONE, Spec};
 use crate::expr::sample::{Sample, Type, leading_int, parse_addr};
 use crate::message::{Head, Version};
@@ -21,6 +22,11 @@ pub(super) const ROWS: &[Fetch] = &[
     row("urlp_ip", PARAM, Type::Addr, Needs::Request, Eval::One(param_ip), "The parameter as an address.").also(&["url_param_ip"]).prepared(prepare_param),
     row("base", NONE, Type::Str, Needs::Request, Eval::One(|c| base(c.facts.request()?, false)), "First Host header followed by the path."),
     row("baseq", NONE, Type::Str, Needs::Request, Eval::One(|c| base(c.facts.request()?, true)), "First Host header followed by path and query."),
+    row("base32", NONE, Type::Int, Needs::Request, Eval::One(|c| Some(Sample::Int(spread(host_of(c.facts.request()?), path_of(c.facts.request()?.target())?).into()))), "32-bit hash of `base`."),
+    row("base32+src", NONE, Type::Bin, Needs::Request, Eval::One(|c| with_source(c, spread(host_of(c.facts.request()?), path_of(c.facts.request()?.target())?))), "`base32` followed by the client's address, in binary."),
+    row("url32", NONE, Type::Int, Needs::Request, Eval::One(|c| Some(Sample::Int(spread(host_of(c.facts.request()?), path_and_query(c.facts.request()?.target())?).into()))), "32-bit hash of the first Host header, the path and the query."),
+    row("url32+src", NONE, Type::Bin, Needs::Request, Eval::One(|c| with_source(c, spread(host_of(c.facts.request()?), path_and_query(c.facts.request()?.target())?))), "`url32` followed by the client's address, in binary."),
+    row("http_first_req", NONE, Type::Bool, Needs::RequestKept, Eval::One(|c| Some(Sample::Bool(c.facts.is_first_request()))), "Whether this is the first request of its connection."),
     row("req.ver", NONE, Type::Str, Needs::Request, Eval::One(|c| Some(version(c.facts.request()?.version()))), "The request's version: `1.1`.").also(&["req_ver"]),
     row("res.ver", NONE, Type::Str, Needs::Response, Eval::One(|c| Some(version(c.facts.response()?.version()))), "The response's version.").also(&["resp_ver"]),
     row("status", NONE, Type::Int, Needs::ResponseKept, Eval::One(status), "Status the server or a rule answered."),
@@ -101,6 +107,24 @@ fn base<'a>(head: &'a Head, with_query: bool) -> Option<Sample<'a>> {
         }
         (None, None) => None,
     }
+}
+
+fn host_of(head: &Head) -> &[u8] {
+    head.first(b"host").unwrap_or_default()
+}
+
+/// The hash `hash-type sdbm avalanche` computes, over host and path.
+fn spread(host: &[u8], path: &[u8]) -> u32 {
+    Hashing { function: Function::Sdbm, avalanche: true }.bytes(&[host, path].concat())
+}
+
+fn with_source<'a>(call: &Call<'a>, hash: u32) -> Option<Sample<'a>> {
+    let mut out = hash.to_be_bytes().to_vec();
+    match call.facts.conn().src?.ip() {
+        std::net::IpAddr::V4(a) => out.extend(a.octets()),
+        std::net::IpAddr::V6(a) => out.extend(a.octets()),
+    }
+    Some(Sample::Bin(out.into()))
 }
 
 fn prepare_param(args: &mut Vec<Arg>) -> Result<(), String> {
