@@ -138,17 +138,21 @@ fn send(socket: BorrowedFd<'_>, bytes: &[u8], ends: &[usize]) -> Result<usize, (
         slices.iter().map(|_| SendAncillaryBuffer::default()).collect();
     let mut messages: Vec<MMsgHdr<'_>> =
         slices.iter().zip(&mut controls).map(|(iov, control)| MMsgHdr::new(iov, control)).collect();
-    let mut sent = 0;
+    let mut next = 0;
+    let mut too_large = 0;
     let mut refused_at = None;
-    while let Some(rest) = messages.get_mut(sent..).filter(|rest| !rest.is_empty()) {
+    while let Some(rest) = messages.get_mut(next..).filter(|rest| !rest.is_empty()) {
         match rustix::net::sendmmsg(socket, rest, flags) {
-            Ok(0) => return Err((sent, Errno::AGAIN)),
-            Ok(n) => sent += n,
+            Ok(0) => return Err((next - too_large, Errno::AGAIN)),
+            Ok(n) => next += n,
             Err(Errno::INTR) => {}
-            Err(Errno::CONNREFUSED) if refused_at != Some(sent) => refused_at = Some(sent),
-            // Larger than the socket takes: only this one is lost.
-            Err(error) => return Err((sent, error)),
+            Err(Errno::CONNREFUSED) if refused_at != Some(next) => refused_at = Some(next),
+            Err(Errno::MSGSIZE) => {
+                too_large += 1;
+                next += 1;
+            }
+            Err(error) => return Err((next - too_large, error)),
         }
     }
-    Ok(sent)
+    Ok(next - too_large)
 }

@@ -140,6 +140,22 @@ fn a_receiver_may_come_later() {
     assert_eq!(take(&socket), "seen\n");
 }
 
+/// A datagram has at most 65507 bytes.
+#[test]
+fn a_line_too_large_for_a_datagram_is_lost_alone() {
+    let (socket, transport) = receiver();
+    let hub = hub();
+    let sender = Sender::new(&hub);
+    let targets = [Arc::new(LogTarget { len: 65535, ..raw(transport) })];
+    batched(&sender, || {
+        for size in [1, 65530, 2] {
+            sender.emit(&targets, level::INFO, None, b"", &vec![b'x'; size]);
+        }
+    });
+    assert_eq!([take(&socket), take(&socket)], ["x\n", "xx\n"]);
+    assert_eq!(drops(&hub), 1);
+}
+
 #[test]
 fn a_unix_socket_that_is_full_or_gone_costs_lines_only() {
     let dir = tempfile::tempdir().unwrap();
