@@ -17,6 +17,10 @@ pub struct Draft {
     pub proxy: Proxy,
     /// ACLs declared so far and every userlist of the configuration.
     pub scope: Scope,
+    /// Names of `acl` lines that did not parse: using them is no further error.
+    pub broken_acls: Vec<String>,
+    /// Something of the section is not built yet; what depends on it is not said again.
+    pub incomplete: bool,
     pub binds: Vec<Bind>,
     pub servers: Vec<ServerDraft>,
     /// The `default-server` settings so far.

@@ -100,11 +100,19 @@ impl Parser {
 
     /// The answer for what HAProxy knows and weir does not build yet.
     pub fn unsupported(&mut self, line: &Line, index: usize, what: &str) {
+        if let Some(draft) = self.drafts.last_mut() {
+            draft.incomplete = true;
+        }
         self.alert(line, index, format!("'{what}' is not supported by weir yet"));
     }
 
     /// Reports an expression's error; `first` is the index in `line` of the first word that was given to the expression parser.
     pub fn expr_error(&mut self, line: &Line, first: usize, context: &str, error: ExprError) {
+        if let Some(draft) = self.drafts.last()
+            && draft.broken_acls.iter().any(|name| error.message.contains(&format!("no such ACL : '{name}'")))
+        {
+            return;
+        }
         let index = first + error.word;
         let message = if error.unsupported && !error.message.contains("not supported by weir") {
             format!("{context} : {} is not supported by weir yet", error.message)

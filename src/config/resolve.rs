@@ -208,7 +208,7 @@ fn proxy(parser: &mut Parser, mut draft: Draft, names: &Names) -> Proxy {
         front.binds = binds(parser, draft.binds);
     }
     if proxy.back.is_some() {
-        let servers = servers::settle(parser, &draft.header, &mut proxy, draft.servers);
+        let servers = servers::settle(parser, &proxy, draft.incomplete, draft.servers);
         let use_server = use_servers(parser, &proxy, &servers, draft.use_server);
         if let Some(back) = proxy.back.as_mut() {
             back.servers = servers.into_iter().map(Arc::new).collect();

@@ -9,6 +9,7 @@ use super::parser::Parser;
 use super::raw::Line;
 use super::suggest;
 use crate::expr::Scope;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Sections weir reads.
@@ -132,7 +133,7 @@ impl Walker<'_> {
                 self.parser.http_error = HttpErrors { name: name.as_str().into(), ..HttpErrors::default() };
             }
         }
-        for line in &block.lines {
+        for line in acls_together(&block.lines) {
             self.line(line);
         }
         match block.section {
@@ -227,7 +228,7 @@ impl Walker<'_> {
         let index = self.defaults.len() - 1;
         self.current = Some(index);
         self.start_draft(Section::Defaults, header, from);
-        for line in &block.lines {
+        for line in acls_together(&block.lines) {
             if let Some(entry) = self.line(line)
                 && let Some(defaults) = self.defaults.get_mut(index)
             {
@@ -351,6 +352,8 @@ impl Walker<'_> {
             header: header.clone(),
             proxy,
             scope,
+            broken_acls: Vec::new(),
+            incomplete: false,
             binds: Vec::new(),
             servers: Vec::new(),
             default_server: ServerDraft::new(header.clone()),
@@ -412,7 +415,18 @@ impl Walker<'_> {
             return None;
         }
         self.parser.apply(keyword, &line);
+        if keyword.name == "acl" {
+            self.note_broken_acl(line.word(1));
+        }
         Some((prefix, line, keyword))
+    }
+
+    fn note_broken_acl(&mut self, name: &str) {
+        if let Some(draft) = self.parser.draft()
+            && !draft.scope.acls.iter().any(|a| a.name == name)
+        {
+            draft.broken_acls.push(name.to_owned());
+        }
     }
 
     /// A keyword that exists, but not in this section.
@@ -444,6 +458,24 @@ impl Walker<'_> {
             self.parser.warning(line, 0, message);
         }
     }
+}
+
+/// The section's lines, where all `acl` lines of one name follow the first of them: HAProxy lets later lines complete
+/// an ACL that rules in between use already.
+fn acls_together(lines: &[Line]) -> Vec<&Line> {
+    let mut groups: HashMap<&str, Vec<&Line>> = HashMap::new();
+    for line in lines.iter().filter(|l| l.word(0) == "acl") {
+        groups.entry(line.word(1)).or_default().push(line);
+    }
+    let mut out = Vec::with_capacity(lines.len());
+    for line in lines {
+        if line.word(0) == "acl" {
+            out.extend(groups.remove(line.word(1)).unwrap_or_default());
+        } else {
+            out.push(line);
+        }
+    }
+    out
 }
 
 /// The first character that may not stand in a name.

@@ -5,18 +5,11 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::draft::{InitAddr, ServerDraft};
 use super::model::{Endpoint, Proxy, Server};
 use super::parser::Parser;
-use super::raw::Line;
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 /// Drafts to servers, in order.
-pub fn settle(
-    parser: &mut Parser,
-    header: &Line,
-    proxy: &mut Proxy,
-    drafts: Vec<ServerDraft>,
-) -> Vec<Server> {
-    let _ = header;
+pub fn settle(parser: &mut Parser, proxy: &Proxy, incomplete: bool, drafts: Vec<ServerDraft>) -> Vec<Server> {
     check_names(parser, proxy, &drafts);
     let taken: HashSet<u32> = drafts.iter().map(|d| d.server.id).filter(|id| *id != 0).collect();
     let mut resolved: HashMap<String, Option<IpAddr>> = HashMap::new();
@@ -34,7 +27,7 @@ pub fn settle(
         if let Some(host) = &draft.host {
             server.endpoint = locate(parser, proxy, &draft, host, &mut resolved);
         }
-        if draft.checked {
+        if draft.checked && !incomplete {
             checked(parser, proxy, &draft, &mut server);
         }
         servers.push(server);
