@@ -43,10 +43,66 @@ pub fn form_param<'a>(query: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 /// `balance hdr(NAME) use_domain_only`: the label before the last dot.
 #[must_use]
 pub fn domain(host: &[u8]) -> &[u8] {
-    let Some(dot) = host.iter().rposition(|c| *c == b'.') else { return host };
-    let name = host.get(..dot).unwrap_or(host);
-    match name.iter().rposition(|c| *c == b'.') {
-        Some(before) => name.get(before + 1..).unwrap_or(name),
-        None => name,
+    let Some(dot) = host.iter().rposition(|c| *c == b'.').filter(|d| *d > 0) else { return host };
+    // The byte before the last dot belongs to the label whatever it is.
+    let start = host.get(..dot - 1).and_then(|h| h.iter().rposition(|c| *c == b'.')).map_or(0, |d| d + 1);
+    host.get(start..dot).unwrap_or(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(got: &[u8], expected: &str) {
+        assert_eq!(std::str::from_utf8(got).unwrap(), expected);
+    }
+
+    /// What Debian's haproxy hashed, found by comparing the servers chosen.
+    #[test]
+    fn parts_of_the_uri() {
+        check(uri(b"/a/b/c/d?x=1", 0, 0, false, false), "/a/b/c/d");
+        check(uri(b"/a/b/c/d?x=1", 6, 0, false, false), "/a/b/c");
+        check(uri(b"/a/b/c/d?x=1", 0, 1, false, false), "/a");
+        check(uri(b"/a/b/c/d?x=1", 0, 2, false, false), "/a/b");
+        check(uri(b"//x//y", 0, 1, false, false), "/");
+        check(uri(b"//x//y", 0, 2, false, false), "//x");
+        check(uri(b"/a/?b/c", 0, 2, false, false), "/a/");
+        check(uri(b"/a/?b/c", 8, 2, false, true), "/a/?b");
+        check(uri(b"/p?id=9;y=2", 8, 2, false, true), "/p?id=9;");
+        check(uri(b"*", 0, 0, false, false), "*");
+        check(uri(b"*", 0, 0, true, false), "");
+        check(uri(b"http://a.b/c/d?e", 0, 0, true, false), "/c/d");
+    }
+
+    #[test]
+    fn parameters() {
+        let param = |target: &'static str| url_param(target.as_bytes(), b"id");
+        check(param("/p?id=5").unwrap(), "5");
+        check(param("/p?x=1&id=77").unwrap(), "77");
+        check(param("/p?id=9;y=2").unwrap(), "9;y=2");
+        check(param("/p?id=").unwrap(), "");
+        check(param("/p?idd=3&id=4").unwrap(), "4");
+        check(param("/p?id=4&id=5").unwrap(), "4");
+        for absent in ["/", "/p?x=1;id=78", "/p?xid=4", "/p"] {
+            assert_eq!(param(absent), None, "{absent}");
+        }
+        check(form_param(b"a=1&id=5", b"id").unwrap(), "5");
+    }
+
+    #[test]
+    fn domains() {
+        for (host, expected) in [
+            ("www.example.com", "example"),
+            ("www.example.com:8080", "example"),
+            ("example", "example"),
+            ("example.com.", "com"),
+            ("www.example.co.uk", "co"),
+            (".com", ".com"),
+            ("..", "."),
+            ("a..b", "a."),
+            ("1.2.3.4", "3"),
+        ] {
+            check(domain(host.as_bytes()), expected);
+        }
     }
 }

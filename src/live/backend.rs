@@ -1,11 +1,12 @@
 //! A backend: its servers, its queue, its balancing table, and the one lock under which they agree.
 
+use super::control;
 use super::counters::{BackCounters, Sharded};
 use super::queue::Queue;
 use super::rate::Rate;
 use super::server::{LiveServer, OperState, admin};
 use crate::balance::hash::{avalanche, xxh32};
-use crate::balance::{Affinity, Algorithm, Candidate, Function, Hashing, Pool, Table};
+use crate::balance::{Affinity, Algorithm, Candidate, Function, Hashing, Pool, Table, WEIGHT_SCALE};
 use crate::config::model::backend as model;
 use crate::config::model::{Backend, Balance, Endpoint, HashFunction, HashMethod, Proxy, Server};
 use crate::ids::ServerIndex;
@@ -45,6 +46,8 @@ pub(super) struct Lists {
     pub arrivals: u64,
     /// Requests the algorithm placed (`lbtot` of the backend).
     pub balanced: u64,
+    /// When each server's slow start began.
+    warm_since: Vec<Option<Instant>>,
 }
 
 impl LiveBackend {
@@ -77,6 +80,7 @@ impl LiveBackend {
                 any: Queue::default(),
                 arrivals: 0,
                 balanced: 0,
+                warm_since: vec![None; servers.len()],
             }),
             servers,
             proxy,
@@ -226,6 +230,62 @@ impl Lists {
         }
     }
 
+    /// Starts (or ends) the slow start of server `i`.
+    pub fn warming(&mut self, i: usize, since: Option<Instant>) {
+        if let Some(s) = self.warm_since.get_mut(i) {
+            *s = since;
+        }
+    }
+
+    pub fn all_warming(&self) -> Vec<usize> {
+        self.warm_since.iter().enumerate().filter(|(_, s)| s.is_some()).map(|(i, _)| i).collect()
+    }
+
+    /// Server `i` has another state or weight: works out what balancing may do with it, and lets queues move. Answers
+    /// how many requests had to choose again.
+    pub fn refresh(&mut self, backend: &LiveBackend, i: usize, now: Instant, wake: &mut Vec<Waker>) -> usize {
+        let Some(server) = backend.servers.get(i) else { return 0 };
+        let algorithm = self.table.algorithm();
+        let ramp = self
+            .warm_since
+            .get(i)
+            .copied()
+            .flatten()
+            .and_then(|since| control::ramp(since, server.conf.slowstart.unwrap_or_default(), now));
+        if ramp.is_none() && self.warm_since.get(i).is_some_and(Option::is_some) {
+            self.warming(i, None);
+            if server.oper() == OperState::Starting {
+                server.oper.store(OperState::Running as u8, Relaxed);
+            }
+        }
+        let Some(c) = self.pool.servers.get_mut(i) else { return 0 };
+        let before = (c.usable, c.effective, c.ramp);
+        let (sixteenths, percent) = ramp.unwrap_or((WEIGHT_SCALE, 100));
+        c.weight = server.weight();
+        c.effective = if algorithm.is_dynamic() { c.weight * sixteenths } else { c.weight };
+        c.ramp = percent;
+        c.usable = is_usable(server, c.effective);
+        let after = (c.usable, c.effective, c.ramp);
+        self.publish(backend, i);
+        if before == after {
+            return 0;
+        }
+        self.pool.recount();
+        self.table.changed(&self.pool, i);
+        let mut requeued = 0;
+        if !server.is_up() {
+            requeued = self.queue(Some(i)).disperse(wake);
+            self.note_queue(backend, Some(i));
+        }
+        // Another server may take part now, or this one have more room.
+        for i in 0..backend.servers.len() {
+            let waiting = self.any.len();
+            self.serve_queue(backend, i, wake);
+            requeued += waiting - self.any.len();
+        }
+        requeued
+    }
+
     /// Tells all threads what became of server `i`.
     pub fn publish(&self, backend: &LiveBackend, i: usize) {
         if let (Some(c), Some(s)) = (self.pool.servers.get(i), backend.servers.get(i)) {
@@ -235,13 +295,18 @@ impl Lists {
     }
 }
 
+/// May balancing send requests here?
+fn is_usable(server: &LiveServer, effective: u32) -> bool {
+    effective > 0
+        && server.admin() & (admin::MAINT | admin::DRAIN) == 0
+        && matches!(server.oper(), OperState::Running | OperState::Starting)
+}
+
 /// A server as it stands in the configuration.
 fn candidate(server: &LiveServer, algorithm: Algorithm) -> Candidate {
     let conf = &server.conf;
     let effective = conf.weight * algorithm.scale();
-    let usable = effective > 0
-        && server.admin() & (admin::MAINT | admin::DRAIN) == 0
-        && matches!(server.oper(), OperState::Running | OperState::Starting);
+    let usable = is_usable(server, effective);
     Candidate {
         id: conf.id,
         ring_key: ring_key(conf),

@@ -12,6 +12,7 @@ pub mod rules;
 pub mod server;
 
 pub use backend::LiveBackend;
+pub use control::{Notice, ServerAt};
 pub use frontend::FrontState;
 pub use pick::{HashInput, Refusal, Slot, Sticky, Want};
 pub use server::{LiveServer, OperState};
@@ -44,6 +45,8 @@ pub struct Generation {
     pub config: Arc<Config>,
     pub proxies: Vec<Arc<LiveProxy>>,
     pub process: Arc<Process>,
+    /// (tracked, tracking) servers (`track`).
+    tracking: Vec<(ServerAt, ServerAt)>,
 }
 
 /// A proxy's state. `conf.front`/`conf.back` tell which sides it has.
@@ -75,7 +78,27 @@ impl Generation {
                 Arc::new(LiveProxy { index, conf: Arc::clone(conf), front, back })
             })
             .collect();
-        Self { config, proxies, process }
+        let mut generation = Self { config, proxies, process, tracking: Vec::new() };
+        generation.tracking = generation.find_tracking();
+        generation.inherit_states(now);
+        generation
+    }
+
+    /// Resolves the names of `track [backend/]server` lines.
+    fn find_tracking(&self) -> Vec<(ServerAt, ServerAt)> {
+        let mut found = Vec::new();
+        for proxy in &self.proxies {
+            for server in proxy.back.iter().flat_map(|b| &b.servers) {
+                let Some(track) = server.conf.track.as_deref() else { continue };
+                let (backend, name) = track.split_once('/').unwrap_or((&proxy.conf.name, track));
+                let tracked = self.proxies.iter().find_map(|p| {
+                    let b = p.back.as_ref().filter(|_| &*p.conf.name == backend)?;
+                    b.servers.iter().find(|s| s.name() == name).map(|s| (p.index, s.index))
+                });
+                found.extend(tracked.map(|t| (t, (proxy.index, server.index))));
+            }
+        }
+        found
     }
 
     #[must_use]

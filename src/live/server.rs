@@ -1,7 +1,8 @@
 //! One server's state as everyone may read it. It changes through its [`super::LiveBackend`] only.
 
 use super::counters::{ServerCounters, Sharded};
-use crate::config::model::Server;
+use crate::config::model::backend::InitState;
+use crate::config::model::{Endpoint, Server};
 use crate::ids::ServerIndex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -61,12 +62,19 @@ pub struct LiveServer {
 
 impl LiveServer {
     pub(super) fn new(index: ServerIndex, conf: Arc<Server>, threads: usize) -> Self {
-        let admin = if conf.disabled { admin::FORCED_MAINT } else { 0 };
+        // Without an address nothing can reach it: that is maintenance too.
+        let unreachable = matches!(conf.endpoint, Endpoint::Unresolved { .. });
+        let admin = if conf.disabled || unreachable { admin::FORCED_MAINT } else { 0 };
+        let starts_down = conf
+            .check
+            .as_ref()
+            .is_some_and(|c| matches!(c.init_state, InitState::Down | InitState::FullyDown));
+        let oper = if starts_down { OperState::Stopped } else { OperState::Running };
         let weight = conf.weight;
         Self {
             index,
             counters: Sharded::new(threads),
-            oper: AtomicU8::new(OperState::Running as u8),
+            oper: AtomicU8::new(oper as u8),
             admin: AtomicU8::new(admin),
             weight: AtomicU32::new(weight),
             effective: AtomicU32::new(0),
