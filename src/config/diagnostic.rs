@@ -73,6 +73,26 @@ pub fn render(diagnostics: &[Diagnostic], pid: u32, with_diag: bool) -> String {
     out
 }
 
+/// [`render`], and the lines HAProxy ends with when it refuses a configuration.
+#[must_use]
+pub fn render_refusal(diagnostics: &[Diagnostic], pid: u32, with_diag: bool) -> String {
+    let mut out = render(diagnostics, pid, with_diag);
+    let mut files: Vec<&str> = Vec::new();
+    for diagnostic in diagnostics.iter().filter(|d| d.severity == Severity::Alert) {
+        if let Some(place) = &diagnostic.place
+            && !files.contains(&&*place.file)
+        {
+            files.push(&place.file);
+        }
+    }
+    let tag = Severity::Alert.tag();
+    for file in files {
+        let _ = writeln!(out, "{tag}({pid}) : config : Error(s) found in configuration file : {file}");
+    }
+    let _ = writeln!(out, "{tag}({pid}) : config : Fatal errors found in configuration.");
+    out
+}
+
 fn line(out: &mut String, diagnostic: &Diagnostic, pid: u32) {
     let prefix = format!("{}({pid}) : config : ", diagnostic.severity.tag());
     out.push_str(&prefix);
