@@ -13,6 +13,8 @@ type Entry = (u64, u64, usize);
 
 /// One admission, in the unit credits are counted in.
 const ADMISSION: u64 = 1 << 16;
+/// What a server may save up while it is not the least loaded.
+const SAVED: u64 = 4 * ADMISSION;
 
 #[derive(Debug)]
 pub struct LeastConn {
@@ -56,7 +58,7 @@ impl LeastConn {
         if self.warming > 0 {
             let total = u64::from(pool.weight()).max(1);
             for (seat, s) in self.seats.iter_mut().zip(&pool.servers).filter(|(seat, _)| seat.warming) {
-                seat.credit = (seat.credit + u64::from(s.effective) * ADMISSION / total).min(ADMISSION);
+                seat.credit = (seat.credit + u64::from(s.effective) * ADMISSION / total).min(SAVED);
             }
         }
         let (mut avoided, mut early) = (None, None);

@@ -10,6 +10,8 @@ mod queue;
 mod rate;
 pub mod rules;
 pub mod server;
+#[cfg(test)]
+mod tests;
 
 pub use backend::LiveBackend;
 pub use control::{Notice, ServerAt};
