@@ -103,6 +103,7 @@ impl Proxy {
 #[derive(Debug, Default)]
 pub struct Front {
     pub binds: Vec<Arc<Bind>>,
+    /// 0: the process's limit alone.
     pub maxconn: usize,
     pub backlog: Option<u32>,
     pub rate_limit_sessions: Option<u32>,

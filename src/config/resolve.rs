@@ -24,12 +24,11 @@ pub fn resolve(mut parser: Parser, files: Vec<PathBuf>) -> (Config, Vec<Diagnost
     for (position, draft) in drafts.into_iter().enumerate() {
         let mut proxy = proxy(&mut parser, draft, &names);
         proxy.index = u32::try_from(position).ok().map(ProxyIndex);
-        if proxy.id == 0 {
-            proxy.id = ids.next();
-        }
+        proxy.id = ids.give(proxy.id);
         proxies.push(proxy);
     }
     whole::check(&mut parser, &mut proxies);
+    full_loads(&parser, &mut proxies);
     let config = Config {
         global: parser.global,
         proxies: proxies.into_iter().map(Arc::new).collect(),
@@ -38,6 +37,33 @@ pub fn resolve(mut parser: Parser, files: Vec<PathBuf>) -> (Config, Vec<Diagnost
         files,
     };
     (config, parser.diagnostics, parser.environment)
+}
+
+/// Without `fullconn`, a backend is fully loaded at a tenth of what the frontends that lead to it accept together.
+fn full_loads(parser: &Parser, proxies: &mut [Proxy]) {
+    let mut sums = vec![0_usize; proxies.len()];
+    for proxy in proxies.iter() {
+        let Some(front) = &proxy.front else { continue };
+        let limit = if front.maxconn > 0 { front.maxconn } else { parser.global.maxconn.unwrap_or(0) };
+        let named = front.use_backend.iter().filter_map(|rule| match rule.action {
+            UseBackend::Static(index) => Some(index),
+            UseBackend::Dynamic(_) => None,
+        });
+        let targets: HashSet<ProxyIndex> = named.chain(front.default_backend).collect();
+        for target in targets {
+            if let Some(sum) = sums.get_mut(target.get()) {
+                *sum = sum.saturating_add(limit);
+            }
+        }
+    }
+    for (proxy, sum) in proxies.iter_mut().zip(sums) {
+        if let Some(back) = proxy.back.as_mut()
+            && sum > 0
+        {
+            let tenth = u32::try_from(sum.div_ceil(10)).unwrap_or(u32::MAX);
+            back.fullconn = back.fullconn.or(Some(tenth));
+        }
+    }
 }
 
 /// Proxies by name: a frontend and a backend may share one.
@@ -153,7 +179,7 @@ pub(super) fn mode_name(mode: Mode) -> &'static str {
 }
 
 /// Numbers given by the user, and the next free ones for the others.
-struct Ids {
+pub(super) struct Ids {
     taken: HashSet<u32>,
     next: u32,
 }
@@ -170,15 +196,23 @@ impl Ids {
                 parser.alert(&draft.header, 1, message);
             }
         }
-        Self { taken: taken.into_keys().collect(), next: 1 }
+        // HAProxy's own proxy of the administration sockets, where there are any, is the first.
+        let next = if parser.global.stats_sockets.is_empty() { 1 } else { 2 };
+        Self { taken: taken.into_keys().collect(), next }
     }
 
-    fn next(&mut self) -> u32 {
-        while self.taken.contains(&self.next) {
-            self.next += 1;
+    /// The user's number, or the next one that is free. One given by the user uses up its turn, as in HAProxy.
+    pub(super) fn give(&mut self, custom: u32) -> u32 {
+        let mut id = self.next;
+        while custom == 0 && self.taken.contains(&id) {
+            id = id.saturating_add(1);
         }
-        self.next += 1;
-        self.next - 1
+        self.next = id.saturating_add(1);
+        if custom == 0 { id } else { custom }
+    }
+
+    pub(super) fn new(taken: HashSet<u32>) -> Self {
+        Self { taken, next: 1 }
     }
 }
 
@@ -189,6 +223,9 @@ fn proxy(parser: &mut Parser, mut draft: Draft, names: &Names) -> Proxy {
         proxy.log.targets = parser.global.log.iter().cloned().chain(own).collect();
     }
     error_files(parser, &draft, &mut proxy);
+    // Both had no setting of their own in HAProxy 1.0, and still fall back to the connect timeout.
+    proxy.timeouts.queue = proxy.timeouts.queue.or(proxy.timeouts.connect);
+    proxy.timeouts.tarpit = proxy.timeouts.tarpit.or(proxy.timeouts.connect);
     let self_index = names.backs.get(&*proxy.name).map(|n| n.index).filter(|_| proxy.back.is_some());
     let default_backend = match &draft.default_backend {
         Some(reference) if draft.section.has_front() => names.backend(parser, reference, &proxy),
@@ -255,12 +292,10 @@ fn binds(parser: &mut Parser, binds: Vec<Bind>) -> Vec<Arc<Bind>> {
             });
         }
     }
-    let mut ids = Ids { taken, next: 1 };
+    let mut ids = Ids::new(taken);
     let unix = parser.unix_bind.clone();
     let numbered = binds.into_iter().map(|mut bind| {
-        if bind.id == 0 {
-            bind.id = ids.next();
-        }
+        bind.id = ids.give(bind.id);
         if let super::model::Address::Unix(path) = &mut bind.address {
             if let Some(prefix) = &unix.prefix {
                 *path = format!("{prefix}{}", path.display()).into();

@@ -372,7 +372,8 @@ impl Walker<'_> {
         }
         self.parser.replaying = true;
         for (prefix, line, keyword) in chain.iter().rev().flatten() {
-            if keyword.sections.has(section) {
+            // Timeouts reach every proxy: 'timeout tarpit' of a frontend falls back to 'timeout connect'.
+            if keyword.sections.has(section) || keyword.name.starts_with("timeout ") {
                 self.parser.prefix = *prefix;
                 self.parser.apply(keyword, line);
             }

@@ -5,6 +5,7 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::draft::{InitAddr, ServerDraft};
 use super::model::{Endpoint, Proxy, Server};
 use super::parser::Parser;
+use super::resolve::Ids;
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
@@ -13,16 +14,14 @@ pub fn settle(parser: &mut Parser, proxy: &Proxy, incomplete: bool, drafts: Vec<
     check_names(parser, proxy, &drafts);
     let taken: HashSet<u32> = drafts.iter().map(|d| d.server.id).filter(|id| *id != 0).collect();
     let mut resolved: HashMap<String, Option<IpAddr>> = HashMap::new();
-    let mut next = 1;
+    let mut ids = Ids::new(taken);
     let mut servers = Vec::with_capacity(drafts.len());
     for draft in drafts {
         let mut server = draft.server.clone();
-        if server.id == 0 {
-            while taken.contains(&next) {
-                next += 1;
-            }
-            server.id = next;
-            next += 1;
+        server.id = ids.give(server.id);
+        if server.minconn > server.maxconn {
+            // 'minconn' alone, or above 'maxconn', is a plain limit.
+            server.maxconn = server.minconn;
         }
         if let Some(host) = &draft.host {
             server.endpoint = locate(parser, proxy, &draft, host, &mut resolved);

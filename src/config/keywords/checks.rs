@@ -85,12 +85,23 @@ fn httpchk(parser: &mut Parser, line: &Line) {
     }
     let (method, uri) = (method.to_owned(), uri.to_owned());
     let version = if version.is_empty() { "HTTP/1.0".to_owned() } else { version.to_owned() };
-    if let Some(back) = back(parser) {
-        let expect = match &back.check {
-            CheckKind::Http(request) => request.expect.clone(),
-            CheckKind::Tcp => Vec::new(),
-        };
-        back.check = CheckKind::Http(HttpCheckRequest { method, uri, version, headers, expect });
+    let Some(draft) = parser.draft() else { return };
+    let pending = draft.pending_check.take().unwrap_or_else(default_request);
+    let base = default_request();
+    // What `http-check send` said before goes first; this line fills in the rest.
+    let pick = |said: String, usual: String, here: String| if said == usual { here } else { said };
+    let mut request = HttpCheckRequest {
+        method: pick(pending.method, base.method, method),
+        uri: pick(pending.uri, base.uri, uri),
+        version: pick(pending.version, base.version, version),
+        headers: pending.headers.into_iter().chain(headers).collect(),
+        expect: pending.expect,
+    };
+    if let Some(back) = draft.proxy.back.as_mut() {
+        if let CheckKind::Http(before) = &back.check {
+            request.expect.clone_from(&before.expect);
+        }
+        back.check = CheckKind::Http(request);
     }
 }
 
