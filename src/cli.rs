@@ -1,8 +1,290 @@
-//! argv -> arguments -> run -> exit code.
+//! argv -> arguments -> run -> exit code. The options are HAProxy's, letter for letter: its service files, init scripts and
+//! wrappers start weir unchanged.
 
+mod identity;
+mod usage;
+
+use crate::config::diagnostic::{self, Severity};
+use crate::config::environment::Environment;
+use crate::config::{self, Loaded, Source};
+use crate::runtime::{self, Options, say};
+use crate::{demo, net};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+/// What was asked for.
+#[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools)]
+struct Args {
+    files: Vec<PathBuf>,
+    check: bool,
+    condition: Option<String>,
+    directory: Option<PathBuf>,
+    verbose: bool,
+    warnings_fatal: bool,
+    with_diag: bool,
+    dump_keywords: bool,
+    local_peer: Option<String>,
+    version: Option<Version>,
+    help: bool,
+    demo: bool,
+    /// Options that say something weir cannot do yet; told when it starts.
+    unbuilt: Vec<&'static str>,
+    options: Options,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    Short,
+    Long,
+}
+
+/// The process's whole life.
 #[must_use]
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let words: Vec<String> = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
+    match parse(&words) {
+        Ok(args) => dispatch(args),
+        Err(problem) => {
+            eprintln!("weir: {problem}\n{}", usage::SHORT);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(args: Args) -> ExitCode {
+    if args.help {
+        print!("{}", usage::LONG);
+        return ExitCode::SUCCESS;
+    }
+    match args.version {
+        Some(Version::Short) => {
+            print!("{}", identity::short());
+            return ExitCode::SUCCESS;
+        }
+        Some(Version::Long) => {
+            print!("{}", identity::long());
+            return ExitCode::SUCCESS;
+        }
+        None => {}
+    }
+    if args.dump_keywords {
+        print!("{}", identity::keywords());
+        return ExitCode::SUCCESS;
+    }
+    if let Some(condition) = &args.condition {
+        return match config::eval_condition(condition) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(problem) => {
+                say("ALERT", format!("config : Failed to evaluate condition: {problem}"));
+                ExitCode::from(2)
+            }
+        };
+    }
+    if args.demo {
+        return demo::run(|loaded| runtime::run(&Options { foreground: true, ..args.options }, loaded));
+    }
+    if args.files.is_empty() {
+        eprintln!("weir: no configuration file: give one with -f\n{}", usage::SHORT);
+        return ExitCode::FAILURE;
+    }
+    if let Some(directory) = &args.directory
+        && std::env::set_current_dir(directory).is_err()
+    {
+        say("ALERT", format!("config : Could not change to directory '{}'", directory.display()));
+        return ExitCode::FAILURE;
+    }
+    configure(&args)
+}
+
+/// Reads the configuration, says what there is to say about it, and goes on to check or run.
+fn configure(args: &Args) -> ExitCode {
+    let sources = match config::read_sources(&args.files) {
+        Ok(sources) => sources,
+        Err(problem) => return refuse(&problem),
+    };
+    let mut environment = Environment::of_process();
+    identity::environment(&mut environment, &sources, args.local_peer.as_deref());
+    let loaded = match config::load(&sources, &environment) {
+        Ok(loaded) => loaded,
+        Err(diagnostics) => {
+            preamble();
+            eprint!("{}", diagnostic::render(&diagnostics, std::process::id(), args.with_diag));
+            for file in faulty(&diagnostics, &sources) {
+                say("ALERT", format!("config : Error(s) found in configuration file : {file}"));
+            }
+            say("ALERT", "config : Fatal errors found in configuration.");
+            return ExitCode::FAILURE;
+        }
+    };
+    let warned = loaded.diagnostics.iter().any(|d| d.severity == Severity::Warning);
+    if warned || !args.options.quiet {
+        eprint!("{}", diagnostic::render(&loaded.diagnostics, std::process::id(), args.with_diag));
+    }
+    for option in args.unbuilt.iter().filter(|_| !args.check) {
+        say("WARNING", format!("'{option}' is not supported by weir yet"));
+    }
+    if warned && (args.warnings_fatal || loaded.config.global.zero_warning) {
+        say("ALERT", "Some warnings were found and 'zero-warning' is set. Aborting.");
+        return ExitCode::FAILURE;
+    }
+    if args.check {
+        if !args.options.quiet {
+            println!("Configuration file is valid");
+        }
+        return ExitCode::SUCCESS;
+    }
+    start(args, loaded)
+}
+
+fn start(args: &Args, loaded: Loaded) -> ExitCode {
+    let mut options = args.options.clone();
+    options.quiet |= loaded.config.global.quiet;
+    if args.verbose {
+        options.quiet = false;
+    }
+    runtime::run(&options, loaded)
+}
+
+fn refuse(problem: &str) -> ExitCode {
+    preamble();
+    say("ALERT", format!("config : {problem}"));
+    ExitCode::FAILURE
+}
+
+/// HAProxy introduces itself before its first complaint.
+fn preamble() {
+    say(
+        "NOTICE",
+        format!("haproxy version is {} (weir {})", config::condition::VERSION, env!("CARGO_PKG_VERSION")),
+    );
+    if let Ok(path) = std::env::current_exe() {
+        say("NOTICE", format!("path to executable is {}", path.display()));
+    }
+}
+
+fn faulty(diagnostics: &[diagnostic::Diagnostic], sources: &[Source]) -> Vec<String> {
+    let in_file = |s: &&Source| {
+        diagnostics
+            .iter()
+            .any(|d| d.severity == Severity::Alert && d.place.as_ref().is_some_and(|p| p.file == s.name))
+    };
+    sources.iter().filter(in_file).map(|s| s.name.to_string()).collect()
+}
+
+/// The value of an option that takes one.
+fn value<'a>(words: &mut std::slice::Iter<'a, String>, option: &str) -> Result<&'a str, String> {
+    words.next().map(String::as_str).ok_or_else(|| format!("option '{option}' needs a value"))
+}
+
+fn number<T: std::str::FromStr>(words: &mut std::slice::Iter<'_, String>, option: &str) -> Result<T, String> {
+    let text = value(words, option)?;
+    text.parse().map_err(|_| format!("option '{option}' needs a number, not '{text}'"))
+}
+
+fn parse(words: &[String]) -> Result<Args, String> {
+    let mut args = Args::default();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "demo" if args.files.is_empty() => args.demo = true,
+            "-h" | "--help" | "help" => args.help = true,
+            "--version" | "-v" => args.version = Some(Version::Short),
+            "-vv" => args.version = Some(Version::Long),
+            "-f" => args.files.push(value(&mut words, word)?.into()),
+            "--" => args.files.extend(words.by_ref().map(PathBuf::from)),
+            "-c" => args.check = true,
+            "-cc" => args.condition = Some(value(&mut words, word)?.to_owned()),
+            "-C" => args.directory = Some(value(&mut words, word)?.into()),
+            "-D" => args.options.daemon = true,
+            // One supervised process until reloading is built: the worker is its own master.
+            "-W" => args.options.foreground |= !args.options.daemon,
+            "-Ws" => args.options.notify = true,
+            "-V" => args.verbose = true,
+            "-q" => args.options.quiet = true,
+            "-n" => args.options.maxconn = Some(number(&mut words, word)?),
+            "-N" => args.options.proxy_maxconn = Some(number(&mut words, word)?),
+            "-m" => args.options.memory = Some(number(&mut words, word)?),
+            "-L" => args.local_peer = Some(value(&mut words, word)?.to_owned()),
+            "-p" => args.options.pidfile = Some(value(&mut words, word)?.into()),
+            "-S" => {
+                value(&mut words, word)?;
+                args.unbuilt.push("-S");
+            }
+            "-x" => {
+                value(&mut words, word)?;
+                args.unbuilt.push("-x");
+            }
+            "-sf" => args.options.finish = pids(&mut words),
+            "-st" => args.options.terminate = pids(&mut words),
+            debug if debug.starts_with("-d") => debugging(&mut args, debug)?,
+            other => return Err(format!("unknown option '{other}'{}", usage::nearest(other))),
+        }
+    }
+    Ok(args)
+}
+
+/// The pids that follow `-sf` or `-st`, up to the next option.
+fn pids(words: &mut std::slice::Iter<'_, String>) -> Vec<i32> {
+    let mut pids = Vec::new();
+    while let Some(pid) = words.as_slice().first().and_then(|w| w.parse::<i32>().ok()).filter(|p| *p > 0) {
+        pids.push(pid);
+        words.next();
+    }
+    pids
+}
+
+/// The `-d` family. Those that switch off something weir has not (poll, a broken splice) have nothing to do.
+fn debugging(args: &mut Args, word: &str) -> Result<(), String> {
+    let rest = word.strip_prefix("-d").unwrap_or_default();
+    match (rest.chars().next(), rest) {
+        (None, _) | (_, "b") => args.options.foreground = true,
+        (_, "W") => args.warnings_fatal = true,
+        (_, "D") => args.with_diag = true,
+        (_, "R") => args.options.one_listener = true,
+        (_, "S") => net::relay::switch_off(),
+        (_, "V") => args.unbuilt.push("-dV"),
+        (_, "I") => args.unbuilt.push("-dI"),
+        (_, "r") => args.unbuilt.push("-dr"),
+        (Some('C'), _) => args.unbuilt.push("-dC"),
+        (Some('K'), _) => args.dump_keywords = true,
+        // Memory debugging, dumping of shared objects, pollers, fast forwarding, zero copy, getaddrinfo, tracing: they
+        // act on parts that HAProxy has and weir has not; nothing observable depends on them.
+        (Some('M' | 'L' | 'Z' | 'F' | 't'), _) | (_, "e" | "k" | "p" | "G" | "a" | "v") => {}
+        _ => return Err(format!("unknown option '{word}'{}", usage::nearest(word))),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(line: &str) -> Result<Args, String> {
+        parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    fn check(line: &str, expected: impl FnOnce(&Args) -> bool) {
+        assert!(expected(&args(line).unwrap()), "{line}");
+    }
+
+    #[test]
+    fn options() {
+        check("-f a -f b -- c d", |a| a.files.len() == 4);
+        check("-W -db -f x -p pid", |a| a.options.foreground && a.options.pidfile.is_some());
+        check("-sf 1 2 3 -f x", |a| a.options.finish == [1, 2, 3] && a.files.len() == 1);
+        check("-f x -st 7", |a| a.options.terminate == [7]);
+        check("-f x -sf", |a| a.options.finish.is_empty());
+        check("-c -V -q -dM0x50 -dK* -f x", |a| a.check && a.verbose && a.options.quiet && a.dump_keywords);
+        check("-cc version_atleast(2.4)", |a| a.condition.as_deref() == Some("version_atleast(2.4)"));
+        check("demo", |a| a.demo);
+    }
+
+    #[test]
+    fn refused() {
+        for line in ["-f", "-n x", "--nope", "-zz", "stray"] {
+            assert!(args(line).is_err(), "{line}");
+        }
+    }
 }

@@ -24,6 +24,8 @@ pub struct Setting<'a> {
     /// `option clitcpka`
     pub keepalive: bool,
     pub tune: &'a Tune,
+    /// `-dR`: one socket for all threads.
+    pub shared: bool,
 }
 
 /// A bound socket in the listening state, not yet in a reactor (workers are not running when it is made).
@@ -69,6 +71,9 @@ impl Listener {
                 // Port 0: the system chose, the other threads' sockets must follow.
                 let addr = first.socket.local_addr().ok().and_then(|a| a.as_socket()).unwrap_or(*addr);
                 first.fixed = fixed_address(bind, addr);
+                if setting.shared {
+                    return Ok(share(first, bind, count));
+                }
                 let mut all = vec![first];
                 for _ in 1..count {
                     let mut next = open_inet(bind, addr, setting)?;

@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Idle pipes kept per thread.
 const KEPT: usize = 64;
@@ -119,4 +120,16 @@ impl Pipes {
             idle.push(pipe);
         }
     }
+}
+
+static OFF: AtomicBool = AtomicBool::new(false);
+
+/// `-dS`: copies always.
+pub fn switch_off() {
+    OFF.store(true, Ordering::Relaxed);
+}
+
+#[must_use]
+pub fn is_off() -> bool {
+    OFF.load(Ordering::Relaxed)
 }

@@ -1,1 +1,117 @@
-//! To be written.
+//! The process: binds everything first, limits itself, goes to the background, drops privileges, starts one thread per
+//! worker, and stays on the main thread to listen to signals and run the checks.
+//!
+//! The order is the contract: nothing that can fail for a reason the administrator must hear comes after the fork, and no
+//! thread is started before it.
+
+mod accept;
+mod control;
+mod gate;
+mod limits;
+mod listen;
+mod process;
+mod session;
+mod worker;
+
+use crate::config::Loaded;
+use crate::config::model::Config;
+use crate::live::{Generation, Process};
+use crate::logging;
+use gate::Room;
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+
+/// What the command line says beside the configuration.
+#[derive(Clone, Debug, Default)]
+#[allow(clippy::struct_excessive_bools)]
+pub struct Options {
+    /// `-db`, `-d`: stay in the foreground whatever the configuration says.
+    pub foreground: bool,
+    /// `-D`
+    pub daemon: bool,
+    /// `-Ws`: tell systemd when ready.
+    pub notify: bool,
+    pub quiet: bool,
+    /// `-n`
+    pub maxconn: Option<usize>,
+    /// `-N`
+    pub proxy_maxconn: Option<usize>,
+    /// `-m`, megabytes
+    pub memory: Option<u64>,
+    /// `-p`
+    pub pidfile: Option<PathBuf>,
+    /// `-sf` and `-st`: old processes to finish or to end once the new one listens.
+    pub finish: Vec<i32>,
+    pub terminate: Vec<i32>,
+    /// `-dR`
+    pub one_listener: bool,
+}
+
+/// What all threads of the process share.
+pub struct Shared {
+    pub generation: Arc<Generation>,
+    pub hub: Arc<logging::Hub>,
+    pub room: Room,
+}
+
+/// Prints a line in HAProxy's form.
+pub fn say(level: &str, text: impl fmt::Display) {
+    let bracket = format!("[{level}]");
+    eprintln!("{bracket:<10} ({}) : {text}", std::process::id());
+}
+
+/// Runs the configuration until the process is told to stop.
+#[must_use]
+pub fn run(options: &Options, loaded: Loaded) -> ExitCode {
+    match start(options, loaded.config) {
+        Ok(code) => code,
+        Err(problem) => {
+            say("ALERT", problem);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
+    logging::read_time_zone();
+    let global = &config.global;
+    if config.proxies.is_empty() && global.stats_sockets.is_empty() {
+        return Err("config : no <listen> line. Nothing to do !".to_owned());
+    }
+    let threads = process::thread_count(global);
+    let listeners = listen::open_all(&config, options, threads)?;
+    let maxconn = limits::apply(&config, options, listeners.count(), threads)?;
+    process::signal_old(options);
+    let identity = process::Identity::find(global)?;
+    let pidfile = process::open_pidfile(options.pidfile.as_deref().or(global.pidfile.as_deref()))?;
+    if process::goes_to_background(options, global) {
+        if let Some(code) = process::split(pidfile)? {
+            return Ok(code);
+        }
+    } else {
+        process::write_pid(pidfile, std::process::id());
+    }
+    process::confine(global, &identity)?;
+    let config = Arc::new(config);
+    let process = Arc::new(Process {
+        pid: std::process::id(),
+        hostname: process::hostname(),
+        nbthread: threads,
+        connections: AtomicUsize::new(0),
+        maxconn,
+        stopping: AtomicBool::new(false),
+        log_drops: AtomicU64::new(0),
+        requests: AtomicU64::new(0),
+    });
+    let hub = logging::Hub::new(Arc::clone(&process), &config.global);
+    let generation = Arc::new(Generation::build(Arc::clone(&config), process, None));
+    let shared = Arc::new(Shared { generation, hub, room: Room::default() });
+    let workers = worker::Workers::start(&shared, listeners)?;
+    if options.notify {
+        process::notify_ready();
+    }
+    control::run(&shared, workers, options)
+}

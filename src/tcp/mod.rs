@@ -32,3 +32,24 @@ pub async fn serve(
     drop(accepted);
     None
 }
+
+/// `tcp-request connection` rules, from index `from`.
+pub fn connection_rules(
+    _accepted: &mut Accepted,
+    _from: usize,
+    _proxy: &Arc<LiveProxy>,
+    _generation: &Arc<Generation>,
+    _engine: &Rc<Engine>,
+) -> crate::live::rules::TcpVerdict {
+    crate::live::rules::TcpVerdict::Accept
+}
+
+/// `tcp-request session` rules.
+pub fn session_rules(
+    _accepted: &mut Accepted,
+    _proxy: &Arc<LiveProxy>,
+    _generation: &Arc<Generation>,
+    _engine: &Rc<Engine>,
+) -> crate::live::rules::TcpVerdict {
+    crate::live::rules::TcpVerdict::Accept
+}

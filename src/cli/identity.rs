@@ -1,0 +1,73 @@
+//! Who we are, in the form scripts grep: HAProxy's first line, weir's own version on its own.
+
+use crate::config::Source;
+use crate::config::condition::VERSION;
+use crate::config::environment::Environment;
+use crate::config::keywords::TABLES;
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+const OWN: &str = env!("CARGO_PKG_VERSION");
+
+pub fn short() -> String {
+    format!("HAProxy version {VERSION} - compatible implementation\nweir version {OWN}\n")
+}
+
+pub fn long() -> String {
+    let mut text = short();
+    let _ = write!(
+        text,
+        "\
+Build options :
+  TARGET  = linux ({arch})
+  OPTIONS = memory-safe, no OpenSSL, no Lua
+
+Feature list : -51DEGREES +ACCEPT4 -BACKTRACE +CPU_AFFINITY +CRYPT_H -DEVICEATLAS +EPOLL -LIBCRYPT +LINUX_SPLICE +LINUX_TPROXY -LUA -NS -OPENSSL -PCRE -PCRE2 -PROMEX -QUIC -SLZ +SYSTEMD +TFO +THREAD +TPROXY -WURFL -ZLIB
+
+Default settings :
+  bufsize = 16384, maxrewrite = 1024
+
+Built with multi-threading support (default=one per CPU).
+Built with transparent proxy support using: IP_TRANSPARENT IPV6_TRANSPARENT IP_FREEBIND
+Regular expressions: regex 1 (linear time), fancy-regex (bounded) for look-around and back-references.
+Master-worker mode (-W, -Ws): accepted; one supervised process serves, reloading without a new process is not built yet.
+
+Available polling systems :
+      epoll : pref=300,  test result OK
+Total: 1 (1 usable), will use epoll.
+
+Available multiplexer protocols :
+  <default> : mode=HTTP  side=FE|BE  mux=H1    flags=HTX
+       none : mode=TCP   side=FE|BE  mux=PASS  flags=NO_UPG
+
+Available services : none
+
+Available filters : none
+",
+        arch = std::env::consts::ARCH,
+    );
+    text
+}
+
+/// `-dK`: every keyword of the configuration, with its arguments.
+pub fn keywords() -> String {
+    let rows: BTreeSet<String> = TABLES
+        .iter()
+        .flat_map(|t| t.iter())
+        .map(|k| format!("{} {}", k.name, k.args).trim_end().to_owned())
+        .collect();
+    let mut text = String::from("# List of registered keywords:\n");
+    for row in rows {
+        let _ = writeln!(text, "\t{row}");
+    }
+    text
+}
+
+/// The variables HAProxy sets for the configuration and for what it starts.
+pub fn environment(environment: &mut Environment, sources: &[Source], local_peer: Option<&str>) {
+    let files: Vec<&str> = sources.iter().map(|s| &*s.name).collect();
+    environment.set("HAPROXY_CFGFILES", &files.join(";"));
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    environment.set("HAPROXY_LOCALPEER", local_peer.unwrap_or(host.trim()));
+    environment.set("HAPROXY_BRANCH", "3.4");
+}

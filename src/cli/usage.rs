@@ -1,0 +1,84 @@
+//! What `-h` says.
+
+use crate::config::suggest;
+
+pub const SHORT: &str = "\
+Usage: weir [-f <file|directory>]... [options]     (weir -h explains them; weir demo shows weir at work)";
+
+pub const LONG: &str = "\
+weir reads an HAProxy configuration and serves it.
+
+Usage: weir [-f <file|directory>]... [options] [-- <file>...]
+       weir demo                a proxy and three web servers on this machine, for a first look
+
+Configuration
+  -f <file|directory>   read this file, or every *.cfg in this directory in order; may be repeated
+  -- <file>...          all that follows are configuration files
+  -C <directory>        change to this directory first
+  -c                    check the configuration and exit: 0 valid, 1 not
+  -cc <condition>       evaluate a condition of the language and exit: 0 true, 1 false, 2 error
+  -dW                   take warnings for errors
+  -dD                   also show diagnostics of what is suspicious, but valid
+  -dK[<class>]          list the keywords known here
+
+Running
+  -D                    go to the background (-db, -d: stay in the foreground whatever the configuration says)
+  -W, -Ws               master-worker mode; -Ws tells systemd when ready. One process serves until reloading is built
+  -p <file>             write the pid here
+  -sf <pid>...          once listening, let these old processes finish their connections and stop
+  -st <pid>...          once listening, end these old processes at once
+  -n <number>           connections of the whole process
+  -N <number>           connections of a frontend without maxconn
+  -m <megabytes>        limit of memory
+  -L <name>             this peer's name (default: the host's)
+  -q, -V                say nothing; say it all the same
+  -dR                   one listening socket a bind line instead of one a thread
+  -dS                   do not use splice()
+
+About
+  -v, -vv               version; with what it can do
+  -h                    this text
+
+Accepted because service files have them, without effect here: -dM -dL -dZ -dF -dt -de -dk -dp -dG -da -dv.
+Accepted with a warning that they are not supported yet: -S -x -dV -dI -dr -dC.
+
+Signals: USR1 finish and stop, TERM and INT stop at once, HUP log the servers' states, TTOU stop listening.
+";
+
+const OPTIONS: &[&str] = &[
+    "-f",
+    "-c",
+    "-cc",
+    "-C",
+    "-D",
+    "-W",
+    "-Ws",
+    "-db",
+    "-d",
+    "-V",
+    "-q",
+    "-v",
+    "-vv",
+    "-n",
+    "-N",
+    "-m",
+    "-L",
+    "-p",
+    "-S",
+    "-x",
+    "-sf",
+    "-st",
+    "-dW",
+    "-dD",
+    "-dR",
+    "-dS",
+    "-dK",
+    "--help",
+    "--version",
+    "demo",
+];
+
+/// ` (did you mean ...)` where an option is near.
+pub fn nearest(word: &str) -> String {
+    suggest::hint(word, OPTIONS.iter().copied()).map_or_else(String::new, |hint| format!(" ({hint})"))
+}

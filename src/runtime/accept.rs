@@ -1,0 +1,106 @@
+//! The accept loop of one listener on one thread.
+
+use super::gate::Gate;
+use super::session;
+use super::worker::Worker;
+use crate::expr::facts::ConnFacts;
+use crate::net::{Accepted, Listener, Stream};
+use crate::tasks;
+use socket2::Socket;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+use tokio::io::unix::AsyncFd;
+
+/// Connections taken in one go before those already taken get their turn.
+const BURST: usize = 16;
+
+/// How long to leave the listener alone when the process is out of descriptors or memory: HAProxy's figure.
+const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepts until dropped.
+pub async fn accept_loop(listener: AsyncFd<Listener>, gate: Rc<Gate>, worker: Rc<Worker>) {
+    let most = match gate.shared.generation.config.global.tune.maxaccept {
+        n if n > 0 => usize::try_from(n).unwrap_or(BURST),
+        _ => BURST,
+    };
+    loop {
+        gate.wait().await;
+        let Ok(mut ready) = listener.readable().await else { return };
+        let mut taken = 0;
+        loop {
+            match listener.get_ref().accept() {
+                Ok((socket, peer)) => begin(&listener, socket, peer, &gate, &worker),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    ready.clear_ready();
+                    break;
+                }
+                // The client was gone before we looked.
+                Err(e)
+                    if matches!(e.raw_os_error(), Some(libc::ECONNABORTED | libc::EINTR | libc::EPROTO)) => {}
+                Err(error) => {
+                    shortage(&error, &gate, &worker);
+                    tokio::time::sleep(SHORTAGE_PAUSE).await;
+                    break;
+                }
+            }
+            taken += 1;
+            if taken >= most || gate.is_limited() {
+                tokio::task::yield_now().await;
+                break;
+            }
+        }
+    }
+}
+
+fn begin(
+    listener: &AsyncFd<Listener>,
+    socket: Socket,
+    peer: Option<SocketAddr>,
+    gate: &Rc<Gate>,
+    worker: &Rc<Worker>,
+) {
+    let inside = gate.enter();
+    let listener = listener.get_ref();
+    let Ok(stream) = Stream::from_socket(socket, listener.is_unix()) else { return };
+    let bind = &listener.bind;
+    let accepted = Accepted {
+        conn: ConnFacts {
+            src: peer,
+            dst: listener.destination(&stream),
+            accepted: SystemTime::now(),
+            listener_id: bind.id,
+            listener_name: bind.name.clone(),
+            proxy_tlvs: Vec::new(),
+        },
+        stream,
+        bind: Arc::clone(bind),
+        preread: Vec::new(),
+        at: Instant::now(),
+        handshake: 0,
+        variables: Vec::new(),
+    };
+    let proxy = Arc::clone(&gate.proxy);
+    let worker = Rc::clone(worker);
+    tasks::detached("client connection", async move {
+        let _inside = inside;
+        session::run(accepted, proxy, worker).await;
+    });
+}
+
+fn shortage(error: &io::Error, gate: &Gate, worker: &Worker) {
+    let name = &gate.proxy.conf.name;
+    let words = match error.raw_os_error() {
+        Some(libc::EMFILE) => "reached process FD limit",
+        Some(libc::ENFILE) => "reached system FD limit",
+        Some(libc::ENOBUFS | libc::ENOMEM) => "reached system memory limit",
+        _ => "failed to accept a connection",
+    };
+    let text = format!(
+        "Proxy {name} {words} (maxsock={}). Please check system tunables.",
+        gate.shared.generation.process.maxconn
+    );
+    worker.log.report(&gate.proxy.conf.log, crate::logging::level::EMERG, &text);
+}

@@ -1,0 +1,155 @@
+//! The main thread while the workers run: signals, checks, the end.
+
+use super::worker::{Phase, Workers};
+use super::{Options, Shared, listen, say};
+use crate::live::counters;
+use crate::logging::{self, level};
+use crate::net::raw;
+use crate::tasks;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// How long workers may take to flush their logs when the process is told to end at once.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// Why the process ends.
+enum End {
+    /// All connections are done after USR1, or `hard-stop-after` cut them.
+    Finished,
+    /// By this signal.
+    Signal(i32),
+}
+
+/// Stays until the process ends.
+pub fn run(shared: &Arc<Shared>, mut workers: Workers, options: &Options) -> Result<ExitCode, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| format!("[haproxy.main()] Cannot create the control thread's reactor: {e}"))?;
+    counters::enter_thread(shared.generation.process.nbthread);
+    let set = tokio::task::LocalSet::new();
+    let end = set.block_on(&runtime, control(shared, &mut workers, options))?;
+    let _ = workers.phase.send(Phase::Ending);
+    let until = Instant::now() + LAST_WORDS;
+    while workers.threads.iter().any(|t| !t.is_finished()) && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    shared.hub.close();
+    for path in listen::unix_paths(&shared.generation.config) {
+        // The file may belong to the process that replaces this one: only a process told to end at once removes it.
+        if matches!(end, End::Signal(_)) && options.finish.is_empty() {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+    if let End::Signal(number) = end {
+        raw::die_by(number);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+struct Signals {
+    usr1: Signal,
+    usr2: Signal,
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+    quit: Signal,
+    ttou: Signal,
+    ttin: Signal,
+}
+
+impl Signals {
+    fn watch() -> std::io::Result<Self> {
+        Ok(Self {
+            usr1: signal(SignalKind::user_defined1())?,
+            usr2: signal(SignalKind::user_defined2())?,
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hup: signal(SignalKind::hangup())?,
+            quit: signal(SignalKind::quit())?,
+            ttou: signal(SignalKind::from_raw(libc::SIGTTOU))?,
+            ttin: signal(SignalKind::from_raw(libc::SIGTTIN))?,
+        })
+    }
+}
+
+async fn control(shared: &Arc<Shared>, workers: &mut Workers, options: &Options) -> Result<End, String> {
+    let mut signals = Signals::watch().map_err(|e| format!("[haproxy.main()] Cannot watch signals: {e}"))?;
+    let log = logging::Sender::new(&shared.hub);
+    let _services = [
+        tasks::start("log sender", Rc::clone(&log).run()),
+        tasks::start("checks", checks(Arc::clone(shared), Rc::clone(&log))),
+    ];
+    loop {
+        tokio::select! {
+            _ = signals.usr1.recv() => return Ok(stop(shared, workers, &mut signals, &log, options).await),
+            _ = signals.term.recv() => return Ok(End::Signal(libc::SIGTERM)),
+            _ = signals.int.recv() => return Ok(End::Signal(libc::SIGINT)),
+            _ = signals.hup.recv() => dump(shared, &log),
+            _ = signals.quit.recv() => {}
+            _ = signals.usr2.recv() => say("WARNING", "SIGUSR2 received, but reloading is not supported by weir yet: start a new process with -sf."),
+            _ = signals.ttou.recv() => { let _ = workers.phase.send(Phase::Paused); }
+            _ = signals.ttin.recv() => say("WARNING", "SIGTTIN received, but taking listeners back is not supported by weir yet."),
+        }
+    }
+}
+
+/// USR1: the listeners close, what runs goes on to its end, or to `hard-stop-after`.
+async fn stop(
+    shared: &Shared,
+    workers: &mut Workers,
+    signals: &mut Signals,
+    log: &logging::Sender,
+    options: &Options,
+) -> End {
+    let global = &shared.generation.config.global;
+    if let Some(grace) = global.grace {
+        tokio::time::sleep(grace).await;
+    }
+    shared.generation.process.stopping.store(true, SeqCst);
+    let _ = workers.phase.send(Phase::Stopping);
+    for proxy in &shared.generation.proxies {
+        let front = proxy.front.total.load(Relaxed);
+        let back = proxy.back.as_ref().map_or(0, |b| b.total());
+        let text = format!("Proxy {} stopped (cumulated conns: FE: {front}, BE: {back}).", proxy.conf.name);
+        log.report(&proxy.conf.log, level::WARNING, &text);
+        if !options.quiet {
+            say("WARNING", text);
+        }
+    }
+    let threads = workers.threads.len();
+    let drained = async {
+        for _ in 0..threads {
+            let _ = workers.ended.recv().await;
+        }
+    };
+    let cut = async {
+        match global.hard_stop_after {
+            Some(limit) => tokio::time::sleep(limit).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = drained => End::Finished,
+        () = cut => {
+            say("WARNING", "soft-stop running for too long, performing a hard-stop.");
+            End::Finished
+        }
+        _ = signals.term.recv() => End::Signal(libc::SIGTERM),
+        _ = signals.int.recv() => End::Signal(libc::SIGINT),
+    }
+}
+
+fn dump(shared: &Shared, log: &logging::Sender) {
+    say("WARNING", "SIGHUP received, dumping servers states.");
+    let _ = (shared, log);
+}
+
+async fn checks(shared: Arc<Shared>, log: Rc<logging::Sender>) {
+    let _ = (shared, log);
+    std::future::pending::<()>().await;
+}

@@ -1,0 +1,126 @@
+//! Every listening socket of the configuration, bound before anything else is done.
+
+use super::{Options, say};
+use crate::config::model::{Address, Config, Proxy};
+use crate::ids::ProxyIndex;
+use crate::net::Listener;
+use crate::net::listener::{BindError, Setting};
+use crate::net::raw;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A listener and the proxy it belongs to; `group` is the same for the sockets of one `bind` line.
+pub struct Bound {
+    pub listener: Listener,
+    pub proxy: ProxyIndex,
+    pub group: usize,
+}
+
+/// Per thread, what it accepts on.
+pub struct Listeners {
+    pub threads: Vec<Vec<Bound>>,
+}
+
+impl Listeners {
+    pub fn count(&self) -> usize {
+        self.threads.iter().map(Vec::len).sum()
+    }
+}
+
+/// Binds everything; all failures are printed before the one that ends the start.
+pub fn open_all(config: &Config, options: &Options, threads: usize) -> Result<Listeners, String> {
+    let mut all = Listeners { threads: (0..threads).map(|_| Vec::new()).collect() };
+    let mut failed = false;
+    let mut group = 0;
+    for (index, proxy) in (0..).map(ProxyIndex).zip(&config.proxies) {
+        let Some(front) = proxy.front.as_ref().filter(|_| !proxy.disabled) else { continue };
+        let backlog = front.backlog.unwrap_or_else(|| backlog(config, options, front.maxconn));
+        let setting = Setting {
+            backlog,
+            keepalive: proxy.options.clitcpka,
+            tune: &config.global.tune,
+            shared: options.one_listener,
+        };
+        for bind in &front.binds {
+            group += 1;
+            let wanted: Vec<usize> =
+                (0..threads).filter(|t| bind.threads.is_empty() || bind.threads.contains(&(t + 1))).collect();
+            let wanted = if wanted.is_empty() { (0..threads).collect() } else { wanted };
+            match open(|| Listener::open(bind, setting, wanted.len()), options) {
+                Ok(listeners) => {
+                    for (listener, thread) in listeners.into_iter().zip(wanted) {
+                        if let Some(place) = all.threads.get_mut(thread) {
+                            place.push(Bound { listener, proxy: index, group });
+                        }
+                    }
+                }
+                Err(error) => {
+                    failed = true;
+                    say("ALERT", sentence(proxy, bind.place.as_ref(), &error));
+                }
+            }
+        }
+    }
+    if failed {
+        Err("[haproxy.main()] Some protocols failed to start their listeners! Exiting.".to_owned())
+    } else {
+        Ok(all)
+    }
+}
+
+/// What the kernel may keep waiting when nobody says: as many as the frontend may serve, as HAProxy asks for.
+fn backlog(config: &Config, options: &Options, maxconn: usize) -> u32 {
+    let most = options.maxconn.or(config.global.maxconn).unwrap_or(4096);
+    u32::try_from(if maxconn == 0 { most } else { maxconn }).unwrap_or(u32::MAX).max(128)
+}
+
+fn sentence(proxy: &Arc<Proxy>, place: Option<&crate::config::raw::Place>, error: &BindError) -> String {
+    match place {
+        Some(place) => format!(
+            "Starting {} {}: {} (bind at {}:{})",
+            proxy.kind_name(),
+            proxy.name,
+            error,
+            place.file,
+            place.line
+        ),
+        None => format!("Starting {} {}: {}", proxy.kind_name(), proxy.name, error),
+    }
+}
+
+/// With old processes to replace, an address in use is worth waiting for: they are asked to let go of it.
+fn open<T>(mut bind: impl FnMut() -> Result<T, BindError>, options: &Options) -> Result<T, BindError> {
+    let mut result = bind();
+    let old = || options.finish.iter().chain(&options.terminate);
+    if old().next().is_none() {
+        return result;
+    }
+    for attempt in 0..100 {
+        match &result {
+            Err(e) if e.error.raw_os_error() == Some(libc::EADDRINUSE) => {}
+            _ => return result,
+        }
+        if attempt == 0 {
+            for &pid in old() {
+                let _gone_already = raw::kill(pid, libc::SIGTTOU);
+            }
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        result = bind();
+    }
+    for &pid in old() {
+        let _gone_already = raw::kill(pid, libc::SIGTTIN);
+    }
+    result
+}
+
+/// Unix socket paths, to be removed at the end.
+pub fn unix_paths(config: &Config) -> Vec<std::path::PathBuf> {
+    let binds = config.proxies.iter().filter_map(|p| p.front.as_ref()).flat_map(|f| &f.binds);
+    binds
+        .filter_map(|b| match &b.address {
+            Address::Unix(path) => Some(path.clone()),
+            _ => None,
+        })
+        .collect()
+}

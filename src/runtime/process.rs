@@ -1,0 +1,127 @@
+//! Identity of the process: user, directory, background, pid file.
+
+use super::{Options, say};
+use crate::config::model::Global;
+use crate::net::raw::{self, Forked};
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// `nbthread`, else one per CPU this process may use.
+pub fn thread_count(global: &Global) -> usize {
+    match global.nbthread {
+        0 => std::thread::available_parallelism().map_or(1, usize::from).min(64),
+        n => n,
+    }
+}
+
+pub fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "localhost".to_owned(), |h| h.trim().to_owned())
+}
+
+/// Who the process is to become; looked up before the chroot hides the system's database.
+#[derive(Debug, Default)]
+pub struct Identity {
+    uid: Option<u32>,
+    gid: Option<u32>,
+}
+
+impl Identity {
+    pub fn find(global: &Global) -> Result<Self, String> {
+        let mut identity = Self { uid: global.uid.filter(|u| *u != 0), gid: global.gid.filter(|g| *g != 0) };
+        if let Some(user) = &global.user {
+            let (uid, _) =
+                raw::user_ids(user).ok_or_else(|| format!("config : cannot find user id for '{user}'"))?;
+            identity.uid = Some(uid);
+        }
+        if let Some(group) = &global.group {
+            let gid =
+                raw::group_id(group).ok_or_else(|| format!("config : cannot find group id for '{group}'"))?;
+            identity.gid = Some(gid);
+        }
+        Ok(identity)
+    }
+}
+
+/// chroot, then group before user: the other way round the right to change the group would be gone.
+pub fn confine(global: &Global, identity: &Identity) -> Result<(), String> {
+    if let Some(root) = &global.chroot {
+        raw::chroot(root).map_err(|_| format!("[haproxy.main()] Cannot chroot({}).", root.display()))?;
+    }
+    let is_root = raw::effective_uid() == 0;
+    if let Some(gid) = identity.gid {
+        if is_root && raw::set_groups(&[]).is_err() {
+            say(
+                "WARNING",
+                "[haproxy.main()] Failed to drop supplementary groups. Using 'gid'/'group' without 'uid'/'user' is generally useless.",
+            );
+        }
+        raw::set_gid(gid).map_err(|_| format!("[haproxy.main()] Cannot set gid {gid}."))?;
+    }
+    if let Some(uid) = identity.uid {
+        raw::set_uid(uid).map_err(|_| format!("[haproxy.main()] Cannot set uid {uid}."))?;
+    }
+    Ok(())
+}
+
+pub fn goes_to_background(options: &Options, global: &Global) -> bool {
+    !options.foreground && !options.notify && (options.daemon || global.daemon)
+}
+
+/// Opened before privileges are dropped.
+pub fn open_pidfile(path: Option<&Path>) -> Result<Option<File>, String> {
+    let Some(path) = path else { return Ok(None) };
+    let _ = std::fs::remove_file(path);
+    File::create(path)
+        .map(Some)
+        .map_err(|_| format!("[haproxy.main()] Cannot create pidfile {}", path.display()))
+}
+
+pub fn write_pid(file: Option<File>, pid: u32) {
+    if let Some(mut file) = file {
+        let _ = writeln!(file, "{pid}");
+    }
+}
+
+/// Forks. The parent answers how it ends, once the pid file is written; the child goes on.
+pub fn split(pidfile: Option<File>) -> Result<Option<ExitCode>, String> {
+    match raw::fork().map_err(|_| "[haproxy.main()] Cannot fork.".to_owned())? {
+        Forked::Parent(pid) => {
+            write_pid(pidfile, pid.unsigned_abs());
+            Ok(Some(ExitCode::SUCCESS))
+        }
+        Forked::Child => {
+            raw::new_session();
+            let _ = raw::detach_standard_streams();
+            Ok(None)
+        }
+    }
+}
+
+/// `-sf`: stop accepting and finish (USR1); `-st`: end now (TERM).
+pub fn signal_old(options: &Options) {
+    for &pid in &options.finish {
+        let _gone_already = raw::kill(pid, libc::SIGUSR1);
+    }
+    for &pid in &options.terminate {
+        let _gone_already = raw::kill(pid, libc::SIGTERM);
+    }
+}
+
+/// sd_notify(3): one datagram to the socket systemd names.
+pub fn notify_ready() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let path = path.to_string_lossy();
+    let address = match path.strip_prefix('@') {
+        Some(name) => SocketAddr::from_abstract_name(name),
+        None => SocketAddr::from_pathname(&*path),
+    };
+    if let (Ok(address), Ok(socket)) = (address, UnixDatagram::unbound()) {
+        let text = format!("READY=1\nMAINPID={}\n", std::process::id());
+        let _ = socket.send_to_addr(text.as_bytes(), &address);
+    }
+}

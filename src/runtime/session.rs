@@ -1,0 +1,128 @@
+//! From accept to engine: connection rules, the PROXY header, session rules, then TCP or HTTP.
+
+use super::worker::Worker;
+use crate::config::model::Mode;
+use crate::live::LiveProxy;
+use crate::live::rules::TcpVerdict;
+use crate::net::Accepted;
+use crate::wire::proxy_protocol::{self, Parsed};
+use crate::{http, logging, tcp};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a client has for its PROXY header when `timeout client-hs` and `timeout client` say nothing.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Serves one connection to its end.
+pub async fn run(mut accepted: Accepted, proxy: Arc<LiveProxy>, worker: Rc<Worker>) {
+    let conf = &proxy.conf;
+    let wants_header = match connection_rules(&mut accepted, &proxy, &worker) {
+        Some(by_rule) => by_rule || accepted.bind.accept_proxy,
+        None => return,
+    };
+    if wants_header && let Err(problem) = read_header(&mut accepted, &proxy).await {
+        embryonic(&accepted, &proxy, &worker, problem);
+        return;
+    }
+    if !conf.tcp_request_session.is_empty() {
+        let verdict = tcp::session_rules(&mut accepted, &proxy, worker.generation(), &worker.tcp);
+        if matches!(verdict, TcpVerdict::Reject | TcpVerdict::SilentDrop) {
+            proxy.front.counters.here().denied_sessions.inc();
+            accepted.stream.reset_on_close();
+            return;
+        }
+    }
+    let generation = Arc::clone(worker.generation());
+    let upgraded = match conf.mode {
+        Mode::Http => Some(accepted),
+        Mode::Tcp => {
+            tcp::serve(accepted, Arc::clone(&proxy), Arc::clone(&generation), Rc::clone(&worker.tcp)).await
+        }
+    };
+    if let Some(accepted) = upgraded {
+        Box::pin(http::serve(accepted, proxy, generation, Rc::clone(&worker.http))).await;
+    }
+}
+
+/// `None`: rejected. Else whether a rule asks for a PROXY header.
+fn connection_rules(accepted: &mut Accepted, proxy: &Arc<LiveProxy>, worker: &Worker) -> Option<bool> {
+    if proxy.conf.tcp_request_connection.is_empty() {
+        return Some(false);
+    }
+    let mut by_rule = false;
+    let mut from = 0;
+    loop {
+        match tcp::connection_rules(accepted, from, proxy, worker.generation(), &worker.tcp) {
+            TcpVerdict::ExpectProxy { resume } => {
+                by_rule = true;
+                from = resume;
+            }
+            TcpVerdict::Reject | TcpVerdict::SilentDrop => {
+                proxy.front.counters.here().denied_connections.inc();
+                accepted.stream.reset_on_close();
+                return None;
+            }
+            _ => return Some(by_rule),
+        }
+    }
+}
+
+/// Takes the header off the stream and its addresses over; what came after it stays in `preread`.
+async fn read_header(accepted: &mut Accepted, proxy: &LiveProxy) -> Result<(), &'static str> {
+    let timeouts = &proxy.conf.timeouts;
+    let limit = timeouts.client_hs.or(timeouts.client).unwrap_or(HEADER_TIMEOUT);
+    match tokio::time::timeout(limit, header(accepted)).await {
+        Ok(done) => done?,
+        Err(_) => return Err("Timeout while waiting for PROXY protocol header"),
+    }
+    accepted.handshake = crate::clock::millis(accepted.at.elapsed());
+    Ok(())
+}
+
+async fn header(accepted: &mut Accepted) -> Result<(), &'static str> {
+    let mut chunk = [0; 512];
+    loop {
+        match proxy_protocol::parse(&accepted.preread) {
+            Ok(Parsed::Header(header, taken)) => {
+                accepted.preread.drain(..taken);
+                if let Some((src, dst)) = header.addresses {
+                    accepted.conn.src = Some(src);
+                    accepted.conn.dst = Some(dst);
+                }
+                accepted.conn.proxy_tlvs = header.tlvs;
+                return Ok(());
+            }
+            Ok(Parsed::Need) => {}
+            Err(_) => return Err("Received something which does not look like a PROXY protocol header"),
+        }
+        match poll_fn(|cx| accepted.stream.poll_read(cx, &mut chunk)).await {
+            Ok(0) => return Err("Connection closed while waiting for PROXY protocol header"),
+            Ok(n) => accepted.preread.extend_from_slice(chunk.get(..n).unwrap_or_default()),
+            Err(_) => return Err("Connection error while waiting for PROXY protocol header"),
+        }
+    }
+}
+
+/// A connection that never became a session has a log line of its own form.
+fn embryonic(accepted: &Accepted, proxy: &LiveProxy, worker: &Worker, problem: &str) {
+    proxy.front.counters.here().failed_requests.inc();
+    let conf = &proxy.conf;
+    if conf.options.dontlognull && accepted.preread.is_empty() {
+        return;
+    }
+    let mut line = Vec::new();
+    match accepted.conn.src {
+        Some(src) => line.extend_from_slice(format!("{}:{}", src.ip(), src.port()).as_bytes()),
+        None => line.extend_from_slice(b"unix:1"),
+    }
+    line.extend_from_slice(b" [");
+    logging::date_ms(accepted.conn.accepted, &mut line);
+    let listener = match &accepted.bind.name {
+        Some(name) => name.to_string(),
+        None => accepted.bind.id.to_string(),
+    };
+    line.extend_from_slice(format!("] {}/{listener}: {problem}", conf.name).as_bytes());
+    worker.log.emit(&conf.log.targets, logging::level::INFO, conf.log.tag.as_deref(), b"", &line);
+}
