@@ -6,7 +6,7 @@ mod usage;
 
 use crate::config::diagnostic::{self, Severity};
 use crate::config::environment::Environment;
-use crate::config::{self, Loaded, Source};
+use crate::config::{self, Loaded};
 use crate::runtime::{self, Options, say};
 use crate::{demo, net};
 use std::path::PathBuf;
@@ -69,7 +69,7 @@ fn dispatch(args: Args) -> ExitCode {
         None => {}
     }
     if args.dump_keywords {
-        print!("{}", identity::keywords());
+        print!("{}", config::list_keywords());
         return ExitCode::SUCCESS;
     }
     if let Some(condition) = &args.condition {
@@ -105,16 +105,12 @@ fn configure(args: &Args) -> ExitCode {
         Err(problem) => return refuse(&problem),
     };
     let mut environment = Environment::of_process();
-    identity::environment(&mut environment, &sources, args.local_peer.as_deref());
+    identity::environment(&mut environment, args.local_peer.as_deref());
     let loaded = match config::load(&sources, &environment) {
         Ok(loaded) => loaded,
         Err(diagnostics) => {
             preamble();
-            eprint!("{}", diagnostic::render(&diagnostics, std::process::id(), args.with_diag));
-            for file in faulty(&diagnostics, &sources) {
-                say("ALERT", format!("config : Error(s) found in configuration file : {file}"));
-            }
-            say("ALERT", "config : Fatal errors found in configuration.");
+            eprint!("{}", diagnostic::render_refusal(&diagnostics, std::process::id(), args.with_diag));
             return ExitCode::FAILURE;
         }
     };
@@ -162,15 +158,6 @@ fn preamble() {
     if let Ok(path) = std::env::current_exe() {
         say("NOTICE", format!("path to executable is {}", path.display()));
     }
-}
-
-fn faulty(diagnostics: &[diagnostic::Diagnostic], sources: &[Source]) -> Vec<String> {
-    let in_file = |s: &&Source| {
-        diagnostics
-            .iter()
-            .any(|d| d.severity == Severity::Alert && d.place.as_ref().is_some_and(|p| p.file == s.name))
-    };
-    sources.iter().filter(in_file).map(|s| s.name.to_string()).collect()
 }
 
 /// The value of an option that takes one.

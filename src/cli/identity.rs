@@ -1,10 +1,7 @@
 //! Who we are, in the form scripts grep: HAProxy's first line, weir's own version on its own.
 
-use crate::config::Source;
 use crate::config::condition::VERSION;
 use crate::config::environment::Environment;
-use crate::config::keywords::TABLES;
-use std::collections::BTreeSet;
 use std::fmt::Write;
 
 const OWN: &str = env!("CARGO_PKG_VERSION");
@@ -49,25 +46,8 @@ Available filters : none
     text
 }
 
-/// `-dK`: every keyword of the configuration, with its arguments.
-pub fn keywords() -> String {
-    let rows: BTreeSet<String> = TABLES
-        .iter()
-        .flat_map(|t| t.iter())
-        .map(|k| format!("{} {}", k.name, k.args).trim_end().to_owned())
-        .collect();
-    let mut text = String::from("# List of registered keywords:\n");
-    for row in rows {
-        let _ = writeln!(text, "\t{row}");
-    }
-    text
-}
-
-/// The variables HAProxy sets for the configuration and for what it starts.
-pub fn environment(environment: &mut Environment, sources: &[Source], local_peer: Option<&str>) {
-    let files: Vec<&str> = sources.iter().map(|s| &*s.name).collect();
-    environment.set("HAPROXY_CFGFILES", &files.join(";"));
+/// The variable that says this peer's name, for the configuration; the others are the configuration reader's.
+pub fn environment(environment: &mut Environment, local_peer: Option<&str>) {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     environment.set("HAPROXY_LOCALPEER", local_peer.unwrap_or(host.trim()));
-    environment.set("HAPROXY_BRANCH", "3.4");
 }

@@ -5,7 +5,7 @@ use super::{Options, Shared, listen, say};
 use crate::live::counters;
 use crate::logging::{self, level};
 use crate::net::raw;
-use crate::tasks;
+use crate::{probe, tasks};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -82,7 +82,7 @@ async fn control(shared: &Arc<Shared>, workers: &mut Workers, options: &Options)
     let log = logging::Sender::new(&shared.hub);
     let _services = [
         tasks::start("log sender", Rc::clone(&log).run()),
-        tasks::start("checks", checks(Arc::clone(shared), Rc::clone(&log))),
+        tasks::start("checks", probe::run(Arc::clone(&shared.generation), Rc::clone(&log))),
     ];
     loop {
         tokio::select! {
@@ -144,12 +144,12 @@ async fn stop(
     }
 }
 
+/// HUP: to standard error in one piece, and to the logs of each proxy.
 fn dump(shared: &Shared, log: &logging::Sender) {
-    say("WARNING", "SIGHUP received, dumping servers states.");
-    let _ = (shared, log);
-}
-
-async fn checks(shared: Arc<Shared>, log: Rc<logging::Sender>) {
-    let _ = (shared, log);
-    std::future::pending::<()>().await;
+    for line in shared.generation.dump_servers() {
+        say("WARNING", &line);
+        for target in &shared.generation.config.global.log {
+            log.emit(std::slice::from_ref(target), level::WARNING, None, b"", line.as_bytes());
+        }
+    }
 }
