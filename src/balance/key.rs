@@ -40,6 +40,26 @@ pub fn form_param<'a>(query: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     query.split(|c| *c == b'&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="))
 }
 
+/// `balance hdr(NAME)`: the first value of the header's first line; an empty one is none.
+#[must_use]
+pub fn header_value(line: &[u8]) -> Option<&[u8]> {
+    let value = line.split(|c| *c == b',').next()?.trim_ascii();
+    (!value.is_empty()).then_some(value)
+}
+
+/// `balance rdp-cookie[(NAME)]`: the cookie in the first packet of a Remote Desktop connection (an X.224 connection
+/// request in a TPKT frame: 11 bytes, then `Cookie: NAME=value` and a line end). Names are compared without case.
+#[must_use]
+pub fn rdp_cookie<'a>(packet: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let line = packet.get(11..)?;
+    let line = line.get(..line.iter().position(|c| *c == b'\r')?)?;
+    let (label, cookie) = line.split_at_checked(7)?;
+    let equals = cookie.iter().position(|c| *c == b'=')?;
+    let found = cookie.get(..equals)?.trim_ascii_start();
+    let matches = label.eq_ignore_ascii_case(b"Cookie:") && found.eq_ignore_ascii_case(name);
+    if matches { cookie.get(equals + 1..) } else { None }
+}
+
 /// `balance hdr(NAME) use_domain_only`: the label before the last dot.
 #[must_use]
 pub fn domain(host: &[u8]) -> &[u8] {
@@ -87,6 +107,21 @@ mod tests {
             assert_eq!(param(absent), None, "{absent}");
         }
         check(form_param(b"a=1&id=5", b"id").unwrap(), "5");
+    }
+
+    #[test]
+    fn headers() {
+        assert_eq!(header_value(b"a, b"), Some(b"a".as_slice()));
+        assert_eq!(header_value(b" a "), Some(b"a".as_slice()));
+        assert_eq!(header_value(b""), None);
+    }
+
+    #[test]
+    fn rdp_cookies() {
+        let packet = b"\x03\0\0\x2a\x25\xe0\0\0\0\0\0Cookie: mstshash=user\r\n\x01\0\x08\0\0\0\0\0";
+        check(rdp_cookie(packet, b"mstshash").unwrap(), "user");
+        assert_eq!(rdp_cookie(packet, b"msts"), None);
+        assert_eq!(rdp_cookie(&packet[..20], b"mstshash"), None);
     }
 
     #[test]
