@@ -23,7 +23,8 @@ struct Args {
     verbose: bool,
     warnings_fatal: bool,
     with_diag: bool,
-    dump_keywords: bool,
+    /// `-dK`, with the classes after it.
+    dump_keywords: Option<String>,
     local_peer: Option<String>,
     version: Option<Version>,
     help: bool,
@@ -68,9 +69,8 @@ fn dispatch(args: Args) -> ExitCode {
         }
         None => {}
     }
-    if args.dump_keywords {
-        print!("{}", config::list_keywords());
-        return ExitCode::SUCCESS;
+    if let Some(kinds) = &args.dump_keywords {
+        return dump_keywords(kinds);
     }
     if let Some(condition) = &args.condition {
         return match config::eval_condition(condition) {
@@ -96,6 +96,23 @@ fn dispatch(args: Args) -> ExitCode {
         return ExitCode::FAILURE;
     }
     configure(&args)
+}
+
+fn dump_keywords(kinds: &str) -> ExitCode {
+    if matches!(kinds, "" | "help") {
+        println!("Supported keyword classes:\n  all: all the classes below\n  cfg: configuration keywords");
+        return ExitCode::SUCCESS;
+    }
+    for kind in kinds.split(',') {
+        match config::list_keywords(kind) {
+            Some(text) => print!("{text}"),
+            None => {
+                eprintln!("weir: '-dK{kind}': not supported by weir yet; it knows -dKcfg and -dKall");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    ExitCode::SUCCESS
 }
 
 /// Reads the configuration, says what there is to say about it, and goes on to check or run.
@@ -235,7 +252,7 @@ fn debugging(args: &mut Args, word: &str) -> Result<(), String> {
         (_, "I") => args.unbuilt.push("-dI"),
         (_, "r") => args.unbuilt.push("-dr"),
         (Some('C'), _) => args.unbuilt.push("-dC"),
-        (Some('K'), _) => args.dump_keywords = true,
+        (Some('K'), kinds) => args.dump_keywords = Some(kinds.trim_start_matches('K').to_owned()),
         // Memory debugging, dumping of shared objects, pollers, fast forwarding, zero copy, getaddrinfo, tracing: they
         // act on parts that HAProxy has and weir has not; nothing observable depends on them.
         (Some('M' | 'L' | 'Z' | 'F' | 't'), _) | (_, "e" | "k" | "p" | "G" | "a" | "v") => {}
@@ -263,7 +280,9 @@ mod tests {
         check("-sf 1 2 3 -f x", |a| a.options.finish == [1, 2, 3] && a.files.len() == 1);
         check("-f x -st 7", |a| a.options.terminate == [7]);
         check("-f x -sf", |a| a.options.finish.is_empty());
-        check("-c -V -q -dM0x50 -dK* -f x", |a| a.check && a.verbose && a.options.quiet && a.dump_keywords);
+        check("-c -V -q -dM0x50 -dK* -f x", |a| {
+            a.check && a.verbose && a.options.quiet && a.dump_keywords.is_some()
+        });
         check("-cc version_atleast(2.4)", |a| a.condition.as_deref() == Some("version_atleast(2.4)"));
         check("demo", |a| a.demo);
     }

@@ -19,7 +19,7 @@ Configuration
   -cc <condition>       evaluate a condition of the language and exit: 0 true, 1 false, 2 error
   -dW                   take warnings for errors
   -dD                   also show diagnostics of what is suspicious, but valid
-  -dK[<class>]          list the keywords known here
+  -dK<class>             list the keywords known here (-dKhelp: the classes)
 
 Running
   -D                    go to the background (-db, -d: stay in the foreground whatever the configuration says)
