@@ -223,6 +223,7 @@ fn proxy(parser: &mut Parser, mut draft: Draft, names: &Names) -> Proxy {
         proxy.log.targets = parser.global.log.iter().cloned().chain(own).collect();
     }
     error_files(parser, &draft, &mut proxy);
+    unused_checks(parser, &draft, &proxy);
     // Both had no setting of their own in HAProxy 1.0, and still fall back to the connect timeout.
     proxy.timeouts.queue = proxy.timeouts.queue.or(proxy.timeouts.connect);
     proxy.timeouts.tarpit = proxy.timeouts.tarpit.or(proxy.timeouts.connect);
@@ -275,6 +276,39 @@ fn error_files(parser: &mut Parser, draft: &Draft, proxy: &mut Proxy) {
                 proxy.errors.push((*status, reply.clone()));
             }
         }
+    }
+}
+
+/// `http-check` lines do nothing without `option httpchk`.
+fn unused_checks(parser: &mut Parser, draft: &Draft, proxy: &Proxy) {
+    let Some(back) = proxy.back.as_ref().filter(|b| matches!(b.check, super::model::CheckKind::Tcp)) else {
+        return;
+    };
+    let kind = kind(proxy.front.is_some(), true);
+    let mut messages = Vec::new();
+    if draft.pending_check.is_some() {
+        let message = format!(
+            "{kind} '{}' uses http-check rules without 'option httpchk', so the rules are ignored.",
+            proxy.name
+        );
+        messages.push(message);
+    }
+    for (on, keyword) in [(back.disable_on_404, "disable-on-404"), (back.send_state, "send-state")] {
+        if on {
+            messages.push(format!(
+                "'{keyword}' will be ignored for {kind} '{}' (requires 'option httpchk').",
+                proxy.name
+            ));
+        }
+    }
+    for message in messages {
+        parser.report(Diagnostic {
+            severity: Severity::Warning,
+            place: None,
+            message,
+            source: None,
+            hint: None,
+        });
     }
 }
 

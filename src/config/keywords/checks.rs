@@ -16,6 +16,22 @@ pub const TABLE: &[Keyword] = &[
         httpchk,
     ),
     Keyword::new(
+        "option tcp-check",
+        BACK,
+        "",
+        "Checks servers by connecting, as without any option. 'tcp-check' rules are not built yet.",
+        |p, l| {
+            if l.words.len() > 2 {
+                let message =
+                    format!("'option tcp-check' cannot handle unexpected argument '{}'.", l.word(2));
+                return p.alert(l, 2, message);
+            }
+            if let Some(back) = back(p) {
+                back.check = CheckKind::Tcp;
+            }
+        },
+    ),
+    Keyword::new(
         "http-check",
         BACK,
         "disable-on-404 | send-state | send ... | expect [!] status <codes>",
