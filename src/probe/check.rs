@@ -89,7 +89,6 @@ impl Target {
         };
         let CheckKind::Http(wanted) = &self.kind else {
             self.greet(&stream);
-            stream.reset_on_close();
             return finding(Status::L4Ok, None, None);
         };
         let deadline = match self.read_limit {
