@@ -149,7 +149,12 @@ pub(crate) fn parse(
     spec: &Spec,
     lists: &[Arc<Userlist>],
 ) -> Result<Vec<Arg>, String> {
-    let texts = texts.unwrap_or_default();
+    // `str()` is the empty string; other types have no empty value.
+    let empty = [Vec::new()];
+    let texts = match texts {
+        Some([]) if spec.required > 0 && spec.kinds.first() == Some(&Kind::Text) => &empty,
+        given => given.unwrap_or_default(),
+    };
     if texts.len() > spec.kinds.len() {
         let extra: Vec<_> = texts.iter().skip(spec.kinds.len()).map(|t| String::from_utf8_lossy(t)).collect();
         return Err(format!("expected ')' before '{})'", extra.join(",")));

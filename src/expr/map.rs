@@ -8,18 +8,22 @@ pub(crate) struct Map {
     pub patterns: Patterns,
     pub keys: Vec<String>,
     pub values: Vec<String>,
+    /// Where each stands in the file.
+    pub lines: Vec<usize>,
 }
 
 impl Map {
     pub fn load(file: &str, method: Method) -> Result<Self, String> {
         let text = read(file)?;
-        let mut map = Self { patterns: Patterns::new(method), keys: Vec::new(), values: Vec::new() };
+        let mut map =
+            Self { patterns: Patterns::new(method), keys: Vec::new(), values: Vec::new(), lines: Vec::new() };
         for (number, line) in entries(&text) {
             let (key, value) = two_columns(line);
             let place = |e: String| format!("{e} at line {number} of file <{file}>");
             map.patterns.add(key, Operator::Eq, Flags::default()).map_err(place)?;
             map.keys.push(key.to_owned());
             map.values.push(value.to_owned());
+            map.lines.push(number);
         }
         Ok(map)
     }

@@ -32,7 +32,7 @@ pub use expression::Expr;
 pub use facts::Facts;
 pub use fetch::payload::{Incomplete, rdp_cookie};
 pub use log::{LogFormat, builtin};
-pub use regex::Regex;
+pub use regex::{Regex, expand};
 pub use value::Value;
 
 /// Where an expression stands, which decides what it may fetch (the columns of HAProxy's fetch table).

@@ -56,6 +56,29 @@ impl Regex {
         }
     }
 
+    /// `text` with the first match, or every one, replaced; `\\1` in the replacement is a group. After an empty match
+    /// one byte is copied and the search goes on behind it.
+    #[must_use]
+    pub fn substitute(&self, text: &[u8], replacement: &[u8], global: bool) -> Vec<u8> {
+        let mut out = Vec::with_capacity(text.len() + replacement.len());
+        let mut from = 0;
+        while let Some(groups) = self.captures_at(text, from) {
+            let Some((start, end)) = groups.first().copied().flatten() else { break };
+            out.extend_from_slice(text.get(from..start).unwrap_or_default());
+            expand(replacement, text, &groups, &mut out);
+            from = end;
+            if start == end {
+                out.extend(text.get(end));
+                from += 1;
+            }
+            if !global || from > text.len() {
+                break;
+            }
+        }
+        out.extend_from_slice(text.get(from..).unwrap_or_default());
+        out
+    }
+
     /// Byte ranges of group 0..=9 of the first match at or after `from`; `None`: no match.
     #[must_use]
     pub fn captures_at(&self, text: &[u8], from: usize) -> Option<Vec<Option<(usize, usize)>>> {
@@ -77,6 +100,34 @@ impl Regex {
             }),
         }
     }
+}
+
+/// Appends `template` with `\\0` to `\\9` replaced by groups of `text`; `\\xNN` is a byte, any other `\\c` is `c`.
+pub fn expand(template: &[u8], text: &[u8], groups: &[Option<(usize, usize)>], out: &mut Vec<u8>) {
+    let mut rest = template;
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        let (before, after) = rest.split_at(at);
+        out.extend_from_slice(before);
+        rest = match after.get(1..).unwrap_or_default() {
+            [digit @ b'0'..=b'9', tail @ ..] => {
+                if let Some((start, end)) = groups.get(usize::from(digit - b'0')).copied().flatten() {
+                    out.extend_from_slice(text.get(start..end).unwrap_or_default());
+                }
+                tail
+            }
+            [b'x', high, low, tail @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                let digit = |b: &u8| char::from(*b).to_digit(16).unwrap_or(0) as u8;
+                out.push(digit(high) << 4 | digit(low));
+                tail
+            }
+            [other, tail @ ..] => {
+                out.push(*other);
+                tail
+            }
+            [] => &[],
+        };
+    }
+    out.extend_from_slice(rest);
 }
 
 /// fancy-regex reads `str` only. Bytes that are not UTF-8 are read as Latin-1 and offsets mapped back.

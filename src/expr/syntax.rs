@@ -85,7 +85,7 @@ fn escaped(input: &str) -> IResult<&str, Vec<u8>> {
         'n' => b"\n".to_vec(),
         'r' => b"\r".to_vec(),
         't' => b"\t".to_vec(),
-        '\\' | '\'' | '"' | ' ' | ',' | '(' | ')' | '#' => next.to_string().into_bytes(),
+        '\\' | '\'' | '"' | ' ' => next.to_string().into_bytes(),
         other => format!("\\{other}").into_bytes(),
     };
     Ok((rest.get(next.len_utf8()..).unwrap_or_default(), bytes))
@@ -129,6 +129,7 @@ mod tests {
         check("str('a,b)')", &[("str", Some(&["a,b)"]))], "");
         check(r#"str("a'b")"#, &[("str", Some(&["a'b"]))], "");
         check("word(1,',')", &[("word", Some(&["1", ","]))], "");
+        check(r#"str("a\(b\x\\")"#, &[("str", Some(&[r"a\(b\x\"]))], "");
         check("date()", &[("date", Some(&[]))], "");
         check("concat(,sess.x,)", &[("concat", Some(&["", "sess.x", ""]))], "");
     }

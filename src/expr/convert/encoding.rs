@@ -13,7 +13,7 @@ pub(super) const ROWS: &[Converter] = &[
     row("ub64enc", NONE, Type::Bin, Type::Str, Step::Pure(|_, s| Some(Sample::owned(base64_encode(&s.into_bytes(), true)))), "Base64url, without padding."),
     row("ub64dec", NONE, Type::Str, Type::Bin, Step::Pure(|_, s| base64_decode(&s.into_bytes(), true).map(|b| Sample::Bin(b.into()))), "Bytes of a base64url text."),
     row("hex", NONE, Type::Bin, Type::Str, Step::Pure(|_, s| Some(Sample::owned(hex_upper(&s.into_bytes())))), "Two hexadecimal digits a byte."),
-    row("hex2i", NONE, Type::Str, Type::Int, Step::Pure(hex_to_int), "Integer of hexadecimal digits; 0 where they are none."),
+    row("hex2i", NONE, Type::Str, Type::Int, Step::Pure(hex_to_int), "Integer of hexadecimal digits; nothing where they are none."),
     row("be2hex", Spec { required: 0, kinds: &[Kind::Text, Kind::Int, Kind::Int] }, Type::Bin, Type::Str, Step::Pure(be2hex), "Hexadecimal digits with a separator every so many bytes; the third argument 1 drops a short last chunk.").prepared(prepare_chunks),
     row("be2dec", CHUNKS, Type::Bin, Type::Str, Step::Pure(|a, s| to_decimals(a, s, true)), "Decimal numbers of big-endian chunks, with a separator between.").prepared(prepare_numbers),
     row("le2dec", CHUNKS, Type::Bin, Type::Str, Step::Pure(|a, s| to_decimals(a, s, false)), "Decimal numbers of little-endian chunks, with a separator between.").prepared(prepare_numbers),
@@ -83,7 +83,7 @@ fn hex_to_int<'a>(_: &'a [Arg], sample: Sample<'a>) -> Option<Sample<'a>> {
         let digit = char::from(*b).to_digit(16)?;
         Some(n.wrapping_shl(4) | i64::from(digit))
     });
-    Some(Sample::Int(value.unwrap_or(0)))
+    Some(Sample::Int(value?))
 }
 
 fn prepare_chunks(args: &mut Vec<Arg>) -> Result<(), String> {
@@ -185,7 +185,7 @@ fn prepare_json(args: &mut Vec<Arg>) -> Result<(), String> {
     }
 }
 
-/// `utf8`: fails on bad sequences; `s`: leaves them out; `p`: reads them as single bytes; `ps`: both.
+/// `utf8` and `utf8p` fail on bad sequences, `utf8s` and `utf8ps` leave them out.
 fn json<'a>(args: &'a [Arg], sample: Sample<'a>) -> Option<Sample<'a>> {
     let mode = args::text(args, 0).unwrap_or(b"ascii");
     let text = sample.into_bytes();
@@ -198,7 +198,6 @@ fn json<'a>(args: &'a [Arg], sample: Sample<'a>) -> Option<Sample<'a>> {
         chunk.valid().chars().for_each(|c| json_char(c, &mut out));
         match (chunk.invalid(), mode) {
             ([], _) | (_, b"utf8s" | b"utf8ps") => {}
-            (bytes, b"utf8p") => bytes.iter().for_each(|b| json_char(char::from(*b), &mut out)),
             _ => return None,
         }
     }

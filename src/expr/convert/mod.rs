@@ -2,6 +2,14 @@
 
 mod elsewhere;
 pub(crate) mod encoding;
+mod hash;
+mod json;
+mod lookup;
+mod moment;
+mod number;
+mod state;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use super::Facts;
@@ -58,10 +66,18 @@ impl Converter {
 }
 
 /// Families, in the manual's order.
-pub(crate) const FAMILIES: &[(&str, &[Converter])] = &[("Text", text::ROWS), ("Encodings", encoding::ROWS)];
+pub(crate) const FAMILIES: &[(&str, &[&[Converter]])] = &[
+    ("Text", &[text::ROWS]),
+    ("Numbers and addresses", &[number::ROWS]),
+    ("Encodings", &[encoding::ROWS, json::ROWS]),
+    ("Hashes", &[hash::ROWS]),
+    ("Dates", &[moment::ROWS]),
+    ("Maps", &lookup::FAMILIES),
+    ("Variables and state", &[state::ROWS]),
+];
 
 pub(crate) fn rows() -> impl Iterator<Item = &'static Converter> {
-    FAMILIES.iter().flat_map(|(_, rows)| rows.iter())
+    FAMILIES.iter().flat_map(|(_, lists)| lists.iter().flat_map(|rows| rows.iter()))
 }
 
 pub(crate) fn by_name(name: &str) -> Option<&'static Converter> {

@@ -139,6 +139,14 @@ impl Patterns {
         Ok(())
     }
 
+    /// Entry `index` of a list of regular expressions.
+    pub fn regex(&self, index: u32) -> Option<&Regex> {
+        match &self.list {
+            List::Regexes(list) => list.get(index as usize),
+            _ => None,
+        }
+    }
+
     pub fn matches(&self, sample: &Sample<'_>) -> bool {
         match self.method {
             Method::Found => true,

@@ -1,0 +1,88 @@
+//! Variables, proxies and servers.
+
+use super::{Converter, Step, row};
+use crate::expr::Facts;
+use crate::expr::args::{Arg, Kind, NONE, Spec};
+use crate::expr::fetch::Call;
+use crate::expr::sample::{Sample, Type};
+use std::cmp::Ordering;
+
+const SET: Spec = Spec { required: 1, kinds: &[Kind::Var, Kind::Text, Kind::Text, Kind::Text, Kind::Text] };
+
+#[rustfmt::skip]
+pub(super) const ROWS: &[Converter] = &[
+    row("set-var", SET, Type::Any, Type::Any, Step::Changing(set_var), "Sets the variable to the sample, if the conditions given hold (`ifexists`, `ifnotexists`, `ifempty`, `ifnotempty`, `ifset`, `ifnotset`, `ifgt`, `iflt`).").prepared(prepare_set),
+    row("unset-var", Spec { required: 1, kinds: &[Kind::Var] }, Type::Any, Type::Any, Step::Changing(unset_var), "Unsets the variable."),
+    row("nbsrv", NONE, Type::Str, Type::Int, Step::Reading(nbsrv), "Usable servers of the backend named."),
+    row("srv_is_up", NONE, Type::Str, Type::Bool, Step::Reading(srv_is_up), "Whether the server named (`backend/server` or `server`) is up."),
+];
+
+const CONDITIONS: &[&str] =
+    &["ifexists", "ifnotexists", "ifempty", "ifnotempty", "ifset", "ifnotset", "ifgt", "iflt"];
+
+fn prepare_set(args: &mut Vec<Arg>) -> Result<(), String> {
+    let mut flags = 0;
+    for arg in args.iter().skip(1).filter_map(Arg::text) {
+        let Some(at) = CONDITIONS.iter().position(|c| c.as_bytes() == arg) else {
+            let shown = String::from_utf8_lossy(arg);
+            return Err(format!("unknown condition '{shown}' (expects one of {})", CONDITIONS.join(", ")));
+        };
+        flags |= 1 << at;
+    }
+    args.truncate(1);
+    args.push(Arg::Flags(flags));
+    Ok(())
+}
+
+fn set_var(args: &[Arg], sample: Sample<'static>, facts: &mut dyn Facts) -> Option<Sample<'static>> {
+    let Some(Arg::Var(scope, name)) = args.first() else { return None };
+    let Some(Arg::Flags(flags)) = args.get(1) else { return None };
+    let holds = *flags == 0 || {
+        let old = facts.var(*scope, name);
+        let exists = old.is_some();
+        let empty = matches!(&sample, Sample::Str(s) | Sample::Bin(s) if s.is_empty());
+        // Compared only when both are integers, else taken to hold.
+        let order = match (&old, &sample) {
+            (Some(crate::expr::Value::Int(old)), Sample::Int(new)) => Some(old.cmp(new)),
+            _ => None,
+        };
+        let results = [
+            exists,
+            !exists,
+            empty,
+            !empty,
+            exists,
+            !exists,
+            order.is_none_or(|o| o == Ordering::Greater),
+            order.is_none_or(|o| o == Ordering::Less),
+        ];
+        results.iter().enumerate().all(|(i, holds)| flags & (1 << i) == 0 || *holds)
+    };
+    if holds {
+        facts.set_var(*scope, name, sample.clone().into_value());
+    }
+    Some(sample)
+}
+
+fn unset_var(args: &[Arg], sample: Sample<'static>, facts: &mut dyn Facts) -> Option<Sample<'static>> {
+    let Some(Arg::Var(scope, name)) = args.first() else { return None };
+    facts.unset_var(*scope, name);
+    Some(sample)
+}
+
+fn nbsrv<'a>(_: &'a [Arg], sample: Sample<'a>, call: &Call<'a>) -> Option<Sample<'a>> {
+    let name = sample.into_text();
+    let live = call.facts.live();
+    Some(Sample::Int(live.nbsrv(live.proxy_by_name(std::str::from_utf8(&name).ok()?)?)))
+}
+
+fn srv_is_up<'a>(_: &'a [Arg], sample: Sample<'a>, call: &Call<'a>) -> Option<Sample<'a>> {
+    let name = sample.into_text();
+    let name = std::str::from_utf8(&name).ok()?;
+    let live = call.facts.live();
+    let (backend, server) = match name.split_once('/') {
+        Some((backend, server)) => (live.proxy_by_name(backend)?, server),
+        None => (call.facts.backend()?.index?, name),
+    };
+    Some(Sample::Bool(live.server_is_up(backend, server)))
+}
