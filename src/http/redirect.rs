@@ -18,7 +18,7 @@ pub fn answer(redirect: &Redirect, ctx: &mut dyn Editable) -> Option<Answer> {
     if let Some(cookie) = &redirect.cookie {
         head.add(b"set-cookie", cookie.as_bytes());
     }
-    Some(Answer { head, body: std::sync::Arc::default(), close: false, denied: false })
+    Some(Answer::new(head, Vec::new()))
 }
 
 fn location(redirect: &Redirect, ctx: &mut dyn Editable) -> Option<Vec<u8>> {

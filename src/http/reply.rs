@@ -17,11 +17,13 @@ pub struct Answer {
     pub close: bool,
     /// It refuses the request (`deny`, `tarpit`, `auth`): logged as `P`, other answers of our own as `L`.
     pub denied: bool,
+    /// An empty `errorfile`: nothing is sent, the connection is closed.
+    pub silent: bool,
 }
 
 impl Answer {
-    fn new(head: Head, body: impl Into<Arc<[u8]>>) -> Self {
-        Self { head, body: body.into(), close: false, denied: false }
+    pub(super) fn new(head: Head, body: impl Into<Arc<[u8]>>) -> Self {
+        Self { head, body: body.into(), close: false, denied: false, silent: false }
     }
 
     #[must_use]
@@ -154,6 +156,12 @@ fn custom_error(reply: &ErrorReply, ctx: &mut dyn Editable) -> Option<Answer> {
 
 /// A response kept as a file: its head is read anew, because rules may edit it. `connection` is never taken over.
 fn raw(bytes: &[u8]) -> Option<Answer> {
+    if bytes.is_empty() {
+        let mut answer = Answer::new(response_head(0, ""), Vec::new());
+        answer.silent = true;
+        answer.close = true;
+        return Some(answer);
+    }
     let mut slots = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut slots);
     let httparse::Status::Complete(len) = response.parse(bytes).ok()? else { return None };

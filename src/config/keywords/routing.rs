@@ -67,7 +67,7 @@ pub const TABLE: &[Keyword] = &[
         "capture cookie",
         FRONT,
         "<name> len <length>",
-        "Logs this cookie in requests and responses; 'name*' stands for every cookie that begins so.",
+        "Logs this cookie in requests and responses; the name is a beginning: 'name=' means exactly it.",
         cookie_capture,
     ),
     Keyword::new(
@@ -169,8 +169,8 @@ fn cookie_capture(parser: &mut Parser, line: &Line) {
         return parser.alert(line, 2, "'capture cookie' expects 'cookie' <cookie_name> 'len' <len>.");
     }
     let Some(len) = parser.integer(line, 4, 1_usize, 65_535) else { return };
-    let (name, prefix) = name.strip_suffix('*').map_or((name, false), |name| (name, true));
-    let capture = CookieCapture { name: name.to_owned(), prefix, len };
+    // Every name is the beginning of one; `name=` stands for exactly that name.
+    let capture = CookieCapture { name: name.to_owned(), prefix: true, len };
     if let Some(draft) = parser.draft() {
         draft.proxy.cookie_capture = Some(capture);
     }
