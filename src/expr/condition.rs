@@ -39,7 +39,7 @@ impl Condition {
         let mut current = Vec::new();
         let mut at = 1;
         while let Some(word) = words.get(at) {
-            if *word == "or" || *word == "||" {
+            if word.eq_ignore_ascii_case("or") || *word == "||" {
                 condition.close_alternative(&mut current);
                 at += 1;
                 continue;

@@ -41,6 +41,7 @@ fn conditions() {
     check_holds("if static lan", false);
     check_holds("if lan or static", true);
     check_holds("if lan || static png", true);
+    check_holds("if lan OR static", true);
     check_holds("if { path -m end .png } { method GET }", true);
     check_holds("if { hdr(host) -i WWW.example.com }", true);
     check_holds("if { hdr(x-list) two }", true);

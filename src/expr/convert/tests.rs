@@ -67,7 +67,7 @@ fn composes_text() {
     check("bool(false),iif(a,b)", "b");
     check("str(/////a///b/c/xzxyz/),regsub(/+,/,g)", "/a/b/c/xzxyz/");
     check(r#"str(foo12),regsub("(foo|bar)([0-9]+)?","\2\1",i)"#, "12foo");
-    check(r#"str(foo12),regsub("(foo)([0-9]+)","[\0\x41\\\&]")"#, "[foo12A&]");
+    check(r#"str(foo12),regsub("(foo)([0-9]+)","[\0\x41\\\&]")"#, r"[foo12A\&]");
     check("str(abcabc),regsub(b,[&])", "a[&]cabc");
     check("str(aXbX),regsub(x,-,ig)", "a-b-");
     check("str(abc),regsub(x*,-,g)", "-a-b-c-");
