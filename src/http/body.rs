@@ -7,6 +7,9 @@ use super::h1::{BodyLength, Fault};
 /// Longest trailer section, names and values together.
 const TRAILER_LIMIT: usize = 15 * 1024;
 
+/// A body of which this much is left (or, without a known length, was seen) is worth a large buffer.
+const LONG: u64 = 16 * 1024;
+
 #[derive(Clone, Copy, Debug)]
 enum Left {
     Known(u64),
@@ -36,6 +39,15 @@ impl Flow {
     /// All bytes have been received.
     pub fn is_complete(&self) -> bool {
         self.left.is_none()
+    }
+
+    /// So much is still to come that larger buffers pay.
+    pub fn is_long(&self) -> bool {
+        match self.left {
+            None => false,
+            Some(Left::Known(n)) => n > LONG,
+            Some(_) => self.payload > LONG,
+        }
     }
 
     /// Payload bytes accepted so far.

@@ -9,21 +9,39 @@ use std::task::{Context, Poll, ready};
 pub struct Buffers {
     size: usize,
     free: RefCell<Vec<Box<[u8]>>>,
+    large: RefCell<Vec<Box<[u8]>>>,
 }
 
 /// Buffers kept when nobody holds them (16 kB each).
 const KEPT: usize = 64;
 
+/// The middle of a long body is moved in pieces of this size: fewer system calls, and it still fits a CPU's own cache.
+const LARGE: usize = 128 * 1024;
+
+/// Large buffers kept when nobody holds them.
+const LARGE_KEPT: usize = 8;
+
 impl Buffers {
     pub fn new(size: usize) -> Self {
-        Self { size, free: RefCell::default() }
+        Self { size, free: RefCell::default(), large: RefCell::default() }
     }
 
     pub fn take(&self) -> Box<[u8]> {
         self.free.borrow_mut().pop().unwrap_or_else(|| vec![0; self.size].into_boxed_slice())
     }
 
+    fn take_large(&self) -> Box<[u8]> {
+        self.large.borrow_mut().pop().unwrap_or_else(|| vec![0; LARGE].into_boxed_slice())
+    }
+
     pub fn give(&self, buffer: Box<[u8]>) {
+        if buffer.len() == LARGE && self.size != LARGE {
+            let mut large = self.large.borrow_mut();
+            if large.len() < LARGE_KEPT {
+                large.push(buffer);
+            }
+            return;
+        }
         let mut free = self.free.borrow_mut();
         if free.len() < KEPT && buffer.len() == self.size {
             free.push(buffer);
@@ -47,6 +65,8 @@ pub struct Inbox {
     ready: usize,
     raw: usize,
     end: usize,
+    /// The next buffer is to be a large one.
+    large: bool,
 }
 
 impl Inbox {
@@ -138,6 +158,14 @@ impl Inbox {
         }
     }
 
+    /// Changes to large buffers, as `much` is still to come. Takes effect when nothing is pending.
+    pub fn expect(&mut self, much: bool, buffers: &Buffers) {
+        if much != self.large {
+            self.release(buffers);
+            self.large = much;
+        }
+    }
+
     /// Reads once. `Ok(0)` is the end of the stream. Not to be called when full.
     pub fn poll_fill(
         &mut self,
@@ -147,7 +175,7 @@ impl Inbox {
     ) -> Poll<io::Result<usize>> {
         if self.data.is_empty() {
             ready!(stream.poll_read_ready(cx))?;
-            self.data = buffers.take();
+            self.data = if self.large { buffers.take_large() } else { buffers.take() };
         }
         self.make_room();
         let room = self.data.get_mut(self.end..).unwrap_or_default();

@@ -75,6 +75,7 @@ impl Exchange<'_> {
             if self.response.is_complete() {
                 return Poll::Ready(Ok(()));
             }
+            up.inbox.expect(self.response.is_long(), buffers);
             match up.inbox.poll_fill(cx, &mut up.stream, buffers) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(n)) if n > 0 => {

@@ -136,6 +136,7 @@ impl Way {
                 Poll::Ready(Ok(())) => {}
             }
             inbox.forget();
+            inbox.expect(self.flow.is_long(), buffers);
             match inbox.poll_fill(cx, source, buffers) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0)) => {

@@ -350,16 +350,12 @@ impl Exchange<'_> {
         let Some(idle) = own.map(|(_, idle)| idle).or_else(|| pools.take(server, conf.reuse, first)) else {
             return false;
         };
+        let (uses, downs) = (idle.uses, idle.downs);
+        let Some(stream) = idle.into_stream() else { return false };
         pools.in_use(server, true);
         self.times.connected = Some(self.times.assigned.unwrap_or(self.times.head));
-        self.up = Some(Upstream {
-            stream: idle.stream,
-            inbox: Inbox::default(),
-            server: Arc::clone(server),
-            uses: idle.uses,
-            reused: true,
-            downs: idle.downs,
-        });
+        let (inbox, server) = (Inbox::default(), Arc::clone(server));
+        self.up = Some(Upstream { stream, inbox, server, uses, reused: true, downs });
         true
     }
 
@@ -515,10 +511,11 @@ impl Exchange<'_> {
                 if self.client.inbox.is_full() {
                     self.replayable = false;
                 }
+                let buffers = &self.client.session.engine.buffers;
                 if !self.replayable {
                     self.client.inbox.forget();
+                    self.client.inbox.expect(self.request.is_long(), buffers);
                 }
-                let buffers = &self.client.session.engine.buffers;
                 match self.client.inbox.poll_fill(cx, &mut self.client.stream, buffers) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Ok(n)) if n > 0 => {
@@ -571,7 +568,7 @@ impl Exchange<'_> {
             return;
         }
         let reuse = self.ctx.back().and_then(|b| b.conf.back.as_ref()).map_or(Reuse::Never, |b| b.reuse);
-        let idle = Idle { stream: up.stream, uses: up.uses + 1, since: Instant::now(), downs: up.downs };
+        let idle = Idle::new(up.stream, up.uses + 1, up.downs);
         if reuse == Reuse::Never {
             self.client.own = Some((up.server, idle));
         } else {
