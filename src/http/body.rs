@@ -50,6 +50,25 @@ impl Flow {
         }
     }
 
+    /// What is left of a body of known length.
+    pub fn known_left(&self) -> Option<u64> {
+        match self.left {
+            Some(Left::Known(n)) => Some(n),
+            _ => None,
+        }
+    }
+
+    /// `n` bytes of a body of known length went past the inbox.
+    pub fn passed(&mut self, n: u64) {
+        if let Some(Left::Known(left)) = &mut self.left {
+            *left = left.saturating_sub(n);
+            self.payload += n;
+            if *left == 0 {
+                self.left = None;
+            }
+        }
+    }
+
     /// Payload bytes accepted so far.
     pub fn payload(&self) -> u64 {
         self.payload

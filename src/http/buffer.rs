@@ -16,7 +16,7 @@ pub struct Buffers {
 const KEPT: usize = 64;
 
 /// The middle of a long body is moved in pieces of this size: fewer system calls, and it still fits a CPU's own cache.
-const LARGE: usize = 128 * 1024;
+const LARGE: usize = 64 * 1024;
 
 /// Large buffers kept when nobody holds them.
 const LARGE_KEPT: usize = 8;

@@ -31,6 +31,8 @@ pub type Variables = Vec<(VarScope, Box<str>, Value)>;
 pub struct Context {
     pub session: Rc<Session>,
     pub conn: ConnFacts,
+    /// The first request of its connection.
+    pub first: bool,
     pub backend: Option<ProxyIndex>,
     pub server: Option<Arc<LiveServer>>,
     pub request: Head,
@@ -50,6 +52,7 @@ impl Context {
         Self {
             conn: blank_conn(SystemTime::UNIX_EPOCH),
             session,
+            first: true,
             backend: None,
             server: None,
             request: Head::new(),
@@ -217,6 +220,10 @@ impl Facts for Context {
             nbthread: process.nbthread,
             thread: self.session.engine.thread,
         }
+    }
+
+    fn is_first_request(&self) -> bool {
+        self.first
     }
 
     fn elapsed(&self) -> Duration {

@@ -19,6 +19,7 @@ use crate::ids::ServerIndex;
 use crate::live::rules::{TcpVerdict, run_tcp_rules};
 use crate::live::{LiveBackend, LiveProxy, Slot, Sticky};
 use crate::message::{Method, Version};
+use crate::net::relay::Pipe;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -89,6 +90,9 @@ pub struct Exchange<'a> {
     /// The server no longer takes the request's body.
     pub request_broken: bool,
     pub retries: u32,
+    /// Holds bytes between two polls while a long body is spliced.
+    pub pipe: Option<Pipe>,
+    pub splice_failed: bool,
     /// When either side last moved a byte.
     pub client_at: Instant,
     pub server_at: Instant,
@@ -142,6 +146,8 @@ impl<'a> Exchange<'a> {
             replayable: true,
             request_broken: false,
             retries: 0,
+            pipe: None,
+            splice_failed: false,
             client_at: head,
             server_at: head,
             answered: false,
@@ -176,6 +182,7 @@ impl<'a> Exchange<'a> {
     fn note_request(&mut self) {
         let ctx = &mut *self.ctx;
         ctx.has_request = true;
+        ctx.first = self.client.requests == 0;
         let engine = &ctx.session.engine;
         ctx.log.accept_date = Some(engine.wall(ctx.session.accepted));
         ctx.log.request_date = Some(engine.wall(self.times.started));

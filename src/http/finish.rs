@@ -20,6 +20,9 @@ pub fn exchange(exchange: &mut Exchange<'_>) {
     let engine = &exchange.client.session.engine;
     engine.keep_scratch(std::mem::take(&mut exchange.to_server.bytes));
     engine.keep_scratch(std::mem::take(&mut exchange.to_client.bytes));
+    if let Some(pipe) = exchange.pipe.take() {
+        engine.pipes.give(pipe);
+    }
     if let Some(backend) = &exchange.backend {
         backend.leave();
     }
@@ -115,6 +118,7 @@ fn emit(ctx: &mut Context, conf: &Proxy, failed: bool) {
         LogLevel::Unset => level::INFO,
     };
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    ctx.log.log_counter = session.frontend.front.log_lines.fetch_add(1, Relaxed);
     ctx.log.process_conns = count(session.generation.process.connections.load(Relaxed));
     ctx.log.frontend_conns = count(session.frontend.front.current.load(Relaxed));
     let mut line = session.engine.take_scratch();

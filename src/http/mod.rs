@@ -35,6 +35,7 @@ pub use serve::serve;
 use crate::clock::Now;
 use crate::live::Generation;
 use crate::logging;
+use crate::net::relay::Pipes;
 use buffer::Buffers;
 use context::Context;
 use h1::Limits;
@@ -52,6 +53,7 @@ pub struct Engine {
     contexts: RefCell<Vec<Box<Context>>>,
     scratch: RefCell<Vec<Vec<u8>>>,
     pools: Pools,
+    pipes: Pipes,
     random: Cell<u64>,
     epoch: Cell<Now>,
     request_limits: Limits,
@@ -59,6 +61,9 @@ pub struct Engine {
 
 /// Contexts and scratch vectors kept for the next request.
 const KEPT: usize = 64;
+
+/// Size of a splice pipe unless `tune.pipesize` says: with the kernel's default of 64 kB, splicing gains little.
+const PIPE: usize = 256 * 1024;
 
 impl Engine {
     #[must_use]
@@ -75,6 +80,7 @@ impl Engine {
             contexts: RefCell::default(),
             scratch: RefCell::default(),
             pools: Pools::default(),
+            pipes: Pipes::new(if tune.pipesize > 0 { tune.pipesize } else { PIPE }),
             random: Cell::new(random | 1),
             epoch: Cell::new(Now::read()),
             request_limits: Limits {

@@ -6,6 +6,7 @@ use crate::net::Stream;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::poll_fn;
+use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -31,10 +32,16 @@ impl Idle {
         self.stream.take()
     }
 
-    /// Still open, as far as the kernel has told. Asks nobody: readiness was noted when it came. A readable idle connection
-    /// was closed or speaks out of turn.
+    /// Still open and silent. Mostly nobody is asked: readiness was noted when it came. Only after a read that filled
+    /// its buffer (or a splice) readiness is stale, and one more read tells.
     pub fn is_alive(&self, waker: &Waker) -> bool {
-        self.stream.as_ref().is_some_and(|s| s.poll_read_ready(&mut Context::from_waker(waker)).is_pending())
+        let Some(stream) = &self.stream else { return false };
+        let mut cx = Context::from_waker(waker);
+        if stream.poll_read_ready(&mut cx).is_pending() {
+            return true;
+        }
+        let silent = matches!(stream.try_read(&mut [0]), Err(e) if e.kind() == io::ErrorKind::WouldBlock);
+        silent && stream.poll_read_ready(&mut cx).is_pending()
     }
 }
 

@@ -5,8 +5,15 @@ use super::error::{Cause, Failure, Phase};
 use super::exchange::Exchange;
 use crate::config::model::Proxy;
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
+use tokio::io::Interest;
+
+/// From this much on, the rest of a body of known length is spliced. Measured against haproxy in the same run: 64 kB
+/// responses 0.67 with splice and 0.79 with copying, 1 MB responses 0.35 and 0.9 to 1.2.
+const SPLICED: u64 = 32 * 1024;
 
 impl Exchange<'_> {
     /// Sends the response head that stands in `to_client`, then the body; until both bodies are through.
@@ -58,6 +65,9 @@ impl Exchange<'_> {
 
     /// Moves the response to the client. Ready when its last byte was handed to the kernel.
     fn poll_response(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Result<(), Failure>> {
+        if self.pipe.as_ref().is_some_and(|p| !p.is_empty()) {
+            return self.poll_splice(cx, moved);
+        }
         let Some(up) = &mut self.up else { return Poll::Ready(Ok(())) };
         let buffers = &self.client.session.engine.buffers;
         loop {
@@ -74,6 +84,12 @@ impl Exchange<'_> {
             up.inbox.forget();
             if self.response.is_complete() {
                 return Poll::Ready(Ok(()));
+            }
+            if up.inbox.is_drained()
+                && self.response.known_left().is_some_and(|n| n >= SPLICED)
+                && !self.splice_failed
+            {
+                return self.poll_splice(cx, moved);
             }
             up.inbox.expect(self.response.is_long(), buffers);
             match up.inbox.poll_fill(cx, &mut up.stream, buffers) {
@@ -92,6 +108,52 @@ impl Exchange<'_> {
             }
             if self.response.absorb(&mut up.inbox).is_err() {
                 return Poll::Ready(Err(Failure::new(Cause::Proxy, Phase::Data, 0)));
+            }
+        }
+    }
+
+    /// Moves what is left of a body of known length through a kernel pipe.
+    fn poll_splice(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Result<(), Failure>> {
+        let engine = &self.client.session.engine;
+        let Some(up) = &mut self.up else { return Poll::Ready(Ok(())) };
+        if self.pipe.is_none() {
+            self.pipe = engine.pipes.take().ok();
+        }
+        let Some(pipe) = &mut self.pipe else {
+            // Out of descriptors: copy instead.
+            self.splice_failed = true;
+            *moved = true;
+            return Poll::Pending;
+        };
+        let would_block = |e: &io::Error| e.kind() == io::ErrorKind::WouldBlock;
+        loop {
+            while !pipe.is_empty() {
+                let client = &self.client.stream;
+                match client.try_io(Interest::WRITABLE, || pipe.drain(client.as_raw_fd())) {
+                    Ok(_) => *moved = true,
+                    Err(e) if would_block(&e) => {
+                        if ready!(client.poll_write_ready(cx)).is_err() {
+                            return Poll::Ready(Err(Failure::client_abort(Phase::Data)));
+                        }
+                    }
+                    Err(_) => return Poll::Ready(Err(Failure::client_abort(Phase::Data))),
+                }
+                self.client_at = Instant::now();
+            }
+            let Some(left) = self.response.known_left() else { return Poll::Ready(Ok(())) };
+            let most = usize::try_from(left).unwrap_or(usize::MAX);
+            match up.stream.try_io(Interest::READABLE, || pipe.fill(up.stream.as_raw_fd(), most)) {
+                Ok(n) if n > 0 => {
+                    *moved = true;
+                    self.response.passed(n as u64);
+                    self.server_at = Instant::now();
+                }
+                Err(e) if would_block(&e) => {
+                    if ready!(up.stream.poll_read_ready(cx)).is_err() {
+                        return Poll::Ready(Err(Failure::new(Cause::ServerAbort, Phase::Data, 0)));
+                    }
+                }
+                _ => return Poll::Ready(Err(Failure::new(Cause::ServerAbort, Phase::Data, 0))),
             }
         }
     }

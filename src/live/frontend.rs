@@ -14,6 +14,8 @@ pub struct FrontState {
     pub total: AtomicU64,
     pub counters: Sharded<FrontCounters>,
     pub session_rate: Rate,
+    /// Log lines so far (`%lc`).
+    pub log_lines: AtomicU64,
 }
 
 impl FrontState {
@@ -25,6 +27,7 @@ impl FrontState {
             total: AtomicU64::new(0),
             counters: Sharded::new(threads),
             session_rate: Rate::new(now),
+            log_lines: AtomicU64::new(0),
         }
     }
 
