@@ -10,6 +10,7 @@ mod queue;
 mod rate;
 pub mod rules;
 pub mod server;
+pub mod variables;
 #[cfg(test)]
 mod tests;
 

@@ -102,13 +102,15 @@ impl Seat {
         if let Some(cpus) = global.cpu_map.get(self.index).filter(|cpus| !cpus.is_empty()) {
             let _ = raw::set_cpu_affinity(cpus);
         }
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().event_interval(61).build();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .event_interval(61)
+            .build_local(tokio::runtime::LocalOptions::default());
         let Ok(runtime) = runtime else {
             super::say("ALERT", format!("thread {} : cannot create its reactor", self.index + 1));
             std::process::exit(1);
         };
-        let set = tokio::task::LocalSet::new();
-        set.block_on(&runtime, self.serve());
+        runtime.block_on(self.serve());
     }
 
     async fn serve(self) {

@@ -1,0 +1,254 @@
+//! From a backend to an open connection: assign, dial, retry, redispatch, PROXY header.
+
+use super::session::{Session, Stop};
+use crate::balance::key;
+use crate::config::model::{Backend, Balance, Proxy, UseServer};
+use crate::expr::{Facts, Value};
+use crate::ids::ServerIndex;
+use crate::live::{HashInput, LiveBackend, Refusal, Slot, Sticky, Want};
+use crate::net::{self, DialErrorKind, Stream};
+use std::future::{Future, poll_fn};
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::{Duration, Instant};
+
+/// A server connection and the place on the server that it holds.
+pub struct Upstream {
+    pub stream: Stream,
+    pub slot: Slot,
+    /// To be sent to the server before anything else.
+    pub first: Vec<u8>,
+    /// How much of that is a PROXY header, which the client did not send.
+    pub header: u64,
+}
+
+/// What an algorithm hashes.
+enum Key {
+    Source(IpAddr),
+    Bytes(Vec<u8>),
+}
+
+impl Key {
+    fn as_input(&self) -> HashInput<'_> {
+        match self {
+            Self::Source(ip) => HashInput::Source(*ip),
+            Self::Bytes(bytes) => HashInput::Bytes(bytes),
+        }
+    }
+}
+
+impl Session {
+    /// A server that took the connection.
+    pub async fn connect(&mut self, front: &Proxy, back: &Proxy) -> Result<Upstream, Stop> {
+        let (Some(conf), Some(live)) = (&back.back, self.backend.clone()) else { return Err(Stop(*b"SC")) };
+        let mut sticky = self.use_server(conf);
+        let mut avoid = None;
+        let mut slot = None;
+        loop {
+            let taken = match slot.take() {
+                Some(slot) => slot,
+                None => self.assign(front, back, conf, &live, sticky, avoid).await?,
+            };
+            let server = Arc::clone(taken.server());
+            self.ctx.server = Some(Arc::clone(&server));
+            live.counters.here().connects.inc();
+            server.counters.here().connects.inc();
+            let timeout = self.ctx.settings.timeout_connect.or(back.timeouts.connect);
+            let error = match self.dial(front, back, conf, &taken, timeout).await? {
+                Ok(stream) => {
+                    self.times.connected = Some(Instant::now());
+                    let (first, header) = self.announcement(&taken);
+                    return Ok(Upstream { stream, slot: taken, first, header });
+                }
+                Err(error) => error,
+            };
+            live.counters.here().failed_connections.inc();
+            server.counters.here().failed_connections.inc();
+            let timed_out = error.kind == DialErrorKind::Timeout;
+            if self.retries >= conf.retries || !error.retryable {
+                return Err(Stop(if timed_out { *b"sC" } else { *b"SC" }));
+            }
+            self.retries += 1;
+            if self.redispatches(back, conf, &taken) && !sticky.is_some_and(|s| s.even_down) {
+                live.counters.here().redispatches.inc();
+                server.counters.here().redispatches.inc();
+                self.ctx.log.redispatched = true;
+                avoid = Some(server.index);
+                sticky = None;
+                continue;
+            }
+            live.counters.here().retries.inc();
+            server.counters.here().retries.inc();
+            slot = Some(taken);
+            if !timed_out {
+                tokio::time::sleep(Duration::from_secs(1).min(timeout.unwrap_or(Duration::MAX))).await;
+            }
+        }
+    }
+
+    /// `use-server`: the first rule that holds and names a server that is up.
+    fn use_server(&mut self, conf: &Backend) -> Option<Sticky> {
+        for rule in &conf.use_server {
+            if rule.condition.as_ref().is_some_and(|c| !c.holds(&mut self.ctx)) {
+                continue;
+            }
+            let server = match &rule.action {
+                UseServer::Static(index) => Some(*index),
+                UseServer::Dynamic(format) => {
+                    let mut name = Vec::new();
+                    format.render(&mut self.ctx, &mut name);
+                    let found = conf.servers.iter().position(|s| s.name.as_bytes() == name);
+                    found.and_then(|i| u32::try_from(i).ok()).map(ServerIndex)
+                }
+            };
+            let up =
+                server.and_then(|i| self.backend.as_ref()?.servers.get(i.get())).is_some_and(|s| s.is_up());
+            if let Some(server) = server.filter(|_| up) {
+                return Some(Sticky { server, even_down: false, redispatch: true });
+            }
+        }
+        None
+    }
+
+    fn redispatches(&self, back: &Proxy, conf: &Backend, failed: &Slot) -> bool {
+        match back.options.redispatch {
+            None => false,
+            _ if !failed.server().is_up() => true,
+            Some(n) if n > 0 => self.retries.is_multiple_of(n.unsigned_abs()),
+            Some(n) => {
+                let every = i64::from(conf.retries) + 1 + i64::from(n.min(-1));
+                every <= 0 || i64::from(self.retries) % every == 0
+            }
+        }
+    }
+
+    async fn assign(
+        &mut self,
+        front: &Proxy,
+        back: &Proxy,
+        conf: &Backend,
+        live: &Arc<LiveBackend>,
+        sticky: Option<Sticky>,
+        avoid: Option<ServerIndex>,
+    ) -> Result<Slot, Stop> {
+        let key = self.key(&conf.balance);
+        let settings = &self.ctx.settings;
+        let want = Want {
+            sticky,
+            key: key.as_ref().map(Key::as_input),
+            avoid,
+            queue_timeout: settings.timeout_queue.or(back.timeouts.queue).or(back.timeouts.connect),
+            priority_class: settings.priority_class,
+            priority_offset_ms: settings.priority_offset,
+            random: self.ctx.engine.random(),
+        };
+        let assigned = match live.try_assign(&want) {
+            Some(assigned) => assigned,
+            None => {
+                let watched = front.options.abortonclose || back.options.abortonclose;
+                let client = &mut self.client;
+                let request = &mut self.ctx.request;
+                let mut waiting = pin!(live.assign(want));
+                poll_fn(|cx| {
+                    if let Poll::Ready(assigned) = waiting.as_mut().poll(cx) {
+                        return Poll::Ready(Ok(assigned));
+                    }
+                    if watched && poll_gone(client, request, cx).is_ready() {
+                        return Poll::Ready(Err(Stop(*b"CQ")));
+                    }
+                    Poll::Pending
+                })
+                .await?
+            }
+        };
+        let slot = assigned.map_err(|refusal| match refusal {
+            Refusal::NoServer => Stop(*b"SC"),
+            Refusal::QueueFull => Stop(*b"SQ"),
+            Refusal::QueueTimeout => Stop(*b"sQ"),
+        })?;
+        self.times.assigned.get_or_insert_with(Instant::now);
+        self.ctx.log.server_queue = slot.server_queue;
+        self.ctx.log.backend_queue = slot.backend_queue;
+        Ok(slot)
+    }
+
+    fn key(&mut self, balance: &Balance) -> Option<Key> {
+        match balance {
+            Balance::Source => self.ctx.conn.src.map(|a| Key::Source(a.ip())),
+            Balance::RdpCookie { name } => {
+                key::rdp_cookie(&self.ctx.request, name.as_bytes()).map(|v| Key::Bytes(v.to_vec()))
+            }
+            Balance::Hash(expr) => Some(Key::Bytes(match expr.eval(&mut self.ctx)? {
+                Value::Addr(IpAddr::V4(ip)) => ip.octets().to_vec(),
+                Value::Addr(IpAddr::V6(ip)) => ip.octets().to_vec(),
+                Value::Str(bytes) | Value::Bin(bytes) => bytes,
+                Value::Int(n) => n.to_be_bytes().to_vec(),
+                Value::Bool(b) => i64::from(b).to_be_bytes().to_vec(),
+            })),
+            _ => None,
+        }
+    }
+
+    async fn dial(
+        &mut self,
+        front: &Proxy,
+        back: &Proxy,
+        conf: &Backend,
+        slot: &Slot,
+        timeout: Option<Duration>,
+    ) -> Result<Result<Stream, net::DialError>, Stop> {
+        let watched = front.options.abortonclose || back.options.abortonclose;
+        let generation = Arc::clone(&self.ctx.generation);
+        let how = net::Dial {
+            server: &slot.server().conf,
+            source: conf.source.as_ref(),
+            client: &self.ctx.conn,
+            header_ip: None,
+            keepalive: back.options.srvtcpka,
+            transparent: back.options.transparent,
+            tune: &generation.config.global.tune,
+            timeout,
+        };
+        let client = &mut self.client;
+        let request = &mut self.ctx.request;
+        let mut dial = pin!(net::dial(&how));
+        poll_fn(|cx| {
+            if let Poll::Ready(dialled) = dial.as_mut().poll(cx) {
+                return Poll::Ready(Ok(dialled));
+            }
+            if watched && poll_gone(client, request, cx).is_ready() {
+                return Poll::Ready(Err(Stop(*b"CC")));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// `send-proxy*`: the header that goes before everything else.
+    fn announcement(&mut self, slot: &Slot) -> (Vec<u8>, u64) {
+        let mut first = Vec::new();
+        if let Some(send) = &slot.server().conf.send_proxy {
+            let unique_id = if send.unique_id { self.ctx.unique_id() } else { None };
+            net::proxy_header(send, &self.ctx.conn, unique_id.as_deref(), None, false, &mut first);
+        }
+        let header = first.len() as u64;
+        first.append(&mut self.ctx.request);
+        (first, header)
+    }
+}
+
+/// Ready when the client has closed. What it sends meanwhile is kept, up to a buffer.
+fn poll_gone(client: &mut Stream, kept: &mut Vec<u8>, cx: &mut TaskContext<'_>) -> Poll<()> {
+    const MOST: usize = 16384;
+    let mut chunk = [0; 1024];
+    while kept.len() < MOST {
+        match client.poll_read(cx, &mut chunk) {
+            Poll::Ready(Ok(n)) if n > 0 => kept.extend_from_slice(chunk.get(..n).unwrap_or_default()),
+            Poll::Ready(_) => return Poll::Ready(()),
+            Poll::Pending => return Poll::Pending,
+        }
+    }
+    Poll::Pending
+}

@@ -1,0 +1,190 @@
+//! What rules, expressions and log formats see of a TCP connection.
+
+use super::Engine;
+use crate::config::model::{Proxy, VarScope};
+use crate::expr::facts::{ConnFacts, LiveFacts, LogRecord, Payload, ProcessFacts};
+use crate::expr::{Facts, Value};
+use crate::live::rules::{Editable, Settings};
+use crate::live::{Generation, LiveProxy, LiveServer, variables};
+use crate::message::Head;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// One connection in work.
+pub struct Context {
+    pub engine: Rc<Engine>,
+    pub generation: Arc<Generation>,
+    pub frontend: Arc<LiveProxy>,
+    pub backend: Option<Arc<LiveProxy>>,
+    pub server: Option<Arc<LiveServer>>,
+    pub conn: ConnFacts,
+    pub accepted: Instant,
+    pub log: LogRecord,
+    pub settings: Settings,
+    pub variables: Vec<(VarScope, Box<str>, Value)>,
+    /// Received from the client and not forwarded yet.
+    pub request: Vec<u8>,
+    pub request_complete: bool,
+    pub response: Vec<u8>,
+    pub response_complete: bool,
+}
+
+impl Context {
+    pub fn new(
+        conn: ConnFacts,
+        accepted: Instant,
+        frontend: &Arc<LiveProxy>,
+        generation: &Arc<Generation>,
+        engine: &Rc<Engine>,
+    ) -> Self {
+        Self {
+            engine: Rc::clone(engine),
+            generation: Arc::clone(generation),
+            frontend: Arc::clone(frontend),
+            backend: None,
+            server: None,
+            log: LogRecord {
+                idle: -1,
+                request: -1,
+                queue: -1,
+                connect: -1,
+                response: -1,
+                status: -1,
+                termination: *b"----",
+                accept_date: Some(conn.accepted),
+                request_date: Some(conn.accepted),
+                ..LogRecord::default()
+            },
+            conn,
+            accepted,
+            settings: Settings::default(),
+            variables: Vec::new(),
+            request: Vec::new(),
+            request_complete: false,
+            response: Vec::new(),
+            response_complete: false,
+        }
+    }
+}
+
+impl Facts for Context {
+    fn conn(&self) -> &ConnFacts {
+        &self.conn
+    }
+
+    fn live(&self) -> &dyn LiveFacts {
+        &*self.generation
+    }
+
+    fn frontend(&self) -> Option<&Proxy> {
+        Some(&self.frontend.conf)
+    }
+
+    fn backend(&self) -> Option<&Proxy> {
+        self.backend.as_ref().map(|b| &*b.conf)
+    }
+
+    fn server_name(&self) -> Option<&str> {
+        self.server.as_ref().map(|s| &*s.conf.name)
+    }
+
+    fn request(&self) -> Option<&Head> {
+        None
+    }
+
+    fn response(&self) -> Option<&Head> {
+        None
+    }
+
+    fn request_payload(&self) -> Option<Payload<'_>> {
+        Some(Payload { bytes: &self.request, complete: self.request_complete })
+    }
+
+    fn response_payload(&self) -> Option<Payload<'_>> {
+        Some(Payload { bytes: &self.response, complete: self.response_complete })
+    }
+
+    fn log(&self) -> &LogRecord {
+        &self.log
+    }
+
+    fn date(&self) -> SystemTime {
+        self.engine.wall(Instant::now())
+    }
+
+    fn random(&mut self) -> u32 {
+        self.engine.random()
+    }
+
+    fn var(&self, scope: VarScope, name: &str) -> Option<Value> {
+        if scope == VarScope::Process {
+            return variables::get(name);
+        }
+        self.variables.iter().find(|(s, n, _)| *s == scope && &**n == name).map(|(_, _, v)| v.clone())
+    }
+
+    fn set_var(&mut self, scope: VarScope, name: &str, value: Value) {
+        if scope == VarScope::Process {
+            variables::set(name, value);
+            return;
+        }
+        match self.variables.iter_mut().find(|(s, n, _)| *s == scope && &**n == name) {
+            Some((_, _, slot)) => *slot = value,
+            None => self.variables.push((scope, name.into(), value)),
+        }
+    }
+
+    fn unset_var(&mut self, scope: VarScope, name: &str) {
+        if scope == VarScope::Process {
+            variables::unset(name);
+        }
+        self.variables.retain(|(s, n, _)| *s != scope || &**n != name);
+    }
+
+    fn unique_id(&mut self) -> Option<Vec<u8>> {
+        if self.log.unique_id.is_none() {
+            let format = self.frontend.conf.unique_id_format.clone()?;
+            let mut text = Vec::new();
+            format.render(self, &mut text);
+            self.log.unique_id = Some(text);
+        }
+        self.log.unique_id.clone()
+    }
+
+    fn process(&self) -> ProcessFacts<'_> {
+        let process = &self.generation.process;
+        ProcessFacts {
+            pid: process.pid,
+            hostname: &process.hostname,
+            nbthread: process.nbthread,
+            thread: self.engine.thread,
+        }
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.accepted.elapsed()
+    }
+}
+
+impl Editable for Context {
+    fn request_mut(&mut self) -> Option<&mut Head> {
+        None
+    }
+
+    fn response_mut(&mut self) -> Option<&mut Head> {
+        None
+    }
+
+    fn conn_mut(&mut self) -> &mut ConnFacts {
+        &mut self.conn
+    }
+
+    fn log_mut(&mut self) -> &mut LogRecord {
+        &mut self.log
+    }
+
+    fn settings(&mut self) -> &mut Settings {
+        &mut self.settings
+    }
+}

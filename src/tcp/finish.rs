@@ -1,0 +1,131 @@
+//! The end of a connection, however it came: times, counters, and exactly one log line.
+
+use super::session::Session;
+use crate::clock::millis;
+use crate::config::model::{LogStyle, Proxy};
+use crate::live::rules::LogLevel;
+use crate::logging::{self, level};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+/// Ends a session: its counters, its place in the backend, its line.
+pub fn session(session: &mut Session) {
+    let log = &mut session.ctx.log;
+    if log.bytes_from_client == 0 {
+        // Inspected, but never forwarded: it was received all the same.
+        log.bytes_from_client = session.ctx.request.len() as u64;
+    }
+    count(session);
+    if !session.logged {
+        log_line(session, Instant::now());
+    }
+    if let Some(backend) = &session.backend {
+        backend.leave();
+    }
+}
+
+/// Logs before the end (`logasap`, or a format that says nothing of the end).
+pub fn log(session: &mut Session) {
+    log_line(session, Instant::now());
+}
+
+fn count(session: &Session) {
+    let log = &session.ctx.log;
+    let front = session.ctx.frontend.front.counters.here();
+    front.bytes_in.add(log.bytes_from_client);
+    front.bytes_out.add(log.bytes_to_client);
+    let Some(backend) = &session.backend else { return };
+    let back = backend.counters.here();
+    back.sessions.inc();
+    back.bytes_in.add(log.bytes_from_client);
+    back.bytes_out.add(log.bytes_to_client);
+    let client_left = session.letters[0] == b'C';
+    let server_left = session.letters[0] == b'S';
+    if client_left {
+        back.client_aborts.inc();
+    } else if server_left {
+        back.server_aborts.inc();
+    }
+    let Some(server) = &session.ctx.server else { return };
+    let server = server.counters.here();
+    server.sessions.inc();
+    server.bytes_in.add(log.bytes_from_client);
+    server.bytes_out.add(log.bytes_to_client);
+    if client_left {
+        server.client_aborts.inc();
+    } else if server_left {
+        server.server_aborts.inc();
+    }
+}
+
+fn log_line(session: &mut Session, now: Instant) {
+    if session.logged {
+        return;
+    }
+    session.logged = true;
+    let front = Arc::clone(&session.ctx.frontend);
+    let conf = &front.conf;
+    if conf.log.targets.is_empty() {
+        return;
+    }
+    record(session, now);
+    let log = &session.ctx.log;
+    let failed = session.letters != *b"--";
+    let retried = session.retries > 0 || log.redispatched;
+    if conf.options.dontlog_normal && !failed && !retried && conf.log.style != LogStyle::Connect {
+        return;
+    }
+    // Nothing was said by either side: a probe.
+    if conf.options.dontlognull && log.bytes_from_client == 0 && log.bytes_to_client == 0 && !log.early {
+        return;
+    }
+    emit(session, conf, failed);
+}
+
+fn record(session: &mut Session, now: Instant) {
+    let (times, ctx) = (&session.times, &mut session.ctx);
+    let span = |from: Instant, to: Instant| millis(to.saturating_duration_since(from));
+    let log = &mut ctx.log;
+    log.idle = -1;
+    log.request = -1;
+    log.queue = times.assigned.map_or(-1, |at| span(ctx.accepted, at));
+    log.connect = match (times.assigned, times.connected) {
+        (Some(from), Some(to)) => span(from, to),
+        _ => -1,
+    };
+    log.total = span(ctx.accepted, now);
+    log.active = log.total;
+    log.retries = session.retries;
+    log.termination = [session.letters[0], session.letters[1], b'-', b'-'];
+    log.server_name = ctx.server.as_ref().map(|s| Arc::clone(&s.conf.name));
+    log.server_conns = ctx.server.as_ref().map_or(0, |s| s.current());
+    log.backend_conns = session.backend.as_ref().map_or(0, |b| b.current());
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    log.process_conns = count(ctx.generation.process.connections.load(Relaxed));
+    log.frontend_conns = count(ctx.frontend.front.current.load(Relaxed));
+}
+
+fn emit(session: &mut Session, conf: &Proxy, failed: bool) {
+    let ctx = &mut session.ctx;
+    let severity = match ctx.settings.log_level {
+        LogLevel::Silent => return,
+        LogLevel::Level(severity) => severity,
+        LogLevel::Unset if failed && conf.options.log_separate_errors => level::ERR,
+        LogLevel::Unset => level::INFO,
+    };
+    let mut line = Vec::with_capacity(256);
+    match (&conf.log.error_format, &conf.log.format, conf.log.style) {
+        (Some(format), _, _) if failed => format.render_log(ctx, &mut line),
+        (_, Some(format), LogStyle::Custom) => format.render_log(ctx, &mut line),
+        (_, _, LogStyle::Connect) => logging::line::connect(ctx, &mut line),
+        (_, _, LogStyle::Http) => logging::line::http(ctx, &mut line),
+        (_, _, LogStyle::Clf) => logging::line::clf(ctx, &mut line),
+        _ => logging::line::tcp(ctx, &mut line),
+    }
+    let mut structured = Vec::new();
+    if let Some(format) = &conf.log.sd_format {
+        format.render_log(ctx, &mut structured);
+    }
+    ctx.engine.log.emit(&conf.log.targets, severity, conf.log.tag.as_deref(), &structured, &line);
+}

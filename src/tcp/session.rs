@@ -1,0 +1,278 @@
+//! One TCP connection from its first byte to its log line: content rules -> backend -> server -> relay -> finish.
+
+use super::connect::Upstream;
+use super::context::Context;
+use super::relay::{self, Outcome};
+use super::{Engine, finish};
+use crate::config::model::{LogStyle, Mode, TcpRule, UseBackend};
+use crate::expr::facts::LiveFacts;
+use crate::live::rules::{TcpVerdict, run_tcp_rules};
+use crate::live::{Generation, LiveBackend, LiveProxy};
+use crate::net::{Accepted, Stream, Timer};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+/// A connection in work.
+pub struct Session {
+    pub client: Stream,
+    pub ctx: Context,
+    pub timer: Timer,
+    pub backend: Option<Arc<LiveBackend>>,
+    pub times: Times,
+    /// Cause and state of the log's termination field.
+    pub letters: [u8; 2],
+    pub retries: u32,
+    pub logged: bool,
+}
+
+/// When the phases were passed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Times {
+    pub ready: Option<Instant>,
+    pub assigned: Option<Instant>,
+    pub connected: Option<Instant>,
+}
+
+/// Why the regular course was left: the letters for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stop(pub [u8; 2]);
+
+/// How content rules ended.
+enum Ruled {
+    GoOn,
+    Http,
+}
+
+/// `tcp-request connection` rules, from index `from`.
+pub fn connection_rules(
+    accepted: &mut Accepted,
+    from: usize,
+    proxy: &Arc<LiveProxy>,
+    generation: &Arc<Generation>,
+    engine: &Rc<Engine>,
+) -> TcpVerdict {
+    early_rules(&proxy.conf.tcp_request_connection, from, accepted, proxy, generation, engine)
+}
+
+/// `tcp-request session` rules.
+pub fn session_rules(
+    accepted: &mut Accepted,
+    proxy: &Arc<LiveProxy>,
+    generation: &Arc<Generation>,
+    engine: &Rc<Engine>,
+) -> TcpVerdict {
+    early_rules(&proxy.conf.tcp_request_session, 0, accepted, proxy, generation, engine)
+}
+
+/// Rules before there is a session: what they change stays in `accepted`.
+fn early_rules(
+    rules: &[TcpRule],
+    from: usize,
+    accepted: &mut Accepted,
+    proxy: &Arc<LiveProxy>,
+    generation: &Arc<Generation>,
+    engine: &Rc<Engine>,
+) -> TcpVerdict {
+    let mut ctx = Context::new(accepted.conn.clone(), accepted.at, proxy, generation, engine);
+    ctx.variables = std::mem::take(&mut accepted.variables);
+    let verdict = run_tcp_rules(rules, from, &mut ctx, true);
+    apply_marks(&ctx, &accepted.stream);
+    accepted.conn = ctx.conn;
+    accepted.variables = ctx.variables;
+    verdict
+}
+
+/// `set-mark` and `set-tos` act on the client's socket at once.
+fn apply_marks(ctx: &Context, stream: &Stream) {
+    if let Some(mark) = ctx.settings.mark {
+        let _ = stream.socket().set_mark(mark);
+    }
+    if let Some(tos) = ctx.settings.tos {
+        let _ = stream.socket().set_tos_v4(u32::from(tos));
+    }
+}
+
+/// Serves one accepted connection until it ends; answers it when it is to go on as HTTP.
+pub async fn serve(
+    accepted: Accepted,
+    proxy: Arc<LiveProxy>,
+    generation: Arc<Generation>,
+    engine: Rc<Engine>,
+) -> Option<Accepted> {
+    let Accepted { stream, conn, bind, preread, at, handshake, variables } = accepted;
+    let mut ctx = Context::new(conn, at, &proxy, &generation, &engine);
+    ctx.request = preread;
+    ctx.variables = variables;
+    ctx.log.handshake = handshake;
+    let mut session = Session {
+        client: stream,
+        ctx,
+        timer: Timer::default(),
+        backend: None,
+        times: Times::default(),
+        letters: *b"--",
+        retries: 0,
+        logged: false,
+    };
+    match session.run().await {
+        Ok(Ruled::GoOn) => {}
+        Ok(Ruled::Http) => {
+            let Session { client, ctx, .. } = session;
+            return Some(Accepted {
+                stream: client,
+                conn: ctx.conn,
+                bind,
+                preread: ctx.request,
+                at,
+                handshake,
+                variables: ctx.variables,
+            });
+        }
+        Err(Stop(letters)) => session.letters = letters,
+    }
+    finish::session(&mut session);
+    None
+}
+
+impl Session {
+    async fn run(&mut self) -> Result<Ruled, Stop> {
+        let front = Arc::clone(&self.ctx.frontend);
+        let conf = &front.conf;
+        if conf.log.style == LogStyle::Connect {
+            finish::log(self);
+        }
+        if !conf.tcp_request_content.is_empty()
+            && let Ruled::Http = self.content_rules(&conf.tcp_request_content, conf.tcp_inspect_delay).await?
+        {
+            return Ok(Ruled::Http);
+        }
+        self.times.ready = Some(Instant::now());
+        let back = self.route(&front)?;
+        if back.conf.mode == Mode::Http {
+            return Ok(Ruled::Http);
+        }
+        let Some(live) = &back.back else { return Err(Stop(*b"SC")) };
+        live.enter();
+        self.backend = Some(Arc::clone(live));
+        self.ctx.backend = Some(Arc::clone(&back));
+        if !Arc::ptr_eq(&back, &front)
+            && !back.conf.tcp_request_content.is_empty()
+            && let Ruled::Http =
+                self.content_rules(&back.conf.tcp_request_content, back.conf.tcp_inspect_delay).await?
+        {
+            return Err(Stop(*b"PR"));
+        }
+        let upstream = self.connect(&front.conf, &back.conf).await?;
+        self.relay(upstream, &front, &back).await;
+        Ok(Ruled::GoOn)
+    }
+
+    /// Relays, with a task of its own size: the relay's state is boxed so that waiting for a client stays small.
+    async fn relay(&mut self, upstream: Upstream, front: &LiveProxy, back: &LiveProxy) {
+        if front.conf.options.logasap && front.conf.log.style != LogStyle::Connect {
+            self.ctx.log.early = true;
+            finish::log(self);
+        }
+        let outcome = relay::run(self, upstream, &front.conf, &back.conf).await;
+        let Outcome { letters, from_client, from_server } = outcome;
+        self.letters = letters;
+        self.ctx.log.bytes_from_client = from_client;
+        self.ctx.log.bytes_to_client = from_server;
+    }
+
+    /// `use_backend` rules in order, then `default_backend`, then the proxy itself if it is a `listen`.
+    fn route(&mut self, front: &Arc<LiveProxy>) -> Result<Arc<LiveProxy>, Stop> {
+        let rules = front.conf.front.as_ref();
+        for rule in rules.map_or(&[][..], |f| &f.use_backend) {
+            if rule.condition.as_ref().is_some_and(|c| !c.holds(&mut self.ctx)) {
+                continue;
+            }
+            let index = match &rule.action {
+                UseBackend::Static(index) => Some(*index),
+                UseBackend::Dynamic(format) => {
+                    let mut name = Vec::new();
+                    format.render(&mut self.ctx, &mut name);
+                    let name = String::from_utf8_lossy(&name).into_owned();
+                    self.ctx.generation.proxy_by_name(&name)
+                }
+            };
+            let found = index.and_then(|i| self.ctx.generation.proxy(i)).filter(|p| p.back.is_some());
+            if let Some(found) = found {
+                return Ok(Arc::clone(found));
+            }
+        }
+        let default = rules.and_then(|f| f.default_backend).and_then(|i| self.ctx.generation.proxy(i));
+        match default {
+            Some(found) => Ok(Arc::clone(found)),
+            None if front.back.is_some() => Ok(Arc::clone(front)),
+            None => Err(Stop(*b"SC")),
+        }
+    }
+
+    /// Runs content rules, reading what they need for as long as `inspect-delay` allows.
+    async fn content_rules(&mut self, rules: &[TcpRule], delay: Option<Duration>) -> Result<Ruled, Stop> {
+        let deadline = delay.map(|d| Instant::now() + d);
+        let mut from = 0;
+        loop {
+            let expired = deadline.is_none_or(|d| Instant::now() >= d);
+            let full = self.ctx.request.len() >= self.ctx.engine.bufsize;
+            let last = expired || full || self.ctx.request_complete;
+            match run_tcp_rules(rules, from, &mut self.ctx, last) {
+                TcpVerdict::NeedMore { resume } if !last => {
+                    from = resume;
+                    self.read_more(deadline).await?;
+                }
+                TcpVerdict::SwitchHttp => return Ok(Ruled::Http),
+                TcpVerdict::Reject | TcpVerdict::Close => {
+                    self.ctx.frontend.front.counters.here().denied_requests.inc();
+                    return Err(Stop(*b"PR"));
+                }
+                TcpVerdict::SilentDrop => {
+                    self.ctx.frontend.front.counters.here().denied_requests.inc();
+                    // Without TCP_REPAIR the nearest to silence is a reset that no FIN precedes.
+                    self.client.reset_on_close();
+                    return Err(Stop(*b"PR"));
+                }
+                _ => {
+                    apply_marks(&self.ctx, &self.client);
+                    return Ok(Ruled::GoOn);
+                }
+            }
+        }
+    }
+
+    /// Appends what the client sends to the inspected bytes; returns without any when `deadline` passes.
+    async fn read_more(&mut self, deadline: Option<Instant>) -> Result<(), Stop> {
+        let idle = self.ctx.frontend.conf.timeouts.client.map(|t| Instant::now() + t);
+        let mut buffer = self.ctx.engine.take_buffer();
+        let room = self.ctx.engine.bufsize.saturating_sub(self.ctx.request.len());
+        let (client, timer) = (&mut self.client, &mut self.timer);
+        let read = poll_fn(|cx| {
+            let part = buffer.get_mut(..room).unwrap_or_default();
+            if let Poll::Ready(read) = client.poll_read(cx, part) {
+                return Poll::Ready(Some(read));
+            }
+            let nearest = deadline.into_iter().chain(idle).min();
+            timer.poll(cx, nearest).map(|()| None)
+        })
+        .await;
+        let result = match read {
+            Some(Ok(0)) => {
+                self.ctx.request_complete = true;
+                Ok(())
+            }
+            Some(Ok(n)) => {
+                self.ctx.request.extend_from_slice(buffer.get(..n).unwrap_or_default());
+                Ok(())
+            }
+            Some(Err(_)) => Err(Stop(*b"CR")),
+            None if deadline.is_some_and(|d| Instant::now() >= d) => Ok(()),
+            None => Err(Stop(*b"cR")),
+        };
+        self.ctx.engine.keep_buffer(buffer);
+        result
+    }
+}
