@@ -114,7 +114,7 @@ impl Test {
         let mut columns = false;
         let mut method = None;
         let mut files: Vec<(String, Flags, bool, usize)> = Vec::new();
-        while let Some(flag) = words.get(at).filter(|w| w.starts_with('-') && !is_negative_number(w)) {
+        while let Some(flag) = words.get(at).filter(|w| w.starts_with('-')) {
             match *flag {
                 "--" => {
                     at += 1;
@@ -260,35 +260,40 @@ fn keyword(text: &str, site: Site, scope: &Scope) -> Result<(Expr, Option<Method
         return Err(ExprError::new(0, format!("unexpected '{}'", parsed.rest)));
     }
     let (row, implied) = match acl_keyword(parsed.fetch.name) {
-        Some((row, method)) => (row, Some(method)),
+        Some((row, method)) => (row, method),
         None => (expression::find_fetch(parsed.fetch.name).map_err(|e| suggest(e, parsed.fetch.name))?, None),
     };
     let expr = Expr::build(row, &parsed.fetch, &parsed.converters, site, scope)?;
-    // `path,length` compares as its last converter's type; a suffix or an old spelling keeps its method.
-    Ok((expr, implied))
+    // Behind converters the keyword's own method is forgotten: `path_beg,lower` compares whole strings.
+    Ok((expr, implied.filter(|_| parsed.converters.is_empty())))
 }
 
 /// Fetches whose ACL spelling takes a method as suffix (`path_beg`).
 const SUFFIXED: &[(&str, &str)] = &[
     ("base", "base"),
     ("cook", "req.cook"),
-    ("hdr", "hdr"),
+    ("hdr", "req.hdr"),
     ("path", "path"),
     ("scook", "res.cook"),
     ("shdr", "res.hdr"),
     ("url", "url"),
     ("urlp", "url_param"),
-    ("http_auth_group", "http_auth_group"),
-    ("wait_end", "wait_end"),
 ];
 
 const SUFFIXES: &[&str] = &["beg", "dir", "dom", "end", "len", "reg", "sub"];
 
-fn acl_keyword(name: &str) -> Option<(&'static Fetch, Method)> {
+fn acl_keyword(name: &str) -> Option<(&'static Fetch, Option<Method>)> {
+    match name {
+        // In an ACL `hdr` is the request's, wherever the ACL is used.
+        "hdr" => return Some((fetch::by_name("req.hdr")?, None)),
+        "payload" => return Some((fetch::by_name("req.payload")?, Some(Method::Bin))),
+        "payload_lv" => return Some((fetch::by_name("req.payload_lv")?, Some(Method::Bin))),
+        _ => {}
+    }
     let (stem, suffix) = name.rsplit_once('_')?;
     let (_, target) = SUFFIXED.iter().find(|(s, _)| *s == stem)?;
     let suffix = SUFFIXES.iter().find(|s| **s == suffix)?;
-    Some((fetch::by_name(target)?, Method::by_name(suffix)?))
+    Some((fetch::by_name(target)?, Some(Method::by_name(suffix)?)))
 }
 
 fn suggest(error: ExprError, name: &str) -> ExprError {
@@ -311,8 +316,4 @@ fn match_method(name: &str, at: usize) -> Result<Method, ExprError> {
         ExprError::new(at, format!("unknown matching method '{name}' when parsing ACL expression."))
             .hint(nearest(name, names))
     })
-}
-
-fn is_negative_number(word: &str) -> bool {
-    word.len() > 1 && word.bytes().skip(1).all(|b| b.is_ascii_digit())
 }

@@ -26,7 +26,6 @@ pub(crate) enum Kind {
     Var,
     /// `s`, `ms` or `us`
     Unit,
-    Regex,
 }
 
 impl Kind {
@@ -43,7 +42,6 @@ impl Kind {
             Self::Server => "server",
             Self::Userlist => "user list",
             Self::Var => "variable",
-            Self::Regex => "regex",
         }
     }
 }
@@ -224,7 +222,6 @@ fn one(bytes: &[u8], kind: Kind, lists: &[Arc<Userlist>]) -> Result<Option<Arg>,
             b"us" => Some(Arg::Unit(Unit::Micros)),
             _ => return Err(format!("expects 's', 'ms' or 'us', got '{}'", shown())),
         },
-        Kind::Regex => Some(Arg::Text(bytes.to_vec())),
     })
 }
 

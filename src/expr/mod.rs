@@ -13,6 +13,7 @@ mod expression;
 pub mod facts;
 mod fetch;
 mod log;
+mod manual;
 mod map;
 #[cfg(test)]
 mod mock;
@@ -32,6 +33,7 @@ pub use expression::Expr;
 pub use facts::Facts;
 pub use fetch::payload::{Incomplete, rdp_cookie};
 pub use log::{LogFormat, builtin};
+pub use manual::manual;
 pub use regex::{Regex, expand};
 pub use value::Value;
 

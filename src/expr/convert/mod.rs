@@ -25,7 +25,6 @@ pub(crate) use elsewhere::is_known_elsewhere;
 #[derive(Debug)]
 pub(crate) struct Converter {
     pub name: &'static str,
-    pub aliases: &'static [&'static str],
     pub args: Spec,
     pub input: Type,
     pub output: Type,
@@ -50,15 +49,10 @@ pub(crate) const fn row(
     step: Step,
     doc: &'static str,
 ) -> Converter {
-    Converter { name, aliases: &[], args, input, output, prepare: None, step, doc }
+    Converter { name, args, input, output, prepare: None, step, doc }
 }
 
 impl Converter {
-    pub(crate) const fn also(mut self, aliases: &'static [&'static str]) -> Self {
-        self.aliases = aliases;
-        self
-    }
-
     pub(crate) const fn prepared(mut self, prepare: fn(&mut Vec<Arg>) -> Result<(), String>) -> Self {
         self.prepare = Some(prepare);
         self
@@ -82,11 +76,7 @@ pub(crate) fn rows() -> impl Iterator<Item = &'static Converter> {
 
 pub(crate) fn by_name(name: &str) -> Option<&'static Converter> {
     static TABLE: OnceLock<HashMap<&'static str, &'static Converter>> = OnceLock::new();
-    let table = TABLE.get_or_init(|| {
-        rows()
-            .flat_map(|r| std::iter::once((r.name, r)).chain(r.aliases.iter().map(move |a| (*a, r))))
-            .collect()
-    });
+    let table = TABLE.get_or_init(|| rows().map(|r| (r.name, r)).collect());
     table.get(name).copied()
 }
 

@@ -76,21 +76,6 @@ impl AddressList {
     }
 }
 
-/// Is `addr` inside `net/bits`? For callers that have one network, not a list.
-pub(crate) fn in_network(addr: IpAddr, net: IpAddr, bits: u8) -> bool {
-    match (addr, net) {
-        (IpAddr::V4(a), IpAddr::V4(n)) => {
-            let mask = prefix_mask(bits.min(32));
-            u32::from(a) & mask == u32::from(n) & mask
-        }
-        (IpAddr::V6(a), IpAddr::V6(n)) => {
-            let mask = v6_mask(bits.min(128));
-            u128::from(a) & mask == u128::from(n) & mask
-        }
-        _ => false,
-    }
-}
-
 fn insert<K: std::hash::Hash + Eq>(tables: &mut Vec<(u8, HashMap<K, u32>)>, bits: u8, key: K, index: u32) {
     let at = match tables.binary_search_by(|(b, _)| bits.cmp(b)) {
         Ok(at) => at,
