@@ -2,6 +2,7 @@
 
 use super::map::Map;
 use super::regex::Regex;
+use super::{Directory, Scope};
 use crate::config::model::{Userlist, VarScope};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -142,11 +143,7 @@ pub(crate) fn int(args: &[Arg], i: usize) -> Option<i64> {
 }
 
 /// Parses the texts against `spec`. The message is the end of HAProxy's sentence.
-pub(crate) fn parse(
-    texts: Option<&[Vec<u8>]>,
-    spec: &Spec,
-    lists: &[Arc<Userlist>],
-) -> Result<Vec<Arg>, String> {
+pub(crate) fn parse(texts: Option<&[Vec<u8>]>, spec: &Spec, scope: &Scope) -> Result<Vec<Arg>, String> {
     // `str()` is the empty string; other types have no empty value.
     let empty = [Vec::new()];
     let texts = match texts {
@@ -179,7 +176,7 @@ pub(crate) fn parse(
             out.push(Arg::Absent);
             continue;
         }
-        let Some(arg) = one(bytes, *kind, lists)? else {
+        let Some(arg) = one(bytes, *kind, scope)? else {
             let shown = String::from_utf8_lossy(bytes);
             return Err(format!("failed to parse '{shown}' as type '{}' at position {}", kind.name(), i + 1));
         };
@@ -188,7 +185,7 @@ pub(crate) fn parse(
     Ok(out)
 }
 
-fn one(bytes: &[u8], kind: Kind, lists: &[Arc<Userlist>]) -> Result<Option<Arg>, String> {
+fn one(bytes: &[u8], kind: Kind, scope: &Scope) -> Result<Option<Arg>, String> {
     let shown = || String::from_utf8_lossy(bytes).into_owned();
     let as_str = std::str::from_utf8(bytes).ok();
     Ok(match kind {
@@ -198,17 +195,26 @@ fn one(bytes: &[u8], kind: Kind, lists: &[Arc<Userlist>]) -> Result<Option<Arg>,
         Kind::Ipv6 => as_str.and_then(|t| t.parse().ok()).map(|a| Arg::Addr(IpAddr::V6(a))),
         Kind::Mask4 => as_str.and_then(mask4).map(Arg::Addr),
         Kind::Mask6 => as_str.and_then(mask6).map(Arg::Addr),
-        Kind::Frontend | Kind::Backend => Some(Arg::Name(shown())),
+        Kind::Frontend | Kind::Backend => {
+            let name = shown();
+            if let Some(directory) = &scope.directory {
+                directory.check_proxy(&name, kind)?;
+            }
+            Some(Arg::Name(name))
+        }
         Kind::Server => {
             let name = shown();
             Some(match name.split_once('/') {
                 Some((backend, server)) => {
+                    if let Some(directory) = &scope.directory {
+                        directory.check_server(backend, server)?;
+                    }
                     Arg::Server { backend: Some(backend.to_owned()), server: server.to_owned() }
                 }
                 None => Arg::Server { backend: None, server: name },
             })
         }
-        Kind::Userlist => match lists.iter().find(|l| l.name.as_bytes() == bytes) {
+        Kind::Userlist => match scope.userlists.iter().find(|l| l.name.as_bytes() == bytes) {
             Some(list) => Some(Arg::Userlist(list.clone())),
             None => return Err(format!("unable to find userlist '{}'", shown())),
         },
@@ -223,6 +229,24 @@ fn one(bytes: &[u8], kind: Kind, lists: &[Arc<Userlist>]) -> Result<Option<Arg>,
             _ => return Err(format!("expects 's', 'ms' or 'us', got '{}'", shown())),
         },
     })
+}
+
+impl Directory {
+    fn check_proxy(&self, name: &str, kind: Kind) -> Result<(), String> {
+        let known = match kind {
+            Kind::Frontend => self.frontends.contains(name),
+            _ => self.backends.contains_key(name),
+        };
+        if known { Ok(()) } else { Err(format!("unable to find {} '{name}'", kind.name())) }
+    }
+
+    fn check_server(&self, backend: &str, server: &str) -> Result<(), String> {
+        match self.backends.get(backend) {
+            None => Err(format!("unable to find backend '{backend}'")),
+            Some(servers) if servers.contains(server) => Ok(()),
+            Some(_) => Err(format!("unable to find server '{server}' in proxy '{backend}'")),
+        }
+    }
 }
 
 /// A whole signed integer (`0x1f` too).

@@ -76,7 +76,7 @@ impl Expr {
         scope: &Scope,
     ) -> Result<Self, ExprError> {
         let wrong = |m: String| ExprError::new(0, format!("fetch method '{}' : {m}", call.name));
-        let mut args = args::parse(call.args.as_deref(), &fetch.args, &scope.userlists).map_err(wrong)?;
+        let mut args = args::parse(call.args.as_deref(), &fetch.args, scope).map_err(wrong)?;
         if let Some(prepare) = fetch.prepare {
             prepare(&mut args).map_err(wrong)?;
         }
@@ -90,7 +90,7 @@ impl Expr {
             }
             let wrong =
                 |m: String| ExprError::new(0, format!("invalid args in converter '{}' : {m}", text.name));
-            let mut args = args::parse(text.args.as_deref(), &row.args, &scope.userlists).map_err(wrong)?;
+            let mut args = args::parse(text.args.as_deref(), &row.args, scope).map_err(wrong)?;
             if let Some(prepare) = row.prepare {
                 prepare(&mut args).map_err(wrong)?;
             }

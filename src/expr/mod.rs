@@ -58,4 +58,14 @@ pub enum Site {
 pub struct Scope {
     pub acls: Vec<std::sync::Arc<Acl>>,
     pub userlists: Vec<std::sync::Arc<crate::config::model::Userlist>>,
+    /// Every proxy and server of the configuration, where known: names in arguments are checked against it.
+    pub directory: Option<std::sync::Arc<Directory>>,
+}
+
+/// Names of a configuration's proxies and servers.
+#[derive(Debug, Default)]
+pub struct Directory {
+    pub frontends: std::collections::BTreeSet<String>,
+    /// Backends and their servers.
+    pub backends: std::collections::BTreeMap<String, std::collections::BTreeSet<String>>,
 }
