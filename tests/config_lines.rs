@@ -31,6 +31,29 @@ fn check(list: &str, around: impl Fn(&str) -> String) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+#[test]
+fn whole_configurations() {
+    let path = format!("{}/tests/config-lines/whole.txt", env!("CARGO_MANIFEST_DIR"));
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("t.cfg");
+    let mut wrong = Vec::new();
+    for case in std::fs::read_to_string(path).unwrap().split("---- ").skip(1) {
+        let (title, text) = case.split_once('\n').unwrap();
+        std::fs::write(&file, text).unwrap();
+        let theirs = haproxy_accepts(&file);
+        let ours = weir_accepts(text);
+        let expected = match &title[..1] {
+            "!" => (true, false),
+            "+" => (false, true),
+            _ => (theirs, theirs),
+        };
+        if (theirs, ours) != expected {
+            wrong.push(format!("{title}: haproxy {theirs}, weir {ours}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// Exit status 2 without an alert means that there is nothing to listen on, which is no error of the line.
 fn haproxy_accepts(file: &std::path::Path) -> bool {
     let output = Command::new("haproxy").arg("-c").arg("-f").arg(file).output();

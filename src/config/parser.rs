@@ -6,7 +6,7 @@ use super::environment::Environment;
 use super::keyword::{Keyword, Prefix, Section};
 use super::model::{Global, HttpErrors, Userlist};
 use super::raw::Line;
-use crate::expr::{Condition, ExprError, Scope, Site};
+use crate::expr::{Condition, Directory, ExprError, Scope, Site};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -25,6 +25,8 @@ pub struct Parser {
     /// Finished and current proxies; the current one is the last while `section.is_proxy()`.
     pub drafts: Vec<Draft>,
     pub environment: Environment,
+    /// Names of all proxies and servers, for the expressions that take them.
+    pub directory: Option<Arc<Directory>>,
     pub diagnostics: Vec<Diagnostic>,
     pub path_base: PathBase,
     pub unix_bind: UnixBind,
@@ -65,6 +67,7 @@ impl Parser {
             http_error: HttpErrors::default(),
             drafts: Vec::new(),
             environment,
+            directory: None,
             diagnostics: Vec::new(),
             path_base: PathBase::Current,
             unix_bind: UnixBind::default(),

@@ -115,6 +115,9 @@ impl Names {
     fn backend(&self, parser: &mut Parser, reference: &Reference, proxy: &Proxy) -> Option<ProxyIndex> {
         let name = &reference.name;
         let keyword = reference.line.word(0);
+        if proxy.disabled && !self.backs.contains_key(name) {
+            return None;
+        }
         let Some(target) = self.backs.get(name) else {
             let message = format!("Proxy '{}': unable to find required {keyword}: '{name}'.", proxy.name);
             let mut diagnostic = Diagnostic::at(Severity::Alert, &reference.line, reference.word, message);

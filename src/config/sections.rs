@@ -4,11 +4,12 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::draft::{Draft, ServerDraft};
 use super::keyword::{Keyword, Prefix, Section};
 use super::keywords;
+use super::keywords::server::template_names;
 use super::model::{Backend, Front, HttpErrors, Proxy, Userlist};
 use super::parser::Parser;
 use super::raw::Line;
 use super::suggest;
-use crate::expr::Scope;
+use crate::expr::{Directory, Scope};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -69,6 +70,7 @@ struct Block {
 /// Applies all `lines` to the parser: userlists and http-errors first, since proxies refer to them, then the rest in order.
 pub fn apply(parser: &mut Parser, lines: Vec<Line>) {
     let blocks = blocks(parser, lines);
+    parser.directory = Some(Arc::new(directory(&blocks)));
     let mut walker = Walker { parser, defaults: Vec::new(), current: None };
     let early = |b: &Block| matches!(b.section, Section::Userlist | Section::HttpErrors);
     for block in blocks.iter().filter(|b| early(b)) {
@@ -77,6 +79,29 @@ pub fn apply(parser: &mut Parser, lines: Vec<Line>) {
     for block in blocks.iter().filter(|b| !early(b)) {
         walker.block(block);
     }
+}
+
+/// The names proxies and servers will have, read ahead of them: expressions may name what comes later.
+fn directory(blocks: &[Block]) -> Directory {
+    let mut directory = Directory::default();
+    for block in blocks {
+        let name = block.header.word(1);
+        if matches!(block.section, Section::Frontend | Section::Listen) {
+            directory.frontends.insert(name.to_owned());
+        }
+        if !matches!(block.section, Section::Backend | Section::Listen) {
+            continue;
+        }
+        let servers = directory.backends.entry(name.to_owned()).or_default();
+        for line in &block.lines {
+            match line.word(0) {
+                "server" => drop(servers.insert(line.word(1).to_owned())),
+                "server-template" => servers.extend(template_names(line.word(1), line.word(2))),
+                _ => {}
+            }
+        }
+    }
+    directory
 }
 
 fn blocks(parser: &mut Parser, lines: Vec<Line>) -> Vec<Block> {
@@ -346,7 +371,11 @@ impl Walker<'_> {
             back: section.has_back().then(Backend::default),
             ..Proxy::default()
         };
-        let scope = Scope { userlists: self.parser.userlists.clone(), ..Scope::default() };
+        let scope = Scope {
+            userlists: self.parser.userlists.clone(),
+            directory: self.parser.directory.clone(),
+            ..Scope::default()
+        };
         self.parser.drafts.push(Draft {
             section,
             header: header.clone(),
@@ -379,10 +408,15 @@ impl Walker<'_> {
             }
         }
         self.parser.replaying = false;
+        // ACLs of `defaults` are for its own rules, which hold on to them.
+        if let Some(draft) = self.parser.draft() {
+            draft.scope.acls.clear();
+        }
     }
 
     /// Applies one line; answers what a `defaults` section keeps of it.
     fn line(&mut self, line: &Line) -> Option<(Prefix, Line, &'static Keyword)> {
+        let original = line;
         let mut line = line.clone();
         let prefix = match line.word(0) {
             "no" => Prefix::No,
@@ -392,6 +426,11 @@ impl Walker<'_> {
         if prefix != Prefix::None {
             line.words.remove(0);
             if line.words.is_empty() {
+                let message = format!(
+                    "'{}' expects a keyword after it.",
+                    if prefix == Prefix::No { "no" } else { "default" }
+                );
+                self.parser.alert(original, 0, message);
                 return None;
             }
         }
@@ -415,11 +454,21 @@ impl Walker<'_> {
             self.parser.alert(&line, 0, message);
             return None;
         }
+        if section == Section::Defaults && self.anonymous() && NAMED_DEFAULTS_ONLY.contains(&line.word(0)) {
+            let message = format!("'{}' not allowed in anonymous 'defaults' section.", line.word(0));
+            self.parser
+                .report(Diagnostic::at(Severity::Alert, &line, 0, message).hint("give the section a name"));
+            return None;
+        }
         self.parser.apply(keyword, &line);
         if keyword.name == "acl" {
             self.note_broken_acl(line.word(1));
         }
         Some((prefix, line, keyword))
+    }
+
+    fn anonymous(&self) -> bool {
+        self.defaults.last().is_some_and(|d| d.name.is_empty())
     }
 
     fn note_broken_acl(&mut self, name: &str) {
@@ -478,6 +527,10 @@ fn acls_together(lines: &[Line]) -> Vec<&Line> {
     }
     out
 }
+
+/// Keywords that `defaults` takes only when it has a name: proxies refer to the rules, they are not copied.
+const NAMED_DEFAULTS_ONLY: &[&str] =
+    &["acl", "http-request", "http-response", "http-after-response", "tcp-request", "tcp-response"];
 
 /// The first character that may not stand in a name.
 #[must_use]

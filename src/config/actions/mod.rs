@@ -174,7 +174,7 @@ impl Arguments<'_> {
     }
 
     fn scope(&self) -> &Scope {
-        static EMPTY: Scope = Scope { acls: Vec::new(), userlists: Vec::new() };
+        static EMPTY: Scope = Scope { acls: Vec::new(), userlists: Vec::new(), directory: None };
         self.parser.drafts.last().map_or(&EMPTY, |d| &d.scope)
     }
 }

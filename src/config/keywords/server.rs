@@ -590,6 +590,12 @@ fn template(parser: &mut Parser, line: &Line) {
     }
 }
 
+/// The names a `server-template` line makes; none where its number or range is wrong.
+pub fn template_names(prefix: &str, numbers: &str) -> Vec<String> {
+    let (low, high) = range(numbers).unwrap_or((1, 0));
+    (low..=high).map(|number| format!("{prefix}{number}")).collect()
+}
+
 /// `5` or `1-5`; more servers than could be meant are refused.
 fn range(text: &str) -> Option<(u32, u32)> {
     let (low, high) = match text.split_once('-') {
