@@ -98,6 +98,15 @@ pub const TABLE: &[Keyword] = &[
     flag!("nogetaddrinfo", "Accepted: names are always resolved by the system's resolver.", |_g| ()),
     flag!("noreuseport", "Accepted: only one process listens at a time here.", |_g| ()),
     flag!("external-check", "Allows external checks.", |g| g.external_check = true),
+    Keyword::new(
+        "expose-experimental-directives",
+        GLOBAL,
+        "",
+        "Allows what HAProxy calls experimental. weir allows what it has without being asked.",
+        |p, l| {
+            p.at_most(l, 1);
+        },
+    ),
     Keyword::new("insecure-fork-wanted", GLOBAL, "", "Allows processes to be started.", |p, l| {
         if p.at_most(l, 1) {
             p.global.insecure_fork_wanted = p.prefix == Prefix::None;
