@@ -9,6 +9,7 @@ mod arguments;
 pub mod condition;
 pub mod diagnostic;
 pub mod draft;
+pub mod dynamic_cookie;
 pub mod environment;
 pub mod keyword;
 pub mod keywords;

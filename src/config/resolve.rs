@@ -2,6 +2,7 @@
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::draft::{Draft, Reference, Target};
+use super::dynamic_cookie;
 use super::environment::Environment;
 use super::model::{Bind, Config, Mode, Proxy, Rule, Server, UseBackend, UseServer};
 use super::parser::Parser;
@@ -254,6 +255,7 @@ fn proxy(parser: &mut Parser, mut draft: Draft, names: &Names) -> Proxy {
         if let Some(back) = proxy.back.as_mut() {
             back.servers = servers.into_iter().map(Arc::new).collect();
             back.use_server = use_server;
+            dynamic_cookie::settle(back);
         }
     }
     proxy

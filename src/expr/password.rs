@@ -2,9 +2,13 @@
 
 use crate::config::model::User;
 
-/// Is `given` this user's password? Hashed passwords match nothing yet.
+/// Is `given` this user's password?
 pub fn matches(user: &User, given: &[u8]) -> bool {
-    user.plain && equal(user.password.as_bytes(), given)
+    if user.plain {
+        equal(user.password.as_bytes(), given)
+    } else {
+        super::crypt::matches(&user.password, given)
+    }
 }
 
 /// Time depends on the lengths alone.

@@ -4,6 +4,7 @@ use crate::config::keyword::{Keyword, USERLIST};
 use crate::config::model::{User, UserGroup};
 use crate::config::parser::Parser;
 use crate::config::raw::Line;
+use crate::expr::crypt;
 
 pub const TABLE: &[Keyword] = &[
     Keyword::new(
@@ -55,7 +56,13 @@ fn user(parser: &mut Parser, line: &Line) {
     while i < line.words.len() {
         let value = line.word(i + 1);
         match line.word(i) {
-            "password" => user.password = value.to_owned(),
+            "password" => {
+                if !value.is_empty() && !crypt::is_supported(value) {
+                    let message = "a password hash of this format is not supported by weir yet (only $6$, $5$ and $1$).";
+                    return parser.alert(line, i + 1, message);
+                }
+                user.password = value.to_owned();
+            }
             "insecure-password" => {
                 user.password = value.to_owned();
                 user.plain = true;
