@@ -24,6 +24,10 @@ pub async fn run(mut accepted: Accepted, proxy: Arc<LiveProxy>, worker: Rc<Worke
     };
     if wants_header && let Err(problem) = read_header(&mut accepted, &proxy).await {
         embryonic(&accepted, &proxy, &worker, problem);
+        // What is not ours to read is refused as the kernel refuses unread bytes.
+        if !accepted.preread.is_empty() {
+            accepted.stream.reset_on_close();
+        }
         return;
     }
     if !conf.tcp_request_session.is_empty() {

@@ -5,7 +5,7 @@ use crate::balance::key;
 use crate::config::model::{Backend, Balance, Proxy, UseServer};
 use crate::expr::{Facts, Value};
 use crate::ids::ServerIndex;
-use crate::live::{HashInput, LiveBackend, Refusal, Slot, Sticky, Want};
+use crate::live::{HashInput, LiveBackend, LiveServer, Refusal, Slot, Sticky, Want};
 use crate::net::{self, DialErrorKind, Stream};
 use std::future::{Future, poll_fn};
 use std::net::IpAddr;
@@ -44,14 +44,20 @@ impl Session {
     pub async fn connect(&mut self, front: &Proxy, back: &Proxy) -> Result<Upstream, Stop> {
         let (Some(conf), Some(live)) = (&back.back, self.backend.clone()) else { return Err(Stop(*b"SC")) };
         let mut sticky = self.use_server(conf);
-        let mut avoid = None;
+        let mut failed: Option<Arc<LiveServer>> = None;
         let mut slot = None;
         loop {
             let taken = match slot.take() {
                 Some(slot) => slot,
-                None => self.assign(front, back, conf, &live, sticky, avoid).await?,
+                None => {
+                    let avoid = failed.as_ref().map(|s| s.index);
+                    self.assign(front, back, conf, &live, sticky, avoid).await?
+                }
             };
             let server = Arc::clone(taken.server());
+            if let Some(failed) = &failed {
+                self.count_again(failed, &server, &live);
+            }
             self.ctx.server = Some(Arc::clone(&server));
             live.counters.here().connects.inc();
             server.counters.here().connects.inc();
@@ -71,20 +77,28 @@ impl Session {
                 return Err(Stop(if timed_out { *b"sC" } else { *b"SC" }));
             }
             self.retries += 1;
-            if self.redispatches(back, conf, &taken) && !sticky.is_some_and(|s| s.even_down) {
-                live.counters.here().redispatches.inc();
-                server.counters.here().redispatches.inc();
-                self.ctx.log.redispatched = true;
-                avoid = Some(server.index);
+            let elsewhere = self.redispatches(back, conf, &taken) && !sticky.is_some_and(|s| s.even_down);
+            failed = Some(server);
+            if elsewhere {
                 sticky = None;
-                continue;
+            } else {
+                slot = Some(taken);
             }
-            live.counters.here().retries.inc();
-            server.counters.here().retries.inc();
-            slot = Some(taken);
-            if !timed_out {
+            if !timed_out && !(elsewhere && offers_another(conf, &live)) {
                 tokio::time::sleep(Duration::from_secs(1).min(timeout.unwrap_or(Duration::MAX))).await;
             }
+        }
+    }
+
+    /// A further attempt is a redispatch if it goes to another server, else a retry.
+    fn count_again(&mut self, failed: &LiveServer, next: &LiveServer, live: &LiveBackend) {
+        if failed.index == next.index {
+            live.counters.here().retries.inc();
+            failed.counters.here().retries.inc();
+        } else {
+            live.counters.here().redispatches.inc();
+            failed.counters.here().redispatches.inc();
+            self.ctx.log.redispatched = true;
         }
     }
 
@@ -237,6 +251,12 @@ impl Session {
         first.append(&mut self.ctx.request);
         (first, header)
     }
+}
+
+/// Is it likely that the algorithm gives another server at once? Else the same one is given a moment first.
+fn offers_another(conf: &Backend, live: &LiveBackend) -> bool {
+    let in_turn = matches!(conf.balance, Balance::RoundRobin | Balance::StaticRr | Balance::Random { .. });
+    in_turn && live.usable().0 > 1
 }
 
 /// Ready when the client has closed. What it sends meanwhile is kept, up to a buffer.

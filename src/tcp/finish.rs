@@ -17,11 +17,12 @@ pub fn session(session: &mut Session) {
         log.bytes_from_client = session.ctx.request.len() as u64;
     }
     count(session);
-    if !session.logged {
-        log_line(session, Instant::now());
-    }
+    // The line tells the connections that remain: HAProxy writes it after leaving.
     if let Some(backend) = &session.backend {
         backend.leave();
+    }
+    if !session.logged {
+        log_line(session, Instant::now());
     }
 }
 

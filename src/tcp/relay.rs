@@ -71,7 +71,7 @@ pub async fn run(session: &mut Session, upstream: Upstream, front: &Proxy, back:
         request: Lane { first, splice: has_splice(true), ..Lane::default() },
         response: Lane { splice: has_splice(false), ..Lane::default() },
         limits,
-        client_at: now,
+        client_at: session.client_at,
         server_at: now,
         letters: *b"--",
     };
@@ -93,7 +93,6 @@ pub async fn run(session: &mut Session, upstream: Upstream, front: &Proxy, back:
     if front.options.nolinger {
         relay.client.reset_on_close();
     }
-    drop(slot);
     outcome
 }
 
@@ -163,22 +162,38 @@ impl Relay<'_> {
         self.poll_timeouts(cx)
     }
 
+    /// A side is waited for while it may still send, or does not take what is there for it. Once an end was passed on
+    /// to a side, its `-fin` timeout governs.
     fn poll_timeouts(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let limits = &self.limits;
         let client_open = limits.tunnel.or(limits.client);
         let server_open = limits.tunnel.or(limits.server);
-        let client = if self.request.ended { limits.client_fin.or(client_open) } else { client_open };
-        let server = if self.response.ended { limits.server_fin.or(server_open) } else { server_open };
-        let client = client.map(|t| self.client_at + t);
-        let server = server.map(|t| self.server_at + t);
+        let client = if self.response.closed { limits.client_fin.or(client_open) } else { client_open };
+        let server = if self.request.closed { limits.server_fin.or(server_open) } else { server_open };
+        let client_waits = !self.request.ended || self.response.is_blocked();
+        let server_waits = !self.response.ended || self.request.is_blocked();
+        let client = client.filter(|_| client_waits).map(|t| self.client_at + t);
+        let server = server.filter(|_| server_waits).map(|t| self.server_at + t);
         let Some(nearest) = client.into_iter().chain(server).min() else { return Poll::Pending };
         if self.timer.poll(cx, Some(nearest)).is_pending() {
             return Poll::Pending;
         }
+        let by_client = client == Some(nearest);
         if self.letters == *b"--" {
-            self.letters = if client == Some(nearest) { *b"cD" } else { *b"sD" };
+            self.letters = if by_client { *b"cD" } else { *b"sD" };
         }
-        Poll::Ready(())
+        // Silence counts as an end, which the other side is told and may still answer to; a side that takes nothing is lost.
+        let (from, to) = if by_client {
+            (&mut self.request, &mut self.response)
+        } else {
+            (&mut self.response, &mut self.request)
+        };
+        if from.ended || to.is_blocked() {
+            to.kill();
+        }
+        from.ended = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -220,6 +235,14 @@ struct Lane {
 impl Lane {
     fn done(&self) -> bool {
         self.closed
+    }
+
+    /// Bytes wait that the writing side does not take.
+    fn is_blocked(&self) -> bool {
+        !self.closed
+            && (!self.first.is_empty()
+                || self.start < self.end
+                || self.pipe.as_ref().is_some_and(|p| !p.is_empty()))
     }
 
     /// Nothing can be written any more.

@@ -25,6 +25,8 @@ pub struct Session {
     /// Cause and state of the log's termination field.
     pub letters: [u8; 2],
     pub retries: u32,
+    /// When the client last said something, or came.
+    pub client_at: Instant,
     pub logged: bool,
 }
 
@@ -115,6 +117,7 @@ pub async fn serve(
         times: Times::default(),
         letters: *b"--",
         retries: 0,
+        client_at: at,
         logged: false,
     };
     match session.run().await {
@@ -246,7 +249,7 @@ impl Session {
 
     /// Appends what the client sends to the inspected bytes; returns without any when `deadline` passes.
     async fn read_more(&mut self, deadline: Option<Instant>) -> Result<(), Stop> {
-        let idle = self.ctx.frontend.conf.timeouts.client.map(|t| Instant::now() + t);
+        let idle = self.ctx.frontend.conf.timeouts.client.map(|t| self.client_at + t);
         let mut buffer = self.ctx.engine.take_buffer();
         let room = self.ctx.engine.bufsize.saturating_sub(self.ctx.request.len());
         let (client, timer) = (&mut self.client, &mut self.timer);
@@ -266,6 +269,7 @@ impl Session {
             }
             Some(Ok(n)) => {
                 self.ctx.request.extend_from_slice(buffer.get(..n).unwrap_or_default());
+                self.client_at = Instant::now();
                 Ok(())
             }
             Some(Err(_)) => Err(Stop(*b"CR")),
