@@ -1,0 +1,17 @@
+//! The same configuration and the same bytes through Debian's haproxy and through weir: what the client sees, what the
+//! server sees and what is logged must be the same. One row of a table is one case.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod check;
+mod hashing;
+mod logging;
+mod malformed;
+mod messages;
+mod persistence;
+mod replies;
+mod rewriting;
+mod rig;
+mod routing;

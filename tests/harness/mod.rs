@@ -1,0 +1,46 @@
+//! What the integration tests share: real processes, byte-level clients, scripted origins and a log collector.
+#![allow(dead_code)]
+
+pub mod client;
+pub mod origin;
+pub mod process;
+pub mod syslog;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+static NEXT: AtomicU16 = AtomicU16::new(1);
+
+/// A loopback address nobody else uses: fixed port numbers on it can be neither taken nor stolen by an outgoing connection.
+pub fn own_address() -> Ipv4Addr {
+    let pid = std::process::id();
+    let count = NEXT.fetch_add(1, Ordering::Relaxed);
+    let high = 64 + u8::try_from(pid % 128).unwrap_or(0);
+    let middle = u8::try_from(pid / 128 % 16).unwrap_or(0) * 16 + u8::try_from(count / 250 % 16).unwrap_or(0);
+    let low = 1 + u8::try_from(count % 250).unwrap_or(0);
+    Ipv4Addr::new(127, high, middle, low)
+}
+
+/// Whether something listens on that TCP address, learnt without connecting: a connection would be counted and logged.
+pub fn listens(address: IpAddr, port: u16) -> bool {
+    let IpAddr::V4(v4) = address else { return false };
+    let wanted = format!("{:08X}:{port:04X}", u32::from_le_bytes(v4.octets()));
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    table.lines().skip(1).any(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        // local address, remote address, state (0A = LISTEN)
+        words.next() == Some(wanted.as_str()) && words.nth(1) == Some("0A")
+    })
+}
+
+/// Binds, trying again for a while: a process just being spawned holds a copy of every socket until its `exec`, those
+/// closed here a moment ago included.
+pub fn bind_soon<T>(mut bind: impl FnMut() -> std::io::Result<T>) -> T {
+    for _ in 0..400 {
+        if let Ok(bound) = bind() {
+            return bound;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    bind().expect("the address is free")
+}
