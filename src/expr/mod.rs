@@ -25,6 +25,8 @@ mod sample;
 mod syntax;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod truth;
 mod value;
 
 pub use acl::Acl;

@@ -36,7 +36,10 @@ pub(super) const ROWS: &[Fetch] = &[
         OPTIONAL_NAME,
         Type::Int,
         Needs::Request,
-        Eval::One(|c| last(c)?.cast(Type::Int)),
+        Eval::Each {
+            one: |c| last(c)?.cast(Type::Int),
+            each: |c, s| each(c, &mut |v| v.cast(Type::Int).is_some_and(&mut *s)),
+        },
         "The request cookie as an integer.",
     )
     .also(&["cook_val"]),
@@ -45,7 +48,10 @@ pub(super) const ROWS: &[Fetch] = &[
         OPTIONAL_NAME,
         Type::Int,
         Needs::Response,
-        Eval::One(|c| last(c)?.cast(Type::Int)),
+        Eval::Each {
+            one: |c| last(c)?.cast(Type::Int),
+            each: |c, s| each(c, &mut |v| v.cast(Type::Int).is_some_and(&mut *s)),
+        },
         "The response cookie as an integer.",
     )
     .also(&["scook_val"]),

@@ -43,7 +43,7 @@ impl TextList {
             Method::Dom => trim_delimiters(text, DOM),
             _ => text,
         };
-        if matches!(self.method, Method::Str | Method::Beg | Method::End | Method::Bin | Method::HttpMethod) {
+        if matches!(self.method, Method::Str | Method::Beg | Method::End | Method::Bin) {
             let into = if ignore_case { &mut self.folded } else { &mut self.sensitive };
             into.add(text, ignore_case, index);
         }
@@ -82,8 +82,11 @@ impl TextList {
             Method::Beg => text.get(..len).is_some_and(same),
             Method::End => text.len().checked_sub(len).and_then(|at| text.get(at..)).is_some_and(same),
             Method::Sub => contains(text, pattern, entry.ignore_case),
-            Method::Dir => between(text, pattern, entry.ignore_case, DIR),
-            Method::Dom => between(text, pattern, entry.ignore_case, DOM),
+            // Delimiters alone name no directory.
+            Method::Dir => len > 0 && between(text, pattern, entry.ignore_case, DIR),
+            Method::Dom => len > 0 && between(text, pattern, entry.ignore_case, DOM),
+            // Known methods are case-sensitive even under -i.
+            Method::HttpMethod if is_known_method(text) => text == pattern,
             _ => same(text),
         }
     }
@@ -140,6 +143,10 @@ fn contains(text: &[u8], pattern: &[u8], ignore_case: bool) -> bool {
     }
     places(text, pattern)
         .any(|at| text.get(at..at + pattern.len()).is_some_and(|t| t.eq_ignore_ascii_case(pattern)))
+}
+
+fn is_known_method(text: &[u8]) -> bool {
+    crate::message::Method::from_bytes(text) != crate::message::Method::Other
 }
 
 /// Where `pattern` could start in `text`.
