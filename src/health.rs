@@ -126,10 +126,14 @@ impl Health {
         Outcome { counted, failed: failed && before > 0, transition }
     }
 
-    /// `on-error`: puts the server on the brink (`sudden-death`) or down at once (`mark-down`).
-    pub fn force(&mut self, health: u32) -> Outcome {
-        self.health = health.saturating_add(1).min(self.timing.rise + self.timing.fall - 1);
-        self.record(Verdict::Failed)
+    /// `on-error sudden-death`: the failure to be recorded next leaves the server up by one step.
+    pub fn near_death(&mut self) {
+        self.health = self.health.min(self.timing.rise + 1);
+    }
+
+    /// `on-error mark-down`: the failure to be recorded next takes the server down.
+    pub fn last_chance(&mut self) {
+        self.health = self.health.min(self.timing.rise);
     }
 
     /// How long until the next check: `fastinter` in between, `downinter` when down for good.
@@ -192,6 +196,17 @@ mod tests {
         check(Start::Down, "+", "U4:10");
         check(Start::Down, "-", "d0:30");
         check(Start::FullyDown, "+-++", "d1:2 d0:30 d1:2 U4:10");
+    }
+
+    #[test]
+    fn errors_in_traffic() {
+        let mut health = Health::new(TIMING, Start::FullyUp);
+        health.near_death();
+        assert_eq!(health.record(Verdict::Failed).transition, None);
+        assert_eq!(health.record(Verdict::Failed).transition, Some(State::Down));
+        let mut health = Health::new(TIMING, Start::FullyUp);
+        health.last_chance();
+        assert_eq!(health.record(Verdict::Failed).transition, Some(State::Down));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::serve::Client;
 use crate::config::model::backend::UseSrc;
 use crate::config::model::{Backend, ConnectionMode, Proxy, Reuse, Source};
 use crate::expr::Facts;
-use crate::live::{LiveBackend, LiveServer, Refusal, Want};
+use crate::live::{LiveBackend, LiveServer, Refusal, Sight, Want};
 use crate::message::Version;
 use crate::net::{self, Stream};
 use std::future::{Future, poll_fn};
@@ -59,7 +59,10 @@ impl Exchange<'_> {
                     let _ = framing;
                     Trouble::Status(self.ctx.response.status())
                 }
-                Ok(framing) => return Ok(framing),
+                Ok(framing) => {
+                    self.saw(Sight::Response(self.ctx.response.status()));
+                    return Ok(framing);
+                }
                 Err(Asked::Client(failure)) => return Err(failure.into()),
                 Err(Asked::Server(trouble)) => trouble,
             };
@@ -100,7 +103,20 @@ impl Exchange<'_> {
         wanted && self.replayable && !self.ctx.settings.no_l7_retry && self.retries < conf.retries
     }
 
+    /// Tells `observe` what the server did.
+    fn saw(&self, sight: Sight) {
+        if let Some(slot) = &self.slot {
+            slot.server().saw(sight);
+        }
+    }
+
     fn count_trouble(&self, trouble: Trouble, live: &LiveBackend) {
+        self.saw(match trouble {
+            Trouble::Empty { .. } => Sight::Closed,
+            Trouble::Junk => Sight::BadResponse,
+            Trouble::TimedOut => Sight::ReadTimeout,
+            Trouble::Status(status) => Sight::Response(status),
+        });
         let Some(slot) = &self.slot else { return };
         if !matches!(trouble, Trouble::Status(_)) {
             live.counters.here().failed_responses.inc();
@@ -177,6 +193,7 @@ impl Exchange<'_> {
             match self.dial(front, back, conf, &server, timeout).await? {
                 Ok(stream) => {
                     self.client.session.engine.pools.in_use(&server, true);
+                    server.saw(Sight::Connected);
                     let downs = server.downs();
                     self.announce_client(&server);
                     self.up = Some(Upstream {
@@ -262,6 +279,7 @@ impl Exchange<'_> {
         live.counters.here().failed_connections.inc();
         if let Some(slot) = &self.slot {
             slot.server().counters.here().failed_connections.inc();
+            slot.server().saw(Sight::ConnectFailed);
         }
         let timed_out = error.kind == net::DialErrorKind::Timeout;
         let cause = if timed_out { Cause::ServerTimeout } else { Cause::ServerAbort };

@@ -5,18 +5,20 @@ pub mod backend;
 pub mod control;
 pub mod counters;
 pub mod frontend;
+mod observe;
 mod pick;
 mod queue;
 mod rate;
 pub mod rules;
 pub mod server;
-pub mod variables;
 #[cfg(test)]
 mod tests;
+pub mod variables;
 
 pub use backend::LiveBackend;
 pub use control::{Notice, ServerAt};
 pub use frontend::FrontState;
+pub use observe::Sight;
 pub use pick::{HashInput, Refusal, Slot, Sticky, Want};
 pub use server::{LiveServer, OperState};
 

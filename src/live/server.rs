@@ -1,6 +1,7 @@
 //! One server's state as everyone may read it. It changes through its [`super::LiveBackend`] only.
 
 use super::counters::{ServerCounters, Sharded};
+use super::observe::Observed;
 use crate::config::model::backend::InitState;
 use crate::config::model::{Endpoint, Server};
 use crate::ids::ServerIndex;
@@ -50,6 +51,7 @@ pub struct LiveServer {
     pub(super) downs: AtomicU32,
     pub(super) kills: AtomicU32,
     pub(super) kill: Notify,
+    pub(super) observed: Observed,
     /// Checks: health 0..rise+fall-1, and the totals of the stats page.
     pub health: AtomicU32,
     pub failed_checks: AtomicU64,
@@ -87,6 +89,7 @@ impl LiveServer {
             downs: AtomicU32::new(0),
             kills: AtomicU32::new(0),
             kill: Notify::new(),
+            observed: Observed::default(),
             health: AtomicU32::new(0),
             failed_checks: AtomicU64::new(0),
             down_transitions: AtomicU64::new(0),

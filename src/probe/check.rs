@@ -68,7 +68,7 @@ impl Target {
     /// `send-state`.
     pub async fn run(&self, down: bool, state: Option<&str>) -> Finding {
         let start = Instant::now();
-        let finding = |status, code, info| Finding { status, code, info, duration: start.elapsed() };
+        let finding = |status, code, info| Finding { status, code, info, duration: Some(start.elapsed()) };
         let facts = own_facts();
         let dial = Dial {
             server: &self.server,

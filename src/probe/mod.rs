@@ -9,8 +9,9 @@ mod status;
 
 pub use status::{Finding, Status};
 
+use crate::config::model::OnError;
 use crate::config::model::backend::InitState;
-use crate::health::{Health, Start, State, Timing};
+use crate::health::{Health, Start, State, Timing, Verdict};
 use crate::live::server::admin;
 use crate::live::{Generation, LiveProxy, LiveServer, Notice, OperState, ServerAt};
 use crate::{logging, tasks};
@@ -47,10 +48,8 @@ pub async fn run(generation: Arc<Generation>, log: Rc<logging::Sender>) {
             let spread = shortest.max(checked.health.interval()).min(longest);
             let random = Rc::new(Cell::new(seed.wrapping_mul(2 * i + 1)));
             let reporter = Rc::clone(&reporter);
-            tasks::start("check", async move {
-                tokio::time::sleep(spread * i / count).await;
-                checked.keep_checking(&reporter, &random).await;
-            })
+            let first = tokio::time::Instant::now() + spread * i / count;
+            tasks::start("check", async move { checked.keep_checking(first, &reporter, &random).await })
         })
         .collect();
     loop {
@@ -103,8 +102,9 @@ fn checked_servers(generation: &Generation) -> Vec<Checked> {
 }
 
 impl Checked {
-    async fn keep_checking(mut self, reporter: &Reporter, random: &Cell<u32>) {
+    async fn keep_checking(mut self, first: tokio::time::Instant, reporter: &Reporter, random: &Cell<u32>) {
         let spread = reporter.generation.config.global.spread_checks;
+        self.watch_until(first, reporter).await;
         loop {
             if self.server.admin() & admin::MAINT == 0 {
                 let state = self.send_state(&reporter.generation);
@@ -115,12 +115,45 @@ impl Checked {
                     self.learn(&finding, reporter);
                 }
             }
-            tokio::time::sleep(jitter(self.health.interval(), spread, random)).await;
+            let next = tokio::time::Instant::now() + jitter(self.health.interval(), spread, random);
+            self.watch_until(next, reporter).await;
+        }
+    }
+
+    /// Waits for the next check; errors that traffic shows meanwhile count, and bring it forward.
+    async fn watch_until(&mut self, mut next: tokio::time::Instant, reporter: &Reporter) {
+        let server = Arc::clone(&self.server);
+        loop {
+            let Ok(errors) = tokio::time::timeout_at(next, server.alarmed()).await else { return };
+            if self.server.admin() & admin::MAINT != 0 {
+                continue;
+            }
+            let finding =
+                Finding { status: Status::Analysis, code: None, info: Some(errors), duration: None };
+            match self.server.conf.on_error {
+                OnError::FastInter => {}
+                OnError::FailCheck => self.learn(&finding, reporter),
+                OnError::SuddenDeath => {
+                    self.health.near_death();
+                    self.learn(&finding, reporter);
+                }
+                OnError::MarkDown => {
+                    self.health.last_chance();
+                    self.learn(&finding, reporter);
+                }
+            }
+            if let Some(fast) = self.server.conf.check.as_ref().and_then(|c| c.fastinter) {
+                next = next.min(tokio::time::Instant::now() + fast);
+            }
         }
     }
 
     fn learn(&mut self, finding: &Finding, reporter: &Reporter) {
-        let outcome = self.health.record(finding.status.verdict());
+        let verdict = finding.status.verdict();
+        if verdict != Verdict::Failed {
+            self.server.forgive();
+        }
+        let outcome = self.health.record(verdict);
         let news = finding.status != self.last || outcome.counted;
         self.last = finding.status;
         self.publish(finding, outcome.failed);
@@ -144,7 +177,8 @@ impl Checked {
         s.health.store(self.health.value(), Relaxed);
         s.check_status.store(finding.status as u8, Relaxed);
         s.check_code.store(u32::from(finding.code.unwrap_or(0)), Relaxed);
-        s.check_duration_ms.store(u64::try_from(finding.duration.as_millis()).unwrap_or(u64::MAX), Relaxed);
+        let ms = finding.duration.map_or(0, |d| d.as_millis());
+        s.check_duration_ms.store(u64::try_from(ms).unwrap_or(u64::MAX), Relaxed);
         if failed {
             s.failed_checks.fetch_add(1, Relaxed);
         }
@@ -153,9 +187,9 @@ impl Checked {
     fn health_line(&self, finding: &Finding) -> String {
         let (steps, of, up) = self.health.progress();
         let result = match finding.status.verdict() {
-            crate::health::Verdict::Passed => "succeeded",
-            crate::health::Verdict::Conditional => "conditionally succeeded",
-            crate::health::Verdict::Failed => "failed",
+            Verdict::Passed => "succeeded",
+            Verdict::Conditional => "conditionally succeeded",
+            Verdict::Failed => "failed",
         };
         format!(
             "Health check for {}server {}/{} {result}{}, status: {steps}/{of} {}.",

@@ -17,6 +17,8 @@ pub enum Status {
     L7Ok,
     L7Conditional,
     L7Status,
+    /// Not a check: traffic showed errors (`observe`).
+    Analysis,
 }
 
 /// (status, code of the stats page, words of the log, verdict)
@@ -31,6 +33,7 @@ const STATUSES: &[(Status, &str, &str, Verdict)] = &[
     (Status::L7Ok, "L7OK", "Layer7 check passed", Verdict::Passed),
     (Status::L7Conditional, "L7OKC", "Layer7 check conditionally passed", Verdict::Conditional),
     (Status::L7Status, "L7STS", "Layer7 wrong status", Verdict::Failed),
+    (Status::Analysis, "HANA", "Health analyze", Verdict::Failed),
 ];
 
 impl Status {
@@ -67,7 +70,8 @@ pub struct Finding {
     /// The response's status, for those that had one.
     pub code: Option<u16>,
     pub info: Option<String>,
-    pub duration: Duration,
+    /// `None`: not from a check.
+    pub duration: Option<Duration>,
 }
 
 impl Finding {
@@ -81,7 +85,9 @@ impl Finding {
         if let Some(info) = &self.info {
             text += &format!(", info: \"{info}\"");
         }
-        text += &format!(", check duration: {}ms", self.duration.as_millis());
+        if let Some(duration) = self.duration {
+            text += &format!(", check duration: {}ms", duration.as_millis());
+        }
         text
     }
 }
@@ -101,7 +107,7 @@ mod tests {
     fn reasons() {
         let check = |status, code, info: Option<&str>, expected: &str| {
             let info = info.map(str::to_owned);
-            let got = Finding { status, code, info, duration: Duration::from_millis(3) }.reason();
+            let got = Finding { status, code, info, duration: Some(Duration::from_millis(3)) }.reason();
             assert_eq!(got, expected);
         };
         check(

@@ -5,7 +5,7 @@ use crate::balance::key;
 use crate::config::model::{Backend, Balance, Proxy, UseServer};
 use crate::expr::{Facts, Value};
 use crate::ids::ServerIndex;
-use crate::live::{HashInput, LiveBackend, LiveServer, Refusal, Slot, Sticky, Want};
+use crate::live::{HashInput, LiveBackend, LiveServer, Refusal, Sight, Slot, Sticky, Want};
 use crate::net::{self, DialErrorKind, Stream};
 use std::future::{Future, poll_fn};
 use std::net::IpAddr;
@@ -65,6 +65,7 @@ impl Session {
             let error = match self.dial(front, back, conf, &taken, timeout).await? {
                 Ok(stream) => {
                     self.times.connected = Some(Instant::now());
+                    server.saw(Sight::Connected);
                     let (first, header) = self.announcement(&taken);
                     return Ok(Upstream { stream, slot: taken, first, header });
                 }
@@ -72,6 +73,7 @@ impl Session {
             };
             live.counters.here().failed_connections.inc();
             server.counters.here().failed_connections.inc();
+            server.saw(Sight::ConnectFailed);
             let timed_out = error.kind == DialErrorKind::Timeout;
             if self.retries >= conf.retries || !error.retryable {
                 return Err(Stop(if timed_out { *b"sC" } else { *b"SC" }));
