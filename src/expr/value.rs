@@ -13,15 +13,14 @@ pub enum Value {
 }
 
 impl Value {
-    /// As text, the way HAProxy casts a sample to `str`: booleans are `0`/`1`, binary becomes hexadecimal.
+    /// As text, the way HAProxy casts a sample to `str`: booleans are `0`/`1`, binary stays as it is.
     #[must_use]
     pub fn into_text(self) -> Vec<u8> {
         match self {
             Self::Bool(b) => vec![b'0' + u8::from(b)],
             Self::Int(i) => i.to_string().into_bytes(),
             Self::Addr(a) => a.to_string().into_bytes(),
-            Self::Str(s) => s,
-            Self::Bin(b) => b.iter().flat_map(|b| format!("{b:02X}").into_bytes()).collect(),
+            Self::Str(s) | Self::Bin(s) => s,
         }
     }
 

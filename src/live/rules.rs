@@ -68,7 +68,7 @@ pub enum TcpVerdict {
     },
     /// `switch-mode http`: no rule is left to run; the connection goes on as HTTP.
     SwitchHttp,
-    /// The condition of rule `resume` needs bytes that have not come: wait (until `inspect-delay`), then go on from there.
+    /// A condition needs bytes that have not come: wait (until `inspect-delay`), then go on from `resume`.
     NeedMore {
         resume: usize,
     },
@@ -82,7 +82,8 @@ pub fn run_tcp_rules(rules: &[TcpRule], from: usize, ctx: &mut dyn Editable, las
             match condition.evaluate(ctx, last) {
                 Some(true) => {}
                 Some(false) => continue,
-                None => return TcpVerdict::NeedMore { resume: index },
+                // HAProxy begins again when bytes come: a capture that found nothing gets another chance.
+                None => return TcpVerdict::NeedMore { resume: from },
             }
         }
         match &rule.action {

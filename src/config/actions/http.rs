@@ -61,7 +61,7 @@ pub const TABLE: &[Row] = &[
         let realm = if a.accept("realm") { Some(a.word("a realm")?) } else { None };
         Some(HttpAction::Auth { realm })
     }),
-    row("capture", BOTH, "<sample> [ len <length> | id <id> ]", capture),
+    row("capture", ALL, "<sample> [ len <length> | id <id> ]", capture),
     row("del-header", ALL, "<name> [ -m <meth> ]", del_header),
     row("deny", BOTH, REPLY, |a, set| {
         let usual = if set == Set::Request { 403 } else { 502 };

@@ -137,7 +137,11 @@ impl Arguments<'_> {
             return Err(());
         }
         let context = format!("error detected while parsing an '{}' condition", self.rule);
-        self.parser.condition(self.line, index, &context, self.site)
+        let condition = self.parser.condition(self.line, index, &context, self.site)?;
+        for warning in condition.iter().flat_map(Condition::warnings) {
+            self.parser.warning(self.line, index, warning.clone());
+        }
+        Ok(condition)
     }
 
     /// Reports an error in HAProxy's frame.

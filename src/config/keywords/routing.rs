@@ -51,21 +51,21 @@ pub const TABLE: &[Keyword] = &[
     ),
     Keyword::new(
         "capture request header",
-        FRONT,
+        FRONT_ONLY,
         "<name> len <length>",
         "Logs the last value of this header.",
         |p, l| header_capture(p, l, true),
     ),
     Keyword::new(
         "capture response header",
-        FRONT,
+        FRONT_ONLY,
         "<name> len <length>",
         "Logs the last value of this header.",
         |p, l| header_capture(p, l, false),
     ),
     Keyword::new(
         "capture cookie",
-        FRONT,
+        FRONT_ONLY,
         "<name> len <length>",
         "Logs this cookie in requests and responses; the name is a beginning: 'name=' means exactly it.",
         cookie_capture,
@@ -143,7 +143,11 @@ fn required_condition(
         return None;
     }
     let context = format!("error detected while parsing a '{keyword}' condition");
-    parser.condition(line, index, &context, site).ok().flatten()
+    let condition = parser.condition(line, index, &context, site).ok().flatten()?;
+    for warning in condition.warnings() {
+        parser.warning(line, index, warning.clone());
+    }
+    Some(condition)
 }
 
 fn header_capture(parser: &mut Parser, line: &Line, request: bool) {

@@ -3,7 +3,7 @@
 use crate::config::actions::Arguments;
 use crate::config::actions::tcp::{self, Set};
 use crate::config::diagnostic::{Diagnostic, Severity};
-use crate::config::keyword::{ANY_PROXY, FRONT, Keyword};
+use crate::config::keyword::{ANY_PROXY, BACK, FRONT, Keyword};
 use crate::config::model::Rule;
 use crate::config::parser::Parser;
 use crate::config::raw::Line;
@@ -41,15 +41,9 @@ pub const TABLE: &[Keyword] = &[
             rule(p, l, Set::Content, Site::TcpContent);
         },
     ),
-    Keyword::new(
-        "tcp-response content",
-        ANY_PROXY,
-        ARGS,
-        "A rule on what the server has sent so far.",
-        |p, l| {
-            rule(p, l, Set::Response, Site::TcpResponse);
-        },
-    ),
+    Keyword::new("tcp-response content", BACK, ARGS, "A rule on what the server has sent so far.", |p, l| {
+        rule(p, l, Set::Response, Site::TcpResponse);
+    }),
     Keyword::new(
         "tcp-request inspect-delay",
         ANY_PROXY,
@@ -65,7 +59,7 @@ pub const TABLE: &[Keyword] = &[
     ),
     Keyword::new(
         "tcp-response inspect-delay",
-        ANY_PROXY,
+        BACK,
         "<timeout>",
         "How long 'tcp-response content' rules may wait for bytes they need.",
         |p, l| {
