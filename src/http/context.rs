@@ -13,12 +13,11 @@ use std::rc::Rc;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
-/// What all requests of one client connection share.
+/// What all requests on one frontend share; made once per thread.
 pub struct Session {
     pub generation: Arc<Generation>,
     pub frontend: Arc<LiveProxy>,
     pub engine: Rc<Engine>,
-    pub accepted: Instant,
 }
 
 /// Variables of scope `proc` are the process's: rules on all threads set and read them.
@@ -31,6 +30,8 @@ pub type Variables = Vec<(VarScope, Box<str>, Value)>;
 pub struct Context {
     pub session: Rc<Session>,
     pub conn: ConnFacts,
+    /// When the connection was accepted.
+    pub accepted: Instant,
     /// The first request of its connection.
     pub first: bool,
     pub backend: Option<ProxyIndex>,
@@ -48,9 +49,10 @@ pub struct Context {
 }
 
 impl Context {
-    pub fn new(session: Rc<Session>) -> Self {
+    pub fn new(session: Rc<Session>, accepted: Instant) -> Self {
         Self {
             conn: blank_conn(SystemTime::UNIX_EPOCH),
+            accepted,
             session,
             first: true,
             backend: None,
@@ -68,7 +70,8 @@ impl Context {
     }
 
     /// Forgets the last request, keeping its allocations.
-    pub fn begin(&mut self, session: &Rc<Session>) {
+    pub fn begin(&mut self, session: &Rc<Session>, accepted: Instant) {
+        self.accepted = accepted;
         if !Rc::ptr_eq(&self.session, session) {
             self.session = Rc::clone(session);
         }
@@ -227,7 +230,7 @@ impl Facts for Context {
     }
 
     fn elapsed(&self) -> Duration {
-        self.session.accepted.elapsed()
+        self.accepted.elapsed()
     }
 }
 

@@ -184,7 +184,7 @@ impl<'a> Exchange<'a> {
         ctx.has_request = true;
         ctx.first = self.client.requests == 0;
         let engine = &ctx.session.engine;
-        ctx.log.accept_date = Some(engine.wall(ctx.session.accepted));
+        ctx.log.accept_date = Some(engine.wall(ctx.accepted));
         ctx.log.request_date = Some(engine.wall(self.times.started));
         ctx.log.request_counter = u64::from(self.client.requests);
         let front = Arc::clone(&ctx.session.frontend);

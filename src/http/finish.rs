@@ -162,7 +162,7 @@ pub fn without_request(
     let engine = &client.session.engine;
     ctx.has_request = false;
     let log = &mut ctx.log;
-    log.accept_date = Some(engine.wall(client.session.accepted));
+    log.accept_date = Some(engine.wall(client.accepted));
     log.request_date = Some(engine.wall(started));
     log.status = i32::from(status);
     log.termination = [letters[0], letters[1], b'-', b'-'];

@@ -33,15 +33,16 @@ mod upstream;
 pub use serve::serve;
 
 use crate::clock::Now;
-use crate::live::Generation;
+use crate::live::{Generation, LiveProxy};
 use crate::logging;
 use crate::net::relay::Pipes;
 use buffer::Buffers;
-use context::Context;
+use context::{Context, Session};
 use h1::Limits;
 use pool::Pools;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 /// What the connections of one worker thread share.
@@ -51,6 +52,7 @@ pub struct Engine {
     log: Rc<logging::Sender>,
     buffers: Buffers,
     contexts: RefCell<Vec<Box<Context>>>,
+    sessions: RefCell<Vec<Rc<Session>>>,
     scratch: RefCell<Vec<Vec<u8>>>,
     pools: Pools,
     pipes: Pipes,
@@ -78,6 +80,7 @@ impl Engine {
             log,
             buffers: Buffers::new(tune.bufsize),
             contexts: RefCell::default(),
+            sessions: RefCell::default(),
             scratch: RefCell::default(),
             pools: Pools::default(),
             pipes: Pipes::new(if tune.pipesize > 0 { tune.pipesize } else { PIPE }),
@@ -121,11 +124,31 @@ impl Engine {
         (x.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32) as u32
     }
 
-    fn take_context(&self, session: &Rc<context::Session>) -> Box<Context> {
-        let mut context =
-            self.contexts.borrow_mut().pop().unwrap_or_else(|| Box::new(Context::new(Rc::clone(session))));
-        context.begin(session);
+    fn take_context(&self, client: &serve::Client) -> Box<Context> {
+        let (session, accepted) = (&client.session, client.accepted);
+        let mut context = self
+            .contexts
+            .borrow_mut()
+            .pop()
+            .unwrap_or_else(|| Box::new(Context::new(Rc::clone(session), accepted)));
+        context.begin(session, accepted);
         context
+    }
+
+    /// The session of a frontend, shared by its connections on this thread.
+    fn session(self: &Rc<Self>, frontend: Arc<LiveProxy>, generation: Arc<Generation>) -> Rc<Session> {
+        let mut sessions = self.sessions.borrow_mut();
+        let known = sessions
+            .iter()
+            .find(|s| Arc::ptr_eq(&s.frontend, &frontend) && Arc::ptr_eq(&s.generation, &generation));
+        if let Some(session) = known {
+            return Rc::clone(session);
+        }
+        // Those of a configuration that is gone are of no more use once their connections are.
+        sessions.retain(|s| Rc::strong_count(s) > 1);
+        let session = Rc::new(Session { generation, frontend, engine: Rc::clone(self) });
+        sessions.push(Rc::clone(&session));
+        session
     }
 
     fn keep_context(&self, context: Box<Context>) {

@@ -12,7 +12,7 @@ use crate::expr::facts::ConnFacts;
 use crate::ids::{ProxyIndex, ServerIndex};
 use crate::live::{Generation, LiveProxy, LiveServer};
 use crate::net::{Accepted, Stream};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -33,11 +33,12 @@ pub struct Client {
     /// When the connection was accepted, or the last response ended.
     pub idle_from: Instant,
     /// A server connection only this client may use (`http-reuse never`).
-    pub own: Option<(Arc<LiveServer>, Idle)>,
+    pub own: Option<Box<(Arc<LiveServer>, Idle)>>,
     /// Where the last request went (`option prefer-last-server`).
     pub last_server: Option<(ProxyIndex, ServerIndex)>,
     /// `%Th`: milliseconds the PROXY header took.
     pub handshake: i64,
+    pub accepted: Instant,
 }
 
 /// How waiting for a head ended without one.
@@ -55,38 +56,51 @@ pub enum NoHead {
 }
 
 /// Serves one accepted connection until it is closed.
-pub async fn serve(
+///
+/// What lives across the wait for the next request is all that an idle connection costs: the client itself, owned by the
+/// future and never moved inside it; everything that only a request or the end needs is boxed for as long as it lasts.
+pub fn serve(
     accepted: Accepted,
     proxy: Arc<LiveProxy>,
     generation: Arc<Generation>,
     engine: Rc<Engine>,
-) {
+) -> impl Future<Output = ()> {
     let mut client = Client::new(accepted, proxy, generation, engine);
-    let mut end = End::KeepAlive;
-    while end == End::KeepAlive {
-        let engine = Rc::clone(&client.session.engine);
-        let started = match client.await_bytes().await {
-            Ok(started) => started,
-            Err(no_head) => {
-                end = client.without_head(no_head, None).await;
-                continue;
-            }
-        };
-        let mut context = engine.take_context(&client.session);
-        std::mem::swap(&mut context.conn, &mut client.conn);
-        std::mem::swap(&mut context.variables, &mut client.variables);
-        end = match client.read_head(&mut context, started).await {
-            Ok(framing) => Box::pin(exchange::run(&mut client, &mut context, framing, started)).await,
-            Err(no_head) => client.without_head(no_head, Some((&mut context, started))).await,
-        };
-        context.variables.retain(|(scope, _, _)| *scope == VarScope::Session);
-        std::mem::swap(&mut context.variables, &mut client.variables);
-        std::mem::swap(&mut context.conn, &mut client.conn);
-        engine.keep_context(context);
-        client.requests += 1;
-        client.inbox.release(&engine.buffers);
+    async move {
+        let client = &mut client;
+        let mut end = End::KeepAlive;
+        while end == End::KeepAlive {
+            let engine = Rc::clone(&client.session.engine);
+            let started = match client.await_bytes().await {
+                Ok(started) => started,
+                Err(no_head) => {
+                    end = Box::pin(client.without_head(no_head, None)).await;
+                    continue;
+                }
+            };
+            let mut context = engine.take_context(client);
+            std::mem::swap(&mut context.conn, &mut client.conn);
+            std::mem::swap(&mut context.variables, &mut client.variables);
+            let mut looked = 0;
+            let head = match client.head(&mut context, &mut looked) {
+                Some(head) => head,
+                None => Box::pin(client.rest_of_head(&mut context, started, looked)).await,
+            };
+            end = match head {
+                Ok(framing) => Box::pin(exchange::run(client, &mut context, framing, started)).await,
+                Err(no_head) => Box::pin(client.without_head(no_head, Some((&mut context, started)))).await,
+            };
+            context.variables.retain(|(scope, _, _)| *scope == VarScope::Session);
+            std::mem::swap(&mut context.variables, &mut client.variables);
+            std::mem::swap(&mut context.conn, &mut client.conn);
+            engine.keep_context(context);
+            client.requests += 1;
+            client.inbox.release(&engine.buffers);
+        }
+        if client.close(end) {
+            Box::pin(client.drain()).await;
+        }
     }
-    client.close(end).await;
 }
 
 impl Client {
@@ -110,7 +124,8 @@ impl Client {
             own: None,
             last_server: None,
             handshake: accepted.handshake,
-            session: Rc::new(Session { generation, frontend, engine, accepted: accepted_at }),
+            session: engine.session(frontend, generation),
+            accepted: accepted_at,
         }
     }
 
@@ -144,38 +159,49 @@ impl Client {
         .await
     }
 
-    async fn read_head(&mut self, context: &mut Context, started: Instant) -> Result<RequestFraming, NoHead> {
+    /// Looks for a whole head in what has come. `looked` is how much of it was looked at before.
+    fn head(&mut self, context: &mut Context, looked: &mut usize) -> Option<Result<RequestFraming, NoHead>> {
+        let raw = self.inbox.raw();
+        let fresh = raw.get(*looked..).unwrap_or_default();
+        // A head cannot end without a line feed: do not read a dripping one again and again.
+        if !fresh.is_empty()
+            && (*looked == 0 || memchr::memchr(b'\n', fresh).is_some() || self.inbox.is_full())
+        {
+            *looked = raw.len();
+            let relaxed = self.session.frontend.conf.options.accept_unsafe_request;
+            let limits = Limits { relaxed, ..self.session.engine.request_limits };
+            match h1::parse_request(raw, &limits, &mut context.request) {
+                Parsed::Complete { len, framing } => {
+                    self.inbox.skip(len);
+                    return Some(Ok(framing));
+                }
+                Parsed::Refused(fault) => return Some(Err(NoHead::Refused(fault))),
+                Parsed::Partial => {}
+            }
+        }
+        self.inbox.is_full().then_some(Err(NoHead::Refused(Fault::TooLarge)))
+    }
+
+    /// Waits for the rest of a head that did not come in one piece.
+    async fn rest_of_head(
+        &mut self,
+        context: &mut Context,
+        started: Instant,
+        mut looked: usize,
+    ) -> Result<RequestFraming, NoHead> {
         let session = Rc::clone(&self.session);
-        let conf = &session.frontend.conf;
-        let limits = Limits { relaxed: conf.options.accept_unsafe_request, ..session.engine.request_limits };
+        let timeouts = &session.frontend.conf.timeouts;
         let from = if self.requests == 0 { self.idle_from } else { started };
-        let deadline = conf.timeouts.http_request.or(conf.timeouts.client).map(|t| from + t);
-        let mut looked = 0;
+        let deadline = timeouts.http_request.or(timeouts.client).map(|t| from + t);
         poll_fn(|cx| {
             loop {
-                let raw = self.inbox.raw();
-                let fresh = raw.get(looked..).unwrap_or_default();
-                // A head cannot end without a line feed: do not read a dripping one again and again.
-                if !fresh.is_empty()
-                    && (looked == 0 || memchr::memchr(b'\n', fresh).is_some() || self.inbox.is_full())
-                {
-                    looked = raw.len();
-                    match h1::parse_request(raw, &limits, &mut context.request) {
-                        Parsed::Complete { len, framing } => {
-                            self.inbox.skip(len);
-                            return Poll::Ready(Ok(framing));
-                        }
-                        Parsed::Refused(fault) => return Poll::Ready(Err(NoHead::Refused(fault))),
-                        Parsed::Partial => {}
-                    }
-                }
-                if self.inbox.is_full() {
-                    return Poll::Ready(Err(NoHead::Refused(Fault::TooLarge)));
-                }
                 match self.inbox.poll_fill(cx, &mut self.stream, &session.engine.buffers) {
                     Poll::Ready(Ok(n)) if n > 0 => {}
                     Poll::Ready(_) => return Poll::Ready(Err(NoHead::Aborted { any_byte: true })),
                     Poll::Pending => break,
+                }
+                if let Some(done) = self.head(context, &mut looked) {
+                    return Poll::Ready(done);
                 }
             }
             if self.timer.poll(cx, deadline).is_ready() {
@@ -208,7 +234,7 @@ impl Client {
                 finish::without_request(context, self, status, letters, started, logged)
             }
             None => {
-                let mut context = session.engine.take_context(&session);
+                let mut context = session.engine.take_context(self);
                 std::mem::swap(&mut context.conn, &mut self.conn);
                 finish::without_request(&mut context, self, status, letters, self.idle_from, logged);
                 session.engine.keep_context(context);
@@ -227,17 +253,23 @@ impl Client {
         let _ = tokio::time::timeout(Duration::from_secs(1), send).await;
     }
 
-    /// Closes in order: what was sent must not be lost to the reset that unread bytes provoke.
-    async fn close(mut self, end: End) {
+    /// Says the end to the client. True: it may still be sending, and what we sent must not be lost to the reset that
+    /// unread bytes provoke.
+    fn close(&mut self, end: End) -> bool {
         let options = &self.session.frontend.conf.options;
         if end == End::Reset || options.nolinger {
             self.stream.reset_on_close();
-            return;
+            return false;
         }
         if end == End::Close {
-            return;
+            return false;
         }
         let _ = self.stream.shutdown_write();
+        true
+    }
+
+    /// Takes what the client still sends, for a moment.
+    async fn drain(&mut self) {
         let session = Rc::clone(&self.session);
         let drain = poll_fn(|cx| {
             let mut budget = 64;

@@ -360,12 +360,13 @@ impl Exchange<'_> {
 
     /// A connection left by an earlier request: this client's own, or the thread's.
     fn take_idle(&mut self, server: &Arc<LiveServer>, conf: &Backend) -> bool {
-        let own = self.client.own.take().filter(|(s, idle)| {
+        let own = self.client.own.take().filter(|own| {
+            let (s, idle) = &**own;
             Arc::ptr_eq(s, server) && idle.downs == server.downs() && idle.is_alive(std::task::Waker::noop())
         });
         let pools = &self.client.session.engine.pools;
         let first = self.client.requests == 0;
-        let Some(idle) = own.map(|(_, idle)| idle).or_else(|| pools.take(server, conf.reuse, first)) else {
+        let Some(idle) = own.map(|own| own.1).or_else(|| pools.take(server, conf.reuse, first)) else {
             return false;
         };
         let (uses, downs) = (idle.uses, idle.downs);
@@ -588,7 +589,7 @@ impl Exchange<'_> {
         let reuse = self.ctx.back().and_then(|b| b.conf.back.as_ref()).map_or(Reuse::Never, |b| b.reuse);
         let idle = Idle::new(up.stream, up.uses + 1, up.downs);
         if reuse == Reuse::Never {
-            self.client.own = Some((up.server, idle));
+            self.client.own = Some(Box::new((up.server, idle)));
         } else {
             engine.pools.put(&up.server, idle, self.client.session.generation.process.nbthread);
         }

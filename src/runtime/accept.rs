@@ -1,16 +1,19 @@
 //! The accept loop of one listener on one thread.
 
-use super::gate::Gate;
-use super::session;
+use super::gate::{Gate, Inside};
+use super::session::{self, Session};
 use super::worker::Worker;
 use crate::expr::facts::ConnFacts;
 use crate::net::{Accepted, Listener, Stream};
 use crate::tasks;
 use socket2::Socket;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::io::unix::AsyncFd;
 
@@ -82,12 +85,23 @@ fn begin(
         handshake: 0,
         variables: Vec::new(),
     };
-    let proxy = Arc::clone(&gate.proxy);
-    let worker = Rc::clone(worker);
-    tasks::detached("client connection", async move {
-        let _inside = inside;
-        session::run(accepted, proxy, worker).await;
-    });
+    if let Some(session) = session::begin(accepted, Arc::clone(&gate.proxy), worker) {
+        tasks::detached("client connection", Connection { session, _inside: inside });
+    }
+}
+
+/// A connection that counts as one while it lasts.
+struct Connection {
+    session: Session,
+    _inside: Inside,
+}
+
+impl Future for Connection {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.session.as_mut().poll(cx)
+    }
 }
 
 fn shortage(error: &io::Error, gate: &Gate, worker: &Worker) {

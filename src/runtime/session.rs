@@ -7,7 +7,8 @@ use crate::live::rules::TcpVerdict;
 use crate::net::Accepted;
 use crate::wire::proxy_protocol::{self, Parsed};
 use crate::{http, logging, tcp};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,14 +16,21 @@ use std::time::Duration;
 /// How long a client has for its PROXY header when `timeout client-hs` and `timeout client` say nothing.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Serves one connection to its end.
-pub async fn run(mut accepted: Accepted, proxy: Arc<LiveProxy>, worker: Rc<Worker>) {
-    let conf = &proxy.conf;
-    let wants_header = match connection_rules(&mut accepted, &proxy, &worker) {
-        Some(by_rule) => by_rule || accepted.bind.accept_proxy,
-        None => return,
-    };
-    if wants_header && let Err(problem) = read_header(&mut accepted, &proxy).await {
+/// What remains to be done for a connection, on the heap: a task holds no more than what its connection needs now. Most
+/// connections wait for their next request most of the time, and there are many of them.
+pub type Session = Pin<Box<dyn Future<Output = ()>>>;
+
+/// Begins with one connection; `None`: a rule rejected it.
+pub fn begin(mut accepted: Accepted, proxy: Arc<LiveProxy>, worker: &Rc<Worker>) -> Option<Session> {
+    let by_rule = connection_rules(&mut accepted, &proxy, worker)?;
+    if by_rule || accepted.bind.accept_proxy {
+        return Some(Box::pin(after_header(accepted, proxy, Rc::clone(worker))));
+    }
+    session_rules(&mut accepted, &proxy, worker).then(|| engine(accepted, proxy, worker))
+}
+
+async fn after_header(mut accepted: Accepted, proxy: Arc<LiveProxy>, worker: Rc<Worker>) {
+    if let Err(problem) = read_header(&mut accepted, &proxy).await {
         embryonic(&accepted, &proxy, &worker, problem);
         // What is not ours to read is refused as the kernel refuses unread bytes.
         if !accepted.preread.is_empty() {
@@ -30,24 +38,37 @@ pub async fn run(mut accepted: Accepted, proxy: Arc<LiveProxy>, worker: Rc<Worke
         }
         return;
     }
-    if !conf.tcp_request_session.is_empty() {
-        let verdict = tcp::session_rules(&mut accepted, &proxy, worker.generation(), &worker.tcp);
-        if matches!(verdict, TcpVerdict::Reject | TcpVerdict::SilentDrop) {
-            proxy.front.counters.here().denied_sessions.inc();
-            accepted.stream.reset_on_close();
-            return;
-        }
+    if session_rules(&mut accepted, &proxy, &worker) {
+        engine(accepted, proxy, &worker).await;
     }
+}
+
+/// False: a rule rejected it.
+fn session_rules(accepted: &mut Accepted, proxy: &Arc<LiveProxy>, worker: &Worker) -> bool {
+    if proxy.conf.tcp_request_session.is_empty() {
+        return true;
+    }
+    let verdict = tcp::session_rules(accepted, proxy, worker.generation(), &worker.tcp);
+    if matches!(verdict, TcpVerdict::Reject | TcpVerdict::SilentDrop) {
+        proxy.front.counters.here().denied_sessions.inc();
+        accepted.stream.reset_on_close();
+        return false;
+    }
+    true
+}
+
+fn engine(accepted: Accepted, proxy: Arc<LiveProxy>, worker: &Rc<Worker>) -> Session {
     let generation = Arc::clone(worker.generation());
-    let upgraded = match conf.mode {
-        Mode::Http => Some(accepted),
-        Mode::Tcp => {
-            tcp::serve(accepted, Arc::clone(&proxy), Arc::clone(&generation), Rc::clone(&worker.tcp)).await
-        }
-    };
-    if let Some(accepted) = upgraded {
-        Box::pin(http::serve(accepted, proxy, generation, Rc::clone(&worker.http))).await;
+    let http = Rc::clone(&worker.http);
+    if proxy.conf.mode == Mode::Http {
+        return Box::pin(http::serve(accepted, proxy, generation, http));
     }
+    let tcp = tcp::serve(accepted, Arc::clone(&proxy), Arc::clone(&generation), Rc::clone(&worker.tcp));
+    Box::pin(async move {
+        if let Some(accepted) = tcp.await {
+            Box::pin(http::serve(accepted, proxy, generation, http)).await;
+        }
+    })
 }
 
 /// `None`: rejected. Else whether a rule asks for a PROXY header.
