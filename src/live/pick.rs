@@ -59,7 +59,7 @@ pub enum Refusal {
 pub struct Slot {
     backend: Arc<LiveBackend>,
     server: Arc<LiveServer>,
-    /// Log fields: how many requests were served before this one in the server's and in the backend's queue.
+    /// Log fields: the place it had in the server's and in the backend's queue, from 1; 0: it did not wait there.
     pub server_queue: u32,
     pub backend_queue: u32,
 }

@@ -18,7 +18,7 @@ pub(super) struct Key {
 /// How waiting ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// Server and how many requests left the queue before this one.
+    /// Server and how many requests left the queue while this one was in it, itself included (as HAProxy logs it).
     Granted { server: usize, ahead: u64 },
     /// The server it waited for is gone: choose again.
     Retry,
@@ -92,8 +92,8 @@ impl Queue {
     /// Grants a slot of `server` to the first.
     pub fn grant(&mut self, server: usize) -> Option<Option<Waker>> {
         let (_, w) = self.waiting.pop_first()?;
-        let ahead = self.left - w.joined_at;
         self.left += 1;
+        let ahead = self.left - w.joined_at;
         Some(w.ticket.settle(Outcome::Granted { server, ahead }))
     }
 

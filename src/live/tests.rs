@@ -81,14 +81,14 @@ fn a_freed_slot_goes_to_the_first_that_waits() {
     drop(first);
     assert_eq!((back.queued(), back.servers[0].current()), (2, 1));
     let Poll::Ready(Ok(slot)) = poll(second) else { panic!("second has no slot") };
-    assert_eq!((slot.backend_queue, slot.server_queue), (0, 0));
+    assert_eq!((slot.backend_queue, slot.server_queue), (1, 0));
     assert!(poll(third.as_mut()).is_pending());
     drop(slot);
     // The third has the slot but is gone before it knows: the fourth gets it.
     drop(third);
     let Poll::Ready(Ok(slot)) = poll(fourth) else { panic!("fourth has no slot") };
-    // The second and the third left the queue before it.
-    assert_eq!(slot.backend_queue, 2);
+    // The second, the third and itself left the queue.
+    assert_eq!(slot.backend_queue, 3);
     drop(slot);
     assert_eq!((back.queued(), back.servers[0].current(), back.servers[0].max()), (0, 0, 1));
 }
@@ -127,7 +127,7 @@ fn a_full_queue_refuses_or_redispatches() {
     assert_eq!(name(&other), "b");
     drop(held);
     let Poll::Ready(Ok(slot)) = poll(waits) else { panic!("no slot") };
-    assert_eq!((name(&slot), slot.server_queue), ("a", 0));
+    assert_eq!((name(&slot), slot.server_queue), ("a", 1));
 }
 
 #[tokio::test]
