@@ -143,7 +143,7 @@ impl Expr {
             return see(sample);
         }
         let facts: &dyn Facts = facts;
-        let call = Call { args: &self.args, facts, site: self.site, last: true };
+        let call = Call { args: &self.args, facts, site: self.site, needs: self.fetch.needs, last: true };
         see(self.fetch.one(&call).sample.and_then(|s| self.convert(s, &call)))
     }
 
@@ -161,7 +161,7 @@ impl Expr {
             return (got.sample.is_some_and(|s| stop(&s)), got.may_change);
         }
         let facts: &dyn Facts = facts;
-        let call = Call { args: &self.args, facts, site, last };
+        let call = Call { args: &self.args, facts, site, needs: self.fetch.needs, last };
         let Eval::Each { each, .. } = self.fetch.eval else {
             let got = self.fetch.one(&call);
             let hit = got.sample.and_then(|s| self.convert(s, &call)).is_some_and(|s| stop(&s));
@@ -192,7 +192,7 @@ impl Expr {
         let got = if let Eval::Changing(run) = self.fetch.eval {
             Fetched { sample: run(&self.args, facts), may_change: false }
         } else {
-            let call = Call { args: &self.args, facts: &*facts, site, last };
+            let call = Call { args: &self.args, facts: &*facts, site, needs: self.fetch.needs, last };
             let got = self.fetch.one(&call);
             Fetched { sample: got.sample.map(Sample::detach), may_change: got.may_change }
         };
@@ -205,7 +205,7 @@ impl Expr {
             sample = match conversion.row.step {
                 Step::Pure(run) => run(&conversion.args, input).map(Sample::detach),
                 Step::Reading(run) => {
-                    let call = Call { args: &self.args, facts: &*facts, site, last };
+                    let call = Call { args: &self.args, facts: &*facts, site, needs: self.fetch.needs, last };
                     run(&conversion.args, input, &call).map(Sample::detach)
                 }
                 Step::Changing(run) => run(&conversion.args, input, facts),

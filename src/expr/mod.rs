@@ -52,6 +52,8 @@ pub enum Site {
     TcpResponse,
     HttpResponse,
     HttpAfterResponse,
+    /// `http-error`: an error page may be sent at any stage of a request.
+    ErrorReply,
     Log,
     Check,
 }

@@ -181,3 +181,36 @@ fn content_conditions_wait() {
     check("if { req.payload(0,4) -m bin 47455420 }", false, None);
     check("if FALSE HTTP", false, Some(false));
 }
+
+#[test]
+fn fetches_stand_where_haproxys_do() {
+    let check = |text: &str, site: Site, expected: bool| {
+        assert_eq!(Expr::parse(&[text], site, &Scope::default()).is_ok(), expected, "{text} {site:?}");
+    };
+    check("path", Site::Log, false);
+    check("path", Site::HttpResponse, false);
+    check("method", Site::Log, true);
+    check("req.ver", Site::HttpResponse, true);
+    check("res.hdr(a)", Site::HttpRequest, false);
+    check("hdr(a)", Site::HttpResponse, true);
+    check("path", Site::ErrorReply, true);
+    check("res.hdr(a)", Site::ErrorReply, true);
+    check("status", Site::ErrorReply, true);
+    check("capture.req.hdr(0)", Site::Log, true);
+    check("src", Site::TcpConnection, true);
+    check("path", Site::TcpConnection, false);
+}
+
+/// `http-error` has both messages: each fetch reads its own.
+#[test]
+fn error_pages_read_both_messages() {
+    let mut mock = Mock::default();
+    mock.respond();
+    assert_eq!(mock.show("req.hdr(host),concat(:),lower", Site::ErrorReply), "www.example.com:");
+    assert_eq!(mock.show("res.hdr(server)", Site::ErrorReply), "nginx");
+    assert_eq!(mock.show("query(with_qm)", Site::HttpRequest), "?a=1&b=two&a=3");
+    mock.request = None;
+    mock.log.request_line = b"PUT /x HTTP/1.0".to_vec();
+    assert_eq!(mock.show("method,lower", Site::Log), "put");
+    assert_eq!(mock.show("req.ver", Site::Log), "1.0");
+}

@@ -61,16 +61,15 @@ pub(crate) enum Needs {
 impl Needs {
     pub fn available_at(self, site: Site) -> bool {
         use Site::{
-            Balance, Check, HttpAfterResponse, HttpRequest, HttpResponse, Log, TcpConnection, TcpContent,
-            TcpResponse, TcpSession, UseBackend,
+            Balance, Check, ErrorReply, HttpAfterResponse, HttpRequest, HttpResponse, Log, TcpConnection,
+            TcpContent, TcpResponse, TcpSession, UseBackend,
         };
-        let request = matches!(site, TcpContent | HttpRequest | UseBackend | Balance);
-        let response = matches!(site, TcpResponse | HttpResponse | HttpAfterResponse);
+        let request = matches!(site, TcpContent | HttpRequest | UseBackend | Balance | ErrorReply);
+        let response = matches!(site, TcpResponse | HttpResponse | HttpAfterResponse | ErrorReply | Check);
         match self {
-            Self::Nothing => true,
-            Self::Client | Self::Frontend => site != Check,
+            Self::Nothing | Self::Client | Self::Frontend => true,
             Self::Backend => !matches!(site, TcpConnection | TcpSession),
-            Self::Server => response || matches!(site, Log | Check | Balance),
+            Self::Server => response || matches!(site, Log | Balance),
             Self::Request | Self::RequestBytes => request,
             Self::RequestKept => request || response || site == Log,
             Self::Response | Self::ResponseBytes => response,
@@ -101,13 +100,25 @@ pub(crate) struct Call<'a> {
     pub args: &'a [Arg],
     pub facts: &'a dyn Facts,
     pub site: Site,
+    /// The fetch's own.
+    pub needs: Needs,
     /// A miss is final: no more bytes will be waited for.
     pub last: bool,
 }
 
 impl Call<'_> {
+    /// Is it the response that is read?
     pub fn on_response(&self) -> bool {
-        matches!(self.site, Site::TcpResponse | Site::HttpResponse | Site::HttpAfterResponse)
+        match self.needs {
+            Needs::Response | Needs::ResponseBytes | Needs::ResponseKept => true,
+            Needs::Either => {
+                matches!(
+                    self.site,
+                    Site::TcpResponse | Site::HttpResponse | Site::HttpAfterResponse | Site::Check
+                )
+            }
+            _ => false,
+        }
     }
 }
 

@@ -10,10 +10,10 @@ use std::borrow::Cow;
 const PARAM: Spec = Spec { required: 0, kinds: &[Kind::Text, Kind::Text, Kind::Text] };
 
 pub(super) const ROWS: &[Fetch] = &[
-    row("method", NONE, Type::Method, Needs::Request, Eval::One(|c| Some(Sample::text(c.facts.request()?.method_bytes()))), "The method."),
+    row("method", NONE, Type::Method, Needs::RequestKept, Eval::One(method), "The method."),
     row("path", NONE, Type::Str, Needs::Request, Eval::One(|c| Some(Sample::text(path_of(c.facts.request()?.target())?))), "The path, from the first `/` to the `?`."),
     row("pathq", NONE, Type::Str, Needs::Request, Eval::One(|c| Some(Sample::text(path_and_query(c.facts.request()?.target())?))), "The path and the query string."),
-    row("query", NONE, Type::Str, Needs::Request, Eval::One(|c| Some(Sample::text(query_of(c.facts.request()?.target())?))), "What follows the first `?`."),
+    row("query", args::OPTIONAL_NAME, Type::Str, Needs::Request, Eval::One(query), "What follows the first `?`; with the argument `with_qm`, the `?` too.").prepared(prepare_query),
     row("url", NONE, Type::Str, Needs::Request, Eval::One(|c| Some(Sample::text(c.facts.request()?.target()))), "The target as it stands in the request line."),
     row("url_ip", NONE, Type::Addr, Needs::Request, Eval::One(|c| Some(Sample::Addr(url_host(c.facts.request()?.target())?.0))), "Address in the authority of an absolute target."),
     row("url_port", NONE, Type::Int, Needs::Request, Eval::One(|c| Some(Sample::Int(url_host(c.facts.request()?.target())?.1.into()))), "Port in the authority of an absolute target."),
@@ -27,10 +27,58 @@ pub(super) const ROWS: &[Fetch] = &[
     row("url32", NONE, Type::Int, Needs::Request, Eval::One(|c| Some(Sample::Int(spread(host_of(c.facts.request()?), path_and_query(c.facts.request()?.target())?).into()))), "32-bit hash of the first Host header, the path and the query."),
     row("url32+src", NONE, Type::Bin, Needs::Request, Eval::One(|c| with_source(c, spread(host_of(c.facts.request()?), path_and_query(c.facts.request()?.target())?))), "`url32` followed by the client's address, in binary."),
     row("http_first_req", NONE, Type::Bool, Needs::RequestKept, Eval::One(|c| Some(Sample::Bool(c.facts.is_first_request()))), "Whether this is the first request of its connection."),
-    row("req.ver", NONE, Type::Str, Needs::Request, Eval::One(|c| Some(version(c.facts.request()?.version()))), "The request's version: `1.1`.").also(&["req_ver"]),
-    row("res.ver", NONE, Type::Str, Needs::Response, Eval::One(|c| Some(version(c.facts.response()?.version()))), "The response's version.").also(&["resp_ver"]),
+    row("req.ver", NONE, Type::Str, Needs::RequestKept, Eval::One(request_version), "The request's version: `1.1`.").also(&["req_ver"]),
+    row("res.ver", NONE, Type::Str, Needs::ResponseKept, Eval::One(|c| Some(version(c.facts.response()?.version()))), "The response's version.").also(&["resp_ver"]),
     row("status", NONE, Type::Int, Needs::ResponseKept, Eval::One(status), "Status the server or a rule answered."),
 ];
+
+/// The method now, else the one received.
+fn method<'a>(call: &Call<'a>) -> Option<Sample<'a>> {
+    match call.facts.request() {
+        Some(head) => Some(Sample::text(head.method_bytes())),
+        None => call
+            .facts
+            .log()
+            .request_line
+            .split(|b| *b == b' ')
+            .next()
+            .filter(|m| !m.is_empty())
+            .map(Sample::text),
+    }
+}
+
+fn request_version<'a>(call: &Call<'a>) -> Option<Sample<'a>> {
+    match call.facts.request() {
+        Some(head) => Some(version(head.version())),
+        None => call
+            .facts
+            .log()
+            .request_line
+            .rsplit(|b| *b == b'/')
+            .next()
+            .filter(|v| v.len() == 3)
+            .map(Sample::text),
+    }
+}
+
+fn prepare_query(args: &mut Vec<Arg>) -> Result<(), String> {
+    match args::text(args, 0) {
+        None | Some(b"with_qm") => Ok(()),
+        Some(other) => {
+            Err(format!("unknown option '{}': only 'with_qm' is known", String::from_utf8_lossy(other)))
+        }
+    }
+}
+
+fn query<'a>(call: &Call<'a>) -> Option<Sample<'a>> {
+    let query = query_of(call.facts.request()?.target())?;
+    if args::text(call.args, 0).is_none() {
+        return Some(Sample::text(query));
+    }
+    // An empty query string has no `?` to show.
+    let shown = if query.is_empty() { Vec::new() } else { [b"?", query].concat() };
+    Some(Sample::owned(shown))
+}
 
 fn status<'a>(call: &Call<'a>) -> Option<Sample<'a>> {
     match call.facts.response() {
