@@ -104,7 +104,7 @@ fn errorfiles(parser: &mut Parser, line: &Line) {
 
 fn http_error(parser: &mut Parser, line: &Line) {
     let mut arguments =
-        Arguments { parser, line, at: 1, site: Site::HttpRequest, rule: "http-error".to_owned() };
+        Arguments { parser, line, at: 1, site: Site::ErrorReply, rule: "http-error".to_owned() };
     let Some(reply) = reply::parse(&mut arguments, Kind::HttpError) else { return };
     if !STATUSES.contains(&reply.status) || !line.words.iter().any(|w| w.text == "status") {
         let message = if line.words.iter().any(|w| w.text == "status") {
