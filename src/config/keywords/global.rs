@@ -166,8 +166,8 @@ pub const TABLE: &[Keyword] = &[
         |p, l| {
             if l.word(1) == "infinite" {
                 p.global.close_spread_time = None;
-            } else if let Some(time) = p.duration(l, 1, Unit::Milliseconds) {
-                p.global.close_spread_time = Some(time);
+            } else if p.duration(l, 1, Unit::Milliseconds).is_some() {
+                p.unsupported(l, 0, "close-spread-time");
             }
         },
     ),

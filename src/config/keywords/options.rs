@@ -56,7 +56,12 @@ pub const TABLE: &[Keyword] = &[
     switch!("option http-no-delay", ANY_PROXY, http_no_delay, "Sends every chunk at once."),
     switch!("option http-pretend-keepalive", BACK, http_pretend_keepalive, "Hides 'connection: close' from servers."),
     switch!("option http-use-proxy-header", FRONT, http_use_proxy_header, "Reads and writes Proxy-Connection."),
-    switch!("option independent-streams", ANY_PROXY, independent_streams, "Each direction has its own timeout."),
+    switch("option independent-streams", ANY_PROXY, "Each direction has its own timeout.", |p, l| {
+        // Off is what there is.
+        if p.prefix == Prefix::None {
+            p.unsupported(l, 1, "option independent-streams");
+        }
+    }),
     switch!("option log-health-checks", BACK, log_health_checks, "Logs every change of a check's result."),
     switch!("option log-separate-errors", FRONT, log_separate_errors, "Logs errors at level err."),
     switch!("option logasap", FRONT, logasap, "Logs when the response's head has been sent, not at the end."),

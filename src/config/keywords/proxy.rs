@@ -156,9 +156,11 @@ pub const TABLE: &[Keyword] = &[
         "<value>",
         "Queue length above which a kept connection goes to another server; -1: any.",
         |p, l| {
-            if let Some(value) = p.integer(l, 1, -1, i32::MAX)
-                && let Some(back) = back(p)
-            {
+            let Some(value) = p.integer(l, 1, -1, i32::MAX) else { return };
+            if value != -1 {
+                return p.unsupported(l, 1, "max-keep-alive-queue with a limit");
+            }
+            if let Some(back) = back(p) {
                 back.max_keep_alive_queue = value;
             }
         },
@@ -180,6 +182,9 @@ pub const TABLE: &[Keyword] = &[
                     return p.alert(l, 1, message);
                 }
             };
+            if state != LoadState::None {
+                return p.unsupported(l, 1, "load-server-state-from-file");
+            }
             if let Some(back) = back(p) {
                 back.load_state = state;
             }

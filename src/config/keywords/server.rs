@@ -165,6 +165,9 @@ pub const OPTIONS: &[ServerOption] = &[
     option("non-stick", "", "Never put into a stick table.", 0, |_, _, _, s| s.server.non_stick = true),
     option("stick", "", "Undoes 'non-stick'.", 0, |_, _, _, s| s.server.non_stick = false),
     option("observe", "<mode>", "Watches traffic for errors: layer4, layer7.", 1, |p, l, i, s| {
+        if matches!(l.word(i + 1), "layer4" | "layer7") {
+            return p.unsupported(l, i, "observe");
+        }
         s.server.observe = match l.word(i + 1) {
             "none" => None,
             "layer4" => Some(Layer::L4),
@@ -253,8 +256,8 @@ pub const OPTIONS: &[ServerOption] = &[
         "<prefix>",
         "GET and HEAD requests are redirected here instead of being sent to the server.",
         1,
-        |p, l, i, s| {
-            s.server.redir = p.text(l, i + 1, "a prefix");
+        |p, l, i, _| {
+            p.unsupported(l, i, "redir");
         },
     ),
     option("rise", "<count>", "Successful checks that bring the server back.", 1, |p, l, i, s| {
