@@ -23,6 +23,8 @@ pub struct Flow {
     /// `None`: all of it has been received and accepted.
     left: Option<Left>,
     payload: u64,
+    /// Of a chunked body: what HAProxy's counters take it for.
+    accounted: u64,
 }
 
 impl Flow {
@@ -33,7 +35,7 @@ impl Flow {
             BodyLength::Chunked => Some(Left::Chunked(Decoder::default())),
             BodyLength::UntilClose => Some(Left::UntilClose),
         };
-        Self { left, payload: 0 }
+        Self { left, payload: 0, accounted: 0 }
     }
 
     /// All bytes have been received.
@@ -74,6 +76,11 @@ impl Flow {
         self.payload
     }
 
+    /// The body's share of `%B` or `%U`.
+    pub fn accounted(&self) -> u64 {
+        self.accounted.max(self.payload)
+    }
+
     /// Checks raw bytes of `inbox` and marks those of the body as ready.
     ///
     /// # Errors
@@ -96,6 +103,7 @@ impl Flow {
                 let scan = decoder.scan(inbox.raw_mut(), Emit::Framed, TRAILER_LIMIT)?;
                 inbox.accept(scan.consumed, scan.emitted);
                 self.payload = decoder.payload();
+                self.accounted = decoder.accounted();
                 if scan.done {
                     self.left = None;
                 }

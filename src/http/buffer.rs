@@ -220,11 +220,6 @@ impl Outbox {
         self.sent = 0;
     }
 
-    /// Sends from the start again.
-    pub fn rewind(&mut self) {
-        self.sent = 0;
-    }
-
     fn rest(&self) -> &[u8] {
         self.bytes.get(self.sent..).unwrap_or_default()
     }

@@ -6,11 +6,10 @@ use crate::expr::facts::{ConnFacts, LiveFacts, LogRecord, Payload, ProcessFacts}
 use crate::expr::{Facts, Value};
 use crate::ids::ProxyIndex;
 use crate::live::rules::{Editable, Settings};
-use crate::live::{Generation, LiveProxy, LiveServer};
+use crate::live::{Generation, LiveProxy, LiveServer, variables};
 use crate::message::Head;
-use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 /// What all requests on one frontend share; made once per thread.
@@ -19,9 +18,6 @@ pub struct Session {
     pub frontend: Arc<LiveProxy>,
     pub engine: Rc<Engine>,
 }
-
-/// Variables of scope `proc` are the process's: rules on all threads set and read them.
-static PROCESS_VARIABLES: LazyLock<RwLock<HashMap<String, Value>>> = LazyLock::new(RwLock::default);
 
 /// Variables of the narrower scopes, few enough for a scan.
 pub type Variables = Vec<(VarScope, Box<str>, Value)>;
@@ -181,15 +177,14 @@ impl Facts for Context {
 
     fn var(&self, scope: VarScope, name: &str) -> Option<Value> {
         if scope == VarScope::Process {
-            return PROCESS_VARIABLES.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+            return variables::get(name);
         }
         self.variables.iter().find(|(s, n, _)| *s == scope && &**n == name).map(|(_, _, v)| v.clone())
     }
 
     fn set_var(&mut self, scope: VarScope, name: &str, value: Value) {
         if scope == VarScope::Process {
-            let mut all = PROCESS_VARIABLES.write().unwrap_or_else(PoisonError::into_inner);
-            all.insert(name.to_owned(), value);
+            variables::set(name, value);
             return;
         }
         match self.variables.iter_mut().find(|(s, n, _)| *s == scope && &**n == name) {
@@ -200,7 +195,7 @@ impl Facts for Context {
 
     fn unset_var(&mut self, scope: VarScope, name: &str) {
         if scope == VarScope::Process {
-            PROCESS_VARIABLES.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+            variables::unset(name);
         }
         self.variables.retain(|(s, n, _)| *s != scope || &**n != name);
     }

@@ -12,8 +12,6 @@ pub enum Cause {
     ServerTimeout,
     /// A rule or the protocol's limits forbade it (`P`).
     Proxy,
-    /// Answered by the proxy itself (`L`).
-    Local,
     /// An internal error (`I`).
     Internal,
     /// The server went down or was shut (`D`), or a better one came up (`U`).
@@ -28,8 +26,6 @@ pub enum Phase {
     Connect,
     Header,
     Data,
-    Last,
-    Tarpit,
 }
 
 /// An end before the regular one.
@@ -58,7 +54,6 @@ impl Failure {
             Cause::ServerAbort => b'S',
             Cause::ServerTimeout => b's',
             Cause::Proxy => b'P',
-            Cause::Local => b'L',
             Cause::Internal => b'I',
             Cause::ServerDown => b'D',
         };
@@ -68,8 +63,6 @@ impl Failure {
             Phase::Connect => b'C',
             Phase::Header => b'H',
             Phase::Data => b'D',
-            Phase::Last => b'L',
-            Phase::Tarpit => b'T',
         };
         [cause, phase]
     }

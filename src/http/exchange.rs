@@ -20,7 +20,8 @@ use crate::live::rules::{TcpVerdict, run_tcp_rules};
 use crate::live::{LiveBackend, LiveProxy, Slot, Sticky};
 use crate::message::{Method, Version};
 use crate::net::relay::Pipe;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -92,6 +93,10 @@ pub struct Exchange<'a> {
     pub retries: u32,
     /// Holds bytes between two polls while a long body is spliced.
     pub pipe: Option<Pipe>,
+    /// Resolves when the server's sessions are told to close, where the configuration may tell so.
+    pub killed: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    /// The server that failed and that the next assignment may replace.
+    pub failed: Option<ServerIndex>,
     pub splice_failed: bool,
     /// When either side last moved a byte.
     pub client_at: Instant,
@@ -103,8 +108,14 @@ pub struct Exchange<'a> {
 }
 
 /// Runs one request whose head is in `ctx`.
-pub async fn run(client: &mut Client, ctx: &mut Context, framing: RequestFraming, started: Instant) -> End {
-    let mut exchange = Exchange::new(client, ctx, framing, started);
+pub async fn run(
+    client: &mut Client,
+    ctx: &mut Context,
+    framing: RequestFraming,
+    body: Flow,
+    started: Instant,
+) -> End {
+    let mut exchange = Exchange::new(client, ctx, framing, body, started);
     let end = match exchange.proxy().await {
         Ok(end) => end,
         Err(stop) => exchange.stopped(stop).await,
@@ -114,7 +125,13 @@ pub async fn run(client: &mut Client, ctx: &mut Context, framing: RequestFraming
 }
 
 impl<'a> Exchange<'a> {
-    fn new(client: &'a mut Client, ctx: &'a mut Context, framing: RequestFraming, started: Instant) -> Self {
+    fn new(
+        client: &'a mut Client,
+        ctx: &'a mut Context,
+        framing: RequestFraming,
+        request: Flow,
+        started: Instant,
+    ) -> Self {
         let head = Instant::now();
         let engine = &client.session.engine;
         let (mut to_server, mut to_client) = (Outbox::default(), Outbox::default());
@@ -141,12 +158,14 @@ impl<'a> Exchange<'a> {
             up: None,
             to_server,
             to_client,
-            request: Flow::new(framing.length),
+            request,
             response: Flow::new(BodyLength::None),
             replayable: true,
             request_broken: false,
             retries: 0,
             pipe: None,
+            killed: None,
+            failed: None,
             splice_failed: false,
             client_at: head,
             server_at: head,
@@ -175,6 +194,11 @@ impl<'a> Exchange<'a> {
             self.buffer_body(wait.unwrap_or(Duration::from_secs(3600)), 0).await?;
         }
         let framing = self.obtain_response(&front.conf, &back.conf).await?;
+        self.response = Flow::new(framing.length);
+        if let Some(up) = &mut self.up {
+            let absorbed = self.response.absorb(&mut up.inbox);
+            absorbed.map_err(|_| Failure::new(Cause::Proxy, Phase::Header, 502))?;
+        }
         self.response_rules(&front.conf, &back.conf)?;
         self.respond(framing, &back.conf).await
     }
@@ -385,15 +409,13 @@ impl<'a> Exchange<'a> {
             self.note_early(&front.conf);
             return Ok(self.tunnel(&front.conf, back).await);
         }
-        self.response = Flow::new(framing.length);
         let keep = self.client_keeps(framing.length != BodyLength::UntilClose);
         let version = self.ctx.request.version();
         write::response(&self.ctx.response, version, keep, case.as_deref(), &mut self.to_client.bytes);
         self.note_early(&front.conf);
         let streamed = self.stream(&front.conf, back).await;
-        self.ctx.log.bytes_to_client += self.response.payload();
-        let payload = self.request.payload();
-        self.ctx.log.bytes_from_client += payload;
+        self.ctx.log.bytes_to_client += self.response.accounted();
+        self.ctx.log.bytes_from_client += self.request.accounted();
         if let Err(failure) = streamed {
             self.letters = failure.letters();
             self.drop_upstream();

@@ -6,6 +6,7 @@
 
 mod body;
 mod buffer;
+mod connect;
 pub mod context;
 pub mod cookies;
 mod error;
@@ -88,7 +89,8 @@ impl Engine {
             epoch: Cell::new(Now::read()),
             request_limits: Limits {
                 head: tune.bufsize.saturating_sub(tune.maxrewrite),
-                fields: tune.http_maxhdr,
+                // HAProxy's count takes the end of the fields for one.
+                fields: tune.http_maxhdr.saturating_sub(1),
                 relaxed: false,
             },
         })

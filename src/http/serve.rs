@@ -1,5 +1,6 @@
 //! A client connection: waits for requests, holding no buffer meanwhile, and hands each to an exchange.
 
+use super::body::Flow;
 use super::buffer::Inbox;
 use super::context::{Context, Session, Variables};
 use super::exchange::{self, End};
@@ -55,6 +56,9 @@ pub enum NoHead {
     Refused(Fault),
 }
 
+/// A head and what is known of its body, or why there is none.
+type HeadRead = Result<(RequestFraming, Flow), NoHead>;
+
 /// Serves one accepted connection until it is closed.
 ///
 /// What lives across the wait for the next request is all that an idle connection costs: the client itself, owned by the
@@ -87,7 +91,9 @@ pub fn serve(
                 None => Box::pin(client.rest_of_head(&mut context, started, looked)).await,
             };
             end = match head {
-                Ok(framing) => Box::pin(exchange::run(client, &mut context, framing, started)).await,
+                Ok((framing, body)) => {
+                    Box::pin(exchange::run(client, &mut context, framing, body, started)).await
+                }
                 Err(no_head) => Box::pin(client.without_head(no_head, Some((&mut context, started)))).await,
             };
             context.variables.retain(|(scope, _, _)| *scope == VarScope::Session);
@@ -160,7 +166,7 @@ impl Client {
     }
 
     /// Looks for a whole head in what has come. `looked` is how much of it was looked at before.
-    fn head(&mut self, context: &mut Context, looked: &mut usize) -> Option<Result<RequestFraming, NoHead>> {
+    fn head(&mut self, context: &mut Context, looked: &mut usize) -> Option<HeadRead> {
         let raw = self.inbox.raw();
         let fresh = raw.get(*looked..).unwrap_or_default();
         // A head cannot end without a line feed: do not read a dripping one again and again.
@@ -173,7 +179,9 @@ impl Client {
             match h1::parse_request(raw, &limits, &mut context.request) {
                 Parsed::Complete { len, framing } => {
                     self.inbox.skip(len);
-                    return Some(Ok(framing));
+                    let mut body = Flow::new(framing.length);
+                    let absorbed = body.absorb(&mut self.inbox);
+                    return Some(absorbed.map(|()| (framing, body)).map_err(NoHead::Refused));
                 }
                 Parsed::Refused(fault) => return Some(Err(NoHead::Refused(fault))),
                 Parsed::Partial => {}
@@ -183,12 +191,7 @@ impl Client {
     }
 
     /// Waits for the rest of a head that did not come in one piece.
-    async fn rest_of_head(
-        &mut self,
-        context: &mut Context,
-        started: Instant,
-        mut looked: usize,
-    ) -> Result<RequestFraming, NoHead> {
+    async fn rest_of_head(&mut self, context: &mut Context, started: Instant, mut looked: usize) -> HeadRead {
         let session = Rc::clone(&self.session);
         let timeouts = &session.frontend.conf.timeouts;
         let from = if self.requests == 0 { self.idle_from } else { started };
@@ -240,7 +243,7 @@ impl Client {
                 session.engine.keep_context(context);
             }
         }
-        End::Close
+        End::Linger
     }
 
     /// Sends as much of `bytes` as the socket takes within a second.

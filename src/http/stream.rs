@@ -19,8 +19,6 @@ impl Exchange<'_> {
     /// Sends the response head that stands in `to_client`, then the body; until both bodies are through.
     pub async fn stream(&mut self, front: &Proxy, back: &Proxy) -> Result<(), Failure> {
         if let Some(up) = &mut self.up {
-            let absorbed = self.response.absorb(&mut up.inbox);
-            absorbed.map_err(|_| Failure::new(Cause::Proxy, Phase::Data, 502))?;
             buffer::join(&mut self.to_client, &mut up.inbox);
         }
         let server = self.ctx.settings.timeout_server.or(back.timeouts.server);
@@ -48,6 +46,9 @@ impl Exchange<'_> {
                 break (response, request);
             }
         };
+        if self.poll_killed(cx).is_ready() {
+            return Poll::Ready(Err(Failure::new(Cause::ServerDown, Phase::Data, 0)));
+        }
         let client_slow =
             !self.to_client.is_empty() || self.up.as_ref().is_some_and(|u| !u.inbox.pending().is_empty());
         let uploads = request.is_pending() && self.client.inbox.pending().is_empty();
@@ -61,6 +62,11 @@ impl Exchange<'_> {
             return Poll::Ready(Err(Failure::new(cause, Phase::Data, 0)));
         }
         Poll::Pending
+    }
+
+    /// Ready when `on-marked-down shutdown-sessions` and its like end the server's sessions.
+    pub fn poll_killed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.killed.as_mut().map_or(Poll::Pending, |killed| killed.as_mut().poll(cx))
     }
 
     /// Moves the response to the client. Ready when its last byte was handed to the kernel.
@@ -173,6 +179,8 @@ impl Exchange<'_> {
             self.framing.expect_continue = false;
         }
         let buffered = poll_fn(|cx| self.poll_buffered(cx, deadline, at_least)).await;
+        // HAProxy's %TR covers a body it waits for.
+        self.times.head = Instant::now();
         self.show_body();
         buffered.map_err(Into::into)
     }

@@ -61,6 +61,9 @@ impl Exchange<'_> {
         patience: &Patience,
         last: &mut Instant,
     ) -> Poll<Result<(), Failure>> {
+        if self.poll_killed(cx).is_ready() {
+            return Poll::Ready(Err(Failure::new(Cause::ServerDown, Phase::Data, 0)));
+        }
         let Some(server) = &mut self.up else { return Poll::Ready(Ok(())) };
         let client = &mut *self.client;
         let buffers = &client.session.engine.buffers;

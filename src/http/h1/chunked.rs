@@ -36,6 +36,8 @@ enum State {
     /// At the start of a trailer line.
     TrailerStart,
     TrailerName,
+    /// White space before a trailer's value.
+    TrailerSpace,
     TrailerValue,
     TrailerLf,
     EndLf,
@@ -62,6 +64,12 @@ impl Decoder {
     #[must_use]
     pub fn payload(&self) -> u64 {
         self.payload
+    }
+
+    /// HAProxy's count of what came (manual, `%B`): payload, text of the trailers, and one for the end.
+    #[must_use]
+    pub fn accounted(&self) -> u64 {
+        self.payload + self.trailer as u64 + u64::from(self.is_done())
     }
 
     #[must_use]
@@ -138,10 +146,11 @@ impl Decoder {
                 self.state = State::TrailerName;
                 return Ok(byte.to_ascii_lowercase());
             }
-            (State::TrailerName, b':') => State::TrailerValue,
-            (State::TrailerValue, b'\r') => State::TrailerLf,
-            (State::TrailerValue, b'\n' | 0) => return Err(Fault::Bad),
-            (State::TrailerValue, _) => {
+            (State::TrailerName, b':') => State::TrailerSpace,
+            (State::TrailerSpace, b' ' | b'\t') => State::TrailerSpace,
+            (State::TrailerSpace | State::TrailerValue, b'\r') => State::TrailerLf,
+            (State::TrailerSpace | State::TrailerValue, b'\n' | 0) => return Err(Fault::Bad),
+            (State::TrailerSpace | State::TrailerValue, _) => {
                 self.trailer += 1;
                 State::TrailerValue
             }

@@ -1,0 +1,289 @@
+//! A server for the request and a connection to it: assignment and the queue, idle connections, dialling, redispatch.
+
+use super::buffer::Inbox;
+use super::error::{Cause, Failure, Phase};
+use super::exchange::{Exchange, Stop};
+use super::persist;
+use super::upstream::Upstream;
+use crate::config::model::backend::UseSrc;
+use crate::config::model::{Backend, Balance, Proxy, Source};
+use crate::expr::Facts;
+use crate::live::{LiveBackend, LiveServer, Refusal, Sight, Want};
+use crate::net::{self, Stream};
+use std::future::{Future, poll_fn};
+use std::net::IpAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+impl Exchange<'_> {
+    /// Takes another server for the next attempt where `option redispatch` says so; true if it did.
+    pub(super) fn redispatch(&mut self, back: &Proxy, conf: &Backend, live: &LiveBackend) -> bool {
+        let counters = live.counters.here();
+        let failed = self.slot.as_ref().map(|s| Arc::clone(s.server()));
+        let down = failed.as_ref().is_some_and(|s| !s.is_up());
+        let forced = self.sticky.is_some_and(|s| s.even_down);
+        let due = match back.options.redispatch {
+            None => false,
+            _ if down => true,
+            Some(n) if n > 0 => self.retries.is_multiple_of(n.unsigned_abs()),
+            Some(n) => {
+                let every = i64::from(conf.retries) + 1 + i64::from(n.min(-1));
+                every <= 0 || i64::from(self.retries) % every == 0
+            }
+        };
+        if !due || forced {
+            counters.retries.inc();
+            if let Some(server) = failed {
+                server.counters.here().retries.inc();
+            }
+            return false;
+        }
+        self.failed = failed.map(|s| s.index);
+        self.avoid = self.failed;
+        self.slot = None;
+        self.sticky = None;
+        // Where the choice turns anyway there is no need to wait before it.
+        let turns = matches!(conf.balance, Balance::RoundRobin | Balance::StaticRr | Balance::Random { .. });
+        turns && live.usable().0 > 1
+    }
+
+    /// A slot on a server and an open connection to it.
+    pub(super) async fn connect(
+        &mut self,
+        front: &Proxy,
+        back: &Proxy,
+        conf: &Backend,
+        live: &Arc<LiveBackend>,
+        fresh: bool,
+    ) -> Result<(), Stop> {
+        loop {
+            if self.slot.is_none() {
+                self.assign(front, back, conf, live).await?;
+            }
+            let Some(server) = self.slot.as_ref().map(|s| Arc::clone(s.server())) else { continue };
+            self.ctx.server = Some(Arc::clone(&server));
+            if !fresh && self.take_idle(&server, conf) {
+                live.counters.here().reuses.inc();
+                server.counters.here().reuses.inc();
+                return Ok(());
+            }
+            let timeout = self.ctx.settings.timeout_connect.or(back.timeouts.connect);
+            live.counters.here().connects.inc();
+            server.counters.here().connects.inc();
+            match self.dial(front, back, conf, &server, timeout).await? {
+                Ok(stream) => {
+                    self.client.session.engine.pools.in_use(&server, true);
+                    server.saw(Sight::Connected);
+                    let downs = server.downs();
+                    self.announce_client(&server);
+                    self.up = Some(Upstream {
+                        stream,
+                        inbox: Inbox::default(),
+                        server,
+                        uses: 0,
+                        reused: false,
+                        downs,
+                    });
+                    self.times.connected = Some(Instant::now());
+                    return Ok(());
+                }
+                Err(error) => self.after_dial_error(&error, back, conf, live, timeout).await?,
+            }
+        }
+    }
+
+    /// `send-proxy*`: the header that goes before everything else on a new connection.
+    fn announce_client(&mut self, server: &LiveServer) {
+        let Some(send) = &server.conf.send_proxy else { return };
+        let unique_id = if send.unique_id { self.ctx.unique_id() } else { None };
+        net::proxy_header(send, &self.ctx.conn, unique_id.as_deref(), None, false, &mut self.to_server.bytes);
+    }
+
+    /// Dials, while the client is watched if `option abortonclose` asks for it.
+    async fn dial(
+        &mut self,
+        front: &Proxy,
+        back: &Proxy,
+        conf: &Backend,
+        server: &Arc<LiveServer>,
+        timeout: Option<Duration>,
+    ) -> Result<Result<Stream, net::DialError>, Failure> {
+        let watched = front.options.abortonclose || back.options.abortonclose;
+        let header_ip = self.header_ip(server.conf.source.as_ref().or(conf.source.as_ref()));
+        let session = Rc::clone(&self.client.session);
+        let how = net::Dial {
+            server: &server.conf,
+            source: conf.source.as_ref(),
+            client: &self.ctx.conn,
+            header_ip,
+            keepalive: back.options.srvtcpka,
+            transparent: back.options.transparent,
+            tune: &session.generation.config.global.tune,
+            timeout,
+        };
+        let client = &mut *self.client;
+        let mut dial = pin!(net::dial(&how));
+        poll_fn(|cx| {
+            if let Poll::Ready(dialled) = dial.as_mut().poll(cx) {
+                return Poll::Ready(Ok(dialled));
+            }
+            if watched && client.poll_gone(cx).is_ready() {
+                return Poll::Ready(Err(Failure::client_abort(Phase::Connect)));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// `source ... usesrc hdr_ip(NAME,occurrence)`
+    fn header_ip(&self, source: Option<&Source>) -> Option<IpAddr> {
+        let UseSrc::Header(name, occurrence) = &source?.use_src else { return None };
+        let parse = |text: &[u8]| std::str::from_utf8(text).ok()?.trim().parse().ok();
+        let values = self.ctx.request.values(name.as_bytes());
+        let mut all: Vec<&[u8]> = values.flat_map(|v| v.split(|b| *b == b',')).collect();
+        if *occurrence < 0 {
+            all.reverse();
+        }
+        let nth = occurrence.unsigned_abs().max(1) as usize - 1;
+        all.get(nth).and_then(|text| parse(text))
+    }
+
+    async fn after_dial_error(
+        &mut self,
+        error: &net::DialError,
+        back: &Proxy,
+        conf: &Backend,
+        live: &Arc<LiveBackend>,
+        timeout: Option<Duration>,
+    ) -> Result<(), Stop> {
+        live.counters.here().failed_connections.inc();
+        if let Some(slot) = &self.slot {
+            slot.server().counters.here().failed_connections.inc();
+            slot.server().saw(Sight::ConnectFailed);
+        }
+        let timed_out = error.kind == net::DialErrorKind::Timeout;
+        let cause = if timed_out { Cause::ServerTimeout } else { Cause::ServerAbort };
+        if self.retries >= conf.retries || !conf.retry_on.conn_failure || !error.retryable {
+            return Err(Failure::new(cause, Phase::Connect, 503).into());
+        }
+        self.retries += 1;
+        if !self.redispatch(back, conf, live) && !timed_out {
+            // The same server again: give it a moment, as HAProxy does.
+            let pause = Duration::from_secs(1).min(timeout.unwrap_or(Duration::MAX));
+            tokio::time::sleep(pause).await;
+        }
+        Ok(())
+    }
+
+    /// Chooses a server, waiting in the queue if need be.
+    async fn assign(
+        &mut self,
+        front: &Proxy,
+        back: &Proxy,
+        conf: &Backend,
+        live: &Arc<LiveBackend>,
+    ) -> Result<(), Stop> {
+        if self.sticky.is_none() {
+            self.prefer_last(back);
+        }
+        let engine = Arc::clone(live);
+        let key = persist::key(&conf.balance, self.ctx);
+        let settings = &self.ctx.settings;
+        let want = Want {
+            sticky: self.sticky,
+            key: key.as_ref().map(persist::Key::as_input),
+            avoid: self.avoid,
+            queue_timeout: settings.timeout_queue.or(back.timeouts.queue).or(back.timeouts.connect),
+            priority_class: settings.priority_class,
+            priority_offset_ms: settings.priority_offset,
+            random: self.client.session.engine.random(),
+        };
+        let assigned = match engine.try_assign(&want) {
+            Some(assigned) => assigned,
+            None => {
+                let watched = front.options.abortonclose || back.options.abortonclose;
+                let client = &mut *self.client;
+                let mut waiting = pin!(engine.assign(want));
+                poll_fn(|cx| {
+                    if let Poll::Ready(assigned) = waiting.as_mut().poll(cx) {
+                        return Poll::Ready(Ok(assigned));
+                    }
+                    if watched && client.poll_gone(cx).is_ready() {
+                        return Poll::Ready(Err(Failure::client_abort(Phase::Queue)));
+                    }
+                    Poll::Pending
+                })
+                .await?
+            }
+        };
+        self.slot = Some(assigned.map_err(refused)?);
+        self.times.assigned.get_or_insert_with(Instant::now);
+        self.note_slot(live);
+        Ok(())
+    }
+
+    fn note_slot(&mut self, live: &LiveBackend) {
+        let Some(slot) = &self.slot else { return };
+        let server = slot.server();
+        if server.conf.on_marked_down.is_some() || server.conf.backup {
+            let (watched, since) = (Arc::clone(server), server.kills());
+            self.killed = Some(Box::pin(async move { watched.killed(since).await }));
+        }
+        if let Some(failed) = self.failed.take() {
+            // HAProxy speaks of a redispatch only when another server was found.
+            if failed == server.index {
+                live.counters.here().retries.inc();
+                server.counters.here().retries.inc();
+            } else {
+                live.counters.here().redispatches.inc();
+                if let Some(failed) = live.servers.get(failed.get()) {
+                    failed.counters.here().redispatches.inc();
+                }
+                self.ctx.log.redispatched = true;
+            }
+        }
+        self.ctx.log.server_queue = slot.server_queue;
+        self.ctx.log.backend_queue = slot.backend_queue;
+    }
+
+    /// `option prefer-last-server`: the session stays where its connection is.
+    fn prefer_last(&mut self, back: &Proxy) {
+        if back.options.prefer_last_server
+            && let Some((backend, server)) = self.client.last_server
+            && Some(backend) == self.ctx.backend
+        {
+            self.sticky = Some(crate::live::Sticky { server, even_down: false, redispatch: true });
+        }
+    }
+
+    /// A connection left by an earlier request: this client's own, or the thread's.
+    fn take_idle(&mut self, server: &Arc<LiveServer>, conf: &Backend) -> bool {
+        let own = self.client.own.take().filter(|own| {
+            let (s, idle) = &**own;
+            Arc::ptr_eq(s, server) && idle.downs == server.downs() && idle.is_alive(std::task::Waker::noop())
+        });
+        let pools = &self.client.session.engine.pools;
+        let first = self.client.requests == 0;
+        let Some(idle) = own.map(|own| own.1).or_else(|| pools.take(server, conf.reuse, first)) else {
+            return false;
+        };
+        let (uses, downs) = (idle.uses, idle.downs);
+        let Some(stream) = idle.into_stream() else { return false };
+        pools.in_use(server, true);
+        self.times.connected = Some(self.times.assigned.unwrap_or(self.times.head));
+        let (inbox, server) = (Inbox::default(), Arc::clone(server));
+        self.up = Some(Upstream { stream, inbox, server, uses, reused: true, downs });
+        true
+    }
+}
+
+fn refused(refusal: Refusal) -> Failure {
+    match refusal {
+        Refusal::NoServer => Failure::new(Cause::ServerAbort, Phase::Connect, 503),
+        Refusal::QueueFull => Failure::new(Cause::ServerAbort, Phase::Queue, 503),
+        Refusal::QueueTimeout => Failure::new(Cause::ServerTimeout, Phase::Queue, 503),
+    }
+}
