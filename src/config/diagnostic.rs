@@ -122,7 +122,8 @@ fn caret(out: &mut String, source: &str, start: usize, end: usize) {
     let lead: String = source[from..start].chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
     let width = source[start..end.min(to).max(start)].chars().count().max(1);
     let _ = writeln!(out, "   | {}", shown.trim_end());
-    let _ = writeln!(out, "   | {lead}{}", "^".repeat(width));
+    let column = source[..start].chars().count() + 1;
+    let _ = writeln!(out, "   | {lead}{} column {column}", "^".repeat(width));
 }
 
 /// The nearest character boundary at or before `at`.
@@ -153,11 +154,11 @@ mod tests {
 
     #[test]
     fn carets() {
-        check("  bind :80 sll", 11, 14, "   |   bind :80 sll\n   |            ^^^\n");
-        check("\tbind :80", 1, 5, "   | \tbind :80\n   | \t^^^^\n");
-        check("网 foo", 4, 7, "   | 网 foo\n   |   ^^^\n");
-        check("short", 90, 95, "   | short\n   |      ^\n");
-        check("网网", 1, 2, "   | 网网\n   | ^\n");
+        check("  bind :80 sll", 11, 14, "   |   bind :80 sll\n   |            ^^^ column 12\n");
+        check("\tbind :80", 1, 5, "   | \tbind :80\n   | \t^^^^ column 2\n");
+        check("网 foo", 4, 7, "   | 网 foo\n   |   ^^^ column 3\n");
+        check("short", 90, 95, "   | short\n   |      ^ column 6\n");
+        check("网网", 1, 2, "   | 网网\n   | ^ column 1\n");
     }
 
     #[test]

@@ -159,6 +159,14 @@ mod tests {
     }
 
     #[test]
+    fn a_misspelt_section_is_one_error() {
+        let found = alerts("fronted f\n bind :80\n mode http\nbackend b\n");
+        assert_eq!(found.len(), 1, "{found:?}");
+        let found = alerts("backend b\n mode http\nfroo\n");
+        assert_eq!(found, [(3, "unknown keyword 'froo' in 'backend' section".to_owned())]);
+    }
+
+    #[test]
     fn defaults_are_applied_to_each_proxy() {
         let text = "defaults a\n mode http\n timeout client 3s\n retries 7\ndefaults b from a\n retries 2\n\
                     frontend f from a\n bind :80\nbackend x from a\nbackend y from b\nbackend z\n";

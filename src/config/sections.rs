@@ -81,6 +81,17 @@ pub fn apply(parser: &mut Parser, lines: Vec<Line>) {
     }
 }
 
+/// An unindented word that is no keyword at all and nearly a section's name.
+fn misspelt_header(line: &Line) -> Option<(&'static str, Section)> {
+    let word = line.word(0);
+    let indented = line.words.first().is_none_or(|w| w.start > 0);
+    if indented || word == "no" || word == "default" || keywords::is_known(word) {
+        return None;
+    }
+    let near = suggest::nearest(word, BUILT.iter().map(|(name, _)| *name))?;
+    BUILT.iter().find(|(name, _)| *name == near).copied()
+}
+
 /// The names proxies and servers will have, read ahead of them: expressions may name what comes later.
 fn directory(blocks: &[Block]) -> Directory {
     let mut directory = Directory::default();
@@ -113,6 +124,17 @@ fn blocks(parser: &mut Parser, lines: Vec<Line>) -> Vec<Block> {
         } else if UNSUPPORTED.contains(&word) {
             parser.alert(&line, 0, format!("section '{word}' is not supported by weir yet"));
             blocks.push(Block { section: Section::Unsupported, header: line, lines: Vec::new() });
+        } else if let Some((name, section)) = misspelt_header(&line) {
+            let section_before = blocks.last().map_or("", |b| b.section.name());
+            let message = if section_before.is_empty() {
+                format!("unknown keyword '{word}' out of section.")
+            } else {
+                format!("unknown keyword '{word}' in '{section_before}' section")
+            };
+            let diagnostic = Diagnostic::at(Severity::Alert, &line, 0, message);
+            parser.report(diagnostic.hint(format!("did you mean '{name}' maybe ?")));
+            // Read as what it was meant to be, so that its lines do not turn into errors of the section before.
+            blocks.push(Block { section, header: line, lines: Vec::new() });
         } else if let Some(block) = blocks.last_mut() {
             block.lines.push(line);
         } else {

@@ -78,6 +78,12 @@ pub fn find(section: Section, words: &[&str]) -> Option<&'static Keyword> {
     matching.max_by_key(|k| (k.name.split(' ').count(), k.sections.has(section))).copied()
 }
 
+/// Is `word` the first word of any keyword, built or not?
+#[must_use]
+pub fn is_known(word: &str) -> bool {
+    !family(word).is_empty() || unsupported::GLOBAL.contains(&word) || unsupported::PROXY.contains(&word)
+}
+
 /// Reports a keyword that no row of this section has, with the nearest that one has.
 pub fn unknown(parser: &mut Parser, line: &Line) {
     let section = parser.section;
