@@ -184,8 +184,8 @@ fn a_connection_is_enough_without_httpchk() {
         ),
     );
     weir.expect(&[
-        "Server web/gone is DOWN, reason: Layer4 connection problem, info: \"No such file or directory\", check \
-         duration: Nms. 2 active and 0 backup servers left. 0 sessions active, 0 requeued, 0 remaining in queue.",
+        "Server web/gone is DOWN, reason: Socket error, info: \"General socket error (No such file or directory)\", \
+         check duration: Nms. 2 active and 0 backup servers left. 0 sessions active, 0 requeued, 0 remaining in queue.",
         "Server web/follows is DOWN via web/gone. 1 active and 0 backup servers left. 0 sessions active, 0 requeued, 0 \
          remaining in queue.",
     ]);

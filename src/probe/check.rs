@@ -150,9 +150,15 @@ fn explain(error: &DialError) -> (Status, Option<String>) {
     let info = error.errno.map(|e| words(&io::Error::from_raw_os_error(e)));
     match error.kind {
         DialErrorKind::Timeout => (Status::L4Timeout, None),
-        DialErrorKind::Resources | DialErrorKind::NoAddress => (Status::SocketError, info),
+        DialErrorKind::Resources | DialErrorKind::NoAddress => (Status::SocketError, general(info)),
+        // A unix socket that is not there.
+        _ if error.errno == Some(libc::ENOENT) => (Status::SocketError, general(info)),
         _ => (Status::L4Connect, info),
     }
+}
+
+fn general(info: Option<String>) -> Option<String> {
+    info.map(|i| format!("General socket error ({i})"))
 }
 
 /// The system's words without the number that Rust adds.

@@ -9,8 +9,8 @@ mod status;
 
 pub use status::{Finding, Status};
 
-use crate::config::model::OnError;
 use crate::config::model::backend::InitState;
+use crate::config::model::{Endpoint, OnError};
 use crate::health::{Health, Start, State, Timing, Verdict};
 use crate::live::server::admin;
 use crate::live::{Generation, LiveProxy, LiveServer, Notice, OperState, ServerAt};
@@ -214,11 +214,15 @@ impl Checked {
             _ => "DOWN",
         };
         let progress = if steps == of || steps == 0 { String::new() } else { format!(" {steps}/{of}") };
+        let address = match &self.server.conf.endpoint {
+            Endpoint::Inet(a) => format!(" address={}; port={};", a.ip(), a.port()),
+            _ => String::new(),
+        };
         let global = &generation.config.global;
         let node = global.node.as_deref().unwrap_or(&generation.process.hostname);
         let total: u32 = backend.servers.iter().filter(|s| s.is_usable()).map(|s| s.weight()).sum();
         Some(format!(
-            "{state}{progress}; name={}/{}; node={node}; weight={}/{total}; scur={}/{}; qcur={}",
+            "{state}{progress};{address} name={}/{}; node={node}; weight={}/{total}; scur={}/{}; qcur={}",
             self.proxy.conf.name,
             self.server.name(),
             if self.server.is_usable() { self.server.weight() } else { 0 },
