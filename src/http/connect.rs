@@ -243,6 +243,7 @@ impl Exchange<'_> {
                     failed.counters.here().redispatches.inc();
                 }
                 self.ctx.log.redispatched = true;
+                self.persistence.redispatched();
             }
         }
         self.ctx.log.server_queue = slot.server_queue;

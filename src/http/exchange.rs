@@ -94,6 +94,8 @@ pub struct Exchange<'a> {
     /// Holds bytes between two polls while a long body is spliced.
     pub pipe: Option<Pipe>,
     /// Resolves when the server's sessions are told to close, where the configuration may tell so.
+    /// The backend's part has begun: the request is being passed on.
+    pub forwarding: bool,
     pub killed: Option<Pin<Box<dyn Future<Output = ()>>>>,
     /// The server that failed and that the next assignment may replace.
     pub failed: Option<ServerIndex>,
@@ -164,6 +166,7 @@ impl<'a> Exchange<'a> {
             request_broken: false,
             retries: 0,
             pipe: None,
+            forwarding: false,
             killed: None,
             failed: None,
             splice_failed: false,
@@ -184,6 +187,9 @@ impl<'a> Exchange<'a> {
         }
         self.request_rules(&front.conf).await?;
         let back = self.route(&front)?;
+        if let Some(conf) = &back.conf.back {
+            self.persistence = Persistence::of(conf);
+        }
         if !Arc::ptr_eq(&back.conf, &front.conf) {
             self.request_rules(&back.conf).await?;
         }
@@ -193,7 +199,10 @@ impl<'a> Exchange<'a> {
             let wait = front.conf.timeouts.http_request.or(front.conf.timeouts.client);
             self.buffer_body(wait.unwrap_or(Duration::from_secs(3600)), 0).await?;
         }
+        self.forwarding = true;
         let framing = self.obtain_response(&front.conf, &back.conf).await?;
+        // HAProxy counts what the server sent, before rules change it.
+        self.ctx.log.bytes_to_client += write::accounted(&self.ctx.response);
         self.response = Flow::new(framing.length);
         if let Some(up) = &mut self.up {
             let absorbed = self.response.absorb(&mut up.inbox);
@@ -231,6 +240,12 @@ impl<'a> Exchange<'a> {
 
     /// `tcp-request content`, `http-request` and `redirect` rules of one proxy.
     async fn request_rules(&mut self, proxy: &Proxy) -> Result<(), Stop> {
+        if self.framing.length != BodyLength::None
+            && self.ctx.body.is_empty()
+            && !proxy.http_request.is_empty()
+        {
+            self.show_body();
+        }
         if !proxy.tcp_request_content.is_empty() {
             match run_tcp_rules(&proxy.tcp_request_content, 0, self.ctx, true) {
                 TcpVerdict::Reject | TcpVerdict::Close => {
@@ -324,22 +339,13 @@ impl<'a> Exchange<'a> {
     /// `use-server`, then the cookie.
     fn persist(&mut self, _front: &Proxy, back: &Proxy) {
         let (Some(conf), Some(live)) = (&back.back, self.backend.clone()) else { return };
-        if !conf.use_server.is_empty()
-            && let Some(server) = cookies::use_server(conf, self.ctx)
-            && live.servers.get(server.get()).is_some_and(|s| s.is_up() || back.options.persist)
-        {
-            let redispatch = back.options.redispatch.is_some();
-            self.sticky = Some(Sticky { server, even_down: back.options.persist, redispatch });
-        }
-        if conf.cookie.is_none() && conf.persist_rules.is_empty() {
+        if conf.cookie.is_none() && conf.persist_rules.is_empty() && conf.use_server.is_empty() {
             return;
         }
         let usable = |i: ServerIndex| live.servers.get(i.get()).is_some_and(|s| s.is_up());
         let (persistence, sticky) = cookies::on_request(conf, back.options.persist, &usable, self.ctx);
         self.persistence = persistence;
-        if self.sticky.is_none() {
-            self.sticky = sticky;
-        }
+        self.sticky = sticky;
     }
 
     fn response_rules(&mut self, front: &Proxy, back: &Proxy) -> Result<(), Stop> {
@@ -402,7 +408,6 @@ impl<'a> Exchange<'a> {
         self.replayable = false;
         let front = Arc::clone(&self.client.session.frontend);
         self.ctx.log.status = i32::from(self.ctx.response.status());
-        self.ctx.log.bytes_to_client += write::accounted(&self.ctx.response);
         let case = self.case_map(front.conf.options.h1_case_adjust_client);
         if framing.tunnel {
             write::interim(&self.ctx.response, case.as_deref(), &mut self.to_client.bytes);
@@ -441,7 +446,9 @@ impl<'a> Exchange<'a> {
     /// Can the client's connection take another request after a response of known end?
     pub fn client_keeps(&self, known_end: bool) -> Keep {
         let stopping = self.client.session.generation.process.stopping.load(Relaxed);
-        if known_end && self.framing.keep_alive && self.mode != ConnectionMode::Close && !stopping {
+        // The backend's `option httpclose` closes its own side only.
+        let close = self.client.session.frontend.conf.options.connection_mode == ConnectionMode::Close;
+        if known_end && self.framing.keep_alive && !close && !stopping {
             Keep::KeepAlive
         } else {
             Keep::Close
@@ -465,7 +472,15 @@ impl<'a> Exchange<'a> {
                 let quiet = failure.cause == Cause::ClientAbort;
                 return if quiet { End::Close } else { End::Linger };
             }
-            Stop::Failed(failure) => (Box::new(reply::error(failure.status, self.ctx)), failure.letters()),
+            Stop::Failed(failure) => {
+                self.letters = failure.letters();
+                self.drop_upstream();
+                let answer = reply::error(failure.status, self.ctx);
+                let end = self.answer(answer).await;
+                // `errorloc` answers with another status; the log tells what happened.
+                self.ctx.log.status = i32::from(failure.status);
+                return end;
+            }
             Stop::Answer { answer, letters } => (answer, letters),
         };
         self.letters = letters;
@@ -476,6 +491,10 @@ impl<'a> Exchange<'a> {
     /// Sends a response of our own.
     async fn answer(&mut self, answer: Answer) -> End {
         self.answered = true;
+        if answer.silent {
+            self.ctx.log.status = i32::from(answer.head.status());
+            return End::Linger;
+        }
         let front = Arc::clone(&self.client.session.frontend);
         let back = self.ctx.back().map(|b| Arc::clone(&b.conf));
         self.ctx.response = answer.head;
@@ -487,11 +506,17 @@ impl<'a> Exchange<'a> {
         self.client.inbox.forget();
         let bodiless = matches!(self.ctx.response.status(), 204 | 304);
         let known = !answer.close && (bodiless || self.ctx.response.has(b"content-length"));
-        let keep = if self.request.is_complete() { self.client_keeps(known) } else { Keep::Close };
+        // A body that nobody asked for ends the connection, even if all of it is here.
+        let taken = self.forwarding || self.framing.length == BodyLength::None;
+        let keep = if taken && self.request.is_complete() { self.client_keeps(known) } else { Keep::Close };
         let head_only = self.ctx.request.method() == Method::Head;
         let log = &mut self.ctx.log;
         log.status = i32::from(self.ctx.response.status());
         log.bytes_to_client += write::accounted(&self.ctx.response);
+        if answer.close || self.ctx.response.status() == 204 {
+            // HAProxy's pages carry `connection: close` or `content-length: 0` inside, 15 bytes either way.
+            log.bytes_to_client += 15;
+        }
         if log.response < 0 && self.slot.is_none() {
             log.response = -1;
         }

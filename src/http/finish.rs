@@ -101,9 +101,13 @@ pub fn log(exchange: &mut Exchange<'_>) {
     log.server_name = server.map(|s| Arc::clone(&s.conf.name));
     log.server_conns = server.map_or(0, |s| s.current());
     log.backend_conns = exchange.backend.as_ref().map_or(0, |b| b.current());
-    let failed = exchange.letters[0] != b'-' || log.status >= 500;
-    let retried = exchange.retries > 0 || log.redispatched;
-    if conf.options.dontlog_normal && !failed && !retried {
+    // An answer of our own (`L`) is a regular one, whatever its status.
+    let failed = match exchange.letters[0] {
+        b'L' => log.redispatched,
+        b'-' => log.redispatched || exchange.retries > 0 || log.status >= 500,
+        _ => true,
+    };
+    if conf.options.dontlog_normal && !failed {
         return;
     }
     emit(exchange.ctx, conf, failed);

@@ -40,6 +40,16 @@ pub struct Client {
     /// `%Th`: milliseconds the PROXY header took.
     pub handshake: i64,
     pub accepted: Instant,
+    /// Where the engine finds this connection's waker when the process stops.
+    bell: Option<u32>,
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if let Some(bell) = self.bell {
+            self.session.engine.take_bell(bell);
+        }
+    }
 }
 
 /// How waiting for a head ended without one.
@@ -132,6 +142,7 @@ impl Client {
             handshake: accepted.handshake,
             session: engine.session(frontend, generation),
             accepted: accepted_at,
+            bell: None,
         }
     }
 
@@ -152,6 +163,9 @@ impl Client {
                 Poll::Ready(_) if first => return Poll::Ready(Err(NoHead::Aborted { any_byte: false })),
                 Poll::Ready(_) => return Poll::Ready(Err(NoHead::Quiet)),
                 Poll::Pending => {}
+            }
+            if self.bell.is_none() {
+                self.bell = Some(session.engine.hang_bell(cx.waker()));
             }
             if !first && session.generation.process.stopping.load(Relaxed) {
                 return Poll::Ready(Err(NoHead::Quiet));
@@ -230,18 +244,20 @@ impl Client {
         }
         let logged = any_byte || !options.dontlognull;
         let session = Rc::clone(&self.session);
-        let bytes = reply::early_error(status);
-        self.send_early(&bytes).await;
-        match context {
-            Some((context, started)) => {
-                finish::without_request(context, self, status, letters, started, logged)
-            }
+        let mut own = None;
+        let (context, started) = match context {
+            Some(given) => given,
             None => {
-                let mut context = session.engine.take_context(self);
+                let context = own.insert(session.engine.take_context(self));
                 std::mem::swap(&mut context.conn, &mut self.conn);
-                finish::without_request(&mut context, self, status, letters, self.idle_from, logged);
-                session.engine.keep_context(context);
+                (&mut **context, self.idle_from)
             }
+        };
+        let bytes = early_bytes(status, context);
+        self.send_early(&bytes).await;
+        finish::without_request(context, self, status, letters, started, logged);
+        if let Some(context) = own {
+            session.engine.keep_context(context);
         }
         End::Linger
     }
@@ -287,6 +303,24 @@ impl Client {
         });
         let _ = tokio::time::timeout(LINGER, drain).await;
     }
+}
+
+/// The page for a connection that gave no request: the proxy's own `errorfile` (which may be empty) or the built-in one.
+fn early_bytes(status: u16, context: &mut Context) -> Vec<u8> {
+    let front = Rc::clone(&context.session);
+    if !front.frontend.conf.errors.iter().any(|(code, _)| *code == status) {
+        return reply::early_error(status);
+    }
+    let answer = reply::error(status, context);
+    if answer.silent {
+        return Vec::new();
+    }
+    let mut head = answer.head.clone();
+    head.set(b"connection", b"close");
+    let mut out = Vec::new();
+    h1::write::interim(&head, None, &mut out);
+    out.extend_from_slice(&answer.body);
+    out
 }
 
 /// How long a client may take to notice that we closed while it was still sending.

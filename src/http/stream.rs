@@ -225,7 +225,7 @@ impl Exchange<'_> {
     }
 
     /// Gives expressions the body bytes that are there, without chunk framing.
-    fn show_body(&mut self) {
+    pub fn show_body(&mut self) {
         let body = &mut self.ctx.body;
         body.clear();
         body.extend_from_slice(self.client.inbox.kept());

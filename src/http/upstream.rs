@@ -249,6 +249,9 @@ impl Exchange<'_> {
                 Parsed::Complete { len, framing } => {
                     up.inbox.skip(len);
                     let status = self.ctx.response.status();
+                    if status == 101 && !self.framing.upgrade {
+                        return Poll::Ready(Err(Trouble::Junk));
+                    }
                     if status >= 200 || framing.tunnel {
                         self.times.responded = Some(self.server_at);
                         return Poll::Ready(Ok(framing));

@@ -131,6 +131,7 @@ impl Seat {
         let _ = phase.wait_for(|p| *p != Phase::Running).await;
         drop(accepting);
         let _ = phase.wait_for(|p| matches!(p, Phase::Stopping | Phase::Ending)).await;
+        worker.http.wake_idle();
         tokio::select! {
             () = all_done(&local) => {}
             _ = phase.wait_for(|p| *p == Phase::Ending) => {}

@@ -42,6 +42,7 @@ struct Seen {
     codings: u32,
     chunked: u32,
     chunked_last: bool,
+    unknown_coding: bool,
     transfer_encoding: bool,
     connection: u32,
     close: bool,
@@ -98,7 +99,7 @@ pub fn response(head: &mut Head, method: Method) -> Result<ResponseFraming, Faul
     let seen = scan(head)?;
     let status = head.status();
     let tunnel = status == 101 || (method == Method::Connect && (200..300).contains(&status));
-    if seen.chunked > 1 || (seen.chunked > 0 && !seen.chunked_last) {
+    if seen.chunked > 1 || seen.unknown_coding || (seen.chunked > 0 && !seen.chunked_last) {
         return Err(Fault::Bad);
     }
     if status < 200 || status == 204 || tunnel {
@@ -171,6 +172,8 @@ fn transfer_encoding(value: &[u8], seen: &mut Seen) {
         seen.codings += 1;
         seen.chunked_last = coding.eq_ignore_ascii_case(b"chunked");
         seen.chunked += u32::from(seen.chunked_last);
+        let known = [b"gzip".as_slice(), b"deflate", b"compress", b"x-gzip", b"x-compress", b"identity"];
+        seen.unknown_coding |= !seen.chunked_last && !known.iter().any(|k| coding.eq_ignore_ascii_case(k));
     }
 }
 
@@ -238,7 +241,8 @@ fn target_and_host(head: &mut Head, seen: &Seen, relaxed: bool) -> Result<(), Fa
     }
     let target = head.target();
     if target.first() == Some(&b'/') {
-        return Ok(());
+        let connect = head.method() == Method::Connect;
+        return if connect { Err(Fault::Bad) } else { Ok(()) };
     }
     match head.method() {
         Method::Options if target == b"*" => return Ok(()),
@@ -250,7 +254,11 @@ fn target_and_host(head: &mut Head, seen: &Seen, relaxed: bool) -> Result<(), Fa
     };
     let start = scheme + 3;
     let rest = target.get(start..).unwrap_or_default();
-    let end = start + rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
+    let length = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
+    if rest.get(length) == Some(&b'?') && !relaxed {
+        return Err(Fault::Bad);
+    }
+    let end = start + length;
     authority_matches(head, start..end, seen, relaxed)
 }
 
