@@ -123,6 +123,8 @@ impl<'a> Sample<'a> {
             Self::Int(i) => Some(*i),
             Self::Addr(IpAddr::V4(a)) => Some(i64::from(u32::from(*a))),
             Self::Addr(IpAddr::V6(_)) => None,
+            // The empty string is no number.
+            Self::Str(s) if s.is_empty() => None,
             Self::Str(s) => Some(leading_int(s)),
             Self::Bin(_) => None,
         }
@@ -221,6 +223,21 @@ pub(crate) fn leading_int(text: &[u8]) -> i64 {
         value = if negative { value.saturating_sub(digit) } else { value.saturating_add(digit) };
     }
     value
+}
+
+/// How HAProxy reads the integer of a header, cookie or parameter: 32 bits that wrap, up to the first character above `9`;
+/// characters below `0` count with their (negative) distance from it.
+pub(crate) fn wrapping_int(text: &[u8]) -> i64 {
+    let (negative, digits) = match text.split_first() {
+        Some((b'-', rest)) => (true, rest),
+        _ => (false, text),
+    };
+    let mut value: i32 = 0;
+    for digit in digits.iter().map(|b| i32::from(*b) - i32::from(b'0')).take_while(|d| *d <= 9) {
+        value = value.wrapping_mul(10);
+        value = if negative { value.wrapping_sub(digit) } else { value.wrapping_add(digit) };
+    }
+    value.into()
 }
 
 /// An IPv4 or IPv6 address, without port or brackets.

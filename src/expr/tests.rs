@@ -214,3 +214,37 @@ fn error_pages_read_both_messages() {
     assert_eq!(mock.show("method,lower", Site::Log), "put");
     assert_eq!(mock.show("req.ver", Site::Log), "1.0");
 }
+
+#[test]
+fn credentials() {
+    use crate::config::model::{User, UserGroup, Userlist};
+    let user = |name: &str, password: &str, groups: &[&str]| User {
+        name: name.into(),
+        password: password.into(),
+        plain: true,
+        groups: groups.iter().map(|g| (*g).to_owned()).collect(),
+    };
+    let list = Userlist {
+        name: "ul".into(),
+        users: vec![user("bob", "secret", &["g1"]), user("eve", "pw", &[])],
+        groups: vec![UserGroup { name: "g2".into(), users: vec!["bob".into()] }],
+    };
+    let scope = Scope { userlists: vec![std::sync::Arc::new(list)], ..Scope::default() };
+    let check = |header: &str, condition: &str, expected: bool| {
+        let mut mock = Mock::default();
+        mock.request.as_mut().unwrap().add(b"authorization", header.as_bytes());
+        let words: Vec<&str> = condition.split(' ').collect();
+        let parsed = Condition::parse(&words, Site::HttpRequest, &scope).unwrap();
+        assert_eq!(parsed.holds(&mut mock), expected, "{header}: {condition}");
+    };
+    check("Basic Ym9iOnNlY3JldA==", "if { http_auth(ul) }", true);
+    check("basic  Ym9iOnNlY3JldA==", "if { http_auth(ul) }", true);
+    check("Basic Ym9iOndyb25n", "if { http_auth(ul) }", false);
+    check("Bearer abc", "if { http_auth(ul) }", false);
+    check("Bearer abc", "if { http_auth(ul) -m found }", false);
+    check("Basic Ym9iOnNlY3JldA==", "if { http_auth_group(ul) g1 }", true);
+    check("Basic Ym9iOnNlY3JldA==", "if { http_auth_group(ul) g2 }", true);
+    check("Basic Ym9iOnNlY3JldA==", "if { http_auth_group(ul) g3 }", false);
+    check("basic Ym9iOnNlY3JldA==", "if { http_auth_type Basic }", true);
+    check("bearer abc", "if { http_auth_bearer abc }", true);
+}

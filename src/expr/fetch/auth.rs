@@ -14,7 +14,7 @@ const LIST: Spec = Spec { required: 1, kinds: &[Kind::Userlist] };
 pub(super) const ROWS: &[Fetch] = &[
     row("http_auth", LIST, Type::Bool, Needs::Request, Eval::One(authenticated), "Whether the request's credentials are in the userlist."),
     row("http_auth_group", LIST, Type::Str, Needs::Request, Eval::Each { one: user_if_known, each: each_group }, "The groups of the authenticated user; an expression gets the user's name."),
-    row("http_auth_type", NONE, Type::Str, Needs::Request, Eval::One(|c| Some(Sample::text(scheme(c.facts.request()?)?.0))), "Authentication scheme: `Basic`, `Bearer`."),
+    row("http_auth_type", NONE, Type::Str, Needs::Request, Eval::One(|c| Some(Sample::text(canonical(scheme(c.facts.request()?)?.0)?))), "Authentication scheme: `Basic`, `Bearer`."),
     row("http_auth_user", NONE, Type::Str, Needs::Request, Eval::One(|c| Some(Sample::owned(basic(c.facts.request()?)?.0))), "User name of Basic credentials."),
     row("http_auth_pass", NONE, Type::Str, Needs::Request, Eval::One(|c| Some(Sample::owned(basic(c.facts.request()?)?.1))), "Password of Basic credentials."),
     row("http_auth_bearer", OPTIONAL_NAME, Type::Str, Needs::Request, Eval::One(bearer), "Token of Bearer credentials, from the header named (Authorization)."),
@@ -27,6 +27,12 @@ fn scheme(head: &Head) -> Option<(&[u8], &[u8])> {
         if proxied { head.first(b"proxy-authorization") } else { None }.or(head.first(b"authorization"))?;
     let space = memchr::memchr(b' ', value)?;
     Some((value.get(..space)?, value.get(space + 1..)?.trim_ascii()))
+}
+
+/// HAProxy's spelling of the schemes it knows.
+fn canonical(scheme: &[u8]) -> Option<&'static [u8]> {
+    const SCHEMES: [&[u8]; 3] = [b"Basic", b"Bearer", b"Digest"];
+    SCHEMES.into_iter().find(|s| s.eq_ignore_ascii_case(scheme))
 }
 
 fn basic(head: &Head) -> Option<(Vec<u8>, Vec<u8>)> {
@@ -48,6 +54,7 @@ fn user<'a>(call: &Call<'a>) -> Option<(&'a Userlist, &'a str)> {
 }
 
 fn authenticated<'a>(call: &Call<'a>) -> Option<Sample<'a>> {
+    basic(call.facts.request()?)?;
     Some(Sample::Bool(user(call).is_some()))
 }
 

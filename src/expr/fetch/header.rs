@@ -5,7 +5,7 @@
 
 use super::{Call, Eval, Fetch, Needs, row};
 use crate::expr::args::{self, Arg, Kind, OPTIONAL_NAME, Spec};
-use crate::expr::sample::{Sample, Type, leading_int, parse_addr};
+use crate::expr::sample::{Sample, Type, parse_addr, wrapping_int};
 use crate::message::Head;
 
 const FIELD: Spec = Spec { required: 0, kinds: &[Kind::Text, Kind::Int] };
@@ -284,7 +284,7 @@ fn trim(text: &[u8]) -> &[u8] {
 
 fn number(sample: Option<Sample<'_>>) -> Option<Sample<'_>> {
     match sample? {
-        Sample::Str(s) => Some(Sample::Int(leading_int(&s))),
+        Sample::Str(s) => Some(Sample::Int(wrapping_int(&s))),
         _ => None,
     }
 }

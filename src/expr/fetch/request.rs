@@ -3,7 +3,7 @@
 use super::{Call, Eval, Fetch, Needs, row};
 use crate::balance::hash::{Function, Hashing};
 use crate::expr::args::{self, Arg, Kind, NONE, Spec};
-use crate::expr::sample::{Sample, Type, leading_int, parse_addr};
+use crate::expr::sample::{Sample, Type, leading_int, parse_addr, wrapping_int};
 use crate::message::{Head, Version};
 use std::borrow::Cow;
 
@@ -18,7 +18,7 @@ pub(super) const ROWS: &[Fetch] = &[
     row("url_ip", NONE, Type::Addr, Needs::Request, Eval::One(|c| Some(Sample::Addr(url_host(c.facts.request()?.target())?.0))), "Address in the authority of an absolute target."),
     row("url_port", NONE, Type::Int, Needs::Request, Eval::One(|c| Some(Sample::Int(url_host(c.facts.request()?.target())?.1.into()))), "Port in the authority of an absolute target."),
     row("url_param", PARAM, Type::Str, Needs::Request, Eval::Each { one: param, each: each_param }, "Value of the named parameter of the query string; the second argument is another delimiter than `?`, the third `i` ignores case.").also(&["urlp"]).prepared(prepare_param),
-    row("urlp_val", PARAM, Type::Int, Needs::Request, Eval::Each { one: param_int, each: |c, s| each_param(c, &mut |v| v.cast(Type::Int).is_some_and(&mut *s)) }, "The parameter as an integer.").also(&["url_param_val"]).prepared(prepare_param),
+    row("urlp_val", PARAM, Type::Int, Needs::Request, Eval::Each { one: param_int, each: |c, s| each_param(c, &mut |v| number(v).is_some_and(&mut *s)) }, "The parameter as an integer.").also(&["url_param_val"]).prepared(prepare_param),
     row("urlp_ip", PARAM, Type::Addr, Needs::Request, Eval::Each { one: param_ip, each: |c, s| each_param(c, &mut |v| v.cast(Type::Addr).is_some_and(&mut *s)) }, "The parameter as an address.").also(&["url_param_ip"]).prepared(prepare_param),
     row("base", NONE, Type::Str, Needs::Request, Eval::One(|c| base(c.facts.request()?, false)), "First Host header followed by the path."),
     row("baseq", NONE, Type::Str, Needs::Request, Eval::One(|c| base(c.facts.request()?, true)), "First Host header followed by path and query."),
@@ -194,8 +194,12 @@ fn param<'a>(call: &Call<'a>) -> Option<Sample<'a>> {
     first
 }
 
+fn number(sample: Sample<'_>) -> Option<Sample<'_>> {
+    Some(Sample::Int(wrapping_int(&sample.into_text())))
+}
+
 fn param_int<'a>(call: &Call<'a>) -> Option<Sample<'a>> {
-    param(call)?.cast(Type::Int)
+    number(param(call)?)
 }
 
 fn param_ip<'a>(call: &Call<'a>) -> Option<Sample<'a>> {

@@ -6,7 +6,7 @@ mod number;
 mod text;
 
 use super::regex::Regex;
-use super::sample::{Sample, Type, leading_int};
+use super::sample::{Sample, Type};
 use address::AddressList;
 use number::NumberList;
 use text::TextList;
@@ -162,7 +162,7 @@ impl Patterns {
             List::Numbers(list) if self.method == Method::Len => {
                 list.find(with_text(sample, |t| i64::try_from(t.len()).unwrap_or(i64::MAX)))
             }
-            List::Numbers(list) => list.find(whole_int(sample)?),
+            List::Numbers(list) => list.find(sample.to_int()?),
             List::Addresses(list) => list.find(sample.to_addr()?),
             List::Regexes(list) => with_text(sample, |t| list.iter().position(|r| r.is_match(t)))
                 .and_then(|i| u32::try_from(i).ok()),
@@ -188,13 +188,6 @@ fn with_text<R>(sample: &Sample<'_>, see: impl FnOnce(&[u8]) -> R) -> R {
             other.write_text(&mut text);
             see(&text)
         }
-    }
-}
-
-fn whole_int(sample: &Sample<'_>) -> Option<i64> {
-    match sample {
-        Sample::Str(s) => Some(leading_int(s)),
-        other => other.to_int(),
     }
 }
 
