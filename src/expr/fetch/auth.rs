@@ -6,7 +6,6 @@ use crate::expr::args::{self, Arg, Kind, NONE, OPTIONAL_NAME, Spec};
 use crate::expr::convert::encoding::base64_decode;
 use crate::expr::password;
 use crate::expr::sample::{Sample, Type};
-use crate::message::Head;
 
 const LIST: Spec = Spec { required: 1, kinds: &[Kind::Userlist] };
 
@@ -14,17 +13,19 @@ const LIST: Spec = Spec { required: 1, kinds: &[Kind::Userlist] };
 pub(super) const ROWS: &[Fetch] = &[
     row("http_auth", LIST, Type::Bool, Needs::Request, Eval::One(authenticated), "Whether the request's credentials are in the userlist."),
     row("http_auth_group", LIST, Type::Str, Needs::Request, Eval::Each { one: user_if_known, each: each_group }, "The groups of the authenticated user; an expression gets the user's name."),
-    row("http_auth_type", NONE, Type::Str, Needs::Request, Eval::One(|c| Some(Sample::text(canonical(scheme(c.facts.request()?)?.0)?))), "Authentication scheme: `Basic`, `Bearer`."),
-    row("http_auth_user", NONE, Type::Str, Needs::Request, Eval::One(|c| Some(Sample::owned(basic(c.facts.request()?)?.0))), "User name of Basic credentials."),
-    row("http_auth_pass", NONE, Type::Str, Needs::Request, Eval::One(|c| Some(Sample::owned(basic(c.facts.request()?)?.1))), "Password of Basic credentials."),
+    row("http_auth_type", NONE, Type::Str, Needs::Request, Eval::One(|c| Some(Sample::text(canonical(scheme(c)?.0)?))), "Authentication scheme: `Basic`, `Bearer`."),
+    row("http_auth_user", NONE, Type::Str, Needs::Request, Eval::One(|c| Some(Sample::owned(basic(c)?.0))), "User name of Basic credentials."),
+    row("http_auth_pass", NONE, Type::Str, Needs::Request, Eval::One(|c| Some(Sample::owned(basic(c)?.1))), "Password of Basic credentials."),
     row("http_auth_bearer", OPTIONAL_NAME, Type::Str, Needs::Request, Eval::One(bearer), "Token of Bearer credentials, from the header named (Authorization)."),
 ];
 
-/// Scheme and parameters of the first Authorization header (Proxy-Authorization for a proxy request).
-fn scheme(head: &Head) -> Option<(&[u8], &[u8])> {
-    let proxied = !matches!(head.target().first(), Some(b'/' | b'*'));
-    let value =
-        if proxied { head.first(b"proxy-authorization") } else { None }.or(head.first(b"authorization"))?;
+/// Scheme and parameters of the Authorization header; of Proxy-Authorization for a request to a proxy, under
+/// `option http-use-proxy-header`.
+fn scheme<'a>(call: &Call<'a>) -> Option<(&'a [u8], &'a [u8])> {
+    let head = call.facts.request()?;
+    let as_proxy = call.facts.frontend().is_some_and(|f| f.options.http_use_proxy_header)
+        && !matches!(head.target().first(), Some(b'/' | b'*'));
+    let value = head.first(if as_proxy { b"proxy-authorization" } else { b"authorization" })?;
     let space = memchr::memchr(b' ', value)?;
     Some((value.get(..space)?, value.get(space + 1..)?.trim_ascii()))
 }
@@ -35,8 +36,8 @@ fn canonical(scheme: &[u8]) -> Option<&'static [u8]> {
     SCHEMES.into_iter().find(|s| s.eq_ignore_ascii_case(scheme))
 }
 
-fn basic(head: &Head) -> Option<(Vec<u8>, Vec<u8>)> {
-    let (kind, text) = scheme(head)?;
+fn basic(call: &Call<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
+    let (kind, text) = scheme(call)?;
     if !kind.eq_ignore_ascii_case(b"basic") {
         return None;
     }
@@ -48,13 +49,13 @@ fn basic(head: &Head) -> Option<(Vec<u8>, Vec<u8>)> {
 /// The userlist's user the request proves to be.
 fn user<'a>(call: &Call<'a>) -> Option<(&'a Userlist, &'a str)> {
     let Some(Arg::Userlist(list)) = call.args.first() else { return None };
-    let (name, given) = basic(call.facts.request()?)?;
+    let (name, given) = basic(call)?;
     let user = list.users.iter().find(|u| u.name.as_bytes() == name)?;
     password::matches(user, &given).then_some((&**list, user.name.as_str()))
 }
 
 fn authenticated<'a>(call: &Call<'a>) -> Option<Sample<'a>> {
-    basic(call.facts.request()?)?;
+    basic(call)?;
     Some(Sample::Bool(user(call).is_some()))
 }
 
