@@ -467,6 +467,14 @@ impl<'a> Exchange<'a> {
                 return End::Reset;
             }
             Stop::Failed(failure) if failure.status == 0 || self.answered => {
+                if failure.cause == Cause::ClientAbort && !self.answered {
+                    // Nobody is told, but HAProxy logs what would have been.
+                    self.ctx.log.status = match failure.phase {
+                        Phase::Header => 400,
+                        Phase::Queue | Phase::Connect => 503,
+                        Phase::Request | Phase::Data => -1,
+                    };
+                }
                 self.letters = failure.letters();
                 self.drop_upstream();
                 let quiet = failure.cause == Cause::ClientAbort;

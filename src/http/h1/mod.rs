@@ -3,6 +3,7 @@
 pub mod chunked;
 mod framing;
 mod parse;
+mod relaxed;
 #[cfg(test)]
 mod smuggling_tests;
 pub mod write;

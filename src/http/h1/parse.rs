@@ -1,7 +1,7 @@
 //! Heads from bytes: `httparse` finds the pieces, the checks it leaves out are made here and in `framing`.
 
 use super::framing::{self, RequestFraming, ResponseFraming};
-use super::{Fault, Limits};
+use super::{Fault, Limits, relaxed};
 use crate::message::{Head, Method, Piece, Version};
 use httparse::{Header, ParserConfig, Status};
 use std::mem::MaybeUninit;
@@ -33,6 +33,7 @@ pub fn parse_request(raw: &[u8], limits: &Limits, head: &mut Head) -> Parsed<Req
         Ok(Status::Complete(len)) if len <= limits.head => len,
         Ok(Status::Partial) if raw.len() < limits.head => return Parsed::Partial,
         Ok(_) | Err(httparse::Error::TooManyHeaders) => return Parsed::Refused(Fault::TooLarge),
+        Err(_) if limits.relaxed => return relaxed::parse_request(raw, limits, head),
         Err(_) => return Parsed::Refused(Fault::Bad),
     };
     let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
