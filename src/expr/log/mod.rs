@@ -91,8 +91,14 @@ impl LogFormat {
     }
 
     fn write(&self, facts: &mut dyn Facts, out: &mut Vec<u8>, target: Target) {
+        // In a log line the blank after a variable that wrote nothing goes with it.
+        let mut blank = false;
         for piece in &*self.pieces {
+            let before = out.len();
             match piece {
+                Piece::Literal(text) if blank && target == Target::Log => {
+                    out.extend_from_slice(text.strip_prefix(b" ").unwrap_or(text));
+                }
                 Piece::Literal(text) => out.extend_from_slice(text),
                 Piece::Variable(variable, flags) => {
                     let mut writer = Writer { out, flags: *flags, target };
@@ -111,6 +117,10 @@ impl LogFormat {
                     }
                 }),
             }
+            blank = match piece {
+                Piece::Literal(text) => text.ends_with(b" "),
+                _ => blank && out.len() == before,
+            };
         }
     }
 }
