@@ -90,13 +90,31 @@ pub const TABLE: &[Keyword] = &[
     ),
     flag!("quiet", "Prints nothing at start.", |g| g.quiet = true),
     flag!("zero-warning", "Refuses a configuration that gives warnings.", |g| g.zero_warning = true),
-    flag!("noepoll", "Accepted: another event system would be chosen in HAProxy; ours is fixed.", |_g| ()),
-    flag!("nopoll", "Accepted, as 'noepoll'.", |_g| ()),
-    flag!("nokqueue", "Accepted, as 'noepoll'.", |_g| ()),
-    flag!("noevports", "Accepted, as 'noepoll'.", |_g| ()),
+    Keyword::new(
+        "noepoll",
+        GLOBAL,
+        "",
+        "Accepted: another event system would be chosen in HAProxy; ours is fixed.",
+        nothing_to_do,
+    ),
+    Keyword::new("nopoll", GLOBAL, "", "Accepted, as 'noepoll'.", nothing_to_do),
+    Keyword::new("nokqueue", GLOBAL, "", "Accepted, as 'noepoll'.", nothing_to_do),
+    Keyword::new("noevports", GLOBAL, "", "Accepted, as 'noepoll'.", nothing_to_do),
     flag!("nosplice", "Never moves bytes by splice(2).", |g| g.tune.splice = false),
-    flag!("nogetaddrinfo", "Accepted: names are always resolved by the system's resolver.", |_g| ()),
-    flag!("noreuseport", "Accepted: only one process listens at a time here.", |_g| ()),
+    Keyword::new(
+        "nogetaddrinfo",
+        GLOBAL,
+        "",
+        "Accepted: names are always resolved by the system's resolver.",
+        nothing_to_do,
+    ),
+    Keyword::new(
+        "noreuseport",
+        GLOBAL,
+        "",
+        "Accepted: only one process listens at a time here.",
+        nothing_to_do,
+    ),
     flag!("external-check", "Allows external checks.", |g| g.external_check = true),
     Keyword::new(
         "expose-experimental-directives",
@@ -261,7 +279,7 @@ pub const TABLE: &[Keyword] = &[
         GLOBAL,
         "<name> <value>",
         "Sets an environment variable for the lines that follow.",
-        |p, l| assign(p, l),
+        assign,
     ),
     Keyword::new("presetenv", GLOBAL, "<name> <value>", "The same, unless it is set already.", |p, l| {
         assign(p, l)
@@ -353,6 +371,13 @@ pub const TABLE: &[Keyword] = &[
     }),
 ];
 
+/// Switches of HAProxy's for what is fixed here.
+fn nothing_to_do(parser: &mut Parser, line: &Line) {
+    if parser.at_most(line, 1) {
+        parser.diag(line, 0, format!("'{}' is accepted and has nothing to act on in weir.", line.word(0)));
+    }
+}
+
 fn assign(parser: &mut Parser, line: &Line) {
     if line.words.len() < 3 {
         parser.alert(line, 0, format!("'{}' expects a name and a value.", line.word(0)));
@@ -390,7 +415,7 @@ fn cpu_map(parser: &mut Parser, line: &Line) {
         None => (false, line.word(1)),
     };
     let threads = match set.split_once('/') {
-        Some((group, threads)) if matches!(group, "1" | "all") => number_set(threads, MAX_THREADS),
+        Some(("1" | "all", threads)) => number_set(threads, MAX_THREADS),
         Some(_) => None,
         // One number alone is a thread group: all of its threads.
         None => number_set(set, MAX_THREADS).map(|_| Vec::new()),

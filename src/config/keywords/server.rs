@@ -64,7 +64,7 @@ const fn option(
 }
 
 pub const OPTIONS: &[ServerOption] = &[
-    option("addr", "<ipv4|ipv6>", "Checks go to this address.", 1, |p, l, i, s| check_address(p, l, i, s)),
+    option("addr", "<ipv4|ipv6>", "Checks go to this address.", 1, check_address),
     option("backup", "", "Used only when no other server is left.", 0, |_, _, _, s| s.server.backup = true),
     option("no-backup", "", "Undoes 'backup'.", 0, |_, _, _, s| s.server.backup = false),
     option("check", "", "Enables health checks.", 0, |_, _, _, s| s.checked = true),
