@@ -232,6 +232,8 @@ impl<'a> Exchange<'a> {
                 b" HTTP/1.0"
             });
         }
+        let longest = ctx.session.generation.config.global.tune.http_logurilen.saturating_sub(1);
+        ctx.log.request_line.truncate(longest);
         ctx.log.bytes_from_client = write::accounted(&ctx.request);
         forwarded::capture_request_headers(&front.conf, ctx);
         cookies::capture_request(&front.conf, ctx);
@@ -271,6 +273,7 @@ impl<'a> Exchange<'a> {
                 Verdict::EarlyHint { bytes, resume } => {
                     if self.ctx.request.version() >= Version::HTTP_11 {
                         self.to_client.bytes.extend_from_slice(&bytes);
+                        self.ctx.log.bytes_to_client += accounted_hint(&bytes);
                         self.flush_to_client().await?;
                     }
                     from = resume;
@@ -570,6 +573,13 @@ impl<'a> Exchange<'a> {
     fn finish(&mut self) {
         finish::exchange(self);
     }
+}
+
+/// A 103 of our own as HAProxy counts it: see [`write::accounted`].
+fn accounted_hint(bytes: &[u8]) -> u64 {
+    let lines = bytes.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).skip(1).filter(|line| !line.is_empty());
+    let fields: usize = lines.map(|line| line.len().saturating_sub(2)).sum();
+    (20 + "HTTP/1.1103Early Hints".len() + fields + 1) as u64
 }
 
 /// `deny` and its like are the proxy's refusal, `return` and `redirect` its own answer.

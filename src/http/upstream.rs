@@ -130,8 +130,9 @@ impl Exchange<'_> {
 
     /// Sends the request and waits for the head of the final response.
     async fn ask(&mut self, front: &Proxy, back: &Proxy) -> Result<ResponseFraming, Asked> {
-        // HTTP/1.0 with chunks: RFC 9112 6.1 says to close after it.
-        let odd = self.ctx.request.version() < Version::HTTP_11 && self.framing.length == BodyLength::Chunked;
+        // HTTP/1.0 with chunks: RFC 9112 6.1 says to close after it. With an upgrade: nothing to keep alive.
+        let odd = self.ctx.request.version() < Version::HTTP_11
+            && (self.framing.length == BodyLength::Chunked || self.framing.upgrade);
         let close = odd || self.mode != ConnectionMode::KeepAlive && !back.options.http_pretend_keepalive;
         let keep = if close { Keep::Close } else { Keep::KeepAlive };
         let case = self.case_map(back.options.h1_case_adjust_server);
