@@ -16,6 +16,7 @@ pub mod keywords;
 pub mod lex;
 mod manual;
 pub mod model;
+mod order;
 pub mod parser;
 pub mod preprocess;
 pub mod raw;

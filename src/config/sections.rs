@@ -6,6 +6,7 @@ use super::keyword::{Keyword, Prefix, Section};
 use super::keywords;
 use super::keywords::server::template_names;
 use super::model::{Backend, Front, HttpErrors, Proxy, Userlist};
+use super::order::Order;
 use super::parser::Parser;
 use super::raw::Line;
 use super::suggest;
@@ -71,7 +72,7 @@ struct Block {
 pub fn apply(parser: &mut Parser, lines: Vec<Line>) {
     let blocks = blocks(parser, lines);
     parser.directory = Some(Arc::new(directory(&blocks)));
-    let mut walker = Walker { parser, defaults: Vec::new(), current: None };
+    let mut walker = Walker { parser, defaults: Vec::new(), current: None, order: Order::default() };
     let early = |b: &Block| matches!(b.section, Section::Userlist | Section::HttpErrors);
     for block in blocks.iter().filter(|b| early(b)) {
         walker.block(block);
@@ -153,11 +154,13 @@ struct Walker<'a> {
     defaults: Vec<Defaults>,
     /// The `defaults` section that proxies without `from` stand on: the last one read.
     current: Option<usize>,
+    order: Order,
 }
 
 impl Walker<'_> {
     fn block(&mut self, block: &Block) {
         self.parser.section = block.section;
+        self.order = Order::default();
         match block.section {
             Section::None | Section::Unsupported => return,
             Section::Global => self.no_argument(&block.header),
@@ -481,6 +484,11 @@ impl Walker<'_> {
             self.parser
                 .report(Diagnostic::at(Severity::Alert, &line, 0, message).hint("give the section a name"));
             return None;
+        }
+        if section.is_proxy()
+            && let Some(message) = self.order.note(&line)
+        {
+            self.parser.warning(&line, 0, message);
         }
         self.parser.apply(keyword, &line);
         if keyword.name == "acl" {
