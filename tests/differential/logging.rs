@@ -51,7 +51,6 @@ fn formats() {
         options("option httplog"),
         options("option httplog clf"),
         options("option tcplog"),
-        options("no log-format"),
         options("option dontlognull"),
         options("option dontlog-normal"),
         options("option log-separate-errors"),
@@ -60,7 +59,7 @@ fn formats() {
         options("unique-id-format %ci:%f\nlog-format \"%ID %r\""),
         options("http-request set-log-level silent if { path / }"),
         options("http-request capture req.hdr(user-agent) len 8\noption httplog"),
-        options("error-log-format \"error %ST %[path]\""),
+        options("error-log-format \"error %ST %ci\""),
         options("log-tag other"),
         options("http-request set-var(txn.x) str(y)\nlog-format \"%[var(txn.x)] %ST\""),
     ]);

@@ -205,13 +205,15 @@ fn show(bytes: &[u8]) -> String {
 /// What no two runs have in common: dates and elapsed times.
 fn normalise(text: &str) -> String {
     let date = regex::Regex::new(r"\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d(\.\d{3})?( [+-]\d{4})?").unwrap();
-    let timers = regex::Regex::new(r" (\d+|-1)/(\d+|-1)/(\d+|-1)/(\d+|-1)/\d+ ").unwrap();
+    let timers = regex::Regex::new(r" ((\d+|-1)/){2,4}\+?\d+ ").unwrap();
+    // CLF: client port and milliseconds, then five timers.
+    let clf = regex::Regex::new(r#""" "" \d+ \d+ ("\w+" "\w+" "[^"]+") (\S+ ){5}"#).unwrap();
     let numbers = regex::Regex::new(r"\d+").unwrap();
     let text = date.replace_all(text, "DATE");
     let text = timers.replace_all(&text, |found: &regex::Captures<'_>| {
         numbers.replace_all(&found[0].replace("-1", "none"), "N").into_owned()
     });
-    text.into_owned()
+    clf.replace_all(&text, "CLF $1 ").into_owned()
 }
 
 /// The lines that only one of the two has, with a little of what both have.
