@@ -128,7 +128,8 @@ fn emit(ctx: &mut Context, conf: &Proxy, failed: bool) {
     let mut line = session.engine.take_scratch();
     let style = conf.log.style;
     match (&conf.log.error_format, &conf.log.format) {
-        (Some(format), _) if failed => format.render_log(ctx, &mut line),
+        // Only for connections that never came to a request.
+        (Some(format), _) if !ctx.has_request => format.render_log(ctx, &mut line),
         (_, Some(format)) if style == LogStyle::Custom => format.render_log(ctx, &mut line),
         _ => match style {
             LogStyle::Http | LogStyle::Custom => logging::line::http(ctx, &mut line),

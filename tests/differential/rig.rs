@@ -140,7 +140,7 @@ fn observe(program: Program, row: &Row, address: Ipv4Addr) -> Result<String, Str
     }
     proxy.finish();
     for request in origin.seen() {
-        let _ = write!(seen, "server:\n{request}\n");
+        let _ = write!(seen, "server:\n{}\n", unchunked(&request));
     }
     for line in syslog.drain().iter().filter(|line| !line.contains("Proxy ") || !line.contains(" stopped ")) {
         let text = line.split_once("]: ").map_or(line.as_str(), |(_, text)| text);
@@ -180,7 +180,7 @@ fn talk(address: SocketAddr, bytes: &str) -> (String, u16) {
     for request in requests.iter().take(requests.len().max(1)) {
         loop {
             let response = client.response(request.trim_start().starts_with("HEAD "));
-            let _ = write!(text, "{}", show(&response));
+            let _ = write!(text, "{}", unchunked(&show(&response)));
             // An interim response is not yet the answer.
             if !response.starts_with(b"HTTP/1.1 1") || response.starts_with(b"HTTP/1.1 101") {
                 break;
@@ -200,6 +200,25 @@ fn to_wire(text: &str) -> Vec<u8> {
 
 fn show(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).replace('\r', "␍")
+}
+
+/// Chunk boundaries follow the reads, which no two runs share: one chunk stands for all of a message.
+fn unchunked(message: &str) -> String {
+    let end = if message.contains('␍') { "␍\n" } else { "\r\n" };
+    let Some((head, mut body)) = message.split_once(&format!("{end}{end}")) else {
+        return message.to_owned();
+    };
+    if !head.to_ascii_lowercase().contains("\ntransfer-encoding: chunked") {
+        return message.to_owned();
+    }
+    let mut data = String::new();
+    while let Some((size, rest)) = body.split_once(end) {
+        let Ok(size) = usize::from_str_radix(size.split(';').next().unwrap_or(""), 16) else { break };
+        let Some((chunk, rest)) = rest.split_at_checked(size).filter(|_| size > 0) else { break };
+        data.push_str(chunk);
+        body = rest.strip_prefix(end).unwrap_or(rest);
+    }
+    format!("{head}{end}{end}[{data}]{body}")
 }
 
 /// What no two runs have in common: dates and elapsed times.
