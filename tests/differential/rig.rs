@@ -19,6 +19,9 @@ const PARALLEL: usize = 3;
 /// Good enough for most rows: what happened, without what differs between two runs.
 const LOG_FORMAT: &str = r#""%ST %B %tsc %f %b %s %rc %sq/%bq %CC %CS %hr %hs %{+Q}r""#;
 
+/// Rows that do not agree yet, or where weir is stricter on purpose: one name a line. Still run, and named in the output.
+const KNOWN: &str = include_str!("known.txt");
+
 /// One case. `ADDR` in any text is the case's own address; each entry of `send` is one connection.
 #[derive(Clone, Debug, Default)]
 pub struct Row {
@@ -100,7 +103,15 @@ pub fn compare(rows: Vec<Row>) {
             scope.spawn(|| {
                 loop {
                     let Some(row) = queue.lock().unwrap().pop_front() else { return };
-                    if let Err(difference) = compare_row(&row) {
+                    let known = KNOWN.lines().any(|name| name == row.name);
+                    let result = compare_row(&row);
+                    if known {
+                        println!(
+                            "known difference: {}{}",
+                            row.name,
+                            if result.is_ok() { " (gone: take it off the list)" } else { "" }
+                        );
+                    } else if let Err(difference) = result {
                         failures.lock().unwrap().push(format!("## {}\n{difference}", row.name));
                     }
                 }
