@@ -91,13 +91,8 @@ impl LogFormat {
     }
 
     fn write(&self, facts: &mut dyn Facts, out: &mut Vec<u8>, target: Target) {
-<<<<<<< HEAD
         // In a log line the blank after a variable that wrote nothing goes with it.
         let mut blank = false;
-=======
-        // A blank after a blank merges in log lines, so that an item that writes nothing leaves no gap.
-        let mut after_blank = false;
->>>>>>> d818ede (Keep a leading blank of a log format)
         for piece in &*self.pieces {
             let before = out.len();
             match piece {
