@@ -1,0 +1,291 @@
+//! The process as scripts and init systems see it: flags, exit codes, pid file, signals, sockets, privileges.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod harness;
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use harness::client::Client;
+use harness::process::{Program, Proxy, is_alive, signal};
+use tempfile::TempDir;
+
+const DEFAULTS: &str =
+    "defaults\n    mode http\n    timeout connect 1s\n    timeout client 5s\n    timeout server 5s\n";
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+const LIMIT: Duration = Duration::from_secs(8);
+
+fn answering(address: Ipv4Addr) -> String {
+    format!("{DEFAULTS}frontend f\n    bind {address}:8080\n    http-request return status 200\n")
+}
+
+fn start(config: &str, address: Ipv4Addr) -> Proxy {
+    Proxy::start(Program::Weir, config, address, &[8080]).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn front(address: Ipv4Addr) -> SocketAddr {
+    SocketAddr::new(address.into(), 8080)
+}
+
+/// Looks until it holds: for what another process does at a moment it does not announce.
+fn eventually(mut holds: impl FnMut() -> bool) -> bool {
+    let started = Instant::now();
+    while started.elapsed() < LIMIT {
+        if holds() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    false
+}
+
+#[test]
+fn version_lines_that_scripts_read() {
+    let output = Program::Weir.run(&["-v"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success());
+    assert!(text.starts_with("HAProxy version 3.4"), "{text}");
+    assert!(text.contains("weir"), "{text}");
+    let long = Program::Weir.run(&["-vv"]);
+    assert!(String::from_utf8_lossy(&long.stdout).contains("HAProxy version 3.4"));
+    assert!(long.stdout.len() > output.stdout.len());
+}
+
+#[test]
+fn conditions_on_the_command_line() {
+    for (condition, holds) in [
+        ("version_atleast(2.4)", true),
+        ("version_atleast(3.4)", true),
+        ("version_before(3.4)", false),
+        ("version_atleast(99.0)", false),
+        ("streq(a,a)", true),
+        ("strneq(a,a)", false),
+        ("defined(PATH)", true),
+        ("defined(SURELY_NOT_SET)", false),
+        ("1", true),
+        ("0", false),
+        ("!streq(a,b) && 1", true),
+    ] {
+        let status = Program::Weir.run(&["-cc", condition]).status;
+        assert_eq!(status.success(), holds, "{condition}: {status}");
+    }
+    assert_ne!(Program::Weir.run(&["-cc", "bogus("]).status.code(), Some(0));
+}
+
+#[test]
+fn checking_says_valid_or_exits_with_one() {
+    let good = answering(harness::own_address());
+    let (code, output) = Program::Weir.check(&good);
+    assert_eq!(code, Some(0), "{output}");
+    assert!(output.contains("Configuration file is valid"), "{output}");
+    assert_eq!(Program::Weir.check("frontend f\n    bogus\n").0, Some(1));
+}
+
+#[test]
+fn several_files_and_a_directory() {
+    let address = harness::own_address();
+    let dir = TempDir::new().unwrap();
+    let path = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
+    std::fs::create_dir(dir.path().join("conf.d")).unwrap();
+    std::fs::write(path("base.cfg"), DEFAULTS).unwrap();
+    std::fs::write(
+        path("conf.d/10-front.cfg"),
+        format!("frontend f\n    bind {address}:8080\n    default_backend b\n"),
+    )
+    .unwrap();
+    std::fs::write(path("conf.d/20-back.cfg"), "backend b\n    server s 127.0.0.1:1\n").unwrap();
+    std::fs::write(path("conf.d/ignored.txt"), "nonsense\n").unwrap();
+    let output = Program::Weir.run(&["-c", "-f", &path("base.cfg"), "-f", &path("conf.d")]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let after = Program::Weir.run(&[
+        "-c",
+        "--",
+        &path("base.cfg"),
+        &path("conf.d/10-front.cfg"),
+        &path("conf.d/20-back.cfg"),
+    ]);
+    assert_eq!(after.status.code(), Some(0), "{}", String::from_utf8_lossy(&after.stderr));
+}
+
+#[test]
+fn an_address_in_use_is_an_error() {
+    let address = harness::own_address();
+    let _taken = TcpListener::bind((address, 8080)).unwrap();
+    let error =
+        Proxy::start(Program::Weir, &answering(address), address, &[8081]).expect_err("the port is taken");
+    assert!(error.contains("exit status: 1"), "{error}");
+    assert!(error.contains("cannot bind socket") || error.contains("Address already in use"), "{error}");
+}
+
+#[test]
+fn daemon_writes_its_pid_and_ends_on_term() {
+    let address = harness::own_address();
+    let dir = TempDir::new().unwrap();
+    let (config, pidfile) = (dir.path().join("cfg"), dir.path().join("pid"));
+    std::fs::write(&config, answering(address)).unwrap();
+    let output =
+        Program::Weir.run(&["-D", "-f", &config.to_string_lossy(), "-p", &pidfile.to_string_lossy()]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let pid: u32 = std::fs::read_to_string(&pidfile).unwrap().trim().parse().unwrap();
+    assert!(eventually(|| harness::listens(address.into(), 8080)));
+    assert!(is_alive(pid));
+    let mut client = Client::connect(front(address));
+    client.send(GET);
+    assert!(client.response(false).starts_with(b"HTTP/1.1 200"));
+    signal(pid, "TERM");
+    assert!(eventually(|| !is_alive(pid)), "still there after TERM");
+    assert!(!harness::listens(address.into(), 8080));
+}
+
+#[test]
+fn usr1_finishes_what_runs() {
+    let address = harness::own_address();
+    let origin = TcpListener::bind((address, 9001)).unwrap();
+    let config = format!("{DEFAULTS}listen l\n    bind {address}:8080\n    server s {address}:9001\n");
+    let mut proxy = start(&config, address);
+    let mut client = Client::connect(front(address));
+    client.send(GET);
+    let (mut server, _) = origin.accept().unwrap();
+    read_head(&mut server);
+    proxy.signal("USR1");
+    assert!(eventually(|| !harness::listens(address.into(), 8080)), "still listening after USR1");
+    assert!(proxy.is_running(), "left with a request running");
+    server.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone").unwrap();
+    assert!(client.response(false).ends_with(b"done"));
+    drop((client, server));
+    assert_eq!(proxy.wait(LIMIT).and_then(|status| status.code()), Some(0));
+}
+
+#[test]
+fn usr1_ends_an_idle_process_at_once() {
+    let address = harness::own_address();
+    let mut proxy = start(&answering(address), address);
+    proxy.signal("USR1");
+    assert_eq!(proxy.wait(LIMIT).and_then(|status| status.code()), Some(0));
+}
+
+#[test]
+fn term_and_int_end_at_once() {
+    for name in ["TERM", "INT"] {
+        let address = harness::own_address();
+        let mut proxy = start(&answering(address), address);
+        let _idle = TcpStream::connect(front(address)).unwrap();
+        proxy.signal(name);
+        assert!(proxy.wait(LIMIT).is_some(), "still there after {name}");
+    }
+}
+
+#[test]
+fn hup_leaves_it_running() {
+    let address = harness::own_address();
+    let config = format!(
+        "{DEFAULTS}listen l\n    bind {address}:8080\n    http-request return status 200\n    server s {address}:9001\n"
+    );
+    let mut proxy = start(&config, address);
+    proxy.signal("HUP");
+    let mut client = Client::connect(front(address));
+    client.send(GET);
+    assert!(client.response(false).starts_with(b"HTTP/1.1 200"));
+    assert!(proxy.is_running());
+}
+
+#[test]
+fn hard_stop_after_bounds_a_graceful_stop() {
+    let address = harness::own_address();
+    let origin = TcpListener::bind((address, 9001)).unwrap();
+    let config = format!(
+        "global\n    hard-stop-after 300ms\n{DEFAULTS}listen l\n    bind {address}:8080\n    server s {address}:9001\n"
+    );
+    let mut proxy = start(&config, address);
+    let mut client = Client::connect(front(address));
+    client.send(GET);
+    let (mut server, _) = origin.accept().unwrap();
+    read_head(&mut server);
+    proxy.signal("USR1");
+    assert!(proxy.wait(Duration::from_secs(4)).is_some(), "hard-stop-after did not stop it");
+}
+
+#[test]
+fn unix_and_abstract_sockets() {
+    let address = harness::own_address();
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("front.sock");
+    let config = format!(
+        "{DEFAULTS}frontend f\n    bind {address}:8080\n    bind unix@{} mode 600\n    default_backend b\n\
+         backend b\n    server s abns@weir-test-{address}\n\
+         frontend inner\n    bind abns@weir-test-{address}\n    http-request return status 200\n",
+        path.display()
+    );
+    let _proxy = start(&config, address);
+    assert_eq!(mode(&path), 0o600);
+    let mut stream = UnixStream::connect(&path).unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    stream.write_all(GET).unwrap();
+    let mut buffer = [0; 12];
+    stream.read_exact(&mut buffer).unwrap();
+    assert_eq!(&buffer, b"HTTP/1.1 200");
+}
+
+#[test]
+fn privileges_are_dropped_after_binding() {
+    if !is_root() {
+        println!("skipped: needs root");
+        return;
+    }
+    let address = harness::own_address();
+    let jail = TempDir::new().unwrap();
+    let config = format!(
+        "global\n    user nobody\n    group nogroup\n    chroot {}\n{DEFAULTS}frontend f\n    bind {address}:80\n    bind {address}:8080\n    http-request return status 200\n",
+        jail.path().display()
+    );
+    let proxy =
+        Proxy::start(Program::Weir, &config, address, &[80, 8080]).unwrap_or_else(|error| panic!("{error}"));
+    let uid = || std::fs::read_to_string(format!("/proc/{}/status", proxy.pid())).unwrap_or_default();
+    assert!(eventually(|| uid().contains("Uid:\t65534\t65534\t65534\t65534")), "{}", uid());
+    assert!(uid().contains("Gid:\t65534\t65534\t65534\t65534"), "{}", uid());
+    let root = std::fs::read_link(format!("/proc/{}/root", proxy.pid())).unwrap();
+    assert_eq!(root, jail.path());
+    let mut client = Client::connect(SocketAddr::new(address.into(), 80));
+    client.send(GET);
+    assert!(client.response(false).starts_with(b"HTTP/1.1 200"));
+}
+
+#[test]
+fn maxconn_leaves_the_next_client_waiting() {
+    let address = harness::own_address();
+    let config = format!("global\n    maxconn 2\n{}", answering(address));
+    let _proxy = start(&config, address);
+    let mut first = Client::connect(front(address));
+    let mut second = Client::connect(front(address));
+    for client in [&mut first, &mut second] {
+        client.send(GET);
+        assert!(client.response(false).starts_with(b"HTTP/1.1 200"));
+    }
+    let mut third = Client::connect(front(address));
+    third.send(GET);
+    third.set_limit(Duration::from_millis(200));
+    assert!(third.response(false).is_empty(), "served beyond maxconn");
+    drop(first);
+    third.set_limit(LIMIT);
+    assert!(third.response(false).starts_with(b"HTTP/1.1 200"));
+}
+
+fn read_head(stream: &mut TcpStream) {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && stream.read_exact(&mut byte).is_ok() {
+        head.push(byte[0]);
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+fn is_root() -> bool {
+    std::fs::read_to_string("/proc/self/status").unwrap_or_default().contains("Uid:\t0\t0")
+}
