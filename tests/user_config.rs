@@ -56,14 +56,8 @@ fn site() -> Site {
     let second = origin(8002, "HTTP/1.1 200 OK\r\nX-From: web2\r\nContent-Length: 0\r\n\r\n");
     let dir = tempfile::TempDir::new().unwrap();
     // -db: in the foreground, whatever `daemon` says.
-    let proxy = Proxy::start_in(
-        Program::Weir,
-        dir,
-        &configuration(&address.to_string()),
-        &["-db"],
-        address,
-        &[8080, 9188],
-    );
+    let text = configuration(&address.to_string(), dir.path());
+    let proxy = Proxy::start_in(Program::Weir, dir, &text, &["-db"], address, &[8080, 9188]);
     Site {
         proxy: proxy.unwrap_or_else(|error| panic!("{error}")),
         fixed,
