@@ -32,6 +32,10 @@ pub async fn accept_loop(listener: AsyncFd<Listener>, gate: Rc<Gate>, worker: Rc
     loop {
         gate.wait().await;
         let Ok(mut ready) = listener.readable().await else { return };
+        // Other threads may have filled the room while this one waited for a client.
+        if gate.is_full() {
+            continue;
+        }
         let mut taken = 0;
         loop {
             match listener.get_ref().accept() {

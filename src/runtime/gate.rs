@@ -95,6 +95,12 @@ impl Gate {
             && self.bind_max.is_none_or(|most| below(&self.bind_conns, most))
     }
 
+    /// Whether a limit of number is reached.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        !self.has_room()
+    }
+
     /// Is there a limit of rate or number that must be asked before each accept?
     #[must_use]
     pub fn is_limited(&self) -> bool {
