@@ -286,7 +286,12 @@ fn authority_matches(
     let authority = target.get(at.clone()).unwrap_or_default();
     let host_part = authority.rsplit(|b| *b == b'@').next().unwrap_or_default();
     let scheme = target.get(..at.start).unwrap_or_default();
-    let port: &[u8] = if scheme.eq_ignore_ascii_case(b"https://") { b":443" } else { b":80" };
+    let port: &[u8] =
+        if scheme.eq_ignore_ascii_case(b"https://") || (scheme.is_empty() && host_part.ends_with(b":443")) {
+            b":443"
+        } else {
+            b":80"
+        };
     let bare = host_part.strip_suffix(port).unwrap_or(host_part);
     if seen.hosts > 0 {
         let host = head.first(b"host").unwrap_or_default();

@@ -97,6 +97,21 @@ fn targets_and_hosts_are_checked() {
 }
 
 #[test]
+fn a_tunnel_keeps_its_target_and_loses_the_default_port_of_its_host() {
+    forwarded(
+        "CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n",
+        "CONNECT h:443 HTTP/1.1\r\nhost: h\r\n\r\n",
+        BodyLength::None,
+    );
+    forwarded(
+        "CONNECT h:8 HTTP/1.1\r\nHost: h:8\r\n\r\n",
+        "CONNECT h:8 HTTP/1.1\r\nhost: h:8\r\n\r\n",
+        BodyLength::None,
+    );
+    refused("CONNECT / HTTP/1.1\r\nHost: h\r\n\r\n", Fault::Bad);
+}
+
+#[test]
 fn heads_have_limits() {
     refused(format!("{GET}X: {}\r\n\r\n", "a".repeat(15500)), Fault::TooLarge);
     refused(format!("{GET}{}\r\n", "X: a\r\n".repeat(101)), Fault::TooLarge);
