@@ -29,17 +29,11 @@ pub async fn accept_loop(listener: AsyncFd<Listener>, gate: Rc<Gate>, worker: Rc
         n if n > 0 => usize::try_from(n).unwrap_or(BURST),
         _ => BURST,
     };
-    loop {
-        gate.wait().await;
-        let Ok(mut ready) = listener.readable().await else { return };
-        // Other threads may have filled the room while this one waited for a client.
-        if gate.is_full() {
-            continue;
-        }
-        let mut taken = 0;
-        loop {
+    while let Ok(mut ready) = listener.readable().await {
+        for _ in 0..most {
+            let inside = gate.enter().await;
             match listener.get_ref().accept() {
-                Ok((socket, peer)) => begin(&listener, socket, peer, &gate, &worker),
+                Ok((socket, peer)) => begin(&listener, socket, peer, inside, &gate, &worker),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     ready.clear_ready();
                     break;
@@ -48,17 +42,15 @@ pub async fn accept_loop(listener: AsyncFd<Listener>, gate: Rc<Gate>, worker: Rc
                 Err(e)
                     if matches!(e.raw_os_error(), Some(libc::ECONNABORTED | libc::EINTR | libc::EPROTO)) => {}
                 Err(error) => {
+                    drop(inside);
                     shortage(&error, &gate, &worker);
                     tokio::time::sleep(SHORTAGE_PAUSE).await;
                     break;
                 }
             }
-            taken += 1;
-            if taken >= most || gate.is_limited() {
-                tokio::task::yield_now().await;
-                break;
-            }
         }
+        // Those already taken get their turn.
+        tokio::task::yield_now().await;
     }
 }
 
@@ -66,10 +58,11 @@ fn begin(
     listener: &AsyncFd<Listener>,
     socket: Socket,
     peer: Option<SocketAddr>,
+    inside: Inside,
     gate: &Rc<Gate>,
     worker: &Rc<Worker>,
 ) {
-    let inside = gate.enter();
+    inside.open();
     let listener = listener.get_ref();
     let Ok(stream) = Stream::from_socket(socket, listener.is_unix()) else { return };
     let bind = &listener.bind;

@@ -52,9 +52,12 @@ impl Budget {
 pub struct Gate {
     pub shared: Arc<Shared>,
     pub proxy: Arc<LiveProxy>,
-    /// Connections of this `bind` line, on all threads, and its limit.
+    /// Places taken in this frontend, and of this `bind` line, on all threads.
+    pub front_conns: Arc<AtomicUsize>,
     pub bind_conns: Arc<AtomicUsize>,
     pub bind_max: Option<usize>,
+    /// The frontend's `maxconn`, else `-N`; 0: none.
+    pub front_max: usize,
     pub rate: Arc<Budget>,
     /// Connections of this thread, for its end.
     pub local: Rc<Local>,
@@ -68,43 +71,50 @@ pub struct Local {
 }
 
 impl Gate {
-    /// Waits until one more connection may be accepted.
-    pub async fn wait(&self) {
-        while !self.has_room() {
+    /// Waits until one more connection may be accepted, and keeps its place.
+    pub async fn enter(self: &Rc<Self>) -> Inside {
+        while let Some(pause) = self.pause() {
+            tokio::time::sleep(pause).await;
+        }
+        loop {
+            if let Some(inside) = self.try_enter() {
+                return inside;
+            }
             let room = &self.shared.room;
             let freed = room.freed.notified();
             tokio::pin!(freed);
             freed.as_mut().enable();
             room.waiting.fetch_add(1, SeqCst);
-            if !self.has_room() {
+            // A place freed between the two looks told nobody.
+            let inside = self.try_enter();
+            if inside.is_none() {
                 freed.await;
             }
             room.waiting.fetch_sub(1, SeqCst);
-        }
-        while let Some(pause) = self.pause() {
-            tokio::time::sleep(pause).await;
+            if let Some(inside) = inside {
+                return inside;
+            }
         }
     }
 
-    fn has_room(&self) -> bool {
-        let below = |now: &AtomicUsize, most: usize| most == 0 || now.load(SeqCst) < most;
+    /// Takes a place of the process, the frontend and the `bind` line, or none of them: threads accept at the same time,
+    /// so counting comes before accepting.
+    fn try_enter(self: &Rc<Self>) -> Option<Inside> {
         let process = &self.shared.generation.process;
-        let front_max = self.proxy.conf.front.as_ref().map_or(0, |f| f.maxconn);
-        below(&process.connections, process.maxconn)
-            && below(&self.proxy.front.current, front_max)
-            && self.bind_max.is_none_or(|most| below(&self.bind_conns, most))
-    }
-
-    /// Whether a limit of number is reached.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        !self.has_room()
-    }
-
-    /// Is there a limit of rate or number that must be asked before each accept?
-    #[must_use]
-    pub fn is_limited(&self) -> bool {
-        self.has_rates() || !self.has_room()
+        let places: [(&AtomicUsize, usize); 3] = [
+            (&process.connections, process.maxconn),
+            (&self.front_conns, self.front_max),
+            (&self.bind_conns, self.bind_max.unwrap_or(0)),
+        ];
+        for (taken, (now, most)) in places.iter().enumerate() {
+            if now.fetch_add(1, SeqCst) >= *most && *most > 0 {
+                for (now, _) in places.iter().take(taken + 1) {
+                    now.fetch_sub(1, SeqCst);
+                }
+                return None;
+            }
+        }
+        Some(Inside { gate: Rc::clone(self), opened: Cell::new(false) })
     }
 
     fn has_rates(&self) -> bool {
@@ -125,30 +135,35 @@ impl Gate {
             .or_else(|| take(&self.shared.room.conns, global.maxconnrate))
             .or_else(|| take(&self.shared.room.sessions, global.maxsessrate))
     }
+}
 
-    /// Counts a connection in, until the guard is dropped.
-    #[must_use]
-    pub fn enter(self: &Rc<Self>) -> Inside {
-        self.proxy.front.open();
-        self.shared.generation.process.connections.fetch_add(1, SeqCst);
-        self.bind_conns.fetch_add(1, SeqCst);
-        self.local.count.set(self.local.count.get() + 1);
-        Inside(Rc::clone(self))
+/// A place for a connection, and the connection once it is [opened](Inside::open).
+pub struct Inside {
+    gate: Rc<Gate>,
+    opened: Cell<bool>,
+}
+
+impl Inside {
+    /// A connection was accepted.
+    pub fn open(&self) {
+        self.opened.set(true);
+        self.gate.proxy.front.open();
+        self.gate.local.count.set(self.gate.local.count.get() + 1);
     }
 }
 
-/// A connection that is counted.
-pub struct Inside(Rc<Gate>);
-
 impl Drop for Inside {
     fn drop(&mut self) {
-        let gate = &self.0;
-        gate.proxy.front.close();
-        gate.shared.generation.process.connections.fetch_sub(1, SeqCst);
-        gate.bind_conns.fetch_sub(1, SeqCst);
-        gate.local.count.set(gate.local.count.get().saturating_sub(1));
-        if gate.local.count.get() == 0 {
-            gate.local.changed.notify_waiters();
+        let gate = &self.gate;
+        for now in [&gate.shared.generation.process.connections, &*gate.front_conns, &*gate.bind_conns] {
+            now.fetch_sub(1, SeqCst);
+        }
+        if self.opened.get() {
+            gate.proxy.front.close();
+            gate.local.count.set(gate.local.count.get().saturating_sub(1));
+            if gate.local.count.get() == 0 {
+                gate.local.changed.notify_waiters();
+            }
         }
         gate.shared.room.wake();
     }

@@ -55,6 +55,8 @@ pub struct Shared {
     pub generation: Arc<Generation>,
     pub hub: Arc<logging::Hub>,
     pub room: Room,
+    /// `-N`; 0: none.
+    pub proxy_maxconn: usize,
 }
 
 /// Prints a line in HAProxy's form.
@@ -108,7 +110,12 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     });
     let hub = logging::Hub::new(Arc::clone(&process), &config.global);
     let generation = Arc::new(Generation::build(Arc::clone(&config), process, None));
-    let shared = Arc::new(Shared { generation, hub, room: Room::default() });
+    let shared = Arc::new(Shared {
+        generation,
+        hub,
+        room: Room::default(),
+        proxy_maxconn: options.proxy_maxconn.unwrap_or(0),
+    });
     let workers = worker::Workers::start(&shared, listeners)?;
     if options.notify {
         process::notify_ready();

@@ -4,8 +4,9 @@ use super::Shared;
 use super::accept::accept_loop;
 use super::gate::{Budget, Gate, Local};
 use super::listen::{Bound, Listeners};
-use crate::live::Generation;
+use crate::ids::ProxyIndex;
 use crate::live::counters;
+use crate::live::{Generation, LiveProxy};
 use crate::net::raw;
 use crate::tasks::{self, Task};
 use crate::{http, logging, tcp};
@@ -57,11 +58,14 @@ impl Workers {
         let (end, ended) = mpsc::unbounded_channel();
         let mut threads = Vec::new();
         let mut limits: HashMap<usize, BindLimits> = HashMap::new();
+        let mut fronts: HashMap<ProxyIndex, Arc<AtomicUsize>> = HashMap::new();
         for (index, bounds) in listeners.threads.into_iter().enumerate() {
             let entries = bounds
                 .into_iter()
                 .map(|b| {
-                    let limit = limits.entry(b.group).or_default().clone();
+                    let front = fronts.entry(b.proxy).or_default();
+                    let new = || BindLimits { front: Arc::clone(front), ..BindLimits::default() };
+                    let limit = limits.entry(b.group).or_insert_with(new).clone();
                     (b, limit)
                 })
                 .collect();
@@ -83,6 +87,8 @@ impl Workers {
 /// What the threads share about one `bind` line.
 #[derive(Clone, Default)]
 struct BindLimits {
+    /// Of the whole frontend.
+    front: Arc<AtomicUsize>,
     conns: Arc<AtomicUsize>,
     rate: Arc<Budget>,
 }
@@ -146,6 +152,10 @@ async fn all_done(local: &Local) {
     }
 }
 
+fn front_max(proxy: &LiveProxy, default: usize) -> usize {
+    proxy.conf.front.as_ref().map(|f| f.maxconn).filter(|n| *n > 0).unwrap_or(default)
+}
+
 fn accept_tasks(entries: Vec<(Bound, BindLimits)>, worker: &Rc<Worker>, local: &Rc<Local>) -> Vec<Task> {
     let mut tasks = Vec::new();
     for (bound, limits) in entries {
@@ -153,8 +163,10 @@ fn accept_tasks(entries: Vec<(Bound, BindLimits)>, worker: &Rc<Worker>, local: &
         let gate = Rc::new(Gate {
             shared: Arc::clone(&worker.shared),
             proxy: Arc::clone(proxy),
+            front_conns: limits.front,
             bind_conns: limits.conns,
             bind_max: bound.listener.bind.maxconn,
+            front_max: front_max(proxy, worker.shared.proxy_maxconn),
             rate: limits.rate,
             local: Rc::clone(local),
         });

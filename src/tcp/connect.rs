@@ -164,6 +164,8 @@ impl Session {
             Some(assigned) => assigned,
             None => {
                 let watched = front.options.abortonclose || back.options.abortonclose;
+                self.times.queued = Some(Instant::now());
+                self.ctx.log.backend_queue = live.queued() + 1;
                 let client = &mut self.client;
                 let request = &mut self.ctx.request;
                 let mut waiting = pin!(live.assign(want));

