@@ -6,6 +6,7 @@
 mod connect;
 pub mod context;
 mod finish;
+mod gate;
 mod relay;
 mod session;
 

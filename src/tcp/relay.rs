@@ -6,6 +6,7 @@
 
 use super::Engine;
 use super::connect::Upstream;
+use super::gate::{Gate, Passage};
 use super::session::Session;
 use crate::config::model::Proxy;
 use crate::net::relay::{self, Pipe};
@@ -63,11 +64,14 @@ pub async fn run(session: &mut Session, upstream: Upstream, front: &Proxy, back:
         let server = std::sync::Arc::clone(&server);
         Box::pin(async move { server.killed(kills).await }) as Pin<Box<dyn Future<Output = ()>>>
     });
+    let engine = std::rc::Rc::clone(&session.ctx.engine);
     let mut relay = Relay {
         client: &mut session.client,
         server: stream,
         timer: &mut session.timer,
-        engine: &session.ctx.engine,
+        engine: &engine,
+        ctx: &mut session.ctx,
+        gate: Gate::new(back, now),
         request: Lane { first, splice: has_splice(true), ..Lane::default() },
         response: Lane { splice: has_splice(false), ..Lane::default() },
         limits,
@@ -85,8 +89,8 @@ pub async fn run(session: &mut Session, upstream: Upstream, front: &Proxy, back:
         from_client: relay.request.total.saturating_sub(header),
         from_server: relay.response.total,
     };
-    relay.request.release(&session.ctx.engine);
-    relay.response.release(&session.ctx.engine);
+    relay.request.release(&engine);
+    relay.response.release(&engine);
     if back.options.nolinger {
         relay.server.reset_on_close();
     }
@@ -110,6 +114,9 @@ struct Relay<'a> {
     server: Stream,
     timer: &'a mut Timer,
     engine: &'a Engine,
+    ctx: &'a mut super::context::Context,
+    /// While `tcp-response content` rules judge, nothing goes to the client.
+    gate: Option<Gate<'a>>,
     request: Lane,
     response: Lane,
     limits: Limits,
@@ -126,7 +133,14 @@ impl Relay<'_> {
         killed: &mut Option<Pin<Box<dyn Future<Output = ()>>>>,
     ) -> Poll<()> {
         let request = self.request.pump(self.client, &mut self.server, self.engine, cx);
-        let response = self.response.pump(&mut self.server, self.client, self.engine, cx);
+        if self.poll_gate(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let response = if self.gate.is_some() {
+            Turn::default()
+        } else {
+            self.response.pump(&mut self.server, self.client, self.engine, cx)
+        };
         if request.moved || response.moved {
             let now = Instant::now();
             (self.client_at, self.server_at) = (now, now);
@@ -162,6 +176,44 @@ impl Relay<'_> {
         self.poll_timeouts(cx)
     }
 
+    /// Judges the server's first bytes; ready when the connection is to end.
+    fn poll_gate(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(gate) = &mut self.gate else { return Poll::Pending };
+        // A timeout of the server's is an end too.
+        self.ctx.response_complete |= self.response.ended;
+        let held = self.ctx.response.len();
+        let passage = gate.poll(&mut self.server, self.ctx, self.engine.bufsize, cx);
+        if self.ctx.response.len() > held {
+            self.server_at = Instant::now();
+        }
+        let Poll::Ready(passage) = passage else { return Poll::Pending };
+        self.gate = None;
+        match passage {
+            Passage::Open => self.response.ended = self.ctx.response_complete,
+            Passage::Last => {
+                self.response.ended = true;
+                self.request.kill();
+            }
+            Passage::Shut { reset } => {
+                if reset {
+                    self.client.reset_on_close();
+                }
+                if let Some(server) = &self.ctx.server {
+                    server.counters.here().denied_responses.inc();
+                }
+                if let Some(back) = self.ctx.backend.as_ref().and_then(|b| b.back.as_ref()) {
+                    back.counters.here().denied_responses.inc();
+                }
+                self.letters = *b"PD";
+                // What was held back counts as received.
+                self.response.total = self.ctx.response.len() as u64;
+                return Poll::Ready(());
+            }
+        }
+        self.response.first = std::mem::take(&mut self.ctx.response);
+        Poll::Pending
+    }
+
     /// A side is waited for while it may still send, or does not take what is there for it. Once an end was passed on
     /// to a side, its `-fin` timeout governs.
     fn poll_timeouts(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -174,8 +226,15 @@ impl Relay<'_> {
         let server_waits = !self.response.ended || self.request.is_blocked();
         let client = client.filter(|_| client_waits).map(|t| self.client_at + t);
         let server = server.filter(|_| server_waits).map(|t| self.server_at + t);
-        let Some(nearest) = client.into_iter().chain(server).min() else { return Poll::Pending };
+        let judged = self.gate.as_ref().and_then(|g| g.deadline);
+        let Some(nearest) = client.into_iter().chain(server).chain(judged).min() else {
+            return Poll::Pending;
+        };
         if self.timer.poll(cx, Some(nearest)).is_pending() {
+            return Poll::Pending;
+        }
+        if judged == Some(nearest) {
+            cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         let by_client = client == Some(nearest);
