@@ -261,7 +261,8 @@ fn list(w: &mut Writer<'_>, captures: &[Option<Vec<u8>>]) {
             w.out.push(b' ');
         }
         match capture {
-            Some(text) => w.encoded(text, Encode::Header),
+            // A header captured with nothing in it is nothing, not the dash of one that was not there.
+            Some(text) => w.encoded_or_nothing(text, Encode::Header),
             None => w.missing(),
         }
     }
