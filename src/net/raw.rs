@@ -51,6 +51,11 @@ pub fn set_quickack(socket: &impl AsRawFd, on: bool) -> io::Result<()> {
     set_int(socket, libc::IPPROTO_TCP, libc::TCP_QUICKACK, libc::c_int::from(on))
 }
 
+/// TCP_REPAIR: a close that follows says nothing on the wire, neither FIN nor RST. Needs CAP_NET_ADMIN.
+pub fn set_repair(socket: &impl AsRawFd) -> io::Result<()> {
+    set_int(socket, libc::IPPROTO_TCP, libc::TCP_REPAIR, 1)
+}
+
 /// Takes over a descriptor inherited from the parent process (`fd@N`). The copy is ours, close-on-exec and non-blocking;
 /// the original stays open, because several `bind` lines and threads may name it.
 pub fn adopt_listener(fd: RawFd) -> io::Result<Socket> {

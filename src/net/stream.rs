@@ -113,6 +113,18 @@ impl Stream {
         }
     }
 
+    /// `silent-drop`: the close that follows is not seen by the client, which goes on waiting. Without the right to that,
+    /// a reset is sent that dies at the first router, as HAProxy does.
+    pub fn vanish_on_close(&self) {
+        let Self::Tcp(s) = self else { return };
+        if super::raw::set_repair(s).is_err() {
+            let socket = SockRef::from(s);
+            let _ = socket.set_ttl_v4(1);
+            let _ = socket.set_unicast_hops_v6(1);
+            self.reset_on_close();
+        }
+    }
+
     /// `None` on a unix socket.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {

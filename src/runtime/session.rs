@@ -51,7 +51,9 @@ fn session_rules(accepted: &mut Accepted, proxy: &Arc<LiveProxy>, worker: &Worke
     let verdict = tcp::session_rules(accepted, proxy, worker.generation(), &worker.tcp);
     if matches!(verdict, TcpVerdict::Reject | TcpVerdict::SilentDrop) {
         proxy.front.counters.here().denied_sessions.inc();
-        accepted.stream.reset_on_close();
+        if verdict == TcpVerdict::SilentDrop {
+            accepted.stream.vanish_on_close();
+        }
         return false;
     }
     true
@@ -71,6 +73,14 @@ fn engine(accepted: Accepted, proxy: Arc<LiveProxy>, worker: &Rc<Worker>) -> Ses
     })
 }
 
+fn refuse(accepted: &Accepted, verdict: TcpVerdict) {
+    if verdict == TcpVerdict::SilentDrop {
+        accepted.stream.vanish_on_close();
+    } else {
+        accepted.stream.reset_on_close();
+    }
+}
+
 /// `None`: rejected. Else whether a rule asks for a PROXY header.
 fn connection_rules(accepted: &mut Accepted, proxy: &Arc<LiveProxy>, worker: &Worker) -> Option<bool> {
     if proxy.conf.tcp_request_connection.is_empty() {
@@ -84,9 +94,9 @@ fn connection_rules(accepted: &mut Accepted, proxy: &Arc<LiveProxy>, worker: &Wo
                 by_rule = true;
                 from = resume;
             }
-            TcpVerdict::Reject | TcpVerdict::SilentDrop => {
+            verdict @ (TcpVerdict::Reject | TcpVerdict::SilentDrop) => {
                 proxy.front.counters.here().denied_connections.inc();
-                accepted.stream.reset_on_close();
+                refuse(accepted, verdict);
                 return None;
             }
             _ => return Some(by_rule),

@@ -246,8 +246,7 @@ impl Session {
                 }
                 TcpVerdict::SilentDrop => {
                     self.ctx.frontend.front.counters.here().denied_requests.inc();
-                    // Without TCP_REPAIR the nearest to silence is a reset that no FIN precedes.
-                    self.client.reset_on_close();
+                    self.client.vanish_on_close();
                     return Err(Stop(*b"PR"));
                 }
                 _ => {
