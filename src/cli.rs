@@ -6,6 +6,7 @@ mod usage;
 
 use crate::config::diagnostic::{self, Severity};
 use crate::config::environment::Environment;
+use crate::config::model::Proxy;
 use crate::config::{self, Loaded};
 use crate::runtime::{self, Options, say};
 use crate::{demo, net};
@@ -143,12 +144,23 @@ fn configure(args: &Args) -> ExitCode {
         return ExitCode::FAILURE;
     }
     if args.check {
-        if !args.options.quiet {
-            println!("Configuration file is valid");
-        }
-        return ExitCode::SUCCESS;
+        return verdict(&loaded, args.options.quiet);
     }
     start(args, loaded)
+}
+
+/// What `-c` says of a configuration without errors.
+fn verdict(loaded: &Loaded, quiet: bool) -> ExitCode {
+    let listens = |p: &Proxy| !p.disabled && p.front.as_ref().is_some_and(|f| !f.binds.is_empty());
+    let (text, code) = if loaded.config.proxies.iter().any(|p| listens(p)) {
+        ("Configuration file is valid", ExitCode::SUCCESS)
+    } else {
+        ("Configuration file has no error but will not start (no listener) => exit(2).", ExitCode::from(2))
+    };
+    if !quiet {
+        println!("{text}");
+    }
+    code
 }
 
 fn start(args: &Args, loaded: Loaded) -> ExitCode {

@@ -276,7 +276,11 @@ impl Client {
     /// unread bytes provoke.
     fn close(&mut self, end: End) -> bool {
         let options = &self.session.frontend.conf.options;
-        if end == End::Reset || options.nolinger {
+        if end == End::Reset {
+            self.stream.vanish_on_close();
+            return false;
+        }
+        if options.nolinger {
             self.stream.reset_on_close();
             return false;
         }

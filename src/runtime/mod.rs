@@ -80,11 +80,13 @@ pub fn run(options: &Options, loaded: Loaded) -> ExitCode {
 fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     logging::read_time_zone();
     let global = &config.global;
-    if config.proxies.is_empty() && global.stats_sockets.is_empty() {
-        return Err("config : no <listen> line. Nothing to do !".to_owned());
-    }
     let threads = process::thread_count(global);
     let listeners = listen::open_all(&config, options, threads)?;
+    if listeners.count() == 0 {
+        return Err(
+            "[haproxy.main()] No enabled listener found (check for 'bind' directives) ! Exiting.".to_owned()
+        );
+    }
     let maxconn = limits::apply(&config, options, listeners.count(), threads)?;
     process::signal_old(options);
     let identity = process::Identity::find(global)?;
