@@ -158,7 +158,8 @@ fn no_path_of_one_machine() {
     // Built here so that this file does not find itself.
     let banned: Vec<String> = ["work", "root", "home"].iter().map(|name| format!("/{name}/")).collect();
     let mut found = String::new();
-    for file in repository_files() {
+    // The corpus is other people's configurations, kept as they are.
+    for file in repository_files().into_iter().filter(|f| !f.to_string_lossy().contains("/data/corpus/")) {
         let Ok(text) = fs::read_to_string(&file) else { continue };
         for (number, line) in text.lines().enumerate() {
             if banned.iter().any(|path| starts_a_path(line, path)) {

@@ -24,7 +24,7 @@ pub enum Passage {
     /// They go to the client, then the connection ends.
     Last,
     /// The client gets nothing.
-    Shut { reset: bool },
+    Shut { silent: bool },
 }
 
 impl<'a> Gate<'a> {
@@ -53,8 +53,8 @@ impl<'a> Gate<'a> {
                 let last = late || full || ctx.response_complete;
                 match run_tcp_rules(self.rules, self.from, ctx, last) {
                     TcpVerdict::NeedMore { resume } if !last => self.from = resume,
-                    TcpVerdict::Reject => return Poll::Ready(Passage::Shut { reset: false }),
-                    TcpVerdict::SilentDrop => return Poll::Ready(Passage::Shut { reset: true }),
+                    TcpVerdict::Reject => return Poll::Ready(Passage::Shut { silent: false }),
+                    TcpVerdict::SilentDrop => return Poll::Ready(Passage::Shut { silent: true }),
                     TcpVerdict::Close => return Poll::Ready(Passage::Last),
                     _ => return Poll::Ready(Passage::Open),
                 }

@@ -194,9 +194,9 @@ impl Relay<'_> {
                 self.response.ended = true;
                 self.request.kill();
             }
-            Passage::Shut { reset } => {
-                if reset {
-                    self.client.reset_on_close();
+            Passage::Shut { silent } => {
+                if silent {
+                    self.client.vanish_on_close();
                 }
                 if let Some(server) = &self.ctx.server {
                     server.counters.here().denied_responses.inc();
