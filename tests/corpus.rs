@@ -30,7 +30,8 @@ fn every_file_passes_or_names_what_is_missing() {
         total += 1;
         let output =
             Program::Weir.command().args(["-c", "-f", &name]).current_dir(dir.path()).output().unwrap();
-        if output.status.success() {
+        // 2, as HAProxy: nothing is wrong, but nothing listens either.
+        if matches!(output.status.code(), Some(0 | 2)) {
             passing.insert(name);
             continue;
         }
