@@ -1,6 +1,8 @@
 //! Single configuration lines, given to Debian's haproxy and to our reader: both must accept or refuse the same. The
 //! lists in `config-lines/` mark where we differ on purpose.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::process::Command;
 use weir::config::environment::Environment;
 use weir::config::{Source, load};
