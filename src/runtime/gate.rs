@@ -106,11 +106,16 @@ impl Gate {
             (&self.front_conns, self.front_max),
             (&self.bind_conns, self.bind_max.unwrap_or(0)),
         ];
+        // Looking first leaves the counts alone while they are full, so that nobody sees a place taken that never was.
+        if places.iter().any(|(now, most)| *most > 0 && now.load(SeqCst) >= *most) {
+            return None;
+        }
         for (taken, (now, most)) in places.iter().enumerate() {
             if now.fetch_add(1, SeqCst) >= *most && *most > 0 {
                 for (now, _) in places.iter().take(taken + 1) {
                     now.fetch_sub(1, SeqCst);
                 }
+                self.shared.room.wake();
                 return None;
             }
         }
