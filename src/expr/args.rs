@@ -47,6 +47,9 @@ impl Kind {
     }
 }
 
+/// Looks at the arguments once, when the expression is parsed; may replace them by what evaluation needs.
+pub(crate) type Prepare = fn(&mut Vec<Arg>) -> Result<(), String>;
+
 /// The arguments a row takes: the first `required` must be there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spec {

@@ -53,6 +53,8 @@ pub struct Engine {
     pub thread: usize,
     log: Rc<logging::Sender>,
     buffers: Buffers,
+    /// Boxed: they are handed from request to request and are large to move.
+    #[allow(clippy::vec_box)]
     contexts: RefCell<Vec<Box<Context>>>,
     sessions: RefCell<Vec<Rc<Session>>>,
     scratch: RefCell<Vec<Vec<u8>>>,

@@ -86,7 +86,8 @@ impl Session {
             } else {
                 slot = Some(taken);
             }
-            if !timed_out && !(elsewhere && offers_another(conf, &live)) {
+            let another = elsewhere && offers_another(conf, &live);
+            if !(timed_out || another) {
                 tokio::time::sleep(Duration::from_secs(1).min(timeout.unwrap_or(Duration::MAX))).await;
             }
         }

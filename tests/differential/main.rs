@@ -1,6 +1,8 @@
 //! The same configuration and the same bytes through Debian's haproxy and through weir: what the client sees, what the
 //! server sees and what is logged must be the same. One row of a table is one case.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+// Tables of cases are long by nature.
+#![allow(clippy::too_many_lines)]
 
 #[path = "../harness/mod.rs"]
 mod harness;

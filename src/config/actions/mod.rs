@@ -124,7 +124,8 @@ impl Arguments<'_> {
         }
     }
 
-    /// The optional condition that ends the rule.
+    /// The optional condition that ends the rule. `Err(())` when it was reported as wrong.
+    #[allow(clippy::result_unit_err)]
     pub fn condition(&mut self) -> Result<Option<Condition>, ()> {
         let index = self.at;
         if !self.at_end() {

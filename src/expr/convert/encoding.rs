@@ -47,7 +47,7 @@ const URL_ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrst
 
 /// Padding is required in base64 and left out in base64url.
 pub(crate) fn base64_decode(text: &[u8], url: bool) -> Option<Vec<u8>> {
-    if !url && text.len() % 4 != 0 {
+    if !url && !text.len().is_multiple_of(4) {
         return None;
     }
     let digits = text.iter().rposition(|b| *b != b'=').map_or(0, |p| p + 1);

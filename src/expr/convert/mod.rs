@@ -1,5 +1,8 @@
 //! The converter table: one row per converter, in families.
 
+// Every row's `prepare` has one signature; some rows add to the list, most only look at it.
+#![allow(clippy::ptr_arg)]
+
 mod elsewhere;
 pub(crate) mod encoding;
 mod hash;
@@ -28,7 +31,7 @@ pub(crate) struct Converter {
     pub args: Spec,
     pub input: Type,
     pub output: Type,
-    pub prepare: Option<fn(&mut Vec<Arg>) -> Result<(), String>>,
+    pub prepare: Option<super::args::Prepare>,
     pub step: Step,
     pub doc: &'static str,
 }

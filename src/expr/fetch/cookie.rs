@@ -2,7 +2,7 @@
 
 use super::{Call, Eval, Fetch, Needs, row};
 use crate::expr::args::{self, OPTIONAL_NAME};
-use crate::expr::sample::{Sample, Type, wrapping_int};
+use crate::expr::sample::{Sample, Type};
 
 pub(super) const ROWS: &[Fetch] = &[
     row(
@@ -104,10 +104,6 @@ fn last<'a>(call: &Call<'a>) -> Option<Sample<'a>> {
 
 fn each<'a>(call: &Call<'a>, stop: &mut dyn FnMut(Sample<'a>) -> bool) {
     for_each(call, &mut |name_matches, _, value| name_matches && stop(Sample::text(value)));
-}
-
-fn number(sample: Sample<'_>) -> Option<Sample<'_>> {
-    Some(Sample::Int(wrapping_int(&sample.into_text())))
 }
 
 fn count<'a>(call: &Call<'a>) -> Option<Sample<'a>> {

@@ -1,5 +1,8 @@
 //! The fetch table: one row per sample fetch, in families.
 
+// Every row's `prepare` has one signature; some rows add to the list, most only look at it.
+#![allow(clippy::ptr_arg)]
+
 mod auth;
 mod connection;
 mod constant;
@@ -31,7 +34,7 @@ pub(crate) struct Fetch {
     pub args: Spec,
     pub output: Type,
     pub needs: Needs,
-    pub prepare: Option<fn(&mut Vec<Arg>) -> Result<(), String>>,
+    pub prepare: Option<super::args::Prepare>,
     pub eval: Eval,
     pub doc: &'static str,
 }

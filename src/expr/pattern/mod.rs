@@ -30,7 +30,7 @@ pub(crate) enum Method {
     End,
     Reg,
     /// The `method` fetch's own comparison.
-    HttpMethod,
+    Verb,
 }
 
 /// Names after `-m`, and as suffix of a fetch name.
@@ -66,7 +66,7 @@ impl Method {
             Self::Bool | Self::Int => Some(Type::Int),
             Self::Ip => Some(Type::Addr),
             Self::Bin => Some(Type::Bin),
-            Self::HttpMethod => Some(Type::Method),
+            Self::Verb => Some(Type::Method),
             _ => Some(Type::Str),
         }
     }
@@ -78,7 +78,7 @@ impl Method {
             Type::Int => Some(Self::Int),
             Type::Addr => Some(Self::Ip),
             Type::Str => Some(Self::Str),
-            Type::Method => Some(Self::HttpMethod),
+            Type::Method => Some(Self::Verb),
             Type::Any | Type::Bin => None,
         }
     }
@@ -194,7 +194,7 @@ fn with_text<R>(sample: &Sample<'_>, see: impl FnOnce(&[u8]) -> R) -> R {
 /// Hexadecimal digits, two a byte.
 pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
     let digits = text.as_bytes();
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return None;
     }
     let nibble = |b: u8| char::from(b).to_digit(16);

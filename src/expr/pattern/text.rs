@@ -86,7 +86,7 @@ impl TextList {
             Method::Dir => len > 0 && between(text, pattern, entry.ignore_case, DIR),
             Method::Dom => len > 0 && between(text, pattern, entry.ignore_case, DOM),
             // Known methods are case-sensitive even under -i.
-            Method::HttpMethod if is_known_method(text) => text == pattern,
+            Method::Verb if is_known_method(text) => text == pattern,
             _ => same(text),
         }
     }
