@@ -214,8 +214,8 @@ fn parse(words: &[String]) -> Result<Args, String> {
             "-cc" => args.condition = Some(value(&mut words, word)?.to_owned()),
             "-C" => args.directory = Some(value(&mut words, word)?.into()),
             "-D" => args.options.daemon = true,
-            // One supervised process until reloading is built: the worker is its own master.
-            "-W" => args.options.foreground |= !args.options.daemon,
+            // One process until reloading is built: the worker is its own master.
+            "-W" => {}
             "-Ws" => args.options.notify = true,
             "-V" => args.verbose = true,
             "-q" => args.options.quiet = true,
