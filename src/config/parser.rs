@@ -95,6 +95,13 @@ impl Parser {
         self.report(Diagnostic::at(Severity::Diag, line, index, message));
     }
 
+    /// What is accepted because leaving it out changes nothing that can be seen, and why (`because`).
+    pub fn no_effect(&mut self, line: &Line, index: usize, because: &str) {
+        let name = line.words.get(..=index).unwrap_or_default().iter().map(|w| w.text.as_str());
+        let name = name.collect::<Vec<_>>().join(" ");
+        self.diag(line, index, format!("'{name}' is accepted and has no effect in weir: {because}."));
+    }
+
     pub fn report(&mut self, diagnostic: Diagnostic) {
         if !self.replaying {
             self.diagnostics.push(diagnostic);
@@ -146,7 +153,12 @@ impl Parser {
                 let empty = Scope::default();
                 let scope = self.drafts.last().map_or(&empty, |d| &d.scope);
                 match Condition::parse(&words, site, scope) {
-                    Ok(condition) => Ok(Some(condition)),
+                    Ok(condition) => {
+                        for warning in condition.warnings() {
+                            self.warning(line, index, warning.clone());
+                        }
+                        Ok(Some(condition))
+                    }
                     Err(error) => {
                         self.expr_error(line, index, context, error);
                         Err(())

@@ -232,6 +232,7 @@ impl Reader<'_> {
             "presetenv" if line.words.len() == 3 && self.environment.get(first).is_none() => {
                 self.environment.set(first, second);
             }
+            "localpeer" if line.words.len() == 2 => self.environment.set("HAPROXY_LOCALPEER", first),
             "unsetenv" => line.words.iter().skip(1).for_each(|w| self.environment.unset(&w.text)),
             "resetenv" => {
                 let kept: Vec<&str> = line.words.iter().skip(1).map(|w| w.text.as_str()).collect();
@@ -304,6 +305,11 @@ mod tests {
         check("global\nsetenv A x\nb \"$A\"\n", "global;setenv A x;b x");
         check("global\npresetenv ONE x\nunsetenv B\nb \"$ONE\"\n", "global;presetenv ONE x;unsetenv B;b one");
         check("global\nresetenv\nb \"$ONE\" \"${.SECTION}\" \"${.LINE}\"\n", "global;resetenv;b  global 3");
+    }
+
+    #[test]
+    fn localpeer_names_this_instance() {
+        check("global\nlocalpeer me\nb \"$HAPROXY_LOCALPEER\"\n", "global;localpeer me;b me");
     }
 
     #[test]

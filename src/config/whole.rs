@@ -13,12 +13,49 @@ pub fn check(parser: &mut Parser, proxies: &mut [Proxy]) {
         listening(parser, proxy);
         timeouts(parser, proxy);
         modes(parser, proxy);
+        limits(parser, proxy);
     }
+    unserved_pages(parser, proxies);
     tracks(parser, proxies);
 }
 
 fn report(parser: &mut Parser, severity: Severity, message: String) {
     parser.report(Diagnostic { severity, place: None, message, source: None, hint: None });
+}
+
+/// `tune.http.cookielen` bounds what `capture cookie` asks for.
+fn limits(parser: &mut Parser, proxy: &mut Proxy) {
+    let longest = parser.global.tune.http_cookielen;
+    let (kind, name) = (kind_of(proxy), proxy.name.clone());
+    if let Some(capture) = proxy.cookie_capture.as_mut().filter(|c| c.len > longest) {
+        capture.len = longest;
+        let message = format!("truncating capture length to {longest} bytes for {kind} '{name}'.");
+        report(parser, Severity::Warning, message);
+    }
+    let hashes_rdp = proxy.back.as_ref().is_some_and(|b| matches!(b.balance, Balance::RdpCookie { .. }));
+    if hashes_rdp && proxy.mode == Mode::Http {
+        let message = format!(
+            "'balance rdp-cookie' finds no cookie in 'mode http' : {kind} '{name}' uses round robin."
+        );
+        report(parser, Severity::Notice, message);
+    }
+}
+
+/// Nobody should wait for a page that does not come: requests for it are forwarded like any other.
+fn unserved_pages(parser: &mut Parser, proxies: &[Proxy]) {
+    const SHOWN: usize = 5;
+    let with_page = proxies.iter().filter(|p| !p.disabled && p.stats.is_some());
+    let names: Vec<String> = with_page.map(|p| format!("'{}'", p.name)).collect();
+    if names.is_empty() {
+        return;
+    }
+    let more = match names.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let message = format!("'stats' : the statistics page of {shown}{more} is not served by weir yet");
+    report(parser, Severity::Notice, message);
 }
 
 fn kind_of(proxy: &Proxy) -> &'static str {
@@ -170,4 +207,83 @@ fn tracks(parser: &mut Parser, proxies: &[Proxy]) {
 
 fn split<'a>(track: &'a str, proxy: &'a str) -> (&'a str, &'a str) {
     track.split_once('/').unwrap_or((proxy, track))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::environment::Environment;
+    use crate::config::{Loaded, Source, load};
+
+    fn read(text: &str) -> Loaded {
+        load(&[Source { name: "t.cfg".into(), bytes: text.as_bytes().to_vec() }], &Environment::default())
+            .unwrap()
+    }
+
+    /// Is `expected` among what is said about the configuration?
+    fn check(text: &str, expected: &str) {
+        let said: Vec<String> = read(text).diagnostics.into_iter().map(|d| d.message).collect();
+        assert!(said.iter().any(|m| m.contains(expected)), "{text}: {said:?}");
+    }
+
+    #[test]
+    fn captured_cookies_are_bounded() {
+        let text =
+            "global\n tune.http.cookielen 10\nfrontend f\n mode http\n bind :80\n capture cookie a len 20\n";
+        let loaded = read(text);
+        assert_eq!(loaded.config.proxies[0].cookie_capture.as_ref().unwrap().len, 10);
+        check(text, "truncating capture length to 10 bytes for frontend 'f'.");
+    }
+
+    #[test]
+    fn what_is_not_served_is_said() {
+        check("global\n stats socket /tmp/s\n", "administration socket is not served by weir yet");
+        check("global\n master-worker\n", "a master that reloads it is not supported by weir yet");
+        check(
+            "listen a\n mode http\n bind :80\n stats enable\nbackend b\n mode http\n stats uri /s\n",
+            "the statistics page of 'a', 'b' is not served by weir yet",
+        );
+        check("backend b\n mode http\n balance rdp-cookie\n", "finds no cookie in 'mode http'");
+    }
+
+    #[test]
+    fn what_has_no_effect_is_said() {
+        for line in [
+            "global\n tune.idletimer 1s",
+            "global\n tune.idle-pool.shared off",
+            "global\n external-check",
+            "global\n insecure-fork-wanted",
+            "global\n server-state-base /tmp",
+            "global\n server-state-file x",
+            "global\n description x",
+            "global\n node x",
+            "global\n stats timeout 3s",
+            "global\n stats maxconn 3",
+            "backend b\n server-state-file-name x",
+            "backend b\n description x",
+            "backend b\n mode http\n retry-on 0rtt-rejected",
+            "backend b\n server s 127.0.0.1:1 non-stick",
+            "backend b\n option tcp-smart-connect",
+            "frontend f\n option tcp-smart-accept",
+            "frontend f\n option http-no-delay",
+            "frontend f\n option contstats",
+            "frontend f\n option socket-stats",
+            "frontend f\n bind :80 nice 3",
+            "frontend f\n mode http\n http-request set-nice 3",
+            "frontend f\n tcp-request content set-nice 3",
+        ] {
+            check(&format!("{line}\n"), "no effect in weir");
+        }
+    }
+
+    #[test]
+    fn acls_that_never_match_are_said() {
+        check("frontend f\n acl x path_beg\n", "this ACL will never match");
+        check("frontend f\n mode http\n http-request deny if { path_beg }\n", "this ACL will never match");
+        check(
+            "frontend f\n mode http\n tcp-request connection reject if { path /x }\n",
+            "will never match because",
+        );
+        let quiet = read("frontend f\n acl x path_beg --\n acl y path -m found\n");
+        assert!(!quiet.diagnostics.iter().any(|d| d.message.contains("never match")));
+    }
 }

@@ -92,6 +92,15 @@ impl Acl {
         all.then(|| self.tests.first().map(|t| t.expr.fetch.name)).flatten()
     }
 
+    /// The warning about an ACL (made of `words`) that compares with nothing; `--` says that it is meant so.
+    #[must_use]
+    pub fn without_pattern(&self, words: &[&str]) -> Option<String> {
+        let name = words.first().filter(|_| self.has_no_pattern() && !words.contains(&"--"))?;
+        Some(format!(
+            "acl keyword '{name}' : no pattern to match against is given, so this ACL will never match (write '--' if that is meant, '-m found' to match existence only, '-m bool' to take a number for a truth)."
+        ))
+    }
+
     /// Does some test have a method that compares but no pattern to compare with?
     #[must_use]
     pub fn has_no_pattern(&self) -> bool {

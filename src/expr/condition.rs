@@ -61,6 +61,8 @@ impl Condition {
             if let Some(fetch) = acl.never_matches_at(site) {
                 condition.warnings.push(never_matches(&acl.name, fetch));
             }
+            let inside = words.get(at + 1..next.saturating_sub(1)).unwrap_or_default();
+            condition.warnings.extend(acl.without_pattern(inside).filter(|_| name == "{"));
             current.push(Term { negated, tests: acl.tests().to_vec() });
             at = next;
         }

@@ -50,6 +50,15 @@ const fn row(
     Row { name, sets, args, parse }
 }
 
+/// The argument of `set-nice`: a matter of order among HAProxy's tasks, which are served in turn here.
+pub fn nice(a: &mut Arguments<'_>) -> Option<i32> {
+    let (line, index) = (a.line, a.at);
+    let nice = a.integer("an integer argument", -1024, 1024)?;
+    let message = "'set-nice' is accepted and has no effect in weir: connections are served in turn.";
+    a.parser.diag(line, index, message);
+    i32::try_from(nice).ok()
+}
+
 /// Names that end in `(` take the rest of their word as an argument.
 pub const TABLE: &[Row] = &[
     row("add-header", ALL, "<name> <fmt>", |a, _| {
@@ -106,9 +115,7 @@ pub const TABLE: &[Row] = &[
     }),
     row("set-log-level", ALL, "<level>", |a, _| Some(HttpAction::SetLogLevel(log_level(a)?))),
     row("set-method", REQ, "<fmt>", |a, _| Some(HttpAction::SetMethod(only_format(a)?))),
-    row("set-nice", BOTH, "<nice>", |a, _| {
-        Some(HttpAction::SetNice(a.integer("an integer argument", -1024, 1024)? as i32))
-    }),
+    row("set-nice", BOTH, "<nice>", |a, _| Some(HttpAction::SetNice(nice(a)?))),
     row("set-path", REQ, "<fmt>", |a, _| Some(HttpAction::SetPath(only_format(a)?))),
     row("set-pathq", REQ, "<fmt>", |a, _| Some(HttpAction::SetPathQuery(only_format(a)?))),
     row("set-priority-class", REQ, "<expr>", |a, _| Some(HttpAction::SetPriorityClass(a.expr(SAMPLE)?))),

@@ -68,9 +68,7 @@ pub const TABLE: &[Row] = &[
     row("set-dst", REQUEST, "<expr>", |a| Some(TcpAction::SetDst(a.expr(SAMPLE)?))),
     row("set-dst-port", REQUEST, "<expr>", |a| Some(TcpAction::SetDstPort(a.expr(SAMPLE)?))),
     row("set-log-level", CONT | RESP, "<level>", |a| Some(TcpAction::SetLogLevel(http::log_level(a)?))),
-    row("set-nice", CONT | RESP, "<nice>", |a| {
-        Some(TcpAction::SetNice(a.integer("an integer argument", -1024, 1024)? as i32))
-    }),
+    row("set-nice", CONT | RESP, "<nice>", |a| Some(TcpAction::SetNice(http::nice(a)?))),
     row("set-priority-class", CONT, "<expr>", |a| Some(TcpAction::SetPriorityClass(a.expr(SAMPLE)?))),
     row("set-priority-offset", CONT, "<expr>", |a| Some(TcpAction::SetPriorityOffset(a.expr(SAMPLE)?))),
     row("set-src", REQUEST, "<expr>", |a| Some(TcpAction::SetSrc(a.expr(SAMPLE)?))),

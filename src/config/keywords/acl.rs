@@ -25,7 +25,12 @@ fn acl(parser: &mut Parser, line: &Line) {
     // Where the ACL will be used is not known yet: what it fetches is checked at each use.
     let parsed = Acl::parse(name, &words, Site::HttpRequest, &draft.scope);
     match parsed {
-        Ok(acl) => declare(parser, line, acl),
+        Ok(acl) => {
+            if let Some(warning) = acl.without_pattern(&words) {
+                parser.warning(line, 2, warning);
+            }
+            declare(parser, line, acl);
+        }
         Err(error) => {
             let at_name = error.message.contains("acl name");
             let error = ExprError { word: if at_name { 0 } else { error.word + 1 }, ..error };

@@ -98,6 +98,7 @@ pub const OPTIONS: &[BindOption] = &[
         s.bind.name = p.text(l, i + 1, "a name").map(Into::into);
     }),
     option("nice", "<nice>", "Kept for compatibility: -1024 (served first) to 1024.", 1, |p, l, i, s| {
+        p.diag(l, i, "'nice' is accepted and has no effect in weir: connections are served in turn.");
         s.bind.nice = p.integer(l, i + 1, -1024, 1024).unwrap_or(0);
     }),
     option("proto", "<name>", "The protocol spoken by clients; 'h1' only.", 1, |p, l, i, _| {

@@ -86,6 +86,9 @@ pub const TABLE: &[Keyword] = &[
                 );
             }
             p.global.master_worker = true;
+            let message =
+                "'master-worker' : one process serves; a master that reloads it is not supported by weir yet";
+            p.report(Diagnostic::at(Severity::Notice, l, 0, message));
         },
     ),
     flag!("quiet", "Prints nothing at start.", |g| g.quiet = true),
@@ -115,7 +118,18 @@ pub const TABLE: &[Keyword] = &[
         "Accepted: only one process listens at a time here.",
         nothing_to_do,
     ),
-    flag!("external-check", "Allows external checks.", |g| g.external_check = true),
+    Keyword::new(
+        "external-check",
+        GLOBAL,
+        "",
+        "Allows external checks, which are refused where they are asked for.",
+        |p, l| {
+            if p.at_most(l, 1) {
+                p.global.external_check = true;
+                p.no_effect(l, 0, "'option external-check' is refused");
+            }
+        },
+    ),
     Keyword::new(
         "expose-experimental-directives",
         GLOBAL,
@@ -128,6 +142,7 @@ pub const TABLE: &[Keyword] = &[
     Keyword::new("insecure-fork-wanted", GLOBAL, "", "Allows processes to be started.", |p, l| {
         if p.at_most(l, 1) {
             p.global.insecure_fork_wanted = p.prefix == Prefix::None;
+            p.no_effect(l, 0, "it starts no processes");
         }
     })
     .negatable(),
@@ -195,16 +210,16 @@ pub const TABLE: &[Keyword] = &[
     path!("pidfile", "<pidfile>", "a file name", "Where the process number is written.", |g, path| g
         .pidfile =
         Some(path)),
-    path!(
-        "server-state-base",
-        "<directory>",
-        "a directory",
-        "Directory of server state files.",
-        |g, path| g.server_state_base = Some(path)
-    ),
-    path!("server-state-file", "<file>", "a file name", "Server states of all backends.", |g, path| g
-        .server_state_file =
-        Some(path)),
+    Keyword::new("server-state-base", GLOBAL, "<directory>", "Directory of server state files.", |p, l| {
+        if let Some(path) = state_path(p, l, "a directory") {
+            p.global.server_state_base = Some(path);
+        }
+    }),
+    Keyword::new("server-state-file", GLOBAL, "<file>", "Server states of all backends.", |p, l| {
+        if let Some(path) = state_path(p, l, "a file name") {
+            p.global.server_state_file = Some(path);
+        }
+    }),
     Keyword::new("nbthread", GLOBAL, "<number>", "Worker threads; without it, one per CPU.", |p, l| match l
         .word(1)
         .parse::<usize>()
@@ -261,6 +276,7 @@ pub const TABLE: &[Keyword] = &[
             return p.alert(l, 1, "'node' requires valid node name - non-empty string with digits(0-9), letters(A-Z, a-z), dot(.), hyphen(-) or underscode(_).");
         }
         p.global.node = Some(name.to_owned());
+        p.no_effect(l, 0, "the statistics page is not served yet");
     }),
     Keyword::new("description", GLOBAL, "<text>", "A text for the statistics page.", |p, l| {
         let text = l.words.iter().skip(1).map(|w| w.text.as_str()).collect::<Vec<_>>().join(" ");
@@ -268,9 +284,11 @@ pub const TABLE: &[Keyword] = &[
             return p.alert(l, 0, "'description' expects a string argument.");
         }
         p.global.description = Some(text);
+        p.no_effect(l, 0, "the statistics page is not served yet");
     }),
     Keyword::new("localpeer", GLOBAL, "<name>", "The name of this instance among peers.", |p, l| {
         if let Some(name) = p.text(l, 1, "a name") {
+            // `HAPROXY_LOCALPEER` was set while reading.
             p.global.localpeer = Some(name);
         }
     }),
@@ -346,6 +364,7 @@ pub const TABLE: &[Keyword] = &[
         |p, l| {
             if let Some(time) = p.duration(l, 2, Unit::Milliseconds) {
                 p.global.stats_timeout = (!time.is_zero()).then_some(time);
+                p.no_effect(l, 1, "the administration socket is not served yet");
             }
         },
     ),
@@ -357,6 +376,7 @@ pub const TABLE: &[Keyword] = &[
         |p, l| {
             if let Some(n) = p.integer(l, 2, 1, 65535) {
                 p.global.stats_maxconn = n;
+                p.no_effect(l, 1, "the administration socket is not served yet");
             }
         },
     ),
@@ -376,6 +396,20 @@ fn nothing_to_do(parser: &mut Parser, line: &Line) {
     if parser.at_most(line, 1) {
         parser.diag(line, 0, format!("'{}' is accepted and has nothing to act on in weir.", line.word(0)));
     }
+}
+
+/// Only what `load-server-state-from-file` reads, which is refused.
+fn state_path(parser: &mut Parser, line: &Line, what: &str) -> Option<PathBuf> {
+    if line.word(1).is_empty() {
+        let message = format!("'{}' expects {what} as an argument.", line.word(0));
+        parser.alert(line, 0, message);
+        return None;
+    }
+    if !parser.at_most(line, 2) {
+        return None;
+    }
+    parser.no_effect(line, 0, "'load-server-state-from-file' is refused");
+    Some(PathBuf::from(line.word(1)))
 }
 
 fn assign(parser: &mut Parser, line: &Line) {
@@ -569,7 +603,10 @@ fn socket(parser: &mut Parser, line: &Line) {
             "group" => socket.gid = parser.group_id(line, i + 1, "stats socket"),
             "expose-fd" if line.word(i + 1) == "listeners" => socket.expose_fd_listeners = true,
             // One process and one administration thread: nothing to choose.
-            "process" | "thread" | "name" | "id" | "maxconn" | "backlog" => {}
+            option @ ("process" | "thread" | "name" | "id" | "maxconn" | "backlog") => {
+                let message = format!("'{option}' has nothing to act on: the socket is not served yet.");
+                parser.diag(line, i, message);
+            }
             "severity-output" if line.word(i + 1) == "none" => {}
             other if SOCKET_OPTIONS.contains(&other) => {
                 return parser.unsupported(line, i, &format!("stats socket {other}"));
@@ -594,6 +631,8 @@ fn socket(parser: &mut Parser, line: &Line) {
         }
         i += 2;
     }
+    let message = "'stats socket' : the administration socket is not served by weir yet";
+    parser.report(Diagnostic::at(Severity::Notice, line, 1, message));
     parser.global.stats_sockets.push(Arc::new(socket));
 }
 

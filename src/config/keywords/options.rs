@@ -46,14 +46,20 @@ pub const TABLE: &[Keyword] = &[
     switch!("option allbackups", BACK, allbackups, "Uses all backup servers at once instead of the first."),
     switch!("option checkcache", BACK, checkcache, "Refuses cacheable responses that set a cookie."),
     switch!("option clitcpka", FRONT, clitcpka, "TCP keep-alive towards clients."),
-    switch!("option contstats", FRONT, contstats, "Counts traffic while it flows, not at the end."),
+    switch("option contstats", FRONT, "Counts traffic while it flows, not at the end.", |p, l| {
+        set(p, l, |o, on| o.contstats = on);
+        p.no_effect(l, 1, "statistics are not served yet");
+    }),
     switch!("option dontlog-normal", FRONT, dontlog_normal, "Logs errors only."),
     switch!("option dontlognull", FRONT, dontlognull, "Does not log connections without data."),
     switch!("option h1-case-adjust-bogus-client", FRONT, h1_case_adjust_client, "Sends 'h1-case-adjust' names to clients."),
     switch!("option h1-case-adjust-bogus-server", BACK, h1_case_adjust_server, "Sends 'h1-case-adjust' names to servers."),
     switch!("option http-buffer-request", ANY_PROXY, http_buffer_request, "Waits for the body (or a full buffer) before rules."),
     switch!("option http-ignore-probes", FRONT, http_ignore_probes, "No log and no answer for empty pre-connects."),
-    switch!("option http-no-delay", ANY_PROXY, http_no_delay, "Sends every chunk at once."),
+    switch("option http-no-delay", ANY_PROXY, "Sends every chunk at once, which is always done.", |p, l| {
+        set(p, l, |o, on| o.http_no_delay = on);
+        p.no_effect(l, 1, "what arrives is always passed on at once");
+    }),
     switch!("option http-pretend-keepalive", BACK, http_pretend_keepalive, "Hides 'connection: close' from servers."),
     switch!("option http-use-proxy-header", FRONT, http_use_proxy_header, "Reads and writes Proxy-Connection."),
     switch("option independent-streams", ANY_PROXY, "Each direction has its own timeout.", |p, l| {
@@ -68,13 +74,22 @@ pub const TABLE: &[Keyword] = &[
     switch!("option nolinger", ANY_PROXY, nolinger, "Closes with a reset, leaving no TIME_WAIT."),
     switch!("option persist", BACK, persist, "Keeps to a cookie's server even when it is down."),
     switch!("option prefer-last-server", BACK, prefer_last_server, "Keeps a connection's requests on one server."),
-    switch!("option socket-stats", FRONT, socket_stats, "Counters per listener."),
+    switch("option socket-stats", FRONT, "Counters per listener.", |p, l| {
+        set(p, l, |o, on| o.socket_stats = on);
+        p.no_effect(l, 1, "statistics are not served yet");
+    }),
     switch!("option splice-auto", ANY_PROXY, splice_auto, "Lets the kernel move bytes where it pays."),
     switch!("option splice-request", ANY_PROXY, splice_request, "The same for requests."),
     switch!("option splice-response", ANY_PROXY, splice_response, "The same for responses."),
     switch!("option srvtcpka", BACK, srvtcpka, "TCP keep-alive towards servers."),
-    switch!("option tcp-smart-accept", FRONT, tcp_smart_accept, "Saves an ACK when accepting."),
-    switch!("option tcp-smart-connect", BACK, tcp_smart_connect, "Saves an ACK when connecting."),
+    switch("option tcp-smart-accept", FRONT, "Saves an ACK when accepting, in HAProxy.", |p, l| {
+        set(p, l, |o, on| o.tcp_smart_accept = on);
+        p.no_effect(l, 1, "when ACKs are sent is left to the system");
+    }),
+    switch("option tcp-smart-connect", BACK, "Saves an ACK when connecting, in HAProxy.", |p, l| {
+        set(p, l, |o, on| o.tcp_smart_connect = on);
+        p.no_effect(l, 1, "when ACKs are sent is left to the system");
+    }),
     switch!("option transparent", BACK, transparent, "Connects to the client's destination address."),
     switch("option tcpka", ANY_PROXY, "Both 'option clitcpka' and 'option srvtcpka'.", |p, l| {
         let (front, back) = p.draft().map_or((false, false), |d| (d.section.has_front(), d.section.has_back()));

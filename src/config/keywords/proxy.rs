@@ -40,6 +40,7 @@ pub const TABLE: &[Keyword] = &[
         if let Some(draft) = p.draft() {
             draft.proxy.description = Some(text);
         }
+        p.no_effect(l, 0, "the statistics page is not served yet");
     }),
     Keyword::new(
         "maxconn",
@@ -203,6 +204,7 @@ pub const TABLE: &[Keyword] = &[
             if let Some(back) = back(p) {
                 back.server_state_file = Some(name.into());
             }
+            p.no_effect(l, 0, "'load-server-state-from-file' is refused");
         },
     ),
     Keyword::new(
@@ -290,7 +292,14 @@ fn retry_on(parser: &mut Parser, line: &Line) {
             "empty-response" => value.empty_response = true,
             "junk-response" => value.junk_response = true,
             "response-timeout" => value.response_timeout = true,
-            "0rtt-rejected" => value.zero_rtt_rejected = true,
+            "0rtt-rejected" => {
+                value.zero_rtt_rejected = true;
+                parser.diag(
+                    line,
+                    i,
+                    "'0rtt-rejected' has no effect in weir: servers are not reached by TLS.",
+                );
+            }
             "all-retryable-errors" => {
                 value.conn_failure = true;
                 value.empty_response = true;

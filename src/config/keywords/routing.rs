@@ -143,11 +143,7 @@ fn required_condition(
         return None;
     }
     let context = format!("error detected while parsing a '{keyword}' condition");
-    let condition = parser.condition(line, index, &context, site).ok().flatten()?;
-    for warning in condition.warnings() {
-        parser.warning(line, index, warning.clone());
-    }
-    Some(condition)
+    parser.condition(line, index, &context, site).ok().flatten()
 }
 
 fn header_capture(parser: &mut Parser, line: &Line, request: bool) {

@@ -162,7 +162,10 @@ pub const OPTIONS: &[ServerOption] = &[
     option("minconn", "<minconn>", "With 'fullconn', the limit at low load.", 1, |p, l, i, s| {
         s.server.minconn = p.integer(l, i + 1, 0, i32::MAX as u32).unwrap_or(0);
     }),
-    option("non-stick", "", "Never put into a stick table.", 0, |_, _, _, s| s.server.non_stick = true),
+    option("non-stick", "", "Never put into a stick table (there is none yet).", 0, |p, l, i, s| {
+        s.server.non_stick = true;
+        p.diag(l, i, "'non-stick' is accepted and has no effect in weir: stick tables are refused.");
+    }),
     option("stick", "", "Undoes 'non-stick'.", 0, |_, _, _, s| s.server.non_stick = false),
     option("observe", "<mode>", "Watches traffic for errors: layer4, layer7.", 1, |p, l, i, s| {
         if matches!(l.word(i + 1), "layer4" | "layer7") {

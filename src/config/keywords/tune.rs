@@ -63,6 +63,7 @@ pub const TABLE: &[Keyword] = &[
                 return p.alert(l, 1, "'tune.idletimer' expects a timer value between 0 and 65535 ms.");
             }
             p.global.tune.idle_timer = time;
+            p.no_effect(l, 0, "it is about speed alone, and nothing here depends on it");
         }
     }),
     Keyword::new(
@@ -73,6 +74,7 @@ pub const TABLE: &[Keyword] = &[
         |p, l| {
             if let Some(on) = p.on_off(l, 1) {
                 p.global.tune.idle_pool_shared = on;
+                p.no_effect(l, 0, "each thread keeps its own idle connections");
             }
         },
     ),
