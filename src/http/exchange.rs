@@ -202,13 +202,17 @@ impl<'a> Exchange<'a> {
         self.forwarding = true;
         let framing = self.obtain_response(&front.conf, &back.conf).await?;
         // HAProxy counts what the server sent, before rules change it.
-        self.ctx.log.bytes_to_client += write::accounted(&self.ctx.response);
+        let accounted = write::accounted(&self.ctx.response);
         self.response = Flow::new(framing.length);
         if let Some(up) = &mut self.up {
             let absorbed = self.response.absorb(&mut up.inbox);
             absorbed.map_err(|_| Failure::new(Cause::Proxy, Phase::Header, 502))?;
         }
-        self.response_rules(&front.conf, &back.conf)?;
+        self.ctx.log.bytes_to_client += accounted;
+        if let Err(stop) = self.response_rules(&front.conf, &back.conf) {
+            self.ctx.log.bytes_to_client += self.response.accounted();
+            return Err(stop);
+        }
         self.respond(framing, &back.conf).await
     }
 
@@ -237,6 +241,8 @@ impl<'a> Exchange<'a> {
         ctx.log.bytes_from_client = write::accounted(&ctx.request);
         forwarded::capture_request_headers(&front.conf, ctx);
         cookies::capture_request(&front.conf, ctx);
+        // Empty until a server answers, but there.
+        ctx.log.response_captures.resize(front.conf.response_captures.len(), None);
         front.front.counters.here().requests.inc();
     }
 
@@ -324,9 +330,8 @@ impl<'a> Exchange<'a> {
                     std::str::from_utf8(&name).ok().and_then(|n| generation.proxy_by_name(n))
                 }
             };
-            if chosen.is_some() {
-                break;
-            }
+            // A name that nobody has ends the search too: the default backend takes the request.
+            break;
         }
         let own = front.back.is_some().then_some(front.index);
         let index = chosen.or(conf.default_backend).or(own).ok_or(no_backend)?;
@@ -440,8 +445,11 @@ impl<'a> Exchange<'a> {
     /// `option logasap`: the line goes out before the data.
     fn note_early(&mut self, front: &Proxy) {
         if front.options.logasap && !self.logged {
-            self.ctx.log.early = true;
+            // What of the body came along with the head counts.
+            let part = self.response.accounted();
+            self.ctx.log.bytes_to_client += part;
             finish::log(self);
+            self.ctx.log.bytes_to_client -= part;
             self.logged = true;
         }
     }
@@ -487,10 +495,7 @@ impl<'a> Exchange<'a> {
                 self.letters = failure.letters();
                 self.drop_upstream();
                 let answer = reply::error(failure.status, self.ctx);
-                let end = self.answer(answer).await;
-                // `errorloc` answers with another status; the log tells what happened.
-                self.ctx.log.status = i32::from(failure.status);
-                return end;
+                return self.answer(answer).await;
             }
             Stop::Answer { answer, letters } => (answer, letters),
         };
@@ -516,16 +521,19 @@ impl<'a> Exchange<'a> {
         self.client.inbox.advance(rest);
         self.client.inbox.forget();
         let bodiless = matches!(self.ctx.response.status(), 204 | 304);
-        let known = !answer.close && (bodiless || self.ctx.response.has(b"content-length"));
-        // A body that nobody asked for ends the connection, even if all of it is here.
-        let taken = self.forwarding || self.framing.length == BodyLength::None;
-        let keep = if taken && self.request.is_complete() { self.client_keeps(known) } else { Keep::Close };
+        let sized = self.ctx.response.has(b"content-length");
+        let known = !answer.close && (bodiless || sized);
+        // A redirection does not wait for a body, and ends the connection even if all of it is here.
+        let spurned = answer.redirects && !self.forwarding && self.framing.length != BodyLength::None;
+        let taken = !spurned && self.request.is_complete();
+        let keep = if taken { self.client_keeps(known) } else { Keep::Close };
         let head_only = self.ctx.request.method() == Method::Head;
         let log = &mut self.ctx.log;
-        log.status = i32::from(self.ctx.response.status());
+        // `errorloc` answers with another status; the log tells what happened.
+        log.status = i32::from(answer.reason.unwrap_or(self.ctx.response.status()));
         log.bytes_to_client += write::accounted(&self.ctx.response);
-        if answer.close || self.ctx.response.status() == 204 {
-            // HAProxy's pages carry `connection: close` or `content-length: 0` inside, 15 bytes either way.
+        if (answer.close && sized) || spurned || self.ctx.response.status() == 204 {
+            // HAProxy's answers carry `connection: close` or `content-length: 0` inside, 15 bytes either way.
             log.bytes_to_client += 15;
         }
         if log.response < 0 && self.slot.is_none() {

@@ -18,7 +18,9 @@ pub fn answer(redirect: &Redirect, ctx: &mut dyn Editable) -> Option<Answer> {
     if let Some(cookie) = &redirect.cookie {
         head.add(b"set-cookie", cookie.as_bytes());
     }
-    Some(Answer::new(head, Vec::new()))
+    let mut answer = Answer::new(head, Vec::new());
+    answer.redirects = true;
+    Some(answer)
 }
 
 fn location(redirect: &Redirect, ctx: &mut dyn Editable) -> Option<Vec<u8>> {

@@ -19,11 +19,23 @@ pub struct Answer {
     pub denied: bool,
     /// An empty `errorfile`: nothing is sent, the connection is closed.
     pub silent: bool,
+    /// It sends the client elsewhere (`redirect`).
+    pub redirects: bool,
+    /// The status it stands for in the log, where it is answered with another one (`errorloc`).
+    pub reason: Option<u16>,
 }
 
 impl Answer {
     pub(super) fn new(head: Head, body: impl Into<Arc<[u8]>>) -> Self {
-        Self { head, body: body.into(), close: false, denied: false, silent: false }
+        Self {
+            head,
+            body: body.into(),
+            close: false,
+            denied: false,
+            silent: false,
+            redirects: false,
+            reason: None,
+        }
     }
 
     #[must_use]
@@ -60,7 +72,13 @@ pub fn error(status: u16, ctx: &mut dyn Editable) -> Answer {
         .flatten()
         .find_map(|proxy| proxy.errors.iter().find(|(code, _)| *code == status))
         .map(|(_, reply)| reply.clone());
-    custom.and_then(|reply| custom_error(&reply, ctx)).unwrap_or_else(|| built_in(status))
+    match custom.and_then(|reply| custom_error(&reply, ctx)) {
+        Some(mut answer) => {
+            answer.reason = Some(status);
+            answer
+        }
+        None => built_in(status),
+    }
 }
 
 /// What is sent where no request could be read (400, 408 and the like): HAProxy's connection layer knows neither
@@ -69,8 +87,10 @@ pub fn error(status: u16, ctx: &mut dyn Editable) -> Answer {
 pub fn early_error(status: u16) -> Vec<u8> {
     let page = Page::of(status);
     let body = page.body();
+    // HAProxy's 422 does not speak of the close.
+    let close = if page.status == 422 { "" } else { "Connection: close\r\n" };
     let mut out = format!(
-        "HTTP/1.1 {} {}\r\nContent-length: {}\r\nCache-Control: no-cache\r\nConnection: close\r\n\
+        "HTTP/1.1 {} {}\r\nContent-length: {}\r\nCache-Control: no-cache\r\n{close}\
          Content-Type: text/html\r\n\r\n",
         page.status,
         page.reason,

@@ -96,9 +96,7 @@ fn step(phase: Phase, strict: bool, action: &HttpAction, ctx: &mut dyn Editable)
         HttpAction::Tarpit(reply) => Verdict::Tarpit(Box::new(reply::configured(reply, ctx).denying())),
         HttpAction::Reject => Verdict::Reject,
         HttpAction::SilentDrop => Verdict::SilentDrop,
-        HttpAction::Auth { realm } => {
-            Verdict::Answer(Box::new(reply::unauthorized(realm.as_deref(), ctx).denying()))
-        }
+        HttpAction::Auth { realm } => Verdict::Answer(Box::new(reply::unauthorized(realm.as_deref(), ctx))),
         HttpAction::Redirect(redirect) => match redirect::answer(redirect, ctx) {
             Some(answer) => Verdict::Answer(Box::new(answer)),
             None => return Step::Next,

@@ -251,6 +251,7 @@ impl Exchange<'_> {
                     up.inbox.skip(len);
                     let status = self.ctx.response.status();
                     if status == 101 && !self.framing.upgrade {
+                        self.ctx.log.bytes_to_client += write::accounted(&self.ctx.response);
                         return Poll::Ready(Err(Trouble::Junk));
                     }
                     if status >= 200 || framing.tunnel {

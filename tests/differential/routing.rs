@@ -265,7 +265,7 @@ fn backends() {
 #[test]
 fn use_server() {
     let visit = |row: Row| row.get("/1").get("/2").get_with("/", "x-srv: s3").get_with("/", "x-srv: nope");
-    let servers = "http-response set-header x-s %s\n";
+    let servers = "balance roundrobin\nhttp-response set-header x-s %s\n";
     compare(vec![
         visit(Row::new("use-server").back(&format!(
             "{servers}use-server s2 if {{ path /2 }}\nserver s2 ADDR:9001\nserver s3 ADDR:9001"

@@ -13,7 +13,7 @@ const LIST: Spec = Spec { required: 1, kinds: &[Kind::Userlist] };
 pub(super) const ROWS: &[Fetch] = &[
     row("http_auth", LIST, Type::Bool, Needs::Request, Eval::One(authenticated), "Whether the request's credentials are in the userlist."),
     row("http_auth_group", LIST, Type::Str, Needs::Request, Eval::Each { one: user_if_known, each: each_group }, "The groups of the authenticated user; an expression gets the user's name."),
-    row("http_auth_type", NONE, Type::Str, Needs::Request, Eval::One(|c| Some(Sample::text(canonical(scheme(c)?.0)?))), "Authentication scheme: `Basic`, `Bearer`."),
+    row("http_auth_type", NONE, Type::Str, Needs::Request, Eval::One(known_scheme), "Authentication scheme: `Basic`, `Bearer`."),
     row("http_auth_user", NONE, Type::Str, Needs::Request, Eval::One(|c| Some(Sample::owned(basic(c)?.0))), "User name of Basic credentials."),
     row("http_auth_pass", NONE, Type::Str, Needs::Request, Eval::One(|c| Some(Sample::owned(basic(c)?.1))), "Password of Basic credentials."),
     row("http_auth_bearer", OPTIONAL_NAME, Type::Str, Needs::Request, Eval::One(bearer), "Token of Bearer credentials, from the header named (Authorization)."),
@@ -28,6 +28,15 @@ fn scheme<'a>(call: &Call<'a>) -> Option<(&'a [u8], &'a [u8])> {
     let value = head.first(if as_proxy { b"proxy-authorization" } else { b"authorization" })?;
     let space = memchr::memchr(b' ', value)?;
     Some((value.get(..space)?, value.get(space + 1..)?.trim_ascii()))
+}
+
+fn known_scheme<'a>(call: &Call<'a>) -> Option<Sample<'a>> {
+    let known = canonical(scheme(call)?.0)?;
+    // Credentials that cannot be read are none.
+    if known == b"Basic" {
+        basic(call)?;
+    }
+    Some(Sample::text(known))
 }
 
 /// HAProxy's spelling of the schemes it knows.

@@ -69,6 +69,7 @@ pub fn parse_response(
         Ok(Status::Complete(len)) if len <= limits.head => len,
         Ok(Status::Partial) if raw.len() < limits.head => return Parsed::Partial,
         Ok(_) | Err(httparse::Error::TooManyHeaders) => return Parsed::Refused(Fault::TooLarge),
+        Err(_) if limits.relaxed => return relaxed::parse_response(raw, limits, method, head),
         Err(_) => return Parsed::Refused(Fault::Bad),
     };
     let (Some(status), Some(minor)) = (response.code, response.version) else {
