@@ -255,7 +255,7 @@ impl<'a> Exchange<'a> {
             self.show_body();
         }
         if !proxy.tcp_request_content.is_empty() {
-            match run_tcp_rules(&proxy.tcp_request_content, 0, self.ctx, true) {
+            match self.content_verdict(&proxy.tcp_request_content, proxy.tcp_inspect_delay).await? {
                 TcpVerdict::Reject | TcpVerdict::Close => {
                     return Err(Failure::new(Cause::Proxy, Phase::Request, 0).into());
                 }

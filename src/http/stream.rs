@@ -3,7 +3,8 @@
 use super::buffer::{self, Inbox};
 use super::error::{Cause, Failure, Phase};
 use super::exchange::Exchange;
-use crate::config::model::Proxy;
+use crate::config::model::{Proxy, TcpRule};
+use crate::live::rules::{TcpVerdict, run_tcp_rules};
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -183,6 +184,34 @@ impl Exchange<'_> {
         self.times.head = Instant::now();
         self.show_body();
         buffered.map_err(Into::into)
+    }
+
+    /// Runs `tcp-request content` rules: those that need more wait for bytes of the body until it is whole, the buffer
+    /// is full or `inspect-delay` is over. A request whose body is there is never made to wait.
+    pub async fn content_verdict(
+        &mut self,
+        rules: &[TcpRule],
+        delay: Option<Duration>,
+    ) -> Result<TcpVerdict, super::exchange::Stop> {
+        let mut deadline = delay.map(|d| Instant::now() + d);
+        let mut from = 0;
+        loop {
+            let whole = self.request.is_complete() || self.client.inbox.is_full();
+            let open = deadline.filter(|_| !whole);
+            match (run_tcp_rules(rules, from, self.ctx, open.is_none()), open) {
+                (TcpVerdict::NeedMore { resume }, Some(until)) => {
+                    from = resume;
+                    let enough =
+                        usize::try_from(self.request.payload()).unwrap_or(usize::MAX).saturating_add(1);
+                    match poll_fn(|cx| self.poll_buffered(cx, until, enough)).await {
+                        Err(failure) if failure.cause == Cause::ClientTimeout => deadline = None,
+                        more => more?,
+                    }
+                    self.show_body();
+                }
+                (verdict, _) => return Ok(verdict),
+            }
+        }
     }
 
     fn poll_buffered(
