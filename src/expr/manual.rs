@@ -105,15 +105,15 @@ fn cell(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// `WEIR_WRITE_DOCS=1` writes the page anew.
+    /// `UPDATE_DOCS=1` writes the page anew.
     #[test]
     fn page_is_current() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/expressions.md");
-        if std::env::var_os("WEIR_WRITE_DOCS").is_some() {
+        if std::env::var_os("UPDATE_DOCS").is_some() {
             std::fs::write(path, manual()).unwrap();
         }
         let page = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(page == manual(), "docs/expressions.md is not current: run this test with WEIR_WRITE_DOCS=1");
+        assert!(page == manual(), "docs/expressions.md is not current: run this test with UPDATE_DOCS=1");
     }
 
     #[test]

@@ -172,6 +172,7 @@ impl Facts for Mock {
         self.vars.remove(&(scope, name.to_owned()));
     }
     fn unique_id(&mut self) -> Option<Vec<u8>> {
+        self.request.as_ref()?;
         self.log.unique_id.get_or_insert_with(|| b"uid-1".to_vec()).clone().into()
     }
     fn process(&self) -> ProcessFacts<'_> {

@@ -201,8 +201,10 @@ impl Facts for Context {
     }
 
     fn unique_id(&mut self) -> Option<Vec<u8>> {
-        if self.log.unique_id.is_none() {
+        if self.log.unique_id.is_none() && self.has_request {
             let format = self.session.frontend.conf.unique_id_format.clone()?;
+            // A format that asks for the id itself finds it empty.
+            self.log.unique_id = Some(Vec::new());
             let mut text = Vec::new();
             format.render(self, &mut text);
             self.log.unique_id = Some(text);

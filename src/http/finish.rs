@@ -30,6 +30,8 @@ pub fn exchange(exchange: &mut Exchange<'_>) {
     count(exchange);
     if !exchange.logged {
         exchange.logged = true;
+        // With `logasap` HAProxy marks every line, that of a finished exchange too.
+        exchange.ctx.log.early |= exchange.client.session.frontend.conf.options.logasap;
         log(exchange);
     }
     exchange.client.idle_from = exchange.client.session.engine.now();
@@ -172,6 +174,7 @@ pub fn without_request(
     let engine = &client.session.engine;
     ctx.has_request = false;
     let log = &mut ctx.log;
+    log.early = front.conf.options.logasap;
     log.accept_date = Some(engine.wall(client.accepted));
     log.request_date = Some(engine.wall(started));
     log.status = i32::from(status);

@@ -154,6 +154,8 @@ pub fn capture_request_headers(front: &Proxy, ctx: &mut dyn Editable) {
     if let Some(found) = captured(&front.request_captures, ctx.request()) {
         ctx.log_mut().request_captures = found;
     }
+    // An answer made here has empty response captures, as HAProxy logs it.
+    ctx.log_mut().response_captures.resize(front.response_captures.len(), None);
 }
 
 /// `capture response header` lines. To be called before any rule runs.

@@ -103,7 +103,8 @@ pub fn compare(rows: Vec<Row>) {
             scope.spawn(|| {
                 loop {
                     let Some(row) = queue.lock().unwrap().pop_front() else { return };
-                    let known = KNOWN.lines().any(|name| name == row.name);
+                    let name = row.name.replace('\n', "; ");
+                    let known = KNOWN.lines().any(|known| known == name);
                     let result = compare_row(&row);
                     if known {
                         println!(

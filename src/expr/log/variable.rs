@@ -45,7 +45,7 @@ pub(crate) const VARIABLES: &[Variable] = &[
     var("HQ", Other(|w, f| request_part(w, f, |l| l.uri.get(memchr::memchr(b'?', l.uri)?..))), "HTTP query string with its `?`"),
     var("HU", Other(|w, f| request_part(w, f, |l| Some(l.uri))), "HTTP request URI"),
     var("HV", Other(|w, f| request_part(w, f, |l| Some(l.version))), "HTTP version"),
-    var("ID", Other(|w, f| optional(w, f.log().unique_id.as_deref())), "unique id"),
+    var("ID", Other(|w, f| { let id = f.unique_id(); optional(w, id.as_deref()); }), "unique id, made on first use"),
     var("ST", Number(|l| l.status.into()), "status code"),
     var("T", Other(|w, f| date::with_zone(accepted(f), Zone::Utc, w.out)), "accept date, GMT"),
     var("Ta", Running(|l| l.active), "active time of the request"),
