@@ -143,6 +143,12 @@ fn modes(parser: &mut Parser, proxy: &mut Proxy) {
     for (rule, _) in rules.iter().filter(|(_, there)| *there) {
         warnings.push(format!("'{rule}' rules ignored for {kind} '{name}' as they require HTTP mode."));
     }
+    for option in http_options(proxy) {
+        warnings.push(format!("'option {option}' ignored for {kind} '{name}' as it requires HTTP mode."));
+    }
+    if proxy.cookie_capture.take().is_some() {
+        warnings.push(format!("'capture' statement ignored for {kind} '{name}' as it requires HTTP mode."));
+    }
     let options = [
         ("option forwardfor", proxy.forward_for.take().is_some()),
         ("option originalto", proxy.original_to.take().is_some()),
@@ -153,6 +159,29 @@ fn modes(parser: &mut Parser, proxy: &mut Proxy) {
     for warning in warnings {
         report(parser, Severity::Warning, warning);
     }
+}
+
+/// Switches off the options of a proxy in `mode tcp` that act on HTTP only; their names.
+fn http_options(proxy: &mut Proxy) -> Vec<&'static str> {
+    let (front, back) = (proxy.front.is_some(), proxy.back.is_some());
+    let o = &mut proxy.options;
+    let switches = [
+        ("accept-unsafe-violations-in-http-request", front, &mut o.accept_unsafe_request),
+        ("accept-unsafe-violations-in-http-response", back, &mut o.accept_unsafe_response),
+        ("checkcache", back, &mut o.checkcache),
+        ("http-buffer-request", true, &mut o.http_buffer_request),
+        ("http-ignore-probes", front, &mut o.http_ignore_probes),
+        ("http-no-delay", true, &mut o.http_no_delay),
+        ("http-pretend-keepalive", back, &mut o.http_pretend_keepalive),
+        ("http-use-proxy-header", front, &mut o.http_use_proxy_header),
+        ("prefer-last-server", back, &mut o.prefer_last_server),
+    ];
+    let set = switches.into_iter().filter(|(_, side, on)| *side && **on);
+    set.map(|(name, _, on)| {
+        *on = false;
+        name
+    })
+    .collect()
 }
 
 /// `track [backend/]server` must name a server that is checked or tracks one, without a loop.
@@ -243,6 +272,17 @@ mod tests {
             "the statistics page of 'a', 'b' is not served by weir yet",
         );
         check("backend b\n mode http\n balance rdp-cookie\n", "finds no cookie in 'mode http'");
+    }
+
+    #[test]
+    fn http_options_in_mode_tcp_are_said() {
+        for option in ["checkcache", "http-buffer-request", "http-use-proxy-header", "prefer-last-server"] {
+            let expected = format!("'option {option}' ignored for proxy 'l' as it requires HTTP mode.");
+            check(&format!("listen l\n bind :80\n option {option}\n"), &expected);
+        }
+        check("listen l\n bind :80\n capture cookie a len 3\n", "'capture' statement ignored for proxy 'l'");
+        let frontend = read("frontend f\n bind :80\ndefaults\n option checkcache\nfrontend g\n bind :81\n");
+        assert!(!frontend.diagnostics.iter().any(|d| d.message.contains("checkcache")));
     }
 
     #[test]
