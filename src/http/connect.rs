@@ -79,6 +79,8 @@ impl Exchange<'_> {
                     server.saw(Sight::Connected);
                     let downs = server.downs();
                     self.announce_client(&server);
+                    let ends = [stream.local_addr(), stream.peer_addr()];
+                    [self.ctx.log.backend_src, self.ctx.log.backend_dst] = ends;
                     self.up = Some(Upstream {
                         stream,
                         inbox: Inbox::default(),
@@ -86,6 +88,7 @@ impl Exchange<'_> {
                         uses: 0,
                         reused: false,
                         downs,
+                        ends,
                     });
                     self.times.connected = Some(Instant::now());
                     return Ok(());
@@ -271,12 +274,13 @@ impl Exchange<'_> {
         let Some(idle) = own.map(|own| own.1).or_else(|| pools.take(server, conf.reuse, first)) else {
             return false;
         };
-        let (uses, downs) = (idle.uses, idle.downs);
+        let (uses, downs, ends) = (idle.uses, idle.downs, idle.ends);
+        [self.ctx.log.backend_src, self.ctx.log.backend_dst] = ends;
         let Some(stream) = idle.into_stream() else { return false };
         pools.in_use(server, true);
         self.times.connected = Some(self.times.assigned.unwrap_or(self.times.head));
         let (inbox, server) = (Inbox::default(), Arc::clone(server));
-        self.up = Some(Upstream { stream, inbox, server, uses, reused: true, downs });
+        self.up = Some(Upstream { stream, inbox, server, uses, reused: true, downs, ends });
         true
     }
 }

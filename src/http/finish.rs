@@ -149,7 +149,10 @@ fn emit(ctx: &mut Context, conf: &Proxy, failed: bool) {
     if let Some(format) = &conf.log.sd_format {
         format.render_log(ctx, &mut structured);
     }
-    session.engine.log.emit(&conf.log.targets, severity, conf.log.tag.as_deref(), &structured, &line);
+    // HAProxy sends no line with nothing in it.
+    if !line.is_empty() {
+        session.engine.log.emit(&conf.log.targets, severity, conf.log.tag.as_deref(), &structured, &line);
+    }
     session.engine.keep_scratch(line);
 }
 

@@ -20,11 +20,13 @@ pub struct Idle {
     pub since: Instant,
     /// [`LiveServer::downs`] as it was dialled: a server that went down since may be another process now.
     pub downs: u32,
+    /// Its own address and the server's, for `%bi` and `%si`.
+    pub ends: [Option<std::net::SocketAddr>; 2],
 }
 
 impl Idle {
     pub fn new(stream: Stream, uses: u32, downs: u32) -> Self {
-        Self { stream: Some(stream), uses, since: Instant::now(), downs }
+        Self { stream: Some(stream), uses, since: Instant::now(), downs, ends: [None; 2] }
     }
 
     /// The connection, to be used again.

@@ -26,6 +26,8 @@ pub struct Upstream {
     pub uses: u32,
     pub reused: bool,
     pub downs: u32,
+    /// Its own address and the server's.
+    pub ends: [Option<std::net::SocketAddr>; 2],
 }
 
 /// What a conversation with a server came to.
@@ -348,7 +350,8 @@ impl Exchange<'_> {
             return;
         }
         let reuse = self.ctx.back().and_then(|b| b.conf.back.as_ref()).map_or(Reuse::Never, |b| b.reuse);
-        let idle = Idle::new(up.stream, up.uses + 1, up.downs);
+        let mut idle = Idle::new(up.stream, up.uses + 1, up.downs);
+        idle.ends = up.ends;
         if reuse == Reuse::Never {
             self.client.own = Some(Box::new((up.server, idle)));
         } else {

@@ -67,7 +67,7 @@ fn modes() {
     })
     .collect();
     rows.push(
-        Row::new("dynamic").back("cookie SRV insert dynamic\ndynamic-cookie-key MyKey\nhttp-response set-header x-s %s\nserver a ADDR:9001\nserver b ADDR:9001").get("/").get("/"),
+        Row::new("dynamic").back("balance roundrobin\ncookie SRV insert dynamic\ndynamic-cookie-key MyKey\nhttp-response set-header x-s %s\nserver a ADDR:9001\nserver b ADDR:9001").get("/").get("/"),
     );
     rows.push(mode("SRV insert").front("capture cookie SRV len 20"));
     compare(rows);

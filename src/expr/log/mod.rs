@@ -91,8 +91,8 @@ impl LogFormat {
     }
 
     fn write(&self, facts: &mut dyn Facts, out: &mut Vec<u8>, target: Target) {
-        // In a log line the blank after a variable that wrote nothing goes with it.
-        let mut blank = false;
+        // In a log line the blank after a variable that wrote nothing goes with it, and none stands first.
+        let mut blank = true;
         for piece in &*self.pieces {
             let before = out.len();
             match piece {

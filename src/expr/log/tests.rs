@@ -83,8 +83,8 @@ fn flags() {
         "\"{c #22u#22 #7Cr#7Bl#7D\\||a#01#FF#23[x]}\" \"c #22u#22 #7Cr#7Bl#7D\\\" \"\" \"a#01#FF#23[x]\"",
     );
     check("%{+Q,+E}hs %{+E}hrl", "\"{ng#22inx\\]#7D}\" c #22u#22 #7Cr#7Bl#7D\\\\ - a#01#FF#23[x\\]");
-    check("%{+X}o %ci:%cp %si %Ts %pid %lc %ms", " C0000207:04D2 7F000001 6B0124ED 004D 0007 322");
-    check("%{+Q}o %ci %{-Q}cp %f %[env(NOPE)] %ST", " \"192.0.2.7\" 1234 \"www\" \"\" 200");
+    check("%{+X}o %ci:%cp %si %Ts %pid %lc %ms", "C0000207:04D2 7F000001 6B0124ED 004D 0007 322");
+    check("%{+Q}o %ci %{-Q}cp %f %[env(NOPE)] %ST", "\"192.0.2.7\" 1234 \"www\" \"\" 200");
     check(
         "[%[bin(0041)] %[str(\"a b\")] %{+Q}[bin(0041)] %[env(NOPE)]|%{+Q,+E}[str(a]b)]|%{+E}[str(a]b)]|",
         "[- a b \"\" -|\"a\\]b\"|a\\]b|",
