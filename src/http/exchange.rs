@@ -241,8 +241,6 @@ impl<'a> Exchange<'a> {
         ctx.log.bytes_from_client = write::accounted(&ctx.request);
         forwarded::capture_request_headers(&front.conf, ctx);
         cookies::capture_request(&front.conf, ctx);
-        // Empty until a server answers, but there.
-        ctx.log.response_captures.resize(front.conf.response_captures.len(), None);
         front.front.counters.here().requests.inc();
     }
 

@@ -5,7 +5,6 @@ use super::exchange::Exchange;
 use super::serve::Client;
 use crate::clock::millis;
 use crate::config::model::{LogStyle, Proxy};
-use crate::expr::Facts;
 use crate::live::rules::LogLevel;
 use crate::logging::{self, level};
 use std::sync::Arc;
@@ -30,8 +29,6 @@ pub fn exchange(exchange: &mut Exchange<'_>) {
     count(exchange);
     if !exchange.logged {
         exchange.logged = true;
-        // With `logasap` HAProxy marks every line, that of a finished exchange too.
-        exchange.ctx.log.early |= exchange.client.session.frontend.conf.options.logasap;
         log(exchange);
     }
     exchange.client.idle_from = exchange.client.session.engine.now();
@@ -81,10 +78,8 @@ pub fn log(exchange: &mut Exchange<'_>) {
         return;
     }
     let now = exchange.client.session.engine.now();
+    // With `logasap` HAProxy marks every line, that of a finished exchange too.
     exchange.ctx.log.early = conf.options.logasap;
-    if conf.unique_id_format.is_some() {
-        exchange.ctx.unique_id();
-    }
     let (times, log) = (&exchange.times, &mut exchange.ctx.log);
     let span = |from: Instant, to: Instant| millis(to.saturating_duration_since(from));
     log.handshake = exchange.client.handshake;
@@ -181,7 +176,6 @@ pub fn without_request(
     log.accept_date = Some(engine.wall(client.accepted));
     log.request_date = Some(engine.wall(started));
     log.status = i32::from(status);
-    log.early = front.conf.options.logasap;
     log.termination = [letters[0], letters[1], b'-', b'-'];
     log.active = millis(now.saturating_duration_since(started));
     log.total = millis(now.saturating_duration_since(client.idle_from));
