@@ -82,7 +82,8 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     let global = &config.global;
     let threads = process::thread_count(global);
     let listeners = listen::open_all(&config, options, threads)?;
-    if listeners.count() == 0 {
+    // HAProxy goes on when it has an administration socket to listen on: servers are checked all the same.
+    if listeners.count() == 0 && global.stats_sockets.is_empty() {
         return Err(
             "[haproxy.main()] No enabled listener found (check for 'bind' directives) ! Exiting.".to_owned()
         );
