@@ -50,7 +50,8 @@ fn refuses(config: &str, says: &[&str]) {
 
 #[test]
 fn a_missing_final_newline_is_fine() {
-    let (code, output) = Program::Weir.check(&format!("{BASE}backend b\n    server s 127.0.0.1:1"));
+    let (code, output) =
+        Program::Weir.check(&format!("{BASE}listen b\n    bind 127.0.0.1:8000\n    server s 127.0.0.1:1"));
     assert_eq!(code, Some(0), "{output}");
 }
 
@@ -75,8 +76,9 @@ fn old_header_rules_give_the_modern_line() {
 
 #[test]
 fn nbproc_one_is_what_we_do_anyway() {
-    let (code, output) =
-        Program::Weir.check(&format!("global\n    nbproc 1\n{BASE}backend b\n    server s 127.0.0.1:1\n"));
+    let (code, output) = Program::Weir.check(&format!(
+        "global\n    nbproc 1\n{BASE}listen b\n    bind 127.0.0.1:8000\n    server s 127.0.0.1:1\n"
+    ));
     assert_eq!(code, Some(0), "{output}");
 }
 
