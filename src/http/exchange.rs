@@ -277,7 +277,7 @@ impl<'a> Exchange<'a> {
                 Verdict::EarlyHint { bytes, resume } => {
                     if self.ctx.request.version() >= Version::HTTP_11 {
                         self.to_client.bytes.extend_from_slice(&bytes);
-                        self.ctx.log.bytes_to_client += accounted_hint(&bytes);
+                        self.ctx.log.bytes_to_client += write::accounted_hint(&bytes);
                         self.flush_to_client().await?;
                     }
                     from = resume;
@@ -579,13 +579,6 @@ impl<'a> Exchange<'a> {
     fn finish(&mut self) {
         finish::exchange(self);
     }
-}
-
-/// A 103 of our own as HAProxy counts it: see [`write::accounted`].
-fn accounted_hint(bytes: &[u8]) -> u64 {
-    let lines = bytes.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).skip(1).filter(|line| !line.is_empty());
-    let fields: usize = lines.map(|line| line.len().saturating_sub(2)).sum();
-    (20 + "HTTP/1.1103Early Hints".len() + fields + 1) as u64
 }
 
 /// `deny` and its like are the proxy's refusal, `return` and `redirect` its own answer.
