@@ -230,11 +230,8 @@ impl<'a> Exchange<'a> {
             line.extend_from_slice(ctx.request.method_bytes());
             line.push(b' ');
             line.extend_from_slice(ctx.request.target());
-            line.extend_from_slice(if ctx.request.version() >= Version::HTTP_11 {
-                b" HTTP/1.1"
-            } else {
-                b" HTTP/1.0"
-            });
+            line.extend_from_slice(b" HTTP/1.");
+            line.push(b'0'.wrapping_add(ctx.request.version().minor));
         }
         let longest = ctx.session.generation.config.global.tune.http_logurilen.saturating_sub(1);
         ctx.log.request_line.truncate(longest);

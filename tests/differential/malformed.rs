@@ -109,6 +109,31 @@ fn requests() {
             "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
         ),
         ("expect unknown", "GET / HTTP/1.1\r\nHost: h\r\nExpect: magic\r\n\r\n"),
+        (
+            "websocket",
+            "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        ),
+        (
+            "websocket without key",
+            "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        ),
+        (
+            "websocket, empty key",
+            "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key:\r\n\r\n",
+        ),
+        (
+            "websocket, short key",
+            "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: abc\r\n\r\n",
+        ),
+        (
+            "websocket key twice",
+            "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        ),
+        ("websocket without connection", "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\r\n"),
+        (
+            "websocket among others",
+            "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h9, WebSocket\r\n\r\n",
+        ),
         ("connect without authority", "CONNECT / HTTP/1.1\r\nHost: h\r\n\r\n"),
     ];
     let mut rows: Vec<Row> = table.iter().map(|(name, bytes)| Row::new(name).send(bytes)).collect();
@@ -120,6 +145,8 @@ fn requests() {
         "odd target bytes",
         "two lengths",
         "odd name",
+        "HTTP/0.9",
+        "HTTP/1.2",
     ];
     rows.extend(
         table
@@ -128,6 +155,55 @@ fn requests() {
             .map(|(name, bytes)| Row::new(name).front("option accept-invalid-http-request").send(bytes)),
     );
     compare(rows);
+}
+
+#[test]
+fn many_fields() {
+    let rows = [100, 101, 256, 300, 301].map(|count| {
+        let fields: String = (1..count).map(|n| format!("X-{n}: v\r\n")).collect();
+        let name: &'static str = format!("{count} fields").leak();
+        Row::new(name)
+            .more("global\n    tune.http.maxhdr 301")
+            .send(&format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n"))
+    });
+    compare(rows.to_vec());
+}
+
+#[test]
+fn websocket_answers() {
+    let table: &[(&'static str, &'static str)] = &[
+        (
+            "accepted",
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
+        ),
+        (
+            "no accept field",
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+        ),
+        (
+            "wrong accept field",
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Accept: abc\r\n\r\n",
+        ),
+        ("not accepted", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+        (
+            "200 with an upgrade",
+            "HTTP/1.1 200 OK\r\nUpgrade: websocket\r\nConnection: upgrade\r\nContent-Length: 2\r\n\r\nok",
+        ),
+    ];
+    compare(
+        table
+            .iter()
+            .map(|(name, answer)| {
+                Row::new(name)
+                    .defaults("retries 0\ntimeout server 500ms\ntimeout tunnel 500ms")
+                    .answer(answer)
+                    .get_with(
+                        "/",
+                        "Connection: Upgrade|Upgrade: websocket|Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+                    )
+            })
+            .collect(),
+    );
 }
 
 #[test]

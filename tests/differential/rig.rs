@@ -19,7 +19,8 @@ const PARALLEL: usize = 3;
 /// Good enough for most rows: what happened, without what differs between two runs.
 const LOG_FORMAT: &str = r#""%ST %B %tsc %f %b %s %rc %sq/%bq %CC %CS %hr %hs %{+Q}r""#;
 
-/// Rows that do not agree yet, or where weir is stricter on purpose: one name a line. Still run, and named in the output.
+/// Rows that do not agree yet, or where weir is stricter on purpose: one name a line,
+/// `#` before a reason. Still run, and named in the output.
 const KNOWN: &str = include_str!("known.txt");
 
 /// One case. `ADDR` in any text is the case's own address; each entry of `send` is one connection.

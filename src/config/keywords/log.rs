@@ -133,7 +133,7 @@ fn format(parser: &mut Parser, line: &Line) -> Option<Arc<LogFormat>> {
     let scope = parser.drafts.last().map_or(&empty, |d| &d.scope);
     // The unique id is made while the request is there; log lines are written when it is gone.
     let site = if keyword == "unique-id-format" { Site::HttpRequest } else { Site::Log };
-    match LogFormat::parse(line.word(1), site, scope) {
+    match LogFormat::parse_line(line.word(1), site, scope) {
         Ok(format) => Some(Arc::new(format)),
         Err(error) => {
             parser.expr_error(line, 1, &format!("'{keyword}'"), error);

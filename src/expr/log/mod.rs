@@ -41,6 +41,8 @@ pub mod builtin {
 #[derive(Debug, Clone)]
 pub struct LogFormat {
     pieces: Arc<[Piece]>,
+    /// Blanks separate what is written: runs are one, and none stands first.
+    merged: bool,
 }
 
 #[derive(Debug)]
@@ -54,14 +56,25 @@ impl LogFormat {
     /// # Errors
     /// Unknown variable, bad flag, bad expression.
     pub fn parse(text: &str, site: Site, scope: &Scope) -> Result<Self, ExprError> {
+        Self::parse_merging(text, site, scope, site == Site::Log)
+    }
+
+    /// As a log line's: blanks are delimiters and merge; elsewhere they are text.
+    ///
+    /// # Errors
+    /// As [`LogFormat::parse`].
+    pub fn parse_line(text: &str, site: Site, scope: &Scope) -> Result<Self, ExprError> {
+        Self::parse_merging(text, site, scope, true)
+    }
+
+    fn parse_merging(text: &str, site: Site, scope: &Scope, merged: bool) -> Result<Self, ExprError> {
         date::load_zone();
         let mut parser =
             Parser { site, scope, all: Flags::default(), pieces: Vec::new(), literal: Vec::new() };
-        // Blanks are delimiters in log lines and merge; elsewhere they are text.
-        let merged: Cow<'_, str> = if site == Site::Log { merge_blanks(text).into() } else { text.into() };
-        parser.run(&merged)?;
+        let text: Cow<'_, str> = if merged { merge_blanks(text).into() } else { text.into() };
+        parser.run(&text)?;
         parser.flush();
-        Ok(Self { pieces: parser.pieces.into() })
+        Ok(Self { pieces: parser.pieces.into(), merged })
     }
 
     /// The whole text when nothing in it has to be computed.
@@ -91,12 +104,12 @@ impl LogFormat {
     }
 
     fn write(&self, facts: &mut dyn Facts, out: &mut Vec<u8>, target: Target) {
-        // In a log line the blank after a variable that wrote nothing goes with it, and none stands first.
+        // Where blanks separate, the one after a variable that wrote nothing goes with it, and none stands first.
         let mut blank = true;
         for piece in &*self.pieces {
             let before = out.len();
             match piece {
-                Piece::Literal(text) if blank && target == Target::Log => {
+                Piece::Literal(text) if blank && self.merged => {
                     out.extend_from_slice(text.strip_prefix(b" ").unwrap_or(text));
                 }
                 Piece::Literal(text) => out.extend_from_slice(text),

@@ -1,7 +1,7 @@
 //! The chunked coding (RFC 9112 7.1), checked while it passes through: what stands in the buffer is forwarded as it is,
 //! less chunk extensions. Line ends are CRLF only: a bare LF here is how requests are smuggled.
 
-use super::Fault;
+use super::{Fault, is_token};
 
 /// What of the buffer is to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,10 +160,6 @@ impl Decoder {
         };
         Ok(byte)
     }
-}
-
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

@@ -52,6 +52,11 @@ struct Seen {
     upgrade: bool,
     expect: bool,
     hosts: u32,
+    /// `Upgrade` names websocket.
+    websocket: bool,
+    /// A `Sec-WebSocket-Key` that can be one.
+    websocket_key: bool,
+    websocket_accept: bool,
 }
 
 /// Judges a request's framing.
@@ -77,6 +82,10 @@ pub fn request(head: &mut Head, relaxed: bool) -> Result<RequestFraming, Fault> 
         single_length(head, &seen);
         seen.length.map_or(BodyLength::None, |n| if n == 0 { BodyLength::None } else { BodyLength::Known(n) })
     };
+    // RFC 6455 4.2.1: without a key there is nothing the server could accept.
+    if seen.connection_upgrade && seen.websocket && !seen.websocket_key && !relaxed {
+        return Err(Fault::Bad);
+    }
     target_and_host(head, &seen, relaxed)?;
     clean_connection(head, &seen);
     let http11 = head.version() >= Version::HTTP_11;
@@ -95,11 +104,14 @@ pub fn request(head: &mut Head, relaxed: bool) -> Result<RequestFraming, Fault> 
 ///
 /// # Errors
 /// Contradictory lengths.
-pub fn response(head: &mut Head, method: Method) -> Result<ResponseFraming, Fault> {
+pub fn response(head: &mut Head, method: Method, relaxed: bool) -> Result<ResponseFraming, Fault> {
     let seen = scan(head)?;
     let status = head.status();
     let tunnel = status == 101 || (method == Method::Connect && (200..300).contains(&status));
     if seen.chunked > 1 || seen.unknown_coding || (seen.chunked > 0 && !seen.chunked_last) {
+        return Err(Fault::Bad);
+    }
+    if status == 101 && seen.websocket && seen.connection_upgrade && !seen.websocket_accept && !relaxed {
         return Err(Fault::Bad);
     }
     if status < 200 || status == 204 || tunnel {
@@ -133,6 +145,9 @@ pub fn response(head: &mut Head, method: Method) -> Result<ResponseFraming, Faul
     })
 }
 
+/// 16 bytes in base64.
+const WEBSOCKET_KEY: usize = 24;
+
 fn scan(head: &Head) -> Result<Seen, Fault> {
     let mut seen = Seen::default();
     for (name, value) in head.fields() {
@@ -140,7 +155,13 @@ fn scan(head: &Head) -> Result<Seen, Fault> {
             b"content-length" => content_length(value, &mut seen)?,
             b"transfer-encoding" => transfer_encoding(value, &mut seen),
             b"connection" => connection(value, &mut seen),
-            b"upgrade" => seen.upgrade = true,
+            b"upgrade" => {
+                seen.upgrade = true;
+                let mut protocols = value.split(|b| *b == b',').map(<[u8]>::trim_ascii);
+                seen.websocket |= protocols.any(|p| p.eq_ignore_ascii_case(b"websocket"));
+            }
+            b"sec-websocket-key" => seen.websocket_key |= value.len() == WEBSOCKET_KEY,
+            b"sec-websocket-accept" => seen.websocket_accept = true,
             b"expect" => seen.expect |= value.eq_ignore_ascii_case(b"100-continue"),
             b"host" => seen.hosts += 1,
             _ => {}

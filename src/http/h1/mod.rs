@@ -2,8 +2,8 @@
 
 pub mod chunked;
 mod framing;
+mod lines;
 mod parse;
-mod relaxed;
 #[cfg(test)]
 mod smuggling_tests;
 pub mod write;
@@ -31,4 +31,9 @@ pub enum Fault {
     TooLarge,
     /// A transfer coding nobody here decodes: 422.
     Unprocessable,
+}
+
+/// RFC 9110 5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

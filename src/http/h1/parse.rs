@@ -1,12 +1,12 @@
 //! Heads from bytes: `httparse` finds the pieces, the checks it leaves out are made here and in `framing`.
 
 use super::framing::{self, RequestFraming, ResponseFraming};
-use super::{Fault, Limits, relaxed};
+use super::{Fault, Limits, lines};
 use crate::message::{Head, Method, Piece, Version};
 use httparse::{Header, ParserConfig, Status};
 use std::mem::MaybeUninit;
 
-/// Room on the stack for the fields of a head; `tune.http.maxhdr` beyond it is cut to it.
+/// Room on the stack for the fields of a head; a head with more goes to `lines`, up to `tune.http.maxhdr`.
 const SLOTS: usize = 256;
 
 /// What came of the bytes so far.
@@ -32,9 +32,11 @@ pub fn parse_request(raw: &[u8], limits: &Limits, head: &mut Head) -> Parsed<Req
     let len = match config.parse_request_with_uninit_headers(&mut request, raw, room) {
         Ok(Status::Complete(len)) if len <= limits.head => len,
         Ok(Status::Partial) if raw.len() < limits.head => return Parsed::Partial,
-        Ok(_) | Err(httparse::Error::TooManyHeaders) => return Parsed::Refused(Fault::TooLarge),
-        Err(_) if limits.relaxed => return relaxed::parse_request(raw, limits, head),
-        Err(_) => return Parsed::Refused(Fault::Bad),
+        Ok(_) => return Parsed::Refused(Fault::TooLarge),
+        Err(httparse::Error::TooManyHeaders) if limits.fields <= SLOTS => {
+            return Parsed::Refused(Fault::TooLarge);
+        }
+        Err(_) => return lines::parse_request(raw, limits, head),
     };
     let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
         return Parsed::Refused(Fault::Bad);
@@ -68,9 +70,11 @@ pub fn parse_response(
     let len = match config.parse_response_with_uninit_headers(&mut response, raw, room) {
         Ok(Status::Complete(len)) if len <= limits.head => len,
         Ok(Status::Partial) if raw.len() < limits.head => return Parsed::Partial,
-        Ok(_) | Err(httparse::Error::TooManyHeaders) => return Parsed::Refused(Fault::TooLarge),
-        Err(_) if limits.relaxed => return relaxed::parse_response(raw, limits, method, head),
-        Err(_) => return Parsed::Refused(Fault::Bad),
+        Ok(_) => return Parsed::Refused(Fault::TooLarge),
+        Err(httparse::Error::TooManyHeaders) if limits.fields <= SLOTS => {
+            return Parsed::Refused(Fault::TooLarge);
+        }
+        Err(_) => return lines::parse_response(raw, limits, method, head),
     };
     let (Some(status), Some(minor)) = (response.code, response.version) else {
         return Parsed::Refused(Fault::Bad);
@@ -82,7 +86,7 @@ pub fn parse_response(
     let reason = locate(head, raw, response.reason.unwrap_or_default().as_bytes());
     head.status_line(Version { major: 1, minor }, status, reason);
     take_fields(head, raw, response.headers);
-    match framing::response(head, method) {
+    match framing::response(head, method, limits.relaxed) {
         Ok(framing) => Parsed::Complete { len, framing },
         Err(fault) => Parsed::Refused(fault),
     }
@@ -108,6 +112,6 @@ fn locate(head: &Head, raw: &[u8], part: &[u8]) -> Piece {
 }
 
 /// RFC 9112 3.2: no fragment, no bytes outside the printable ASCII.
-fn target_is_clean(target: &[u8], relaxed: bool) -> bool {
+pub fn target_is_clean(target: &[u8], relaxed: bool) -> bool {
     relaxed || target.iter().all(|b| matches!(b, 0x21..=0x7e) && *b != b'#')
 }
