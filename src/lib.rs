@@ -20,6 +20,8 @@ pub mod http;
 pub mod logging;
 pub mod probe;
 pub mod tcp;
+// layer 4
+pub mod admin;
 // layer 5: the process
 pub mod cli;
 pub mod demo;

@@ -17,7 +17,9 @@ pub mod global;
 pub mod log;
 pub mod reply;
 
-pub use action::{HttpAction, HttpRule, Redirect, RedirectTarget, Rule, TcpAction, TcpRule, VarScope};
+pub use action::{
+    HttpAction, HttpRule, Redirect, RedirectTarget, Rule, Service, TcpAction, TcpRule, VarScope,
+};
 pub use backend::{
     Backend, Balance, Check, CheckKind, Cookie, CookieMode, HashFunction, HashMethod, HashType,
     HttpCheckRequest, Mark, OnError, PersistRule, RetryOn, Reuse, SendProxy, Server, Source,

@@ -14,8 +14,8 @@ pub fn check(parser: &mut Parser, proxies: &mut [Proxy]) {
         timeouts(parser, proxy);
         modes(parser, proxy);
         limits(parser, proxy);
+        page_access(parser, proxy);
     }
-    unserved_pages(parser, proxies);
     tracks(parser, proxies);
 }
 
@@ -41,21 +41,16 @@ fn limits(parser: &mut Parser, proxy: &mut Proxy) {
     }
 }
 
-/// Nobody should wait for a page that does not come: requests for it are forwarded like any other.
-fn unserved_pages(parser: &mut Parser, proxies: &[Proxy]) {
-    const SHOWN: usize = 5;
-    let with_page = proxies.iter().filter(|p| !p.disabled && p.stats.is_some());
-    let names: Vec<String> = with_page.map(|p| format!("'{}'", p.name)).collect();
-    if names.is_empty() {
-        return;
+/// HAProxy takes one way of access control or the other.
+fn page_access(parser: &mut Parser, proxy: &Proxy) {
+    let Some(stats) = &proxy.stats else { return };
+    if !stats.http_request.is_empty() && (!stats.auth.is_empty() || stats.realm.is_some()) {
+        let message = format!(
+            "proxy '{}': stats 'auth'/'realm' and 'http-request' can't be used at the same time.",
+            proxy.name
+        );
+        report(parser, Severity::Alert, message);
     }
-    let more = match names.len().saturating_sub(SHOWN) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
-    let message = format!("'stats' : the statistics page of {shown}{more} is not served by weir yet");
-    report(parser, Severity::Notice, message);
 }
 
 fn kind_of(proxy: &Proxy) -> &'static str {
@@ -267,11 +262,16 @@ mod tests {
     fn what_is_not_served_is_said() {
         check("global\n stats socket /tmp/s\n", "administration socket is not served by weir yet");
         check("global\n master-worker\n", "a master that reloads it is not supported by weir yet");
-        check(
-            "listen a\n mode http\n bind :80\n stats enable\nbackend b\n mode http\n stats uri /s\n",
-            "the statistics page of 'a', 'b' is not served by weir yet",
-        );
         check("backend b\n mode http\n balance rdp-cookie\n", "finds no cookie in 'mode http'");
+    }
+
+    #[test]
+    fn one_way_of_access_to_the_page() {
+        let text = "frontend a\n mode http\n bind :80\n stats http-request allow\n stats auth u:p\n";
+        let source = Source { name: "t.cfg".into(), bytes: text.as_bytes().to_vec() };
+        let said = load(&[source], &Environment::default()).unwrap_err();
+        let expected = "proxy 'a': stats 'auth'/'realm' and 'http-request' can't be used at the same time.";
+        assert!(said.iter().any(|d| d.message == expected), "{said:?}");
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub fn matches(hash: &str, password: &[u8]) -> bool {
         Scheme::Sha256 => sha_crypt::<Sha256>(&parts, password, &SHA256_ORDER),
         Scheme::Md5 => md5_crypt(parts.salt, password),
     };
-    super::password::equal(parts.digest.as_bytes(), computed.as_bytes())
+    super::credentials::equal(parts.digest.as_bytes(), computed.as_bytes())
 }
 
 #[derive(Clone, Copy)]

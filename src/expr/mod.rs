@@ -8,6 +8,7 @@ mod acl;
 mod args;
 mod condition;
 mod convert;
+pub mod credentials;
 pub mod crypt;
 mod error;
 mod expression;

@@ -1,5 +1,6 @@
 //! Checking a password of a userlist.
 
+use super::credentials::equal;
 use super::crypt;
 use crate::config::model::User;
 use sha1::digest::Digest;
@@ -9,11 +10,6 @@ use std::cell::RefCell;
 #[must_use]
 pub fn matches(user: &User, given: &[u8]) -> bool {
     if user.plain { equal(user.password.as_bytes(), given) } else { known(&user.password, given) }
-}
-
-/// Time depends on the lengths alone.
-pub(crate) fn equal(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |diff, (x, y)| diff | (x ^ y)) == 0
 }
 
 /// A hash costs thousands of rounds by design. A client sends the same password with each request, so what was right

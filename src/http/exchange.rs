@@ -1,6 +1,7 @@
 //! One request from its head to its log line: frontend rules -> route -> backend rules -> persistence -> server -> response
 //! rules -> both bodies -> finish.
 
+use super::applet::Asked;
 use super::body::Flow;
 use super::buffer::{self, Outbox};
 use super::context::Context;
@@ -13,7 +14,7 @@ use super::rules::{self, Verdict};
 use super::serve::Client;
 use super::upstream::Upstream;
 use super::{finish, forwarded};
-use crate::config::model::{ConnectionMode, Proxy, UseBackend, VarScope};
+use crate::config::model::{ConnectionMode, Proxy, Service, UseBackend, VarScope};
 use crate::expr::facts::LiveFacts;
 use crate::ids::ServerIndex;
 use crate::live::rules::{TcpVerdict, run_tcp_rules};
@@ -48,6 +49,8 @@ pub enum Stop {
     Failed(Failure),
     /// `silent-drop`: not a word, not even on the wire.
     Silent,
+    /// A service of our own answers.
+    Service(Asked),
 }
 
 impl From<Failure> for Stop {
@@ -107,6 +110,8 @@ pub struct Exchange<'a> {
     pub answered: bool,
     pub letters: [u8; 2],
     pub logged: bool,
+    /// The service of our own that answers.
+    pub service: Option<Service>,
 }
 
 /// Runs one request whose head is in `ctx`.
@@ -118,7 +123,11 @@ pub async fn run(
     started: Instant,
 ) -> End {
     let mut exchange = Exchange::new(client, ctx, framing, body, started);
-    let end = match exchange.proxy().await {
+    let mut outcome = exchange.proxy().await;
+    if let Err(Stop::Service(asked)) = outcome {
+        outcome = Box::pin(exchange.serve(asked)).await;
+    }
+    let end = match outcome {
         Ok(end) => end,
         Err(stop) => exchange.stopped(stop).await,
     };
@@ -175,6 +184,7 @@ impl<'a> Exchange<'a> {
             answered: false,
             letters: *b"--",
             logged: false,
+            service: None,
         }
     }
 
@@ -267,7 +277,8 @@ impl<'a> Exchange<'a> {
         while !proxy.http_request.is_empty() {
             match rules::run(rules::Phase::Request, &proxy.http_request, from, self.ctx) {
                 Verdict::Continue | Verdict::Allow => break,
-                Verdict::Answer(answer) => return Err(by_rule(answer)),
+                Verdict::Answer(answer) => return Err(Stop::by_rule(answer)),
+                Verdict::Service(service) => return Err(Asked::by_rule(service, proxy)),
                 Verdict::Tarpit(answer) => return self.tarpit(proxy, answer).await,
                 Verdict::Reject => return Err(Failure::new(Cause::Proxy, Phase::Request, 0).into()),
                 Verdict::SilentDrop => return Err(Stop::Silent),
@@ -285,6 +296,7 @@ impl<'a> Exchange<'a> {
                 }
             }
         }
+        self.intercept(proxy)?;
         match rules::run_redirects(&proxy.redirects, self.ctx) {
             Some(answer) => Err(Stop::Answer { answer: Box::new(answer), letters: *b"LR" }),
             None => Ok(()),
@@ -351,7 +363,7 @@ impl<'a> Exchange<'a> {
         self.sticky = sticky;
     }
 
-    fn response_rules(&mut self, front: &Proxy, back: &Proxy) -> Result<(), Stop> {
+    pub(super) fn response_rules(&mut self, front: &Proxy, back: &Proxy) -> Result<(), Stop> {
         self.ctx.has_response = true;
         self.ctx.drop_scope(VarScope::Request);
         forwarded::capture_response_headers(front, self.ctx);
@@ -397,7 +409,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// `http-after-response`: on every response, ours too; backend first.
-    fn after_response_rules(&mut self, front: &Proxy, back: Option<&Proxy>) {
+    pub(super) fn after_response_rules(&mut self, front: &Proxy, back: Option<&Proxy>) {
         let lists = [back, Some(front).filter(|f| back.is_none_or(|b| !std::ptr::eq(*f, b)))];
         for proxy in lists.into_iter().flatten().filter(|p| !p.http_after_response.is_empty()) {
             // Nothing can be answered instead of an answer.
@@ -468,7 +480,7 @@ impl<'a> Exchange<'a> {
     /// The regular course was left: tell the client what there is to tell.
     async fn stopped(&mut self, stop: Stop) -> End {
         let (answer, letters) = match stop {
-            Stop::Silent => {
+            Stop::Silent | Stop::Service(_) => {
                 self.letters = *b"PR";
                 return End::Reset;
             }
@@ -544,15 +556,11 @@ impl<'a> Exchange<'a> {
         if self.flush_to_client().await.is_err() {
             return End::Close;
         }
-        match keep {
-            Keep::KeepAlive => End::KeepAlive,
-            Keep::Close if self.request.is_complete() && self.client.inbox.raw().is_empty() => End::Close,
-            Keep::Close => End::Linger,
-        }
+        self.end_of(keep)
     }
 
     /// Sends what is in `to_client`, within the client's timeout.
-    async fn flush_to_client(&mut self) -> Result<(), Failure> {
+    pub(super) async fn flush_to_client(&mut self) -> Result<(), Failure> {
         let timeout = self.client.session.frontend.conf.timeouts.client;
         let deadline = timeout.map(|t| Instant::now() + t);
         let (client, out) = (&mut *self.client, &mut self.to_client);
@@ -576,12 +584,6 @@ impl<'a> Exchange<'a> {
     fn finish(&mut self) {
         finish::exchange(self);
     }
-}
-
-/// `deny` and its like are the proxy's refusal, `return` and `redirect` its own answer.
-fn by_rule(answer: Box<Answer>) -> Stop {
-    let letters = if answer.denied { *b"PR" } else { *b"LR" };
-    Stop::Answer { answer, letters }
 }
 
 impl Drop for Exchange<'_> {

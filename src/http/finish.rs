@@ -100,7 +100,8 @@ pub fn log(exchange: &mut Exchange<'_>) {
     let [request, response] = exchange.persistence.letters();
     log.termination = [exchange.letters[0], exchange.letters[1], request, response];
     let server = exchange.ctx.server.as_ref();
-    log.server_name = server.map(|s| Arc::clone(&s.conf.name));
+    let service = || exchange.service.map(|s| s.log_name().into());
+    log.server_name = server.map(|s| Arc::clone(&s.conf.name)).or_else(service);
     log.server_conns = server.map_or(0, |s| s.current());
     log.backend_conns = exchange.backend.as_ref().map_or(0, |b| b.current());
     // An answer of our own (`L`) is a regular one, whatever its status.

@@ -4,6 +4,7 @@
 //! `upstream` finds it a server connection, `body` moves the bytes, `finish` counts and logs. What rules and expressions
 //! see is the [`context::Context`]. Everything here belongs to one worker thread and is shared by `Rc`.
 
+mod applet;
 mod body;
 mod buffer;
 mod connect;

@@ -6,7 +6,7 @@ use super::redirect;
 use super::reply::{self, Answer};
 use super::rewrite::{self, Failure};
 use crate::config::model::action::{SettableTimeout, TimeoutValue};
-use crate::config::model::{HttpAction, HttpRule, Redirect, Rule};
+use crate::config::model::{HttpAction, HttpRule, Redirect, Rule, Service};
 use crate::expr::{Facts, LogFormat, Value};
 use crate::live::rules::{self, Editable, Side};
 use crate::message::Version;
@@ -23,6 +23,8 @@ pub enum Verdict {
     Answer(Box<Answer>),
     /// Hold the client for `timeout tarpit` (or `timeout connect`), then answer this.
     Tarpit(Box<Answer>),
+    /// `use-service`: a service of our own answers.
+    Service(Service),
     /// Close without answering (termination `PR`).
     Reject,
     /// Drop the connection without a FIN or an answer.
@@ -94,6 +96,7 @@ fn step(phase: Phase, strict: bool, action: &HttpAction, ctx: &mut dyn Editable)
         HttpAction::Deny(reply) => Verdict::Answer(Box::new(reply::configured(reply, ctx).denying())),
         HttpAction::Return(reply) => Verdict::Answer(Box::new(reply::configured(reply, ctx))),
         HttpAction::Tarpit(reply) => Verdict::Tarpit(Box::new(reply::configured(reply, ctx).denying())),
+        HttpAction::UseService(service) => Verdict::Service(*service),
         HttpAction::Reject => Verdict::Reject,
         HttpAction::SilentDrop => Verdict::SilentDrop,
         HttpAction::Auth { realm } => Verdict::Answer(Box::new(reply::unauthorized(realm.as_deref(), ctx))),

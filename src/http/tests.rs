@@ -6,6 +6,7 @@ use crate::config::model::{
 };
 use crate::expr::facts::ConnFacts;
 use crate::ids::ProxyIndex;
+use crate::live::applet::Applets;
 use crate::live::{Generation, Process};
 use crate::logging;
 use crate::net::{Accepted, Stream};
@@ -115,6 +116,7 @@ fn proxy(proxy: Proxy) -> SocketAddr {
                 stopping: AtomicBool::new(false),
                 log_drops: AtomicU64::new(0),
                 requests: AtomicU64::new(0),
+                applets: Applets::default(),
             });
             let config = Arc::new(Config { proxies: vec![Arc::new(proxy)], ..Config::default() });
             let hub = logging::Hub::new(Arc::clone(&process), &config.global);

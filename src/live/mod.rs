@@ -1,6 +1,7 @@
 //! What the engines share while the process runs: proxies and servers with their state, counters, queues and pools.
 //! Threads meet here only: atomics, `ArcSwap`, short locks never held across an await.
 
+pub mod applet;
 pub mod backend;
 pub mod control;
 pub mod counters;
@@ -42,6 +43,8 @@ pub struct Process {
     pub stopping: AtomicBool,
     pub log_drops: AtomicU64,
     pub requests: AtomicU64,
+    /// Where requests for the statistics page and its like go.
+    pub applets: applet::Applets,
 }
 
 /// One running configuration. Connections keep the generation they began with.

@@ -4,6 +4,7 @@ use super::control::ServerAt;
 use super::*;
 use crate::config::model::{Backend, Balance, Front, Server};
 use crate::ids::ServerIndex;
+use crate::live::applet::Applets;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
@@ -33,6 +34,7 @@ fn generation(proxies: Vec<Proxy>) -> Generation {
         stopping: AtomicBool::new(false),
         log_drops: AtomicU64::new(0),
         requests: AtomicU64::new(0),
+        applets: Applets::default(),
     };
     Generation::build(Arc::new(config), Arc::new(process), None)
 }

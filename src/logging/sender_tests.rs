@@ -21,6 +21,7 @@ fn hub() -> Arc<Hub> {
         stopping: Default::default(),
         log_drops: Default::default(),
         requests: Default::default(),
+        applets: Default::default(),
     };
     Hub::new(Arc::new(process), &Global { log_tag: Some("tag".to_owned()), ..Global::default() })
 }

@@ -2,10 +2,12 @@
 
 use super::worker::{Phase, Workers};
 use super::{Options, Shared, listen, say};
+use crate::config::model::Service;
+use crate::live::applet::Applet;
 use crate::live::counters;
 use crate::logging::{self, level};
 use crate::net::raw;
-use crate::{probe, tasks};
+use crate::{admin, probe, tasks};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -82,6 +84,7 @@ async fn control(shared: &Arc<Shared>, workers: &mut Workers, options: &Options)
     let log = logging::Sender::new(&shared.hub);
     let _services = [
         tasks::start("log sender", Rc::clone(&log).run()),
+        tasks::start("applets", applets(Arc::clone(shared))),
         tasks::start("checks", probe::run(Arc::clone(&shared.generation), Rc::clone(&log))),
     ];
     loop {
@@ -96,6 +99,12 @@ async fn control(shared: &Arc<Shared>, workers: &mut Workers, options: &Options)
             _ = signals.ttin.recv() => say("WARNING", "SIGTTIN received, but taking listeners back is not supported by weir yet."),
         }
     }
+}
+
+/// The services of our own that answer requests.
+async fn applets(shared: Arc<Shared>) {
+    let served = [Applet { service: Service::Stats, serve: admin::page::serve }];
+    shared.generation.process.applets.run(&served).await;
 }
 
 /// USR1: the listeners close, what runs goes on to its end, or to `hard-stop-after`.

@@ -15,6 +15,7 @@ mod worker;
 
 use crate::config::Loaded;
 use crate::config::model::Config;
+use crate::live::applet::Applets;
 use crate::live::{Generation, Process};
 use crate::logging;
 use gate::Room;
@@ -110,6 +111,7 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
         stopping: AtomicBool::new(false),
         log_drops: AtomicU64::new(0),
         requests: AtomicU64::new(0),
+        applets: Applets::default(),
     });
     let hub = logging::Hub::new(Arc::clone(&process), &config.global);
     let generation = Arc::new(Generation::build(Arc::clone(&config), process, None));

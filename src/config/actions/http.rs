@@ -2,8 +2,8 @@
 
 use super::reply::{self, Kind};
 use super::{Arguments, redirect, variable};
-use crate::config::model::HttpAction;
 use crate::config::model::action::{NameMatch, Normalizer, SettableTimeout, TimeoutValue};
+use crate::config::model::{HttpAction, Service};
 use crate::config::suggest;
 use crate::expr::{LogFormat, Regex};
 use std::time::Duration;
@@ -165,11 +165,14 @@ pub const TABLE: &[Row] = &[
         let (scope, name) = in_parentheses(a)?;
         Some(HttpAction::UnsetVar { scope, name })
     }),
+    row("use-service", REQ, "<service-name>", use_service),
     row("wait-for-body", BOTH, "time <time> [ at-least <bytes> ]", wait_for_body),
 ];
 
 const REPLY: &str = "[status <code>] [content-type <type>] [ { default-errorfiles | errorfile <file> | errorfiles <name> | \
                      file <file> | lf-file <file> | string <str> | lf-string <fmt> } ] [ hdr <name> <fmt> ]*";
+/// Services of `use-service`; without a value: known and not built.
+const SERVICES: &[(&str, Option<Service>)] = &[("prometheus-exporter", None)];
 const SAMPLE: &str = "a sample expression";
 
 /// HAProxy's other actions, by name or, where they take parentheses, by the beginning of it.
@@ -203,7 +206,6 @@ pub const UNSUPPORTED: &[&str] = &[
     "set-retries",
     "set-tos",
     "track-sc",
-    "use-service",
     "wait-for-handshake",
 ];
 
@@ -372,6 +374,20 @@ fn set_timeout(arguments: &mut Arguments<'_>, _: Set) -> Option<HttpAction> {
         TimeoutValue::Expr(arguments.expr("a timeout or a sample expression")?)
     };
     Some(HttpAction::SetTimeout { which, value })
+}
+
+fn use_service(arguments: &mut Arguments<'_>, _: Set) -> Option<HttpAction> {
+    let index = arguments.at;
+    let name = arguments.word("a service name")?;
+    match SERVICES.iter().find(|(known, _)| *known == name) {
+        Some((_, Some(service))) => Some(HttpAction::UseService(*service)),
+        Some((_, None)) => arguments.unsupported(index, &format!("http-request use-service {name}")),
+        None => {
+            let message = format!("'{name}' unknown service name.");
+            let hint = suggest::hint(&name, SERVICES.iter().map(|(known, _)| *known));
+            arguments.fail_hint(index, &message, hint)
+        }
+    }
 }
 
 fn wait_for_body(arguments: &mut Arguments<'_>, _: Set) -> Option<HttpAction> {

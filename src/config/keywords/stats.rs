@@ -2,6 +2,7 @@
 
 use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::keyword::{ANY_PROXY, Keyword, NO_DEFAULTS};
+use crate::config::model::action::STATS_REALM;
 use crate::config::model::{HttpAction, Reply, Rule, Stats};
 use crate::config::parser::Parser;
 use crate::config::raw::Line;
@@ -135,7 +136,7 @@ fn rule(parser: &mut Parser, line: &Line) {
         "allow" => HttpAction::Allow,
         "deny" => HttpAction::Deny(Reply { status: 403, ..Reply::default() }),
         "auth" => {
-            let mut realm = None;
+            let mut realm = Some(STATS_REALM.to_owned());
             if line.word(3) == "realm" {
                 realm = parser.text(line, 4, "a realm name");
                 next = 5;

@@ -68,6 +68,29 @@ pub enum VarScope {
     Check,
 }
 
+/// A service of our own that answers requests in a server's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// The page at `stats uri`.
+    Stats,
+    /// `http-request use-service prometheus-exporter`
+    Prometheus,
+}
+
+impl Service {
+    /// What stands in a server's place in the log.
+    #[must_use]
+    pub fn log_name(self) -> &'static str {
+        match self {
+            Self::Stats => "<STATS>",
+            Self::Prometheus => "<PROMEX>",
+        }
+    }
+}
+
+/// The realm of the statistics page where `stats realm` does not say.
+pub const STATS_REALM: &str = "HAProxy Statistics";
+
 /// `http-request`, `http-response` and `http-after-response` actions.
 #[derive(Debug)]
 pub enum HttpAction {
@@ -78,6 +101,7 @@ pub enum HttpAction {
     Return(Reply),
     Reject,
     SilentDrop,
+    UseService(Service),
     Auth {
         realm: Option<String>,
     },

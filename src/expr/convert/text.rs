@@ -251,7 +251,7 @@ fn strcmp<'a>(args: &'a [Arg], sample: Sample<'a>, call: &Call<'a>) -> Option<Sa
 
 fn secure_memcmp<'a>(args: &'a [Arg], sample: Sample<'a>, call: &Call<'a>) -> Option<Sample<'a>> {
     let other = variable(args.first(), call)?.into_bytes();
-    Some(Sample::Bool(crate::expr::password::equal(&sample.into_bytes(), &other)))
+    Some(Sample::Bool(crate::expr::credentials::equal(&sample.into_bytes(), &other)))
 }
 
 /// RFC 9110 12.5.4, as far as HAProxy goes: the first of the best q-factors wins; a variant falls back to its language.

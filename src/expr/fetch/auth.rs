@@ -3,9 +3,8 @@
 use super::{Call, Eval, Fetch, Needs, row};
 use crate::config::model::Userlist;
 use crate::expr::args::{self, Arg, Kind, NONE, OPTIONAL_NAME, Spec};
-use crate::expr::convert::encoding::base64_decode;
-use crate::expr::password;
 use crate::expr::sample::{Sample, Type};
+use crate::expr::{credentials, password};
 
 const LIST: Spec = Spec { required: 1, kinds: &[Kind::Userlist] };
 
@@ -19,15 +18,12 @@ pub(super) const ROWS: &[Fetch] = &[
     row("http_auth_bearer", OPTIONAL_NAME, Type::Str, Needs::Request, Eval::One(bearer), "Token of Bearer credentials, from the header named (Authorization)."),
 ];
 
-/// Scheme and parameters of the Authorization header; of Proxy-Authorization for a request to a proxy, under
-/// `option http-use-proxy-header`.
 fn scheme<'a>(call: &Call<'a>) -> Option<(&'a [u8], &'a [u8])> {
-    let head = call.facts.request()?;
-    let as_proxy = call.facts.frontend().is_some_and(|f| f.options.http_use_proxy_header)
-        && !matches!(head.target().first(), Some(b'/' | b'*'));
-    let value = head.first(if as_proxy { b"proxy-authorization" } else { b"authorization" })?;
-    let space = memchr::memchr(b' ', value)?;
-    Some((value.get(..space)?, value.get(space + 1..)?.trim_ascii()))
+    credentials::scheme(call.facts)
+}
+
+fn basic(call: &Call<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
+    credentials::basic(call.facts)
 }
 
 fn known_scheme<'a>(call: &Call<'a>) -> Option<Sample<'a>> {
@@ -43,16 +39,6 @@ fn known_scheme<'a>(call: &Call<'a>) -> Option<Sample<'a>> {
 fn canonical(scheme: &[u8]) -> Option<&'static [u8]> {
     const SCHEMES: [&[u8]; 3] = [b"Basic", b"Bearer", b"Digest"];
     SCHEMES.into_iter().find(|s| s.eq_ignore_ascii_case(scheme))
-}
-
-fn basic(call: &Call<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
-    let (kind, text) = scheme(call)?;
-    if !kind.eq_ignore_ascii_case(b"basic") {
-        return None;
-    }
-    let decoded = base64_decode(text, false)?;
-    let colon = memchr::memchr(b':', &decoded)?;
-    Some((decoded.get(..colon)?.to_vec(), decoded.get(colon + 1..)?.to_vec()))
 }
 
 /// The userlist's user the request proves to be.
