@@ -3,7 +3,7 @@
 //! Times are [`Duration`]s, sizes bytes. `None` in a timeout means infinite, as in HAProxy.
 
 use super::raw::Place;
-use crate::expr::{Condition, Expr, LogFormat};
+use crate::expr::{Condition, Expr, LogFormat, PatternStore};
 use crate::ids::{ProxyIndex, ServerIndex};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -36,6 +36,8 @@ pub struct Config {
     pub proxies: Vec<Arc<Proxy>>,
     pub userlists: Vec<Arc<Userlist>>,
     pub http_errors: Vec<Arc<HttpErrors>>,
+    /// Pattern files and maps, as rules and the administration socket change them.
+    pub patterns: Arc<PatternStore>,
     /// Files read, in order (for `show startup-logs` and reload).
     pub files: Vec<PathBuf>,
 }

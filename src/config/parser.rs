@@ -6,7 +6,7 @@ use super::environment::Environment;
 use super::keyword::{Keyword, Prefix, Section};
 use super::model::{Global, HttpErrors, Userlist};
 use super::raw::Line;
-use crate::expr::{Condition, Directory, ExprError, Scope, Site};
+use crate::expr::{Condition, Directory, ExprError, PatternStore, Scope, Site};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,6 +27,10 @@ pub struct Parser {
     pub environment: Environment,
     /// Names of all proxies and servers, for the expressions that take them.
     pub directory: Option<Arc<Directory>>,
+    /// Pattern files and maps, shared by all sections.
+    pub patterns: Arc<PatternStore>,
+    /// The files that rules change, and where they are named.
+    pub pattern_edits: Vec<(Line, usize, String)>,
     pub diagnostics: Vec<Diagnostic>,
     pub path_base: PathBase,
     pub unix_bind: UnixBind,
@@ -68,6 +72,8 @@ impl Parser {
             drafts: Vec::new(),
             environment,
             directory: None,
+            patterns: Arc::default(),
+            pattern_edits: Vec::new(),
             diagnostics: Vec::new(),
             path_base: PathBase::Current,
             unix_bind: UnixBind::default(),
@@ -201,6 +207,7 @@ impl Parser {
 
     /// Runs the row for `line` (whose prefix has been stripped).
     pub(super) fn apply(&mut self, keyword: &Keyword, line: &Line) {
+        self.patterns.enter(&line.place);
         (keyword.apply)(self, line);
     }
 }

@@ -30,14 +30,27 @@ pub fn resolve(mut parser: Parser, files: Vec<PathBuf>) -> (Config, Vec<Diagnost
     }
     whole::check(&mut parser, &mut proxies);
     full_loads(&parser, &mut proxies);
+    parser.patterns.finish();
+    idle_edits(&mut parser);
     let config = Config {
         global: parser.global,
         proxies: proxies.into_iter().map(Arc::new).collect(),
         userlists: parser.userlists,
         http_errors: parser.http_errors,
+        patterns: parser.patterns,
         files,
     };
     (config, parser.diagnostics, parser.environment)
+}
+
+/// Rules that change a file nobody looks at.
+fn idle_edits(parser: &mut Parser) {
+    for (line, index, file) in std::mem::take(&mut parser.pattern_edits) {
+        if file.is_empty() || parser.patterns.find(&file).is_none() {
+            let message = format!("no ACL and no map uses the file '{file}': the rule changes nothing.");
+            parser.warning(&line, index, message);
+        }
+    }
 }
 
 /// Without `fullconn`, a backend is fully loaded at a tenth of what the frontends that lead to it accept together.

@@ -399,6 +399,7 @@ impl Walker<'_> {
         let scope = Scope {
             userlists: self.parser.userlists.clone(),
             directory: self.parser.directory.clone(),
+            patterns: Arc::clone(&self.parser.patterns),
             ..Scope::default()
         };
         self.parser.drafts.push(Draft {

@@ -3,9 +3,10 @@
 use super::error::{ExprError, nearest};
 use super::expression::{self, Expr};
 use super::fetch::{self, Fetch, Needs};
-use super::map::read_patterns;
-use super::pattern::{Flags, Method, Operator, Patterns};
-use super::sample::Type;
+use super::map;
+use super::pattern::store::Use;
+use super::pattern::{Flags, Method, Operator, Output, View, ViewKey};
+use super::sample::{Sample, Type};
 use super::syntax;
 use super::{Facts, Scope, Site};
 use std::sync::Arc;
@@ -48,7 +49,9 @@ pub struct Acl {
 #[derive(Debug)]
 pub(crate) struct Test {
     expr: Expr,
-    patterns: Patterns,
+    method: Method,
+    /// One for each file, and one for what stands on the line.
+    views: Vec<Arc<View>>,
 }
 
 impl Acl {
@@ -105,9 +108,7 @@ impl Acl {
     #[must_use]
     pub fn has_no_pattern(&self) -> bool {
         self.tests.iter().any(|t| {
-            t.patterns.is_empty()
-                && t.patterns.method() != Method::Found
-                && t.patterns.method() != Method::Bool
+            t.views.iter().all(|v| v.is_empty()) && t.method != Method::Found && t.method != Method::Bool
         })
     }
 }
@@ -122,6 +123,7 @@ impl Test {
         let mut flags = Flags::default();
         let mut columns = false;
         let mut method = None;
+        let mut id = None;
         let mut files: Vec<(String, Flags, bool, usize)> = Vec::new();
         while let Some(flag) = words.get(at).filter(|w| w.starts_with('-')) {
             match *flag {
@@ -134,9 +136,9 @@ impl Test {
                 "-M" => columns = true,
                 "-u" => {
                     at += 1;
-                    let id = words.get(at).copied().unwrap_or_default();
-                    id.parse::<u32>()
-                        .map_err(|_| ExprError::new(at, format!("'{id}' is not a valid ACL id")))?;
+                    let text = words.get(at).copied().unwrap_or_default();
+                    let wrong = |_| ExprError::new(at, format!("'{text}' is not a valid ACL id"));
+                    id = Some(text.parse::<u32>().map_err(wrong)?);
                 }
                 "-m" => {
                     at += 1;
@@ -185,44 +187,48 @@ impl Test {
                 format!("matching method '{method}' cannot be used with fetch keyword '{name}'."),
             ));
         }
-        let mut patterns = Patterns::new(method);
+        let view = |flags| ViewKey { method, flags, output: Output::None };
+        let mut views = Vec::new();
         for (file, flags, columns, word) in files {
-            let lines = read_patterns(&file, columns).map_err(|e| ExprError::new(word, e))?;
-            for (number, line) in lines {
-                let place =
-                    |e: String| ExprError::new(word, format!("{e} at line {number} of file <{file}>"));
-                patterns.add(&line, Operator::Eq, flags).map_err(place)?;
-            }
+            let how = if columns { Use::AclOfMap } else { Use::Acl };
+            let reference = scope.patterns.file(&file, how).map_err(|e| ExprError::new(word, e))?;
+            let place = |(entry, e)| {
+                let line = map::line_of(&file, entry);
+                ExprError::new(word, format!("{e} at line {line} of file <{file}>"))
+            };
+            views.push(reference.view(view(flags)).map_err(place)?);
         }
-        let mut operator = Operator::Eq;
-        for (i, pattern) in words.iter().enumerate().skip(at) {
-            if matches!(method, Method::Int | Method::Len)
-                && let Some(found) = Operator::by_name(pattern)
-            {
-                operator = found;
-                continue;
-            }
-            patterns.add(pattern, operator, flags).map_err(|e| ExprError::new(i, format!("{e}.")))?;
-        }
-        Ok(Self { expr, patterns })
+        let (patterns, places) = inline_patterns(words, at, method)?;
+        let criterion = text.split(['(', ',']).next().unwrap_or(&text);
+        let reference = scope.patterns.inline(criterion, id, &patterns);
+        let reference = reference.map_err(|e| ExprError::new(at, format!("{e}.")))?;
+        let place = |(entry, e): (usize, String)| {
+            ExprError::new(places.get(entry).copied().unwrap_or(at), format!("{e}."))
+        };
+        views.push(reference.view(view(flags)).map_err(place)?);
+        Ok(Self { expr, method, views })
     }
 
     pub fn needs(&self) -> Needs {
         self.expr.fetch.needs
     }
 
+    fn matches(&self, sample: &Sample<'_>) -> bool {
+        self.views.iter().any(|v| v.matches(sample))
+    }
+
     pub fn run(&self, facts: &mut dyn Facts, site: Site, last: bool) -> Verdict {
         if !self.needs().available_at(site) {
             return Verdict::Fail;
         }
-        let input = match self.patterns.method() {
+        let input = match self.method {
             Method::Ip => Some(Type::Addr),
             _ => None,
         };
         let (hit, may_change) = self.expr.any(facts, site, last, |sample| match input {
             // Text that is no address can't be compared with networks.
-            Some(Type::Addr) => sample.to_addr().is_some() && self.patterns.matches(sample),
-            _ => self.patterns.matches(sample),
+            Some(Type::Addr) => sample.to_addr().is_some() && self.matches(sample),
+            _ => self.matches(sample),
         });
         match (hit, may_change && !last) {
             (true, _) => Verdict::Pass,
@@ -230,6 +236,30 @@ impl Test {
             (false, false) => Verdict::Fail,
         }
     }
+}
+
+/// The patterns from word `at` on, relations turned into ranges; and the words they are of.
+fn inline_patterns(
+    words: &[&str],
+    at: usize,
+    method: Method,
+) -> Result<(Vec<String>, Vec<usize>), ExprError> {
+    let (mut patterns, mut places) = (Vec::new(), Vec::new());
+    let mut operator = Operator::Eq;
+    for (i, pattern) in words.iter().enumerate().skip(at) {
+        let numbers = matches!(method, Method::Int | Method::Len);
+        if numbers && let Some(found) = Operator::by_name(pattern) {
+            operator = found;
+            continue;
+        }
+        let pattern = match operator {
+            Operator::Eq => (*pattern).to_owned(),
+            relation => relation.rewrite(pattern).map_err(|e| ExprError::new(i, format!("{e}.")))?,
+        };
+        patterns.push(pattern);
+        places.push(i);
+    }
+    Ok((patterns, places))
 }
 
 impl ExprError {

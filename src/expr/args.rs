@@ -1,6 +1,6 @@
 //! Arguments of fetches and converters: what a row asks for, and the values once parsed.
 
-use super::map::Map;
+use super::pattern::View;
 use super::regex::Regex;
 use super::{Directory, Scope};
 use crate::config::model::{Userlist, VarScope};
@@ -48,7 +48,21 @@ impl Kind {
 }
 
 /// Looks at the arguments once, when the expression is parsed; may replace them by what evaluation needs.
-pub(crate) type Prepare = fn(&mut Vec<Arg>) -> Result<(), String>;
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Prepare {
+    Alone(fn(&mut Vec<Arg>) -> Result<(), String>),
+    /// With what the configuration has declared.
+    InScope(fn(&mut Vec<Arg>, &Scope) -> Result<(), String>),
+}
+
+impl Prepare {
+    pub fn run(self, args: &mut Vec<Arg>, scope: &Scope) -> Result<(), String> {
+        match self {
+            Self::Alone(prepare) => prepare(args),
+            Self::InScope(prepare) => prepare(args, scope),
+        }
+    }
+}
 
 /// The arguments a row takes: the first `required` must be there.
 #[derive(Clone, Copy, Debug)]
@@ -113,7 +127,7 @@ pub(crate) enum Arg {
     Var(VarScope, String),
     Unit(Unit),
     Regex(Arc<Regex>),
-    Map(Arc<Map>),
+    Map(Arc<View>),
     Operand(Operand),
     /// Prepared by a row: what a text argument means to it.
     Flags(u32),

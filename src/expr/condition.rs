@@ -3,7 +3,7 @@
 use super::acl::{Acl, Test, Verdict};
 use super::error::{ExprError, nearest};
 use super::{Facts, Scope, Site};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 /// `if` / `unless` and what follows.
 #[derive(Debug)]
@@ -155,7 +155,13 @@ fn term(
         return Ok((acl.clone(), at + 1));
     }
     if let Some((_, words)) = PREDEFINED.iter().find(|(n, _)| *n == name) {
-        return Ok((Arc::new(Acl::parse(name, words, site, scope)?), at + 1));
+        let mut used = scope.predefined.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = used.iter().find(|a| a.name == name) {
+            return Ok((known.clone(), at + 1));
+        }
+        let acl = Arc::new(Acl::parse(name, words, Site::HttpRequest, scope)?);
+        used.push(acl.clone());
+        return Ok((acl, at + 1));
     }
     let names = scope.acls.iter().map(|a| a.name.as_str()).chain(PREDEFINED.iter().map(|(n, _)| *n));
     Err(ExprError::new(at, format!("no such ACL : '{name}'.")).hint(nearest(name, names)))

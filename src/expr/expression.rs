@@ -78,7 +78,7 @@ impl Expr {
         let wrong = |m: String| ExprError::new(0, format!("fetch method '{}' : {m}", call.name));
         let mut args = args::parse(call.args.as_deref(), &fetch.args, scope).map_err(wrong)?;
         if let Some(prepare) = fetch.prepare {
-            prepare(&mut args).map_err(wrong)?;
+            prepare.run(&mut args, scope).map_err(wrong)?;
         }
         let mut output = fetch.output;
         let mut changes = matches!(fetch.eval, Eval::Changing(_));
@@ -92,7 +92,7 @@ impl Expr {
                 |m: String| ExprError::new(0, format!("invalid args in converter '{}' : {m}", text.name));
             let mut args = args::parse(text.args.as_deref(), &row.args, scope).map_err(wrong)?;
             if let Some(prepare) = row.prepare {
-                prepare(&mut args).map_err(wrong)?;
+                prepare.run(&mut args, scope).map_err(wrong)?;
             }
             changes |= matches!(row.step, Step::Changing(_));
             if row.output != Type::Any {

@@ -1,39 +1,23 @@
-//! Maps and pattern files: read once, when the configuration is parsed.
+//! The files of maps and patterns.
 
-use super::pattern::{Flags, Method, Operator, Patterns};
+use super::pattern::reference::Entry;
 
-/// A two-column file: patterns and what each gives.
-#[derive(Debug)]
-pub(crate) struct Map {
-    pub patterns: Patterns,
-    pub keys: Vec<String>,
-    pub values: Vec<String>,
-    /// Where each stands in the file.
-    pub lines: Vec<usize>,
-}
-
-impl Map {
-    pub fn load(file: &str, method: Method) -> Result<Self, String> {
-        let text = read(file)?;
-        let mut map =
-            Self { patterns: Patterns::new(method), keys: Vec::new(), values: Vec::new(), lines: Vec::new() };
-        for (number, line) in entries(&text) {
-            let (key, value) = two_columns(line);
-            let place = |e: String| format!("{e} at line {number} of file <{file}>");
-            map.patterns.add(key, Operator::Eq, Flags::default()).map_err(place)?;
-            map.keys.push(key.to_owned());
-            map.values.push(value.to_owned());
-            map.lines.push(number);
-        }
-        Ok(map)
-    }
-}
-
-/// Lines of `-f FILE`; with `columns` only the first column of each is a pattern (`-M`).
-pub(crate) fn read_patterns(file: &str, columns: bool) -> Result<Vec<(usize, String)>, String> {
+/// The lines of a pattern file. With `two_columns` the first is the pattern and the rest its value.
+pub(super) fn read_entries(file: &str, two_columns: bool) -> Result<Vec<Entry>, String> {
     let text = read(file)?;
-    let pattern = |line: &str| if columns { two_columns(line).0.to_owned() } else { line.to_owned() };
-    Ok(entries(&text).map(|(n, line)| (n, pattern(line))).collect())
+    let entry = |(_, line)| match two_columns {
+        true => {
+            let (key, value) = split(line);
+            Entry::new(key, Some(value))
+        }
+        false => Entry::new(line, None),
+    };
+    Ok(lines(&text).map(entry).collect())
+}
+
+/// The line in the file of its entry `number`, for messages.
+pub(super) fn line_of(file: &str, number: usize) -> usize {
+    read(file).ok().and_then(|text| lines(&text).nth(number).map(|(line, _)| line)).unwrap_or_default()
 }
 
 fn read(file: &str) -> Result<String, String> {
@@ -51,7 +35,7 @@ fn read(file: &str) -> Result<String, String> {
 }
 
 /// Lines that say something, with their numbers. Only a `#` in the first column starts a comment.
-fn entries(text: &str) -> impl Iterator<Item = (usize, &str)> {
+fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.split('\n').enumerate().filter_map(|(i, raw)| {
         if raw.starts_with('#') {
             return None;
@@ -61,7 +45,9 @@ fn entries(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-fn two_columns(line: &str) -> (&str, &str) {
+/// A line's first word, and the rest without the blanks around it.
+#[must_use]
+pub fn split(line: &str) -> (&str, &str) {
     match line.split_once([' ', '\t']) {
         Some((key, value)) => (key, value.trim_start_matches([' ', '\t']).trim_end_matches([' ', '\t'])),
         None => (line, ""),

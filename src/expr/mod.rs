@@ -38,6 +38,10 @@ pub use facts::Facts;
 pub use fetch::payload::{Incomplete, rdp_cookie};
 pub use log::{LogFormat, builtin};
 pub use manual::manual;
+pub use map::split as split_entry;
+pub use pattern::edit::{Answer, EditError, Found};
+pub use pattern::reference::{Entry, Reference};
+pub use pattern::store::{PatternFile, Store as PatternStore};
 pub use regex::{Regex, expand};
 pub use value::Value;
 
@@ -64,6 +68,10 @@ pub enum Site {
 pub struct Scope {
     pub acls: Vec<std::sync::Arc<Acl>>,
     pub userlists: Vec<std::sync::Arc<crate::config::model::Userlist>>,
+    /// Pattern files and maps read so far.
+    pub patterns: std::sync::Arc<PatternStore>,
+    /// Predefined ACLs used so far: each is declared once.
+    pub(crate) predefined: std::sync::Mutex<Vec<std::sync::Arc<Acl>>>,
     /// Every proxy and server of the configuration, where known: names in arguments are checked against it.
     pub directory: Option<std::sync::Arc<Directory>>,
 }

@@ -5,9 +5,9 @@
 use super::redirect;
 use super::reply::{self, Answer};
 use super::rewrite::{self, Failure};
-use crate::config::model::action::{SettableTimeout, TimeoutValue};
+use crate::config::model::action::{PatternEdit, SettableTimeout, TimeoutValue};
 use crate::config::model::{HttpAction, HttpRule, Redirect, Rule, Service};
-use crate::expr::{Facts, LogFormat, Value};
+use crate::expr::{Facts, LogFormat, PatternFile, Value};
 use crate::live::rules::{self, Editable, Side};
 use crate::message::Version;
 use std::time::Duration;
@@ -165,10 +165,25 @@ fn edit(phase: Phase, action: &HttpAction, ctx: &mut dyn Editable) -> Result<(),
         HttpAction::UnsetVar { scope, name } => ctx.unset_var(*scope, name),
         HttpAction::Capture { expr, slot } if phase == Phase::Request => rules::capture(expr, *slot, ctx),
         HttpAction::Capture { expr, slot } => rules::capture_response(expr, *slot, ctx),
+        HttpAction::EditPatterns { file, edit, key } => edit_patterns(file, edit, key, ctx),
         HttpAction::DisableL7Retry => ctx.settings().no_l7_retry = true,
         other => return rewrite::apply(phase, other, ctx),
     }
     Ok(())
+}
+
+/// What a view can't read changes nothing, as with HAProxy.
+fn edit_patterns(file: &PatternFile, edit: &PatternEdit, key: &LogFormat, ctx: &mut dyn Editable) {
+    let Some(reference) = file.reference() else { return };
+    let text = |format: &LogFormat, ctx: &mut dyn Editable| {
+        String::from_utf8_lossy(&render(format, ctx)).into_owned()
+    };
+    let key = text(key, ctx);
+    match edit {
+        PatternEdit::Add => reference.add_if_absent(&key),
+        PatternEdit::Delete => drop(reference.delete(&key)),
+        PatternEdit::Set(value) => reference.set_or_add(&key, &text(value, ctx)),
+    }
 }
 
 fn set_timeout(which: SettableTimeout, value: &TimeoutValue, ctx: &mut dyn Editable) {

@@ -2,10 +2,10 @@
 
 use super::reply::{self, Kind};
 use super::{Arguments, redirect, variable};
-use crate::config::model::action::{NameMatch, Normalizer, SettableTimeout, TimeoutValue};
+use crate::config::model::action::{NameMatch, Normalizer, PatternEdit, SettableTimeout, TimeoutValue};
 use crate::config::model::{HttpAction, Service};
 use crate::config::suggest;
-use crate::expr::{LogFormat, Regex};
+use crate::expr::{LogFormat, PatternFile, Regex};
 use std::time::Duration;
 
 /// The rule sets an action may stand in.
@@ -61,6 +61,7 @@ pub fn nice(a: &mut Arguments<'_>) -> Option<i32> {
 
 /// Names that end in `(` take the rest of their word as an argument.
 pub const TABLE: &[Row] = &[
+    row("add-acl(", BOTH, "<file-name>) <key fmt>", |a, _| patterns(a, |_| Some(PatternEdit::Add))),
     row("add-header", ALL, "<name> <fmt>", |a, _| {
         let (name, value) = name_and_format(a)?;
         Some(HttpAction::AddHeader { name, value })
@@ -166,8 +167,30 @@ pub const TABLE: &[Row] = &[
         Some(HttpAction::UnsetVar { scope, name })
     }),
     row("use-service", REQ, "<service-name>", use_service),
+    row("del-acl(", BOTH, "<file-name>) <key fmt>", |a, _| patterns(a, |_| Some(PatternEdit::Delete))),
+    row("del-map(", BOTH, "<file-name>) <key fmt>", |a, _| patterns(a, |_| Some(PatternEdit::Delete))),
+    row("set-map(", BOTH, "<file-name>) <key fmt> <value fmt>", |a, _| {
+        patterns(a, |a| Some(PatternEdit::Set(a.format("exactly 2 arguments")?)))
+    }),
     row("wait-for-body", BOTH, "time <time> [ at-least <bytes> ]", wait_for_body),
 ];
+
+/// A change of a pattern file's entries: `set-map(FILE) KEY VALUE`.
+fn patterns(
+    a: &mut Arguments<'_>,
+    edit: fn(&mut Arguments<'_>) -> Option<PatternEdit>,
+) -> Option<HttpAction> {
+    let index = a.at - 1;
+    let inside = a.line.word(index).split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    let Some(name) = inside.map(str::to_owned) else {
+        return a.fail(index, "expects the file's name in parentheses: 'set-map(<file-name>)'.");
+    };
+    let key = a.format("exactly 1 arguments")?;
+    let edit = edit(a)?;
+    let file = PatternFile::new(&name, &a.parser.patterns);
+    a.parser.pattern_edits.push((a.line.clone(), index, name));
+    Some(HttpAction::EditPatterns { file, edit, key })
+}
 
 const REPLY: &str = "[status <code>] [content-type <type>] [ { default-errorfiles | errorfile <file> | errorfiles <name> | \
                      file <file> | lf-file <file> | string <str> | lf-string <fmt> } ] [ hdr <name> <fmt> ]*";
@@ -177,13 +200,10 @@ const SAMPLE: &str = "a sample expression";
 
 /// HAProxy's other actions, by name or, where they take parentheses, by the beginning of it.
 pub const UNSUPPORTED: &[&str] = &[
-    "add-acl(",
     "add-headers-bin",
     "cache-store",
     "cache-use",
-    "del-acl(",
     "del-headers-bin",
-    "del-map(",
     "do-log",
     "do-resolve(",
     "lua.",
@@ -201,7 +221,6 @@ pub const UNSUPPORTED: &[&str] = &[
     "set-fc-mark",
     "set-fc-tos",
     "set-headers-bin",
-    "set-map(",
     "set-mark",
     "set-retries",
     "set-tos",

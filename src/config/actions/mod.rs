@@ -11,6 +11,7 @@ use super::parser::Parser;
 use super::raw::Line;
 use super::units::{self, Unit};
 use crate::expr::{Condition, Expr, ExprError, LogFormat, Regex, Scope, Site};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 /// The words of a rule's action, read from left to right. A `None` means that the problem was reported.
@@ -179,7 +180,7 @@ impl Arguments<'_> {
     }
 
     fn scope(&self) -> &Scope {
-        static EMPTY: Scope = Scope { acls: Vec::new(), userlists: Vec::new(), directory: None };
-        self.parser.drafts.last().map_or(&EMPTY, |d| &d.scope)
+        static EMPTY: LazyLock<Scope> = LazyLock::new(Scope::default);
+        self.parser.drafts.last().map_or(&*EMPTY, |d| &d.scope)
     }
 }

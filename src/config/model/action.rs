@@ -2,7 +2,7 @@
 
 use super::reply::Reply;
 use crate::config::raw::Place;
-use crate::expr::{Condition, Expr, LogFormat, Regex};
+use crate::expr::{Condition, Expr, LogFormat, PatternFile, Regex};
 use std::time::Duration;
 
 #[derive(Debug)]
@@ -186,9 +186,24 @@ pub enum HttpAction {
         time: Duration,
         at_least: usize,
     },
+    /// `add-acl`, `del-acl`, `set-map`, `del-map`
+    EditPatterns {
+        file: PatternFile,
+        edit: PatternEdit,
+        key: LogFormat,
+    },
     DisableL7Retry,
     StrictMode(bool),
     NormalizeUri(Normalizer),
+}
+
+#[derive(Debug)]
+pub enum PatternEdit {
+    /// Unless the key is there.
+    Add,
+    Delete,
+    /// All entries of the key get the value, or a new one has it.
+    Set(LogFormat),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,22 +1,15 @@
 //! Maps: files of keys and values, looked up by any match method.
 
 use super::{Converter, Step, row};
+use crate::expr::Scope;
 use crate::expr::args::{self, Arg, Kind, Spec};
-use crate::expr::map::Map;
-use crate::expr::pattern::Method;
+use crate::expr::map;
+use crate::expr::pattern::store::Use;
+use crate::expr::pattern::{Flags, Method, Output, ViewKey};
 use crate::expr::sample::{Sample, Type, parse_addr};
+use std::borrow::Cow;
 
 const FILE: Spec = Spec { required: 1, kinds: &[Kind::Text, Kind::Text] };
-
-/// What a map's values are.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Output {
-    Text,
-    Int,
-    Addr,
-    /// The key that matched.
-    Key,
-}
 
 macro_rules! family {
     ($method:ident, $input:ident, $str:literal, $int:literal, $ip:literal, $key:literal, $how:literal) => {
@@ -29,7 +22,7 @@ macro_rules! family {
                 Step::Pure(text),
                 concat!("Value of the map's entry that ", $how, "; the second argument is the default."),
             )
-            .prepared(|a| load(a, Method::$method, Output::Text)),
+            .prepared_in(|a, scope| load(a, scope, Method::$method, Output::Text)),
             row(
                 $int,
                 FILE,
@@ -38,7 +31,7 @@ macro_rules! family {
                 Step::Pure(int),
                 concat!("As `", $str, "`, as an integer."),
             )
-            .prepared(|a| load(a, Method::$method, Output::Int)),
+            .prepared_in(|a, scope| load(a, scope, Method::$method, Output::Int)),
             row(
                 $ip,
                 FILE,
@@ -47,7 +40,7 @@ macro_rules! family {
                 Step::Pure(addr),
                 concat!("As `", $str, "`, as an address."),
             )
-            .prepared(|a| load(a, Method::$method, Output::Addr)),
+            .prepared_in(|a, scope| load(a, scope, Method::$method, Output::Addr)),
             row(
                 $key,
                 Spec { required: 1, kinds: &[Kind::Text] },
@@ -56,13 +49,13 @@ macro_rules! family {
                 Step::Pure(key),
                 concat!("The key itself of the map's entry that ", $how, "."),
             )
-            .prepared(|a| load(a, Method::$method, Output::Key)),
+            .prepared_in(|a, scope| load(a, scope, Method::$method, Output::Text)),
         ]
     };
 }
 
 const PLAIN: [Converter; 1] = [row("map", FILE, Type::Str, Type::Str, Step::Pure(text), "As `map_str`.")
-    .prepared(|a| load(a, Method::Str, Output::Text))];
+    .prepared_in(|a, scope| load(a, scope, Method::Str, Output::Text))];
 const STR: [Converter; 4] =
     family!(Str, Str, "map_str", "map_str_int", "map_str_ip", "map_str_key", "equals the text");
 const BEG: [Converter; 4] = family!(
@@ -128,69 +121,63 @@ const REGM: [Converter; 1] = [row(
     Step::Pure(substituted),
     "As `map_reg`, with `\\1` in the value replaced by the match's group.",
 )
-.prepared(|a| load(a, Method::Reg, Output::Text))];
+.prepared_in(|a, scope| load(a, scope, Method::Reg, Output::Text))];
 
 /// Reads the file, and refuses values that are not of the type the map gives.
-fn load(args: &mut Vec<Arg>, method: Method, output: Output) -> Result<(), String> {
+fn load(args: &mut Vec<Arg>, scope: &Scope, method: Method, output: Output) -> Result<(), String> {
     let file = String::from_utf8_lossy(args::text(args, 0).unwrap_or_default()).into_owned();
-    let map = Map::load(&file, method)?;
-    for (line, value) in map.lines.iter().zip(&map.values) {
-        if !fits(value.as_bytes(), output) {
-            return Err(format!("unable to parse '{value}' at line {line} of file '{file}'"));
-        }
-    }
+    let reference = scope.patterns.file(&file, Use::Map)?;
+    let key = ViewKey { method, flags: Flags::default(), output };
+    let view = reference.view(key).map_err(|(entry, error)| match error.starts_with("unable") {
+        true => format!("{error} at line {} of file '{file}'", map::line_of(&file, entry)),
+        false => format!("{error} at line {} of file <{file}>", map::line_of(&file, entry)),
+    })?;
     if let Some(default) = args::text(args, 1)
-        && !fits(default, output)
+        && !std::str::from_utf8(default).map_or(output == Output::Text, |d| output.fits(d))
     {
         return Err(format!("'{}' is not of the map's output type", String::from_utf8_lossy(default)));
     }
     if let Some(first) = args.first_mut() {
-        *first = Arg::Map(map.into());
+        *first = Arg::Map(view);
     }
     Ok(())
 }
 
-fn fits(value: &[u8], output: Output) -> bool {
-    match output {
-        Output::Text | Output::Key => true,
-        Output::Int => std::str::from_utf8(value).ok().and_then(args::parse_int).is_some(),
-        Output::Addr => parse_addr(value).is_some(),
-    }
-}
-
 /// The value for the sample, else the default.
-fn value<'a>(args: &'a [Arg], sample: &Sample<'_>) -> Option<&'a [u8]> {
+fn value<'a>(args: &'a [Arg], sample: &Sample<'_>) -> Option<Cow<'a, [u8]>> {
     let Some(Arg::Map(map)) = args.first() else { return None };
-    let found = map.patterns.find(sample).and_then(|i| map.values.get(i as usize));
-    found.map(String::as_bytes).or_else(|| args::text(args, 1))
+    map.value(sample).or_else(|| args::text(args, 1).map(Cow::Borrowed))
 }
 
 fn text<'a>(args: &'a [Arg], sample: Sample<'a>) -> Option<Sample<'a>> {
-    value(args, &sample).map(Sample::text)
+    value(args, &sample).map(Sample::Str)
 }
 
 fn int<'a>(args: &'a [Arg], sample: Sample<'a>) -> Option<Sample<'a>> {
-    let text = std::str::from_utf8(value(args, &sample)?).ok()?;
-    args::parse_int(text).map(Sample::Int)
+    let value = value(args, &sample)?;
+    args::parse_int(std::str::from_utf8(&value).ok()?).map(Sample::Int)
 }
 
 fn addr<'a>(args: &'a [Arg], sample: Sample<'a>) -> Option<Sample<'a>> {
-    parse_addr(value(args, &sample)?).map(Sample::Addr)
+    parse_addr(&value(args, &sample)?).map(Sample::Addr)
 }
 
 fn key<'a>(args: &'a [Arg], sample: Sample<'a>) -> Option<Sample<'a>> {
     let Some(Arg::Map(map)) = args.first() else { return None };
-    let found = map.patterns.find(&sample)?;
-    map.keys.get(found as usize).map(|k| Sample::text(k.as_bytes()))
+    map.key_of(&sample).map(Sample::Str)
 }
 
 fn substituted<'a>(args: &'a [Arg], sample: Sample<'a>) -> Option<Sample<'a>> {
     let Some(Arg::Map(map)) = args.first() else { return None };
-    let Some(found) = map.patterns.find(&sample) else { return args::text(args, 1).map(Sample::text) };
-    let (value, regex) = (map.values.get(found as usize)?, map.patterns.regex(found)?);
-    let text = sample.into_text();
-    let groups = regex.captures_at(&text, 0)?;
-    let mut out = Vec::new();
-    crate::expr::regex::expand(value.as_bytes(), &text, &groups, &mut out);
-    Some(Sample::owned(out))
+    let text = sample.clone().into_text();
+    let filled = map.with_regex(&sample, |value, regex| {
+        let groups = regex.captures_at(&text, 0)?;
+        let mut out = Vec::new();
+        crate::expr::regex::expand(value, &text, &groups, &mut out);
+        Some(Sample::owned(out))
+    });
+    match filled {
+        Some(filled) => filled,
+        None => args::text(args, 1).map(Sample::text),
+    }
 }

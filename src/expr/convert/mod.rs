@@ -15,10 +15,10 @@ mod state;
 mod tests;
 mod text;
 
-use super::Facts;
-use super::args::{Arg, Spec};
+use super::args::{Arg, Prepare, Spec};
 use super::fetch::Call;
 use super::sample::{Sample, Type};
+use super::{Facts, Scope};
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
@@ -31,7 +31,7 @@ pub(crate) struct Converter {
     pub args: Spec,
     pub input: Type,
     pub output: Type,
-    pub prepare: Option<super::args::Prepare>,
+    pub prepare: Option<Prepare>,
     pub step: Step,
     pub doc: &'static str,
 }
@@ -57,7 +57,15 @@ pub(crate) const fn row(
 
 impl Converter {
     pub(crate) const fn prepared(mut self, prepare: fn(&mut Vec<Arg>) -> Result<(), String>) -> Self {
-        self.prepare = Some(prepare);
+        self.prepare = Some(Prepare::Alone(prepare));
+        self
+    }
+
+    pub(crate) const fn prepared_in(
+        mut self,
+        prepare: fn(&mut Vec<Arg>, &Scope) -> Result<(), String>,
+    ) -> Self {
+        self.prepare = Some(Prepare::InScope(prepare));
         self
     }
 }

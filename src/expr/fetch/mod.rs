@@ -205,7 +205,7 @@ impl Fetch {
     }
 
     pub(crate) const fn prepared(mut self, prepare: fn(&mut Vec<Arg>) -> Result<(), String>) -> Self {
-        self.prepare = Some(prepare);
+        self.prepare = Some(super::args::Prepare::Alone(prepare));
         self
     }
 }

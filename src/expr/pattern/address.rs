@@ -1,31 +1,37 @@
 //! Networks, by longest prefix: one hash table per prefix length in use, longest first.
 
+use super::places::{Places, forget, note};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 
 #[derive(Debug, Default)]
 pub(crate) struct AddressList {
-    v4: Vec<(u8, HashMap<u32, u32>)>,
-    v6: Vec<(u8, HashMap<u128, u32>)>,
+    v4: Vec<(u8, HashMap<u32, Places>)>,
+    v6: Vec<(u8, HashMap<u128, Places>)>,
     /// IPv4 with a mask that is no prefix (`10.0.0.1/255.0.0.255`).
     odd: Vec<(u32, u32, u32)>,
 }
 
-impl AddressList {
-    pub fn add(&mut self, text: &str, no_dns: bool, index: u32) -> Result<(), String> {
+/// One pattern: a network, or an IPv4 address under any mask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Net {
+    V4 { addr: u32, mask: u32 },
+    V6 { addr: u128, bits: u8 },
+}
+
+impl Net {
+    pub fn parse(text: &str, no_dns: bool) -> Result<Self, String> {
         let wrong = || format!("'{text}' is not a valid IPv4 or IPv6 address");
         let (host, mask) = text.split_once('/').map_or((text, None), |(h, m)| (h, Some(m)));
         let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
         if let Some(addr) = short_v4(host).filter(|_| !host.contains(':')) {
             let mask = mask.map_or(Some(u32::MAX), v4_mask).ok_or_else(wrong)?;
-            self.add_v4(u32::from(addr), mask, index);
-            return Ok(());
+            return Ok(Self::v4(addr, mask));
         }
         if let Ok(addr) = host.parse::<Ipv6Addr>() {
             let bits =
                 mask.map_or(Some(128), |m| m.parse::<u8>().ok().filter(|b| *b <= 128)).ok_or_else(wrong)?;
-            insert(&mut self.v6, bits, u128::from(addr) & v6_mask(bits), index);
-            return Ok(());
+            return Ok(Self::v6(addr, bits));
         }
         if no_dns
             || host.is_empty()
@@ -33,24 +39,61 @@ impl AddressList {
         {
             return Err(wrong());
         }
-        // A host name: all the addresses it has now, as HAProxy does at start.
+        // A host name: the address it has now, as HAProxy does at start.
         let found: Vec<IpAddr> = (host, 0).to_socket_addrs().map_err(|_| wrong())?.map(|a| a.ip()).collect();
-        let Some(first) = found.iter().find(|a| a.is_ipv4()).or(found.first()) else { return Err(wrong()) };
-        match first {
-            IpAddr::V4(a) => {
+        match found.iter().find(|a| a.is_ipv4()).or(found.first()) {
+            Some(IpAddr::V4(a)) => {
                 let mask = mask.map_or(Some(u32::MAX), v4_mask).ok_or_else(wrong)?;
-                self.add_v4(u32::from(*a), mask, index);
+                Ok(Self::v4(*a, mask))
             }
-            IpAddr::V6(a) => insert(&mut self.v6, 128, u128::from(*a), index),
+            Some(IpAddr::V6(a)) => Ok(Self::v6(*a, 128)),
+            None => Err(wrong()),
         }
-        Ok(())
     }
 
-    fn add_v4(&mut self, addr: u32, mask: u32, index: u32) {
-        if mask.leading_ones() + mask.trailing_zeros() >= 32 {
-            insert(&mut self.v4, mask.leading_ones() as u8, addr & mask, index);
-        } else {
-            self.odd.push((addr & mask, mask, index));
+    fn v4(addr: Ipv4Addr, mask: u32) -> Self {
+        Self::V4 { addr: u32::from(addr) & mask, mask }
+    }
+
+    fn v6(addr: Ipv6Addr, bits: u8) -> Self {
+        Self::V6 { addr: u128::from(addr) & v6_mask(bits), bits }
+    }
+}
+
+/// A mask that is a prefix has a length.
+fn prefix_len(mask: u32) -> Option<u8> {
+    (mask.leading_ones() + mask.trailing_zeros() >= 32).then(|| mask.leading_ones() as u8)
+}
+
+impl AddressList {
+    /// `index` is greater than that of every entry already there.
+    pub fn add(&mut self, net: Net, index: u32) {
+        match net {
+            Net::V4 { addr, mask } => match prefix_len(mask) {
+                Some(bits) => insert(&mut self.v4, bits, addr, index),
+                None => self.odd.push((addr, mask, index)),
+            },
+            Net::V6 { addr, bits } => insert(&mut self.v6, bits, addr, index),
+        }
+    }
+
+    pub fn remove(&mut self, net: Net, index: u32) {
+        match net {
+            Net::V4 { addr, mask } => match prefix_len(mask) {
+                Some(bits) => remove(&mut self.v4, bits, &addr, index),
+                None => self.odd.retain(|(_, _, i)| *i != index),
+            },
+            Net::V6 { addr, bits } => remove(&mut self.v6, bits, &addr, index),
+        }
+    }
+
+    /// Removes entry `index` wherever it stands.
+    pub fn remove_anywhere(&mut self, index: u32) {
+        for (_, table) in &mut self.v4 {
+            table.retain(|_, places| !(places.all().contains(&index) && places.remove(index)));
+        }
+        for (_, table) in &mut self.v6 {
+            table.retain(|_, places| !(places.all().contains(&index) && places.remove(index)));
         }
     }
 
@@ -65,18 +108,20 @@ impl AddressList {
 
     fn find_v4(&self, addr: Ipv4Addr) -> Option<u32> {
         let addr = u32::from(addr);
-        let by_prefix =
-            self.v4.iter().find_map(|(bits, table)| table.get(&(addr & prefix_mask(*bits))).copied());
+        let by_prefix = self
+            .v4
+            .iter()
+            .find_map(|(bits, table)| table.get(&(addr & prefix_mask(*bits))).map(Places::first));
         by_prefix.or_else(|| self.odd.iter().find(|(net, mask, _)| addr & mask == *net).map(|o| o.2))
     }
 
     fn find_v6(&self, addr: Ipv6Addr) -> Option<u32> {
         let addr = u128::from(addr);
-        self.v6.iter().find_map(|(bits, table)| table.get(&(addr & v6_mask(*bits))).copied())
+        self.v6.iter().find_map(|(bits, table)| table.get(&(addr & v6_mask(*bits))).map(Places::first))
     }
 }
 
-fn insert<K: std::hash::Hash + Eq>(tables: &mut Vec<(u8, HashMap<K, u32>)>, bits: u8, key: K, index: u32) {
+fn insert<K: std::hash::Hash + Eq>(tables: &mut Vec<(u8, HashMap<K, Places>)>, bits: u8, key: K, index: u32) {
     let at = match tables.binary_search_by(|(b, _)| bits.cmp(b)) {
         Ok(at) => at,
         Err(at) => {
@@ -85,7 +130,22 @@ fn insert<K: std::hash::Hash + Eq>(tables: &mut Vec<(u8, HashMap<K, u32>)>, bits
         }
     };
     if let Some((_, table)) = tables.get_mut(at) {
-        table.entry(key).or_insert(index);
+        note(table, key, index);
+    }
+}
+
+fn remove<K: std::hash::Hash + Eq>(
+    tables: &mut Vec<(u8, HashMap<K, Places>)>,
+    bits: u8,
+    key: &K,
+    index: u32,
+) {
+    let Ok(at) = tables.binary_search_by(|(b, _)| bits.cmp(b)) else { return };
+    if let Some((_, table)) = tables.get_mut(at) {
+        forget(table, key, index);
+        if table.is_empty() {
+            tables.remove(at);
+        }
     }
 }
 
@@ -136,9 +196,13 @@ mod tests {
     fn check(patterns: &[&str], addr: &str, expected: Option<u32>) {
         let mut list = AddressList::default();
         for (i, p) in patterns.iter().enumerate() {
-            list.add(p, true, i as u32).unwrap();
+            list.add(Net::parse(p, true).unwrap(), i as u32);
         }
         assert_eq!(list.find(addr.parse().unwrap()), expected, "{patterns:?} {addr}");
+        for (i, p) in patterns.iter().enumerate() {
+            list.remove(Net::parse(p, true).unwrap(), i as u32);
+        }
+        assert_eq!(list.find(addr.parse().unwrap()), None, "{patterns:?} {addr} removed");
     }
 
     #[test]
@@ -158,8 +222,8 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_address() {
-        let wrong = AddressList::default().add("1.2.3.4/35", true, 0).unwrap_err();
+        let wrong = Net::parse("1.2.3.4/35", true).unwrap_err();
         assert_eq!(wrong, "'1.2.3.4/35' is not a valid IPv4 or IPv6 address");
-        assert!(AddressList::default().add("1.2.3.4:5", true, 0).is_err());
+        assert!(Net::parse("1.2.3.4:5", true).is_err());
     }
 }

@@ -2,16 +2,25 @@
 //! answers which entry matched, so that maps and ACLs share it.
 
 mod address;
+pub mod edit;
+mod live;
 mod number;
+mod places;
+pub mod reference;
+pub mod store;
+#[cfg(test)]
+mod tests;
 mod text;
+mod view;
 
 use super::regex::Regex;
 use super::sample::{Sample, Type};
-use address::AddressList;
+use address::{AddressList, Net};
 use number::NumberList;
 use text::TextList;
 
 pub(crate) use number::Operator;
+pub(crate) use view::{Output, View, ViewKey};
 
 /// `-m` methods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +98,33 @@ impl Method {
 pub(crate) struct Patterns {
     method: Method,
     list: List,
-    count: u32,
+}
+
+/// One pattern, read.
+#[derive(Debug)]
+pub(crate) enum Parsed {
+    Nothing,
+    Range((i64, i64)),
+    Net(Net),
+    Text { text: Box<[u8]>, ignore_case: bool },
+    Regex(Box<Regex>),
+}
+
+impl Parsed {
+    pub fn new(method: Method, pattern: &str, flags: Flags) -> Result<Self, String> {
+        let text = |text: &[u8], ignore_case| Self::Text { text: text.into(), ignore_case };
+        Ok(match method {
+            Method::Found | Method::Bool => Self::Nothing,
+            Method::Int | Method::Len => Self::Range(number::range(pattern)?),
+            Method::Ip => Self::Net(Net::parse(pattern, flags.no_dns)?),
+            Method::Reg => Self::Regex(Box::new(Regex::new(pattern, flags.ignore_case)?)),
+            Method::Bin => {
+                let bytes = unhex(pattern).ok_or_else(|| format!("'{pattern}' is not hexadecimal"))?;
+                text(&bytes, false)
+            }
+            _ => text(pattern.as_bytes(), flags.ignore_case),
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -98,7 +133,8 @@ enum List {
     Numbers(NumberList),
     Addresses(AddressList),
     Texts(TextList),
-    Regexes(Vec<Regex>),
+    /// By entry number, ascending.
+    Regexes(Vec<(u32, Regex)>),
 }
 
 impl Patterns {
@@ -110,39 +146,47 @@ impl Patterns {
             Method::Reg => List::Regexes(Vec::new()),
             _ => List::Texts(TextList::new(method)),
         };
-        Self { method, list, count: 0 }
+        Self { method, list }
     }
 
-    pub fn method(&self) -> Method {
-        self.method
+    /// Adds a pattern as entry `index`, which is greater than that of every entry already there.
+    pub fn insert(&mut self, parsed: Parsed, index: u32) {
+        match (&mut self.list, parsed) {
+            (List::Numbers(list), Parsed::Range(range)) => list.add(range, index),
+            (List::Addresses(list), Parsed::Net(net)) => list.add(net, index),
+            (List::Texts(list), Parsed::Text { text, ignore_case }) => list.add(&text, ignore_case, index),
+            (List::Regexes(list), Parsed::Regex(regex)) => list.push((index, *regex)),
+            _ => {}
+        }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
-    /// Adds one pattern; entries are numbered from 0 in the order given.
-    pub fn add(&mut self, pattern: &str, operator: Operator, flags: Flags) -> Result<(), String> {
-        let index = self.count;
-        self.count = self.count.saturating_add(1);
+    /// Removes entry `index`, which was made of `pattern`.
+    pub fn remove(&mut self, pattern: &str, index: u32) {
         match &mut self.list {
             List::Nothing => {}
-            List::Numbers(list) => list.add(pattern, operator, index)?,
-            List::Addresses(list) => list.add(pattern, flags.no_dns, index)?,
-            List::Regexes(list) => list.push(Regex::new(pattern, flags.ignore_case)?),
-            List::Texts(list) if self.method == Method::Bin => {
-                let bytes = unhex(pattern).ok_or_else(|| format!("'{pattern}' is not hexadecimal"))?;
-                list.add(&bytes, false, index);
+            List::Numbers(list) => {
+                if let Ok(range) = number::range(pattern) {
+                    list.remove(range, index);
+                }
             }
-            List::Texts(list) => list.add(pattern.as_bytes(), flags.ignore_case, index),
+            List::Addresses(list) => match Net::parse(pattern, true) {
+                Ok(net) => list.remove(net, index),
+                // A host name may mean another address by now.
+                Err(_) => list.remove_anywhere(index),
+            },
+            List::Texts(list) => list.remove(index),
+            List::Regexes(list) => list.retain(|(i, _)| *i != index),
         }
-        Ok(())
     }
 
     /// Entry `index` of a list of regular expressions.
     pub fn regex(&self, index: u32) -> Option<&Regex> {
         match &self.list {
-            List::Regexes(list) => list.get(index as usize),
+            List::Regexes(list) => list
+                .binary_search_by_key(&index, |(i, _)| *i)
+                .ok()
+                .and_then(|at| list.get(at))
+                .map(|(_, r)| r),
             _ => None,
         }
     }
@@ -164,8 +208,9 @@ impl Patterns {
             }
             List::Numbers(list) => list.find(sample.to_int()?),
             List::Addresses(list) => list.find(sample.to_addr()?),
-            List::Regexes(list) => with_text(sample, |t| list.iter().position(|r| r.is_match(t)))
-                .and_then(|i| u32::try_from(i).ok()),
+            List::Regexes(list) => {
+                with_text(sample, |t| list.iter().find(|(_, r)| r.is_match(t)).map(|(i, _)| *i))
+            }
             List::Texts(list) if self.method == Method::Bin => list.find(&sample.clone().into_bytes()),
             List::Texts(list) => with_text(sample, |t| list.find(t)),
         }
@@ -173,7 +218,7 @@ impl Patterns {
 }
 
 /// Flags standing before a pattern.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Flags {
     pub ignore_case: bool,
     pub no_dns: bool,

@@ -1,5 +1,6 @@
 //! Integers and ranges.
 
+use super::places::{Places, forget, note};
 use std::collections::HashMap;
 
 /// A relation before the patterns it applies to.
@@ -24,34 +25,46 @@ impl Operator {
             _ => return None,
         })
     }
+
+    /// The range this relation to `pattern` stands for, as HAProxy shows it: `gt 5` is `6:`.
+    pub fn rewrite(self, pattern: &str) -> Result<String, String> {
+        let (low, high) = range(pattern)?;
+        Ok(match self {
+            Self::Eq => pattern.to_owned(),
+            Self::Ge => format!("{low}:"),
+            Self::Gt => format!("{}:", high.saturating_add(1)),
+            Self::Le => format!(":{high}"),
+            Self::Lt => format!(":{}", low.saturating_sub(1)),
+        })
+    }
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct NumberList {
-    single: HashMap<i64, u32>,
+    single: HashMap<i64, Places>,
     ranges: Vec<(i64, i64, u32)>,
 }
 
 impl NumberList {
-    pub fn add(&mut self, pattern: &str, operator: Operator, index: u32) -> Result<(), String> {
-        let (low, high) = range(pattern)?;
-        let (low, high) = match operator {
-            Operator::Eq => (low, high),
-            Operator::Ge => (low, i64::MAX),
-            Operator::Gt => (high.saturating_add(1), i64::MAX),
-            Operator::Le => (i64::MIN, high),
-            Operator::Lt => (i64::MIN, low.saturating_sub(1)),
-        };
+    /// `index` is greater than that of every entry already there.
+    pub fn add(&mut self, (low, high): (i64, i64), index: u32) {
         if low == high {
-            self.single.entry(low).or_insert(index);
+            note(&mut self.single, low, index);
         } else {
             self.ranges.push((low, high, index));
         }
-        Ok(())
+    }
+
+    pub fn remove(&mut self, (low, high): (i64, i64), index: u32) {
+        if low == high {
+            forget(&mut self.single, &low, index);
+        } else {
+            self.ranges.retain(|(_, _, i)| *i != index);
+        }
     }
 
     pub fn find(&self, value: i64) -> Option<u32> {
-        let single = if self.single.is_empty() { None } else { self.single.get(&value).copied() };
+        let single = if self.single.is_empty() { None } else { self.single.get(&value).map(Places::first) };
         let ranged = self.ranges.iter().find(|(low, high, _)| (*low..=*high).contains(&value)).map(|r| r.2);
         match (single, ranged) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -61,7 +74,7 @@ impl NumberList {
 }
 
 /// `5`, `1:5`, `:5`, `5:`; a dotted version `1.2` counts as `0x10002`.
-fn range(text: &str) -> Result<(i64, i64), String> {
+pub(super) fn range(text: &str) -> Result<(i64, i64), String> {
     let Some((low, high)) = text.split_once(':') else {
         let n = number(text).ok_or_else(|| format!("'{text}' is not a number"))?;
         return Ok((n, n));
@@ -90,9 +103,13 @@ mod tests {
     fn check(patterns: &[(Operator, &str)], value: i64, expected: bool) {
         let mut list = NumberList::default();
         for (i, (op, p)) in patterns.iter().enumerate() {
-            list.add(p, *op, i as u32).unwrap();
+            list.add(range(&op.rewrite(p).unwrap()).unwrap(), i as u32);
         }
         assert_eq!(list.find(value).is_some(), expected, "{patterns:?} {value}");
+        for (i, (op, p)) in patterns.iter().enumerate() {
+            list.remove(range(&op.rewrite(p).unwrap()).unwrap(), i as u32);
+        }
+        assert!(list.find(value).is_none(), "{patterns:?} {value} removed");
     }
 
     #[test]

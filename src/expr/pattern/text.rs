@@ -4,7 +4,8 @@
 //! for each length in use).
 
 use super::Method;
-use std::collections::HashMap;
+use super::places::{Places, forget, note};
+use std::collections::{BTreeMap, HashMap};
 
 /// Up to here a scan beats hashing.
 const SCANNED: usize = 8;
@@ -12,7 +13,8 @@ const SCANNED: usize = 8;
 #[derive(Debug)]
 pub(crate) struct TextList {
     method: Method,
-    entries: Vec<Entry>,
+    /// By entry number.
+    entries: BTreeMap<u32, Entry>,
     /// Kept only for exact, prefix and suffix lists longer than [`SCANNED`].
     sensitive: Index,
     folded: Index,
@@ -22,43 +24,59 @@ pub(crate) struct TextList {
 struct Entry {
     text: Box<[u8]>,
     ignore_case: bool,
-    index: u32,
 }
 
 #[derive(Debug, Default)]
 struct Index {
-    table: HashMap<Box<[u8]>, u32>,
-    /// Lengths in use, longest first.
-    lengths: Vec<usize>,
+    table: HashMap<Box<[u8]>, Places>,
+    /// Lengths in use, longest first, and by how many entries.
+    lengths: Vec<(usize, usize)>,
 }
 
 impl TextList {
     pub fn new(method: Method) -> Self {
-        Self { method, entries: Vec::new(), sensitive: Index::default(), folded: Index::default() }
+        Self { method, entries: BTreeMap::new(), sensitive: Index::default(), folded: Index::default() }
     }
 
+    /// `index` is greater than that of every entry already there.
     pub fn add(&mut self, text: &[u8], ignore_case: bool, index: u32) {
-        let text = match self.method {
-            Method::Dir => trim_delimiters(text, DIR),
-            Method::Dom => trim_delimiters(text, DOM),
-            _ => text,
-        };
-        if matches!(self.method, Method::Str | Method::Beg | Method::End | Method::Bin) {
+        let text = self.trimmed(text);
+        if self.is_indexed() {
             let into = if ignore_case { &mut self.folded } else { &mut self.sensitive };
             into.add(text, ignore_case, index);
         }
-        self.entries.push(Entry { text: text.into(), ignore_case, index });
+        self.entries.insert(index, Entry { text: text.into(), ignore_case });
+    }
+
+    pub fn remove(&mut self, index: u32) {
+        let Some(entry) = self.entries.remove(&index) else { return };
+        if self.is_indexed() {
+            let from = if entry.ignore_case { &mut self.folded } else { &mut self.sensitive };
+            from.remove(&entry.text, entry.ignore_case, index);
+        }
+    }
+
+    fn trimmed<'t>(&self, text: &'t [u8]) -> &'t [u8] {
+        match self.method {
+            Method::Dir => trim_delimiters(text, DIR),
+            Method::Dom => trim_delimiters(text, DOM),
+            _ => text,
+        }
+    }
+
+    fn is_indexed(&self) -> bool {
+        matches!(self.method, Method::Str | Method::Beg | Method::End | Method::Bin)
     }
 
     pub fn find(&self, text: &[u8]) -> Option<u32> {
-        if self.entries.len() > SCANNED && !self.sensitive.is_empty_with(&self.folded) {
+        if self.entries.len() > SCANNED && self.is_indexed() {
             return self.find_indexed(text);
         }
-        let hits = self.entries.iter().filter(|e| self.entry_matches(e, text));
+        let hits = self.entries.iter().filter(|(_, e)| self.entry_matches(e, text));
         match self.method {
             // Equal lengths: the first given.
-            Method::Beg => hits.min_by_key(|e| (usize::MAX - e.text.len(), e.index)).map(|e| e.index),
-            _ => hits.map(|e| e.index).next(),
+            Method::Beg => hits.min_by_key(|(i, e)| (usize::MAX - e.text.len(), **i)).map(|(i, _)| *i),
+            _ => hits.map(|(i, _)| *i).next(),
         }
     }
 
@@ -95,22 +113,34 @@ impl TextList {
 impl Index {
     fn add(&mut self, text: &[u8], fold: bool, index: u32) {
         let key: Box<[u8]> = if fold { text.to_ascii_lowercase().into() } else { text.into() };
-        if let Err(at) = self.lengths.binary_search_by(|l| text.len().cmp(l)) {
-            self.lengths.insert(at, text.len());
+        match self.lengths.binary_search_by(|(l, _)| text.len().cmp(l)) {
+            Ok(at) => self.lengths[at].1 += 1,
+            Err(at) => self.lengths.insert(at, (text.len(), 1)),
         }
-        self.table.entry(key).or_insert(index);
+        note(&mut self.table, key, index);
     }
 
-    fn is_empty_with(&self, other: &Self) -> bool {
-        self.table.is_empty() && other.table.is_empty()
+    fn remove(&mut self, text: &[u8], fold: bool, index: u32) {
+        if let Ok(at) = self.lengths.binary_search_by(|(l, _)| text.len().cmp(l)) {
+            self.lengths[at].1 -= 1;
+            if self.lengths[at].1 == 0 {
+                self.lengths.remove(at);
+            }
+        }
+        if fold {
+            forget(&mut self.table, text.to_ascii_lowercase().as_slice(), index);
+        } else {
+            forget(&mut self.table, text, index);
+        }
     }
 
     fn find(&self, method: Method, text: &[u8]) -> Option<u32> {
-        let fitting = self.lengths.iter().filter(|l| **l <= text.len());
+        let fitting = self.lengths.iter().map(|(l, _)| *l).filter(|l| *l <= text.len());
+        let first = |t: &[u8]| self.table.get(t).map(Places::first);
         match method {
-            Method::Beg => fitting.filter_map(|l| self.table.get(text.get(..*l)?)).copied().next(),
-            Method::End => fitting.filter_map(|l| self.table.get(text.get(text.len() - l..)?)).copied().min(),
-            _ => self.table.get(text).copied(),
+            Method::Beg => fitting.filter_map(|l| first(text.get(..l)?)).next(),
+            Method::End => fitting.filter_map(|l| first(text.get(text.len() - l..)?)).min(),
+            _ => first(text),
         }
     }
 }
@@ -180,7 +210,21 @@ mod tests {
                 list.add(format!("\u{1}never{i}").as_bytes(), ignore_case, 1000 + i);
             }
             assert_eq!(list.find(text.as_bytes()), expected, "{method:?} {patterns:?} on {text} ({padding})");
+            for i in 0..patterns.len() {
+                list.remove(i as u32);
+            }
+            assert_eq!(list.find(text.as_bytes()), None, "{method:?} {patterns:?} removed ({padding})");
         }
+    }
+
+    #[test]
+    fn removing_one_of_two_leaves_the_other() {
+        let mut list = TextList::new(Method::Str);
+        for i in 0..20 {
+            list.add(b"same", true, i);
+        }
+        list.remove(0);
+        assert_eq!(list.find(b"SAME"), Some(1));
     }
 
     #[test]
