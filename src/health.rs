@@ -1,21 +1,22 @@
-//! The rise/fall state machine of a checked server. Pure: results in, transitions out.
+//! The rise/fall arithmetic of a checked server. Pure: results in, a number out.
 //!
 //! ```text
 //!        fall failures             rise successes
-//!   Up ------------------> Down ------------------> Up
-//!   Up <--> Stopping   (conditional success: `disable-on-404`)
+//!   up ------------------> down ------------------> up
 //! ```
 //! The state is a number, as HAProxy's: 0 is down for good, `rise` just up, `rise + fall - 1` up for good. A failure takes
 //! one off until it would fall below `rise`, which makes it 0; a success adds one until it reaches `rise`, which makes it
-//! `rise + fall - 1`.
+//! `rise + fall - 1`. Health check and agent each have one; a server is up while neither says down (`live::checks`).
+
+pub mod status;
+
+pub use status::{Finding, Status};
 
 use std::time::Duration;
 
-/// `rise`, `fall` and the intervals of one server.
+/// The intervals of one check.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    pub rise: u32,
-    pub fall: u32,
     pub inter: Duration,
     pub fastinter: Option<Duration>,
     pub downinter: Option<Duration>,
@@ -36,116 +37,108 @@ pub enum Start {
 /// What one check found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
+    /// Nothing: no check ended, or it does not tell.
+    Unknown,
     Passed,
     /// Alive but asks for no more new work.
     Conditional,
     Failed,
 }
 
-/// What checks make of a server.
+/// `rise`, `fall` and where between them a server stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    Up,
-    Stopping,
-    Down,
-}
-
-/// What one result changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// The count moved (HAProxy's reason to write a `Health check for server` line, besides a new status).
-    pub counted: bool,
-    /// A failure that counts in `chkfail`.
-    pub failed: bool,
-    /// The state the server is in now, if it is another one than before.
-    pub transition: Option<State>,
-}
-
-#[derive(Clone, Debug)]
 pub struct Health {
-    timing: Timing,
-    health: u32,
-    state: State,
+    rise: u32,
+    fall: u32,
+    value: u32,
 }
 
 impl Health {
     #[must_use]
-    pub fn new(timing: Timing, start: Start) -> Self {
-        let timing = Timing { rise: timing.rise.max(1), fall: timing.fall.max(1), ..timing };
-        let (health, state) = match start {
-            Start::Up => (timing.rise, State::Up),
-            Start::FullyUp => (timing.rise + timing.fall - 1, State::Up),
-            Start::Down => (timing.rise - 1, State::Down),
-            Start::FullyDown => (0, State::Down),
+    pub fn new(rise: u32, fall: u32, start: Start) -> Self {
+        let (rise, fall) = (rise.max(1), fall.max(1));
+        let value = match start {
+            Start::Up => rise,
+            Start::FullyUp => rise + fall - 1,
+            Start::Down => rise - 1,
+            Start::FullyDown => 0,
         };
-        Self { timing, health, state }
+        Self { rise, fall, value }
+    }
+
+    /// At `value`, or at the top if that is lower.
+    #[must_use]
+    pub fn at(self, value: u32) -> Self {
+        Self { value: value.min(self.top()), ..self }
     }
 
     #[must_use]
-    pub fn state(&self) -> State {
-        self.state
+    pub fn value(self) -> u32 {
+        self.value
     }
 
     #[must_use]
-    pub fn value(&self) -> u32 {
-        self.health
+    pub fn rise(self) -> u32 {
+        self.rise
     }
 
-    /// As `2/3 UP`: (steps, of how many, up?).
     #[must_use]
-    pub fn progress(&self) -> (u32, u32, bool) {
-        let Timing { rise, fall, .. } = self.timing;
-        if self.health >= rise { (self.health - rise + 1, fall, true) } else { (self.health, rise, false) }
+    pub fn fall(self) -> u32 {
+        self.fall
     }
 
-    pub fn record(&mut self, verdict: Verdict) -> Outcome {
-        let (rise, full) = (self.timing.rise, self.timing.rise + self.timing.fall - 1);
-        let before = self.health;
-        let failed = verdict == Verdict::Failed;
-        if failed {
-            self.health = self.health.saturating_sub(1);
-            if self.health < rise {
-                self.health = 0;
-            }
-        } else if self.health < full {
-            self.health += 1;
-            if self.health >= rise {
-                self.health = full;
-            }
-        }
-        let state = match verdict {
-            _ if self.health < rise => State::Down,
-            Verdict::Conditional => State::Stopping,
-            Verdict::Passed => State::Up,
-            // Stopping lasts until a check passes or the server is down.
-            Verdict::Failed => self.state,
+    /// Up for good.
+    #[must_use]
+    pub fn top(self) -> u32 {
+        self.rise + self.fall - 1
+    }
+
+    #[must_use]
+    pub fn is_up(self) -> bool {
+        self.value >= self.rise
+    }
+
+    /// As `2/3 UP`: (steps, of how many).
+    #[must_use]
+    pub fn progress(self) -> (u32, u32) {
+        if self.is_up() { (self.value - self.rise + 1, self.fall) } else { (self.value, self.rise) }
+    }
+
+    #[must_use]
+    pub fn after(self, verdict: Verdict) -> Self {
+        let value = match verdict {
+            Verdict::Unknown => self.value,
+            Verdict::Failed if self.value > self.rise => self.value - 1,
+            Verdict::Failed => 0,
+            Verdict::Passed | Verdict::Conditional if self.value + 1 >= self.rise => self.top(),
+            Verdict::Passed | Verdict::Conditional => self.value + 1,
         };
-        let transition = (state != self.state).then_some(state);
-        self.state = state;
-        let counted = if failed { before > 0 } else { self.health != before };
-        Outcome { counted, failed: failed && before > 0, transition }
+        Self { value, ..self }
     }
 
-    /// `on-error sudden-death`: the failure to be recorded next leaves the server up by one step.
-    pub fn near_death(&mut self) {
-        self.health = self.health.min(self.timing.rise + 1);
-    }
-
-    /// `on-error mark-down`: the failure to be recorded next takes the server down.
-    pub fn last_chance(&mut self) {
-        self.health = self.health.min(self.timing.rise);
-    }
-
-    /// How long until the next check: `fastinter` in between, `downinter` when down for good.
+    /// `on-error sudden-death`: the next failure leaves the server up by one step.
     #[must_use]
-    pub fn interval(&self) -> Duration {
-        let t = &self.timing;
-        if self.health == t.rise + t.fall - 1 {
-            t.inter
-        } else if self.health == 0 && self.state == State::Down {
-            t.downinter.unwrap_or(t.inter)
+    pub fn near_death(self) -> Self {
+        self.at(self.value.min(self.rise + 1))
+    }
+
+    /// `on-error mark-down`: the next failure takes the server down.
+    #[must_use]
+    pub fn last_chance(self) -> Self {
+        self.at(self.rise)
+    }
+}
+
+impl Timing {
+    /// How long until the next check: `fastinter` in between, `downinter` when the server is `stopped` for good.
+    #[must_use]
+    pub fn interval(&self, health: Health, stopped: bool) -> Duration {
+        if health.value == health.top() {
+            self.inter
+        } else if health.value == 0 && stopped {
+            self.downinter.unwrap_or(self.inter)
         } else {
-            t.fastinter.unwrap_or(t.inter)
+            self.fastinter.unwrap_or(self.inter)
         }
     }
 }
@@ -155,34 +148,21 @@ mod tests {
     use super::*;
 
     const TIMING: Timing = Timing {
-        rise: 2,
-        fall: 3,
         inter: Duration::from_secs(10),
         fastinter: Some(Duration::from_secs(2)),
         downinter: Some(Duration::from_secs(30)),
     };
 
-    /// `results`: `+` passed, `-` failed, `4` conditional. `expected`: the state after each (capital: transition) and the
-    /// seconds until the next check.
+    /// `results`: `+` passed, `-` failed. `expected`: the value after each and the seconds until the next check.
     fn check(start: Start, results: &str, expected: &str) {
-        let mut health = Health::new(TIMING, start);
+        let mut health = Health::new(2, 3, start);
         let got: Vec<String> = results
             .chars()
             .map(|c| {
-                let verdict = match c {
-                    '+' => Verdict::Passed,
-                    '4' => Verdict::Conditional,
-                    _ => Verdict::Failed,
-                };
-                let outcome = health.record(verdict);
-                let letter = match health.state() {
-                    State::Up => "u",
-                    State::Stopping => "s",
-                    State::Down => "d",
-                };
-                let letter =
-                    if outcome.transition.is_some() { letter.to_uppercase() } else { letter.to_owned() };
-                format!("{letter}{}:{}", health.value(), health.interval().as_secs())
+                health = health.after(if c == '+' { Verdict::Passed } else { Verdict::Failed });
+                let letter = if health.is_up() { "u" } else { "d" };
+                let interval = TIMING.interval(health, !health.is_up());
+                format!("{letter}{}:{}", health.value(), interval.as_secs())
             })
             .collect();
         assert_eq!(got.join(" "), expected, "{start:?} {results}");
@@ -190,28 +170,19 @@ mod tests {
 
     #[test]
     fn rises_and_falls() {
-        check(Start::Up, "+---", "u4:10 u3:2 u2:2 D0:30");
-        check(Start::Up, "-", "D0:30");
-        check(Start::FullyUp, "--+---", "u3:2 u2:2 u4:10 u3:2 u2:2 D0:30");
-        check(Start::Down, "+", "U4:10");
+        check(Start::Up, "+---", "u4:10 u3:2 u2:2 d0:30");
+        check(Start::Up, "-", "d0:30");
+        check(Start::FullyUp, "--+---", "u3:2 u2:2 u4:10 u3:2 u2:2 d0:30");
+        check(Start::Down, "+", "u4:10");
         check(Start::Down, "-", "d0:30");
-        check(Start::FullyDown, "+-++", "d1:2 d0:30 d1:2 U4:10");
+        check(Start::FullyDown, "+-++", "d1:2 d0:30 d1:2 u4:10");
     }
 
     #[test]
     fn errors_in_traffic() {
-        let mut health = Health::new(TIMING, Start::FullyUp);
-        health.near_death();
-        assert_eq!(health.record(Verdict::Failed).transition, None);
-        assert_eq!(health.record(Verdict::Failed).transition, Some(State::Down));
-        let mut health = Health::new(TIMING, Start::FullyUp);
-        health.last_chance();
-        assert_eq!(health.record(Verdict::Failed).transition, Some(State::Down));
-    }
-
-    #[test]
-    fn stops_on_condition() {
-        check(Start::FullyUp, "4-+", "S4:10 s3:2 U4:10");
-        check(Start::FullyUp, "4---", "S4:10 s3:2 s2:2 D0:30");
+        let top = Health::new(2, 3, Start::FullyUp);
+        let near = top.near_death().after(Verdict::Failed);
+        assert!(near.is_up() && !near.after(Verdict::Failed).is_up());
+        assert!(!top.last_chance().after(Verdict::Failed).is_up());
     }
 }

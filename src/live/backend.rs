@@ -2,6 +2,7 @@
 
 use super::control;
 use super::counters::{BackCounters, Sharded};
+use super::lifetime::Lifetime;
 use super::queue::Queue;
 use super::rate::Rate;
 use super::server::{LiveServer, OperState, admin};
@@ -14,7 +15,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A backend's servers, queue and balancing table.
 #[derive(Debug)]
@@ -29,6 +30,9 @@ pub struct LiveBackend {
     pub(super) queued: AtomicU32,
     pub(super) queued_max: AtomicU32,
     pub(super) started: Instant,
+    pub(super) lifetime: Lifetime,
+    /// `chkdown`
+    pub down_transitions: AtomicU64,
     /// `option redispatch` without `option persist`: who waits for a server that goes down chooses again.
     pub(super) redistributes: bool,
     lists: Mutex<Lists>,
@@ -58,7 +62,7 @@ impl LiveBackend {
             .servers
             .iter()
             .zip(0..)
-            .map(|(s, i)| Arc::new(LiveServer::new(ServerIndex(i), Arc::clone(s), threads)))
+            .map(|(s, i)| Arc::new(LiveServer::new(ServerIndex(i), Arc::clone(s), threads, now)))
             .collect();
         let algorithm = algorithm(conf);
         let candidates = servers.iter().map(|s| candidate(s, algorithm)).collect();
@@ -72,6 +76,8 @@ impl LiveBackend {
             queued: AtomicU32::new(0),
             queued_max: AtomicU32::new(0),
             started: now,
+            lifetime: Lifetime::new(now),
+            down_transitions: AtomicU64::new(0),
             redistributes: proxy.options.redispatch.is_some() && !proxy.options.persist,
             lists: Mutex::new(Lists {
                 table: Table::new(algorithm, &pool),
@@ -148,6 +154,19 @@ impl LiveBackend {
     #[must_use]
     pub fn nbsrv(&self) -> usize {
         self.lock().pool.usable()
+    }
+
+    /// `lastchg`: how long ago the last server went or the first came.
+    #[must_use]
+    pub fn since_change(&self, now: Instant) -> Duration {
+        self.lifetime.since_change(now)
+    }
+
+    /// `downtime`: how long there was no server in all.
+    #[must_use]
+    pub fn downtime(&self, now: Instant) -> Duration {
+        let down = !self.servers.is_empty() && self.usable() == (0, 0);
+        self.lifetime.downtime(down, now)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Lists> {

@@ -23,16 +23,22 @@ pub struct Notice {
     /// `[ALERT]` instead of `[WARNING]`, and the words where they differ from the log's.
     pub alert: bool,
     pub stderr: Option<String>,
+    /// For `email-alert`: the server it is about, and the severity there.
+    pub mail: Option<(ServerIndex, u8)>,
 }
 
-const EMERG: u8 = 0;
-const ALERT: u8 = 1;
-const NOTICE: u8 = 5;
+pub(super) const EMERG: u8 = 0;
+pub(super) const ALERT: u8 = 1;
+pub(super) const NOTICE: u8 = 5;
 
 impl Notice {
     #[must_use]
     pub fn new(proxy: ProxyIndex, level: u8, log: String) -> Self {
-        Self { proxy, level, log, alert: false, stderr: None }
+        Self { proxy, level, log, alert: false, stderr: None, mail: None }
+    }
+
+    pub(super) fn mailed(self, server: ServerIndex, level: u8) -> Self {
+        Self { mail: Some((server, level)), ..self }
     }
 
     /// The line as HAProxy writes it to standard error.
@@ -47,7 +53,7 @@ impl Notice {
 pub type ServerAt = (ProxyIndex, ServerIndex);
 
 /// What a change made of the backend, for the notices.
-struct Change {
+pub(super) struct Change {
     requeued: usize,
     active: usize,
     backups: usize,
@@ -65,6 +71,7 @@ impl LiveBackend {
                 change(server, lists);
             }
             let requeued = lists.refresh(self, i, now, &mut wake);
+            self.note_servers(had_servers, lists.pool.active() + lists.pool.backups() > 0, now);
             Change { requeued, active: lists.pool.active(), backups: lists.pool.backups(), had_servers }
         };
         wake.into_iter().for_each(Waker::wake);
@@ -73,10 +80,7 @@ impl LiveBackend {
 
     fn set_oper(&self, i: usize, to: OperState, now: Instant) -> Change {
         self.change(i, now, |server, lists| {
-            let warms = to == OperState::Running && server.conf.slowstart.is_some_and(|s| !s.is_zero());
-            let to = if warms { OperState::Starting } else { to };
-            lists.warming(i, warms.then_some(now));
-            server.oper.store(to as u8, Relaxed);
+            enter(server, lists, i, to, now);
             if to == OperState::Stopped {
                 server.downs.fetch_add(1, Relaxed);
                 server.down_transitions.fetch_add(1, Relaxed);
@@ -84,21 +88,35 @@ impl LiveBackend {
         })
     }
 
-    /// Sets and clears bits of the administrative state.
-    fn set_admin(&self, i: usize, set: u8, clear: u8, now: Instant) -> Change {
+    /// Other administrative bits, and the state they bring.
+    pub(super) fn set_admin(&self, i: usize, bits: u8, to: OperState, now: Instant) -> Change {
         self.change(i, now, |server, lists| {
-            let before = server.admin();
-            let after = (before & !clear) | set;
-            server.admin.store(after, Relaxed);
-            let (was, is) = (before & admin::MAINT != 0, after & admin::MAINT != 0);
+            let before = server.admin.swap(bits, Relaxed);
+            let (was, is) = (before & admin::MAINT != 0, bits & admin::MAINT != 0);
             if is && !was {
                 server.downs.fetch_add(1, Relaxed);
+                if server.oper() != OperState::Stopped {
+                    server.down_transitions.fetch_add(1, Relaxed);
+                }
             }
-            if was && !is && server.conf.slowstart.is_some_and(|s| !s.is_zero()) {
-                server.oper.store(OperState::Starting as u8, Relaxed);
-                lists.warming(i, Some(now));
+            if server.oper() != to {
+                enter(server, lists, i, to, now);
+            } else if before & admin::DRAIN == 0 && bits & admin::DRAIN != 0 {
+                server.lifetime.changed(now);
+            } else if (was && !is) || (before & admin::DRAIN != 0 && bits & admin::DRAIN == 0) {
+                server.lifetime.recovered(now);
             }
         })
+    }
+
+    /// Whether there are servers to balance over may have changed.
+    fn note_servers(&self, had: bool, has: bool, now: Instant) {
+        if had && !has {
+            self.lifetime.changed(now);
+            self.down_transitions.fetch_add(1, Relaxed);
+        } else if has && !had {
+            self.lifetime.recovered(now);
+        }
     }
 
     /// A new weight, 0..=256, where the algorithm can change it while it runs.
@@ -131,7 +149,10 @@ impl Generation {
         }
     }
 
-    fn find(&self, at: ServerAt) -> Option<(&Arc<LiveProxy>, &Arc<LiveBackend>, &Arc<LiveServer>)> {
+    pub(super) fn find(
+        &self,
+        at: ServerAt,
+    ) -> Option<(&Arc<LiveProxy>, &Arc<LiveBackend>, &Arc<LiveServer>)> {
         let proxy = self.proxy(at.0)?;
         let backend = proxy.back.as_ref()?;
         Some((proxy, backend, backend.servers.get(at.1.get())?))
@@ -155,74 +176,28 @@ impl Generation {
         out: &mut Vec<Notice>,
     ) {
         let Some((proxy, backend, server)) = self.find(at) else { return };
-        let in_maint = server.admin() & admin::MAINT != 0;
         let warms = server.oper() == OperState::Starting && to == OperState::Running;
-        if server.oper() == to || warms || (in_maint && via.is_none()) {
+        if server.oper() == to || warms || server.admin() & admin::MAINT != 0 {
             return;
         }
+        let gentle = server.is_going(server.admin());
         let change = backend.set_oper(at.1.get(), to, now);
         mark(backend, server, to);
         let name = full_name(proxy, server);
         let via = via.map_or_else(|| reason.to_owned(), |v| format!(" via {v}"));
-        let who = if server.conf.backup { "Backup Server" } else { "Server" };
-        if !in_maint {
-            let tail = change.tail(server, to == OperState::Stopped);
-            let (verb, level) = match to {
-                OperState::Stopped => ("DOWN", ALERT),
-                OperState::Stopping => ("stopping", NOTICE),
-                _ => ("UP", NOTICE),
-            };
-            out.push(Notice::new(at.0, level, format!("{who} {name} is {verb}{via}. {tail}")));
-            change.alarm(at.0, proxy, out);
-        }
+        let tail = change.tail(server, to == OperState::Stopped);
+        let (verb, level) = match to {
+            OperState::Stopped if gentle => ("DOWN", NOTICE),
+            OperState::Stopped => ("DOWN", ALERT),
+            OperState::Stopping => ("stopping", NOTICE),
+            _ => ("UP", NOTICE),
+        };
+        let notice = Notice::new(at.0, level, format!("{} is {verb}{via}. {tail}", title(proxy, server)));
+        let mailed = to != OperState::Stopping;
+        out.push(if mailed { notice.mailed(at.1, level) } else { notice });
+        change.alarm(at.0, proxy, out);
         for tracker in self.trackers(at) {
             self.set_oper_from(tracker, to, "", Some(&name), now, out);
-        }
-    }
-
-    /// Puts a server into maintenance or takes it out, by command.
-    pub fn set_maint(&self, at: ServerAt, on: bool, now: Instant) -> Vec<Notice> {
-        let mut notices = Vec::new();
-        self.set_maint_from(at, on, None, now, &mut notices);
-        notices
-    }
-
-    fn set_maint_from(&self, at: ServerAt, on: bool, via: Option<&str>, now: Instant, out: &mut Vec<Notice>) {
-        let Some((proxy, backend, server)) = self.find(at) else { return };
-        let bit = if via.is_some() { admin::INHERITED_MAINT } else { admin::FORCED_MAINT };
-        let before = server.admin();
-        if (before & bit != 0) == on {
-            return;
-        }
-        let (set, clear) = if on { (bit, 0) } else { (0, bit) };
-        let change = backend.set_admin(at.1.get(), set, clear, now);
-        let name = full_name(proxy, server);
-        let who = if server.conf.backup { "Backup Server" } else { "Server" };
-        let (was, is) = (before & admin::MAINT != 0, server.admin() & admin::MAINT != 0);
-        if !was && is {
-            mark(backend, server, OperState::Stopped);
-            let via = via.map_or_else(String::new, |v| format!(" via {v}"));
-            let tail = change.tail(server, true);
-            out.push(Notice::new(
-                at.0,
-                NOTICE,
-                format!("{who} {name} is going DOWN for maintenance{via}. {tail}"),
-            ));
-            change.alarm(at.0, proxy, out);
-        } else if was && !is {
-            let forced = if via.is_some() { "" } else { "forced " };
-            let state = if server.is_up() { "UP" } else { "DOWN" };
-            let ready = if server.is_usable() { "READY" } else { "DRAIN" };
-            out.push(Notice::new(
-                at.0,
-                NOTICE,
-                format!("{who} {name} is {state}/{ready} (leaving {forced}maintenance)."),
-            ));
-        }
-        if was != is {
-            for tracker in self.trackers(at) {
-                self.set_maint_from(tracker, on, Some(&name), now, out);
-            }
         }
     }
 
@@ -236,7 +211,9 @@ impl Generation {
                     continue;
                 };
                 if from.admin() & admin::MAINT != 0 {
-                    backend.set_admin(by.1.get(), admin::INHERITED_MAINT, 0, now);
+                    backend.change(by.1.get(), now, |s, _| {
+                        s.admin.fetch_or(admin::INHERITED_MAINT, Relaxed);
+                    });
                 }
                 if from.oper() == OperState::Stopped {
                     backend.change(by.1.get(), now, |s, _| s.oper.store(OperState::Stopped as u8, Relaxed));
@@ -246,8 +223,20 @@ impl Generation {
     }
 
     /// Servers whose state follows the one at `at`.
-    fn trackers(&self, at: ServerAt) -> impl Iterator<Item = ServerAt> {
+    pub(super) fn trackers(&self, at: ServerAt) -> impl Iterator<Item = ServerAt> {
         self.tracking.iter().filter(move |(tracked, _)| *tracked == at).map(|(_, by)| *by)
+    }
+
+    /// The server that the one at `at` tracks.
+    #[must_use]
+    pub fn tracked_by(&self, at: ServerAt) -> Option<&Arc<LiveServer>> {
+        let tracked = self.tracking.iter().find(|(_, by)| *by == at)?.0;
+        self.find(tracked).map(|(_, _, server)| server)
+    }
+
+    pub(super) fn tracked_name(&self, at: ServerAt) -> Option<String> {
+        let tracked = self.tracking.iter().find(|(_, by)| *by == at)?.0;
+        self.find(tracked).map(|(proxy, _, server)| full_name(proxy, server))
     }
 
     /// What SIGHUP writes: a line for each server, then one for its proxy.
@@ -291,24 +280,47 @@ fn dump_proxy(proxy: &LiveProxy, lines: &mut Vec<String>) {
     ));
 }
 
-fn full_name(proxy: &LiveProxy, server: &LiveServer) -> String {
+/// Sets the operational state and what goes with it: slow start, times.
+fn enter(server: &LiveServer, lists: &mut Lists, i: usize, to: OperState, now: Instant) {
+    let warms = to == OperState::Running && server.conf.slowstart.is_some_and(|s| !s.is_zero());
+    let to = if warms { OperState::Starting } else { to };
+    lists.warming(i, warms.then_some(now));
+    if server.oper() == OperState::Stopped {
+        server.lifetime.recovered(now);
+    } else {
+        server.lifetime.changed(now);
+    }
+    server.oper.store(to as u8, Relaxed);
+}
+
+/// How a line about a server begins.
+pub(super) fn title(proxy: &LiveProxy, server: &LiveServer) -> String {
+    let who = if server.conf.backup { "Backup Server" } else { "Server" };
+    format!("{who} {}", full_name(proxy, server))
+}
+
+pub(super) fn full_name(proxy: &LiveProxy, server: &LiveServer) -> String {
     format!("{}/{}", proxy.conf.name, server.name())
 }
 
 /// `on-marked-down` and `on-marked-up`.
-fn mark(backend: &LiveBackend, server: &LiveServer, to: OperState) {
+pub(super) fn mark(backend: &LiveBackend, server: &LiveServer, to: OperState) {
     if to == OperState::Stopped {
         if server.conf.on_marked_down == Some(Mark::ShutdownSessions) {
             server.shutdown_sessions();
         }
-    } else if server.conf.on_marked_up == Some(Mark::ShutdownBackupSessions) && !server.conf.backup {
+    } else if to != OperState::Stopping
+        && server.conf.on_marked_up == Some(Mark::ShutdownBackupSessions)
+        && !server.conf.backup
+        && server.weight() > 0
+    {
         backend.servers.iter().filter(|s| s.conf.backup).for_each(|s| s.shutdown_sessions());
     }
 }
 
 impl Change {
     /// The end of the sentence about a server.
-    fn tail(&self, server: &LiveServer, lost: bool) -> String {
+    pub(super) fn tail(&self, server: &LiveServer, lost: bool) -> String {
         let Self { active, backups, requeued, .. } = self;
         let left = if lost { "left" } else { "online" };
         let on_backup = if *active == 0 && *backups > 0 { " Running on backup." } else { "" };
@@ -321,7 +333,7 @@ impl Change {
         }
     }
 
-    fn alarm(&self, index: ProxyIndex, proxy: &LiveProxy, out: &mut Vec<Notice>) {
+    pub(super) fn alarm(&self, index: ProxyIndex, proxy: &LiveProxy, out: &mut Vec<Notice>) {
         if self.had_servers && self.active + self.backups == 0 {
             let (kind, name) =
                 (if proxy.conf.front.is_some() { "proxy" } else { "backend" }, &proxy.conf.name);

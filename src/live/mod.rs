@@ -3,10 +3,13 @@
 
 pub mod applet;
 pub mod backend;
+pub mod checks;
 pub mod control;
 pub mod counters;
 pub mod frontend;
+mod lifetime;
 mod observe;
+mod orders;
 mod pick;
 mod queue;
 mod rate;
@@ -17,8 +20,10 @@ mod tests;
 pub mod variables;
 
 pub use backend::LiveBackend;
+pub use checks::{CheckState, Forced, Settings, Which};
 pub use control::{Notice, ServerAt};
 pub use frontend::FrontState;
+pub use lifetime::Lifetime;
 pub use observe::Sight;
 pub use pick::{HashInput, Refusal, Slot, Sticky, Want};
 pub use server::{LiveServer, OperState};

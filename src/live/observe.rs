@@ -57,7 +57,7 @@ pub(super) struct Observed {
 impl LiveServer {
     /// Reports what a connection or a response showed. Free of charge without `observe`.
     pub fn saw(&self, sight: Sight) {
-        let Some(layer) = self.conf.observe else { return };
+        let Some(layer) = self.conf.observe.filter(|_| self.check.is_enabled()) else { return };
         match sight.is_good(layer) {
             None => {}
             Some(true) => self.observed.errors.store(0, Relaxed),
@@ -65,6 +65,7 @@ impl LiveServer {
                 let errors = self.observed.errors.fetch_add(1, Relaxed) + 1;
                 if errors >= self.conf.error_limit.max(1) {
                     self.observed.errors.store(0, Relaxed);
+                    self.failed_analyses.fetch_add(1, Relaxed);
                     let text =
                         format!("Detected {errors} consecutive errors, last one was: {}", sight.words());
                     *self.observed.alarm.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);

@@ -1,12 +1,16 @@
 //! One server's state as everyone may read it. It changes through its [`super::LiveBackend`] only.
 
+use super::checks::CheckState;
 use super::counters::{ServerCounters, Sharded};
+use super::lifetime::Lifetime;
 use super::observe::Observed;
 use crate::config::model::backend::InitState;
-use crate::config::model::{Endpoint, Server};
+use crate::config::model::{Check, Endpoint, Server};
+use crate::health::{Health, Start};
 use crate::ids::ServerIndex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
 use tokio::sync::Notify;
 
 /// What checks say of a server.
@@ -20,15 +24,19 @@ pub enum OperState {
     Stopping,
 }
 
-/// What was ordered of a server; bits of [`LiveServer::admin`].
+/// What was ordered of a server; bits of [`LiveServer::admin`], with the values of HAProxy's state files.
 pub mod admin {
     /// `disabled` in the configuration, or by command.
-    pub const FORCED_MAINT: u8 = 1;
+    pub const FORCED_MAINT: u8 = 0x01;
     /// The server it tracks is in maintenance.
-    pub const INHERITED_MAINT: u8 = 2;
-    pub const FORCED_DRAIN: u8 = 4;
-    pub const INHERITED_DRAIN: u8 = 8;
-    pub const MAINT: u8 = FORCED_MAINT | INHERITED_MAINT;
+    pub const INHERITED_MAINT: u8 = 0x02;
+    /// `disabled` in the configuration (with [`FORCED_MAINT`]).
+    pub const CONFIGURED_MAINT: u8 = 0x04;
+    pub const FORCED_DRAIN: u8 = 0x08;
+    pub const INHERITED_DRAIN: u8 = 0x10;
+    /// Its name has no address.
+    pub const UNRESOLVED_MAINT: u8 = 0x20;
+    pub const MAINT: u8 = FORCED_MAINT | INHERITED_MAINT | UNRESOLVED_MAINT;
     pub const DRAIN: u8 = FORCED_DRAIN | INHERITED_DRAIN;
 }
 
@@ -52,32 +60,39 @@ pub struct LiveServer {
     pub(super) kills: AtomicU32,
     pub(super) kill: Notify,
     pub(super) observed: Observed,
-    /// Checks: health 0..rise+fall-1, and the totals of the stats page.
-    pub health: AtomicU32,
+    pub check: CheckState,
+    pub agent: CheckState,
+    pub(super) lifetime: Lifetime,
+    /// `chkfail`, `chkdown`, `hanafail`
     pub failed_checks: AtomicU64,
     pub down_transitions: AtomicU64,
-    /// The last check's result (see `probe::Status::code`), HTTP status and duration; -1 before the first.
-    pub check_status: AtomicU8,
-    pub check_code: AtomicU32,
-    pub check_duration_ms: AtomicU64,
+    pub failed_analyses: AtomicU64,
 }
 
 impl LiveServer {
-    pub(super) fn new(index: ServerIndex, conf: Arc<Server>, threads: usize) -> Self {
+    pub(super) fn new(index: ServerIndex, conf: Arc<Server>, threads: usize, now: Instant) -> Self {
         // Without an address nothing can reach it: that is maintenance too.
         let unreachable = matches!(conf.endpoint, Endpoint::Unresolved { .. });
-        let admin = if conf.disabled || unreachable { admin::FORCED_MAINT } else { 0 };
-        let starts_down = conf
-            .check
-            .as_ref()
-            .is_some_and(|c| matches!(c.init_state, InitState::Down | InitState::FullyDown));
-        let oper = if starts_down { OperState::Stopped } else { OperState::Running };
+        let mut orders = 0;
+        if conf.disabled {
+            orders |= admin::FORCED_MAINT | admin::CONFIGURED_MAINT;
+        }
+        if unreachable {
+            orders |= admin::UNRESOLVED_MAINT;
+        }
+        let health = conf.check.as_ref().map(initial);
+        let starts_up = orders & admin::MAINT == 0 && health.is_none_or(Health::is_up);
+        let oper = if starts_up { OperState::Running } else { OperState::Stopped };
         let weight = conf.weight;
+        let check = CheckState::new(health);
+        if orders & admin::MAINT != 0 {
+            check.pause();
+        }
         Self {
             index,
             counters: Sharded::new(threads),
             oper: AtomicU8::new(oper as u8),
-            admin: AtomicU8::new(admin),
+            admin: AtomicU8::new(orders),
             weight: AtomicU32::new(weight),
             effective: AtomicU32::new(0),
             usable: AtomicBool::new(false),
@@ -90,12 +105,12 @@ impl LiveServer {
             kills: AtomicU32::new(0),
             kill: Notify::new(),
             observed: Observed::default(),
-            health: AtomicU32::new(0),
+            check,
+            agent: CheckState::new(None),
+            lifetime: Lifetime::new(now),
             failed_checks: AtomicU64::new(0),
             down_transitions: AtomicU64::new(0),
-            check_status: AtomicU8::new(0),
-            check_code: AtomicU32::new(0),
-            check_duration_ms: AtomicU64::new(0),
+            failed_analyses: AtomicU64::new(0),
             conf,
         }
     }
@@ -194,4 +209,14 @@ impl LiveServer {
         self.kills.fetch_add(1, Relaxed);
         self.kill.notify_waiters();
     }
+}
+
+fn initial(check: &Check) -> Health {
+    let start = match check.init_state {
+        InitState::Up => Start::Up,
+        InitState::FullyUp => Start::FullyUp,
+        InitState::Down => Start::Down,
+        InitState::FullyDown => Start::FullyDown,
+    };
+    Health::new(check.rise, check.fall, start)
 }

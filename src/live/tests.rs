@@ -1,5 +1,7 @@
 //! Backends under load: queues, priorities, limits, slow start, tracking.
 
+mod orders;
+
 use super::control::ServerAt;
 use super::*;
 use crate::config::model::{Backend, Balance, Front, Server};

@@ -1,10 +1,52 @@
 //! `option httpchk`: the request sent and what the answer means.
 
-use super::status::Status;
-use crate::config::model::HttpCheckRequest;
+use super::job::{self, Job};
+use crate::config::model::{HttpCheckRequest, Proxy};
+use crate::health::{Finding, Status};
+use crate::live::OperState;
+use std::io;
+use tokio::time::timeout_at;
 
 /// The longest response head waited for.
 pub const HEAD_MAX: usize = 16384;
+
+#[derive(Debug)]
+pub struct HttpCheck {
+    wanted: HttpCheckRequest,
+    stops_on_404: bool,
+}
+
+impl HttpCheck {
+    #[must_use]
+    pub fn new(proxy: &Proxy, wanted: &HttpCheckRequest) -> Self {
+        let stops_on_404 = proxy.back.as_ref().is_some_and(|b| b.disable_on_404);
+        Self { wanted: wanted.clone(), stops_on_404 }
+    }
+
+    pub async fn run(&self, job: &Job<'_>) -> Finding {
+        let mut stream = match job.connect().await {
+            Ok(stream) => stream,
+            Err(finding) => return finding,
+        };
+        // A server that is down has to answer better than with a 404 to come back.
+        let stops_on_404 = self.stops_on_404 && job.server.oper() != OperState::Stopped;
+        let exchange = async {
+            job::send(&mut stream, &request(&self.wanted, job.state().as_deref())).await?;
+            let mut bytes = Vec::new();
+            loop {
+                let end = job::receive(&mut stream, &mut bytes).await? == 0;
+                if let Some(answer) = read(&bytes, end, &self.wanted, stops_on_404) {
+                    return Ok::<_, io::Error>(answer);
+                }
+            }
+        };
+        match timeout_at(job.deadline(), exchange).await {
+            Err(_) => Finding::new(Status::L7Timeout),
+            Ok(Err(error)) => Finding::new(Status::L7Response).info(job::words(&error)),
+            Ok(Ok(Answer { status, code, info })) => Finding { status, code, info, duration: None },
+        }
+    }
+}
 
 /// The request's bytes; `state` is the header of `http-check send-state`.
 #[must_use]

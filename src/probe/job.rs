@@ -1,0 +1,144 @@
+//! One run of one check: whom it asks, how long it may take, how it connects.
+
+use super::state;
+use super::target::Target;
+use crate::clock::Now;
+use crate::expr::facts::ConnFacts;
+use crate::health::{Finding, Status};
+use crate::live::{Generation, LiveProxy, LiveServer};
+use crate::net::{self, Dial, DialError, DialErrorKind, Stream};
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// What a kind of check is given.
+#[derive(Debug)]
+pub struct Job<'a> {
+    pub generation: &'a Generation,
+    pub proxy: &'a LiveProxy,
+    pub server: &'a LiveServer,
+    pub target: &'a Target,
+    pub started: Instant,
+}
+
+impl Job<'_> {
+    /// A connection to the server, with the PROXY header sent where one is wanted; else the finding that says why not.
+    ///
+    /// # Errors
+    /// The check's outcome.
+    pub async fn connect(&self) -> Result<Stream, Finding> {
+        let target = self.target;
+        let facts = own_facts();
+        let dial = Dial {
+            server: &target.server,
+            source: target.source.as_ref(),
+            client: &facts,
+            header_ip: None,
+            keepalive: target.keepalive,
+            transparent: false,
+            tune: &target.tune,
+            timeout: Some(target.connect_limit),
+        };
+        let stream = net::dial(&dial).await.map_err(|e| explain(&e))?;
+        let header = self.proxy_header(&stream);
+        if !header.is_empty() {
+            // A fresh socket's buffer takes it whole.
+            stream.try_write(&header).map_err(|e| Finding::new(Status::L4Connect).info(words(&e)))?;
+        }
+        Ok(stream)
+    }
+
+    pub(super) async fn connect_only(&self) -> Finding {
+        match self.connect().await {
+            Ok(stream) => {
+                // As HAProxy does: no TIME_WAIT is left behind.
+                stream.reset_on_close();
+                Finding::new(Status::L4Ok)
+            }
+            Err(finding) => finding,
+        }
+    }
+
+    /// When the whole check is to be over, for a kind that has connected: `timeout check` from now, else `inter` from
+    /// the start.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        match self.target.read_limit {
+            Some(limit) => Instant::now() + limit,
+            None => self.started + self.target.inter,
+        }
+    }
+
+    /// The value of `http-check send-state`'s header.
+    #[must_use]
+    pub fn state(&self) -> Option<String> {
+        state::describe(self.generation, self.proxy, self.server)
+    }
+
+    fn proxy_header(&self, stream: &Stream) -> Vec<u8> {
+        let mut out = Vec::new();
+        if let Some(send) = &self.target.send_proxy {
+            let facts = ConnFacts { src: stream.local_addr(), dst: stream.peer_addr(), ..own_facts() };
+            net::proxy_header(send, &facts, None, None, false, &mut out);
+        }
+        out
+    }
+}
+
+/// Writes all of `bytes`.
+///
+/// # Errors
+/// The connection's.
+pub async fn send(stream: &mut Stream, bytes: &[u8]) -> io::Result<()> {
+    let mut sent = 0;
+    while let Some(rest) = bytes.get(sent..).filter(|r| !r.is_empty()) {
+        sent += poll_fn(|cx| stream.poll_write(cx, rest)).await?;
+    }
+    Ok(())
+}
+
+/// Appends what the server sent next; 0: it sent its end.
+///
+/// # Errors
+/// The connection's.
+pub async fn receive(stream: &mut Stream, bytes: &mut Vec<u8>) -> io::Result<usize> {
+    let mut buffer = [0_u8; 4096];
+    let n = poll_fn(|cx| stream.poll_read(cx, &mut buffer)).await?;
+    bytes.extend_from_slice(buffer.get(..n).unwrap_or_default());
+    Ok(n)
+}
+
+fn explain(error: &DialError) -> Finding {
+    let info = error.errno.map(|e| words(&io::Error::from_raw_os_error(e)));
+    let (status, info) = match error.kind {
+        DialErrorKind::Timeout => (Status::L4Timeout, None),
+        DialErrorKind::Resources | DialErrorKind::NoAddress => (Status::SocketError, general(info)),
+        // A unix socket that is not there.
+        _ if error.errno == Some(libc::ENOENT) => (Status::SocketError, general(info)),
+        _ => (Status::L4Connect, info),
+    };
+    Finding { info, ..Finding::new(status) }
+}
+
+fn general(info: Option<String>) -> Option<String> {
+    info.map(|i| format!("General socket error ({i})"))
+}
+
+/// The system's words without the number that Rust adds.
+#[must_use]
+pub fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+fn own_facts() -> ConnFacts {
+    ConnFacts {
+        src: None,
+        dst: None,
+        accepted: Now::read().wall,
+        listener_id: 0,
+        listener_name: None::<Arc<str>>,
+        proxy_tlvs: Vec::new(),
+    }
+}

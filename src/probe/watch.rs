@@ -1,0 +1,131 @@
+//! The task of one checked server: check, learn, wait; errors that traffic shows count in between.
+
+use super::Reporter;
+use super::job::Job;
+use super::kind::Kind;
+use super::schedule;
+use super::target::Target;
+use crate::config::model::OnError;
+use crate::health::{Finding, Status, Timing};
+use crate::live::server::admin;
+use crate::live::{LiveProxy, LiveServer, OperState, ServerAt, Which};
+use std::cell::Cell;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// A server under checks.
+pub struct Watch {
+    at: ServerAt,
+    proxy: Arc<LiveProxy>,
+    server: Arc<LiveServer>,
+    kind: Kind,
+    target: Target,
+    /// Of the settings `target` was made with.
+    edition: u32,
+    timing: Timing,
+}
+
+impl Watch {
+    /// `None`: the server is not checked.
+    pub fn new(proxy: &Arc<LiveProxy>, server: &Arc<LiveServer>, reporter: &Reporter) -> Option<Self> {
+        let check = server.conf.check.as_ref()?;
+        let edition = server.check.edition();
+        let tune = &reporter.generation.config.global.tune;
+        Some(Self {
+            at: (proxy.index, server.index),
+            target: Target::new(&proxy.conf, &server.conf, tune, &server.check.settings())?,
+            kind: Kind::new(&proxy.conf, &server.conf),
+            proxy: Arc::clone(proxy),
+            server: Arc::clone(server),
+            edition,
+            timing: Timing { inter: check.inter, fastinter: check.fastinter, downinter: check.downinter },
+        })
+    }
+
+    #[must_use]
+    pub fn interval(&self) -> std::time::Duration {
+        self.timing.interval(self.server.check.health(), self.server.oper() == OperState::Stopped)
+    }
+
+    pub async fn keep_checking(mut self, first: Instant, reporter: &Reporter, random: &Cell<u32>) {
+        let spread = reporter.generation.config.global.spread_checks;
+        self.wait_until(first, reporter).await;
+        loop {
+            if self.is_wanted() {
+                self.run(reporter).await;
+            }
+            let next = Instant::now() + schedule::jitter(self.interval(), spread, random);
+            self.wait_until(next, reporter).await;
+        }
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.server.check.is_enabled() && self.server.admin() & admin::MAINT == 0
+    }
+
+    async fn run(&mut self, reporter: &Reporter) {
+        self.follow_settings(reporter);
+        let started = Instant::now();
+        let job = Job {
+            generation: &reporter.generation,
+            proxy: &self.proxy,
+            server: &self.server,
+            target: &self.target,
+            started,
+        };
+        self.server.check.set_running(true);
+        let mut finding = self.kind.run(&job).await;
+        self.server.check.set_running(false);
+        finding.duration = Some(started.elapsed());
+        // Maintenance may have begun meanwhile: then nobody wants to know.
+        if self.is_wanted() {
+            self.learn(finding, reporter);
+        }
+    }
+
+    fn follow_settings(&mut self, reporter: &Reporter) {
+        let edition = self.server.check.edition();
+        if edition == self.edition {
+            return;
+        }
+        self.edition = edition;
+        let tune = &reporter.generation.config.global.tune;
+        let settings = self.server.check.settings();
+        if let Some(target) = Target::new(&self.proxy.conf, &self.server.conf, tune, &settings) {
+            self.target = target;
+        }
+    }
+
+    /// Waits for the next check; errors that traffic shows meanwhile count, and bring it forward.
+    async fn wait_until(&mut self, mut next: Instant, reporter: &Reporter) {
+        let server = Arc::clone(&self.server);
+        loop {
+            let Ok(errors) = tokio::time::timeout_at(next, server.alarmed()).await else { return };
+            if !self.is_wanted() {
+                continue;
+            }
+            let check = &self.server.check;
+            let finding = Finding::new(Status::Analysis).info(errors);
+            match self.server.conf.on_error {
+                OnError::FastInter => {}
+                OnError::FailCheck => self.learn(finding, reporter),
+                OnError::SuddenDeath => {
+                    check.weaken(check.health().near_death());
+                    self.learn(finding, reporter);
+                }
+                OnError::MarkDown => {
+                    check.weaken(check.health().last_chance());
+                    self.learn(finding, reporter);
+                }
+            }
+            if let Some(fast) = self.timing.fastinter {
+                next = next.min(Instant::now() + fast);
+            }
+        }
+    }
+
+    fn learn(&self, finding: Finding, reporter: &Reporter) {
+        let now = std::time::Instant::now();
+        reporter.report(&reporter.generation.learn(self.at, Which::Health, finding, now));
+    }
+}
