@@ -14,6 +14,7 @@ pub mod health;
 // layer 2: live state
 pub mod live;
 pub mod net;
+pub mod stats;
 pub mod tasks;
 // layer 3: engines
 pub mod http;

@@ -6,13 +6,11 @@ use crate::config::model::{
 };
 use crate::expr::facts::ConnFacts;
 use crate::ids::ProxyIndex;
-use crate::live::applet::Applets;
 use crate::live::{Generation, Process};
 use crate::logging;
 use crate::net::{Accepted, Stream};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -107,17 +105,7 @@ fn proxy(proxy: Proxy) -> SocketAddr {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let local = tokio::task::LocalSet::new();
         local.block_on(&runtime, async move {
-            let process = Arc::new(Process {
-                pid: 1,
-                hostname: "test".into(),
-                nbthread: 1,
-                connections: AtomicUsize::new(0),
-                maxconn: 100,
-                stopping: AtomicBool::new(false),
-                log_drops: AtomicU64::new(0),
-                requests: AtomicU64::new(0),
-                applets: Applets::default(),
-            });
+            let process = Arc::new(Process::new(1, "test".into(), 1, 100));
             let config = Arc::new(Config { proxies: vec![Arc::new(proxy)], ..Config::default() });
             let hub = logging::Hub::new(Arc::clone(&process), &config.global);
             let generation = Arc::new(Generation::build(config, process, None));

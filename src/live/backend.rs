@@ -23,6 +23,7 @@ pub struct LiveBackend {
     pub proxy: Arc<Proxy>,
     pub servers: Vec<Arc<LiveServer>>,
     pub counters: Sharded<BackCounters>,
+    pub fullconn: u32,
     pub session_rate: Rate,
     pub(super) sessions: AtomicU32,
     pub(super) sessions_max: AtomicU32,
@@ -36,6 +37,18 @@ pub struct LiveBackend {
     /// `option redispatch` without `option persist`: who waits for a server that goes down chooses again.
     pub(super) redistributes: bool,
     lists: Mutex<Lists>,
+}
+
+/// What balancing does with a backend's servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InUse {
+    pub active: usize,
+    pub backups: usize,
+    /// Of the servers that take part now: as in effect (slow start), and as set by people.
+    pub weight: u32,
+    pub user_weight: u32,
+    /// Requests the algorithm placed.
+    pub balanced: u64,
 }
 
 /// What the lock holds.
@@ -69,6 +82,7 @@ impl LiveBackend {
         let pool = Pool::new(candidates, fullconn, proxy.options.allbackups);
         let backend = Self {
             counters: Sharded::new(threads),
+            fullconn,
             session_rate: Rate::new(now),
             sessions: AtomicU32::new(0),
             sessions_max: AtomicU32::new(0),
@@ -143,11 +157,34 @@ impl LiveBackend {
         self.session_rate.read(self.total(), now)
     }
 
+    #[must_use]
+    pub fn sess_rate_max(&self, now: Instant) -> u64 {
+        self.session_rate.max(self.total(), now)
+    }
+
     /// Servers balancing may use: (active, backup).
     #[must_use]
     pub fn usable(&self) -> (usize, usize) {
         let lists = self.lock();
         (lists.pool.active(), lists.pool.backups())
+    }
+
+    /// Servers balancing may use, and the weights of those that take part.
+    #[must_use]
+    pub fn in_use(&self) -> InUse {
+        let lists = self.lock();
+        let (pool, scale) = (&lists.pool, lists.table.algorithm().scale());
+        let user_weight = (0..self.servers.len())
+            .filter(|i| pool.takes_part(*i))
+            .map(|i| pool.servers.get(i).map_or(0, |c| c.weight))
+            .sum();
+        InUse {
+            active: pool.active(),
+            backups: pool.backups(),
+            weight: pool.weight().div_ceil(scale),
+            user_weight,
+            balanced: lists.balanced,
+        }
     }
 
     /// HAProxy's `nbsrv`: how many servers a new request could go to.
@@ -308,7 +345,8 @@ impl Lists {
     /// Tells all threads what became of server `i`.
     pub fn publish(&self, backend: &LiveBackend, i: usize) {
         if let (Some(c), Some(s)) = (self.pool.servers.get(i), backend.servers.get(i)) {
-            s.effective.store(c.effective, Relaxed);
+            // As people count it: a scaled weight rounds up, so that a server in slow start is not shown as unused.
+            s.effective.store(c.effective.div_ceil(self.table.algorithm().scale().max(1)), Relaxed);
             s.usable.store(c.usable, Relaxed);
         }
     }

@@ -54,6 +54,11 @@ impl FrontState {
         self.session_rate.read(self.total.load(Relaxed), now)
     }
 
+    #[must_use]
+    pub fn sess_rate_max(&self, now: Instant) -> u64 {
+        self.session_rate.max(self.total.load(Relaxed), now)
+    }
+
     pub(super) fn tick(&self, now: Instant) {
         self.session_rate.tick(self.total.load(Relaxed), now);
     }

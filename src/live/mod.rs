@@ -19,7 +19,7 @@ pub mod server;
 mod tests;
 pub mod variables;
 
-pub use backend::LiveBackend;
+pub use backend::{InUse, LiveBackend};
 pub use checks::{CheckState, Forced, Settings, Which};
 pub use control::{Notice, ServerAt};
 pub use frontend::FrontState;
@@ -28,6 +28,7 @@ pub use observe::Sight;
 pub use pick::{HashInput, Refusal, Slot, Sticky, Want};
 pub use server::{LiveServer, OperState};
 
+use crate::clock::Now;
 use crate::config::model::{Config, Proxy, UseBackend};
 use crate::expr::facts::LiveFacts;
 use crate::ids::ProxyIndex;
@@ -41,6 +42,7 @@ pub struct Process {
     pub pid: u32,
     pub hostname: String,
     pub nbthread: usize,
+    pub started: Now,
     /// Client connections now, and the limit over all frontends.
     pub connections: AtomicUsize,
     pub maxconn: usize,
@@ -50,6 +52,25 @@ pub struct Process {
     pub requests: AtomicU64,
     /// Where requests for the statistics page and its like go.
     pub applets: applet::Applets,
+}
+
+impl Process {
+    /// A process that starts now.
+    #[must_use]
+    pub fn new(pid: u32, hostname: String, nbthread: usize, maxconn: usize) -> Self {
+        Self {
+            pid,
+            hostname,
+            nbthread,
+            started: Now::read(),
+            connections: AtomicUsize::new(0),
+            maxconn,
+            stopping: AtomicBool::new(false),
+            log_drops: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            applets: applet::Applets::default(),
+        }
+    }
 }
 
 /// One running configuration. Connections keep the generation they began with.

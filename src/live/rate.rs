@@ -41,10 +41,12 @@ impl Rate {
         (total - w.base.min(total)) + u64::try_from(share).unwrap_or(u64::MAX)
     }
 
-    /// The busiest second so far.
+    /// The busiest second so far, the one that runs included.
     #[must_use]
-    pub fn max(&self) -> u64 {
-        self.window.lock().unwrap_or_else(PoisonError::into_inner).max
+    pub fn max(&self, total: u64, now: Instant) -> u64 {
+        let mut w = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        w.turn(total, now);
+        w.max.max(total.saturating_sub(w.base))
     }
 }
 
@@ -76,6 +78,6 @@ mod tests {
         assert_eq!(rate.read(20, t0 + SECOND), 20);
         assert_eq!(rate.read(25, t0 + Duration::from_millis(1500)), 5 + 10);
         assert_eq!(rate.read(25, t0 + Duration::from_millis(4000)), 0);
-        assert_eq!(rate.max(), 20);
+        assert_eq!(rate.max(25, t0 + Duration::from_millis(4000)), 20);
     }
 }

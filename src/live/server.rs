@@ -153,6 +153,12 @@ impl LiveServer {
         self.weight.load(Relaxed)
     }
 
+    /// The weight in effect: less than [`Self::weight`] in slow start.
+    #[must_use]
+    pub fn effective_weight(&self) -> u32 {
+        self.effective.load(Relaxed)
+    }
+
     /// Requests in progress, and the most there ever were.
     #[must_use]
     pub fn current(&self) -> u32 {

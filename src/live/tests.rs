@@ -6,7 +6,6 @@ use super::control::ServerAt;
 use super::*;
 use crate::config::model::{Backend, Balance, Front, Server};
 use crate::ids::ServerIndex;
-use crate::live::applet::Applets;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
@@ -27,17 +26,7 @@ fn backend(balance: Balance, servers: Vec<Server>) -> Proxy {
 
 fn generation(proxies: Vec<Proxy>) -> Generation {
     let config = Config { proxies: proxies.into_iter().map(Arc::new).collect(), ..Config::default() };
-    let process = Process {
-        pid: 1,
-        hostname: "h".into(),
-        nbthread: 1,
-        connections: AtomicUsize::new(0),
-        maxconn: 100,
-        stopping: AtomicBool::new(false),
-        log_drops: AtomicU64::new(0),
-        requests: AtomicU64::new(0),
-        applets: Applets::default(),
-    };
+    let process = Process::new(1, "h".into(), 1, 100);
     Generation::build(Arc::new(config), Arc::new(process), None)
 }
 

@@ -12,17 +12,7 @@ use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::Ordering;
 
 fn hub() -> Arc<Hub> {
-    let process = Process {
-        pid: 77,
-        hostname: "here".to_owned(),
-        nbthread: 1,
-        connections: Default::default(),
-        maxconn: 1,
-        stopping: Default::default(),
-        log_drops: Default::default(),
-        requests: Default::default(),
-        applets: Default::default(),
-    };
+    let process = Process::new(77, "here".to_owned(), 1, 1);
     Hub::new(Arc::new(process), &Global { log_tag: Some("tag".to_owned()), ..Global::default() })
 }
 

@@ -15,7 +15,6 @@ mod worker;
 
 use crate::config::Loaded;
 use crate::config::model::Config;
-use crate::live::applet::Applets;
 use crate::live::{Generation, Process};
 use crate::logging;
 use gate::Room;
@@ -23,7 +22,6 @@ use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 /// What the command line says beside the configuration.
 #[derive(Clone, Debug, Default)]
@@ -102,17 +100,7 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     }
     process::confine(global, &identity)?;
     let config = Arc::new(config);
-    let process = Arc::new(Process {
-        pid: std::process::id(),
-        hostname: process::hostname(),
-        nbthread: threads,
-        connections: AtomicUsize::new(0),
-        maxconn,
-        stopping: AtomicBool::new(false),
-        log_drops: AtomicU64::new(0),
-        requests: AtomicU64::new(0),
-        applets: Applets::default(),
-    });
+    let process = Arc::new(Process::new(std::process::id(), process::hostname(), threads, maxconn));
     let hub = logging::Hub::new(Arc::clone(&process), &config.global);
     let generation = Arc::new(Generation::build(Arc::clone(&config), process, None));
     let shared = Arc::new(Shared {

@@ -1,0 +1,511 @@
+//! The columns of `show stat`: HAProxy 3.4's names in its order. A new column goes to the end of [`COLUMNS`]; counters of
+//! protocols go to [`MODULES`], whose order nobody may count on.
+
+use super::server;
+use super::snapshot::{Part, Subject};
+use super::value::{Kind, Kinds, Tags, Value};
+use crate::config::model::{Balance, Mode};
+use std::sync::atomic::Ordering::Relaxed;
+
+/// One column.
+#[derive(Debug)]
+pub struct Column {
+    pub name: &'static str,
+    /// What the value says, for people.
+    pub words: &'static str,
+    /// The rows that may have a value.
+    pub kinds: Kinds,
+    tags: Tags,
+    /// Backends' tags where they differ.
+    back_tags: Option<Tags>,
+    value: ValueOf,
+}
+
+type ValueOf = for<'s, 'g> fn(&'s Subject<'g>) -> Option<Value<'s>>;
+
+impl Column {
+    #[must_use]
+    pub fn tags(&self, kind: Kind) -> Tags {
+        self.back_tags.filter(|_| kind == Kind::Backend).unwrap_or(self.tags)
+    }
+
+    /// `None`: the column says nothing about this object.
+    #[must_use]
+    pub fn value<'s>(&self, subject: &'s Subject<'_>) -> Option<Value<'s>> {
+        (self.value)(subject)
+    }
+
+    /// The column of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        COLUMNS.iter().chain(MODULES).find(|c| c.name == name)
+    }
+
+    const fn back(self, tags: &str) -> Self {
+        Self { back_tags: Some(Tags::of(tags)), ..self }
+    }
+}
+
+const fn column(name: &'static str, tags: &str, kinds: &str, value: ValueOf, words: &'static str) -> Column {
+    Column { name, words, kinds: Kinds::of(kinds), tags: Tags::of(tags), back_tags: None, value }
+}
+
+/// A counter of the frontend, the backend and the servers.
+macro_rules! all {
+    ($f:ident) => {
+        |s| match &s.part {
+            Part::Front(t) => Some(Value::U64(t.$f)),
+            Part::Server(_, t) => Some(Value::U64(t.$f)),
+            Part::Back(_, t, _) => Some(Value::U64(t.$f)),
+        }
+    };
+}
+
+/// The same in mode http alone.
+macro_rules! http {
+    ($f:ident) => {
+        |s| match &s.part {
+            _ if s.proxy.conf.mode != Mode::Http => None,
+            Part::Front(t) => Some(Value::U64(t.$f)),
+            Part::Server(_, t) => Some(Value::U64(t.$f)),
+            Part::Back(_, t, _) => Some(Value::U64(t.$f)),
+        }
+    };
+}
+
+/// A counter of the frontend.
+macro_rules! front {
+    ($f:ident) => {
+        |s| match &s.part {
+            Part::Front(t) => Some(Value::U64(t.$f)),
+            _ => None,
+        }
+    };
+}
+
+/// A counter of the frontend and the backend.
+macro_rules! ends {
+    ($f:ident) => {
+        |s| match &s.part {
+            Part::Front(t) => Some(Value::U64(t.$f)),
+            Part::Back(_, t, _) => Some(Value::U64(t.$f)),
+            Part::Server(..) => None,
+        }
+    };
+}
+
+/// A counter of the backend and the servers.
+macro_rules! serving {
+    ($f:ident) => {
+        |s| match &s.part {
+            Part::Server(_, t) => Some(Value::U64(t.$f)),
+            Part::Back(_, t, _) => Some(Value::U64(t.$f)),
+            Part::Front(_) => None,
+        }
+    };
+}
+
+/// What nothing counts: the function it would count does not exist here.
+fn zero_in_http<'s>(s: &'s Subject<'_>) -> Option<Value<'s>> {
+    match s.part {
+        Part::Front(_) | Part::Back(..) if s.proxy.conf.mode == Mode::Http => Some(Value::U64(0)),
+        _ => None,
+    }
+}
+
+/// Not told yet: the cell stays empty.
+fn none<'s>(_: &'s Subject<'_>) -> Option<Value<'s>> {
+    None
+}
+
+/// The columns of all proxies, up to the `-`.
+pub static COLUMNS: &[Column] = &[
+    column("pxname", "KNS", "LFBS", |s| Some(Value::text(&*s.proxy.conf.name)), "Name of the proxy"),
+    column("svname", "KNS", "LFBS", svname, "FRONTEND, BACKEND, or the name of the server or listener"),
+    column(
+        "qcur",
+        "MGP",
+        "BS",
+        |s| match s.part {
+            Part::Server(server, _) => Some(Value::U32(server.queued())),
+            Part::Back(back, ..) => Some(Value::U32(back.queued())),
+            Part::Front(_) => None,
+        },
+        "Requests waiting in the queue now; for a backend, those without a server yet",
+    ),
+    column(
+        "qmax",
+        "MMP",
+        "BS",
+        |s| match s.part {
+            Part::Server(server, _) => Some(Value::U32(server.queued_max())),
+            Part::Back(back, ..) => Some(Value::U32(back.queued_max())),
+            Part::Front(_) => None,
+        },
+        "Most requests that ever waited at once",
+    ),
+    column(
+        "scur",
+        "MGP",
+        "LFBS",
+        |s| match s.part {
+            Part::Front(_) => Some(Value::u32(s.proxy.front.current.load(Relaxed))),
+            Part::Server(server, _) => Some(Value::U32(server.current())),
+            Part::Back(back, ..) => Some(Value::U32(back.current())),
+        },
+        "Sessions in progress",
+    ),
+    column(
+        "smax",
+        "MMP",
+        "LFBS",
+        |s| match s.part {
+            Part::Front(_) => Some(Value::u32(s.proxy.front.max.load(Relaxed))),
+            Part::Server(server, _) => Some(Value::U32(server.max())),
+            Part::Back(back, ..) => Some(Value::U32(back.max())),
+        },
+        "Most sessions ever in progress at once",
+    ),
+    column(
+        "slim",
+        "CLP",
+        "LFBS",
+        slim,
+        "Limit of sessions: maxconn of a frontend, listener or server, fullconn of a backend",
+    ),
+    column(
+        "stot",
+        "MCP",
+        "LFBS",
+        |s| match &s.part {
+            Part::Front(t) => Some(Value::U64(t.sessions)),
+            Part::Server(server, _) => Some(Value::U64(server.total())),
+            Part::Back(back, ..) => Some(Value::U64(back.total())),
+        },
+        "Sessions so far",
+    ),
+    column("bin", "MCP", "LFBS", all!(bytes_in), "Bytes of requests received from clients"),
+    column("bout", "MCP", "LFBS", all!(bytes_out), "Bytes of responses sent to clients"),
+    column("dreq", "MCP", "LFB", ends!(denied_requests), "Requests refused by a rule"),
+    column("dresp", "MCP", "LFBS", all!(denied_responses), "Responses refused by a rule"),
+    column("ereq", "MCP", "LF", front!(failed_requests), "Requests that were invalid, or never became whole"),
+    column(
+        "econ",
+        "MCP",
+        "BS",
+        serving!(failed_connections),
+        "Requests for which no connection to a server was had",
+    ),
+    column("eresp", "MCP", "BS", serving!(failed_responses), "Responses that were invalid, or broke off"),
+    column("wretr", "MCP", "BS", serving!(retries), "Connections to a server tried again"),
+    column(
+        "wredis",
+        "MCP",
+        "BS",
+        serving!(redispatches),
+        "Requests sent to another server than the one first chosen",
+    ),
+    column(
+        "status",
+        "SGP",
+        "LFBS",
+        server::status,
+        "State: OPEN, FULL or STOP; UP or DOWN; for a server with its progress, MAINT, DRAIN, NOLB, no check",
+    ),
+    column(
+        "weight",
+        "MaP",
+        "BS",
+        server::weight,
+        "Weight in effect; for a backend, the sum of its servers in use",
+    ),
+    column(
+        "act",
+        "SGP",
+        "BS",
+        |s| match s.part {
+            Part::Server(server, _) => Some(Value::u32(u32::from(!server.conf.backup))),
+            Part::Back(_, _, in_use) => Some(Value::u32(in_use.active)),
+            Part::Front(_) => None,
+        },
+        "Active servers that balancing may use; for a server, 1 if it is none of the backups",
+    )
+    .back("MGP"),
+    column(
+        "bck",
+        "SGP",
+        "BS",
+        |s| match s.part {
+            Part::Server(server, _) => Some(Value::u32(u32::from(server.conf.backup))),
+            Part::Back(_, _, in_use) => Some(Value::u32(in_use.backups)),
+            Part::Front(_) => None,
+        },
+        "Backup servers that balancing may use; for a server, 1 if it is one",
+    )
+    .back("MGP"),
+    column("chkfail", "MCP", "S", server::failed_checks, "Checks that failed while the server was up"),
+    column("chkdown", "MCP", "BS", server::down_transitions, "Times it went from up to down"),
+    column("lastchg", "MAP", "BS", none, "Seconds since it last went up or down"),
+    column("downtime", "MCP", "BS", none, "Seconds it was down altogether"),
+    column(
+        "qlimit",
+        "CLS",
+        "S",
+        |s| match s.part {
+            Part::Server(server, _) if server.conf.maxqueue > 0 => Some(Value::U32(server.conf.maxqueue)),
+            _ => None,
+        },
+        "Limit of requests waiting for the server (maxqueue)",
+    ),
+    column("pid", "KGP", "LFBS", |_| Some(Value::U32(1)), "Number of the worker process: 1"),
+    column("iid", "KGS", "LFBS", |s| Some(Value::U32(s.proxy.conf.id)), "Number of the proxy"),
+    column(
+        "sid",
+        "KGS",
+        "LFBS",
+        |s| Some(Value::U32(s.sid())),
+        "Number of the server or listener within its proxy",
+    ),
+    column("throttle", "MLP", "S", none, "Percent of its weight a server in slow start has reached"),
+    column("lbtot", "MCP", "BS", none, "Times balancing chose it (not counting persistence and the queue)"),
+    column("tracked", "CNS", "S", server::tracked, "The server whose state it follows"),
+    column(
+        "type",
+        "CGS",
+        "LFBS",
+        |s| Some(Value::U32(s.kind() as u32)),
+        "0 frontend, 1 backend, 2 server, 3 listener",
+    ),
+    column("rate", "MRP", "FBS", rate, "Sessions in the last second").back("MGP"),
+    column(
+        "rate_lim",
+        "CLP",
+        "F",
+        |s| match s.part {
+            Part::Front(_) => Some(Value::U32(s.proxy.conf.front.as_ref()?.rate_limit_sessions.unwrap_or(0))),
+            _ => None,
+        },
+        "Limit of sessions a second (rate-limit sessions)",
+    ),
+    column("rate_max", "MMP", "FBS", rate_max, "Most sessions in one second").back("MGP"),
+    column(
+        "check_status",
+        "MOP",
+        "S",
+        none,
+        "Result of the last check; `* ` before it while the next one runs",
+    ),
+    column("check_code", "MOP", "S", none, "Code the last check received, for HTTP the status"),
+    column("check_duration", "MDP", "S", none, "Milliseconds the last check took"),
+    column("hrsp_1xx", "MCP", "FBS", http!(responses_1xx), "Responses with a status of 100 to 199"),
+    column("hrsp_2xx", "MCP", "FBS", http!(responses_2xx), "Responses with a status of 200 to 299"),
+    column("hrsp_3xx", "MCP", "FBS", http!(responses_3xx), "Responses with a status of 300 to 399"),
+    column("hrsp_4xx", "MCP", "FBS", http!(responses_4xx), "Responses with a status of 400 to 499"),
+    column("hrsp_5xx", "MCP", "FBS", http!(responses_5xx), "Responses with a status of 500 to 599"),
+    column("hrsp_other", "MCP", "FBS", http!(responses_other), "Responses with another status, or none"),
+    column("hanafail", "MOP", "S", none, "Failures that traffic showed (observe)"),
+    column("req_rate", "MRP", "F", none, "HTTP requests in the last second"),
+    column("req_rate_max", "MMP", "F", none, "Most HTTP requests in one second"),
+    column("req_tot", "MCP", "FBS", http!(requests), "HTTP requests so far"),
+    column("cli_abrt", "MCP", "BS", serving!(client_aborts), "Requests or connections the client broke off"),
+    column("srv_abrt", "MCP", "BS", serving!(server_aborts), "Requests or connections the server broke off"),
+    column("comp_in", "MCP", "FB", zero_in_http, "Bytes given to compression"),
+    column("comp_out", "MCP", "FB", zero_in_http, "Bytes that came out of compression"),
+    column("comp_byp", "MCP", "FB", zero_in_http, "Bytes left uncompressed for want of time or bandwidth"),
+    column("comp_rsp", "MCP", "FB", zero_in_http, "Responses compressed"),
+    column("lastsess", "MAP", "BS", none, "Seconds since the last session; -1: none yet"),
+    column("last_chk", "MOP", "S", none, "What the last check received, or its error"),
+    column("last_agt", "MOP", "S", none, "What the agent last said, or the error"),
+    column("qtime", "MaP", "BS", none, "Milliseconds in the queue, averaged over the last 1024 requests"),
+    column("ctime", "MaP", "BS", none, "Milliseconds to connect, averaged over the last 1024 requests"),
+    column(
+        "rtime",
+        "MaP",
+        "BS",
+        none,
+        "Milliseconds until the response began, averaged over the last 1024 requests",
+    ),
+    column(
+        "ttime",
+        "MaP",
+        "BS",
+        none,
+        "Milliseconds of the whole session, averaged over the last 1024 requests",
+    ),
+    column("agent_status", "MOP", "S", none, "Result of the last agent check"),
+    column("agent_code", "MOP", "S", none, "Code of the last agent check"),
+    column("agent_duration", "MDP", "S", none, "Milliseconds the last agent check took"),
+    column("check_desc", "MOP", "S", none, "check_status in words"),
+    column("agent_desc", "MOP", "S", none, "agent_status in words"),
+    column(
+        "check_rise",
+        "CGS",
+        "S",
+        |s| check(s, |c| c.rise),
+        "Checks that must pass before the server is up",
+    ),
+    column(
+        "check_fall",
+        "CGS",
+        "S",
+        |s| check(s, |c| c.fall),
+        "Checks that must fail before the server is down",
+    ),
+    column("check_health", "CGS", "S", none, "Health: below rise it is down, from rise to rise+fall-1 up"),
+    column("agent_rise", "CGS", "S", none, "rise of the agent check"),
+    column("agent_fall", "CGS", "S", none, "fall of the agent check"),
+    column("agent_health", "CGS", "S", none, "Health by the agent check, as check_health"),
+    column("addr", "CGS", "LS", server::address, "Address and port, shown to operators"),
+    column(
+        "cookie",
+        "CNS",
+        "BS",
+        server::cookie,
+        "The server's cookie value, the backend's cookie name; shown to operators",
+    ),
+    column("mode", "CGS", "LFBS", |s| Some(Value::text(mode(s))), "http or tcp"),
+    column(
+        "algo",
+        "CGS",
+        "B",
+        |s| match s.part {
+            Part::Back(..) if s.legends => Some(Value::text(algorithm(&s.proxy.conf.back.as_ref()?.balance))),
+            _ => None,
+        },
+        "Balancing algorithm, shown to operators",
+    ),
+    column("conn_rate", "MRP", "F", none, "Connections in the last second"),
+    column("conn_rate_max", "MMP", "F", none, "Most connections in one second"),
+    column("conn_tot", "MCP", "F", front!(connections), "Connections so far"),
+    column("intercepted", "MCP", "FB", none, "Requests answered here: redirects, statistics, services"),
+    column(
+        "dcon",
+        "MCP",
+        "LF",
+        front!(denied_connections),
+        "Connections refused by a tcp-request connection rule",
+    ),
+    column("dses", "MCP", "LF", front!(denied_sessions), "Sessions refused by a tcp-request session rule"),
+    column("wrew", "MCP", "LFBS", all!(rewrites_failed), "Headers that could not be rewritten"),
+    column("connect", "MCP", "BS", serving!(connects), "Connections to servers tried"),
+    column("reuse", "MCP", "BS", serving!(reuses), "Requests sent over a connection that was there"),
+    column("cache_lookups", "MCP", "FB", zero_in_http, "Requests looked up in the cache"),
+    column("cache_hits", "MCP", "FB", zero_in_http, "Requests answered from the cache"),
+    column("srv_icur", "MGP", "S", none, "Idle connections to the server"),
+    column("src_ilim", "CLP", "S", none, "Limit of idle connections to the server (pool-max-conn)"),
+    column("qtime_max", "MMP", "BS", none, "Longest time in the queue, in milliseconds"),
+    column("ctime_max", "MMP", "BS", none, "Longest time to connect, in milliseconds"),
+    column("rtime_max", "MMP", "BS", none, "Longest time until a response began, in milliseconds"),
+    column("ttime_max", "MMP", "BS", none, "Longest session, in milliseconds"),
+    column("eint", "MCP", "LFBS", all!(internal_errors), "Errors of our own"),
+    column("idle_conn_cur", "MGP", "S", none, "Idle connections that may only be reused with care"),
+    column("safe_conn_cur", "MGP", "S", none, "Idle connections that proved reusable"),
+    column("used_conn_cur", "MGP", "S", none, "Connections in use"),
+    column("need_conn_est", "MGP", "S", none, "Connections the server is thought to need"),
+    column(
+        "uweight",
+        "MaP",
+        "BS",
+        server::user_weight,
+        "Weight as set by people; for a backend, the sum of its servers in use",
+    ),
+    column("agg_server_status", "MGP", "B", none, "Servers by status (Prometheus)"),
+    column("agg_server_check_status", "MGP", "B", none, "Servers by status (Prometheus, old name)"),
+    column("agg_check_status", "MGP", "B", none, "Servers by the result of their last check (Prometheus)"),
+    column(
+        "srid",
+        "KGP",
+        "S",
+        |s| match s.part {
+            Part::Server(..) => Some(Value::U32(0)),
+            _ => None,
+        },
+        "How often the server's number was given to another server",
+    ),
+    column("sess_other", "MCP", "LF", none, "Sessions that spoke none of the protocols below"),
+    column("h1sess", "MCP", "LF", none, "HTTP/1 sessions"),
+    column("h2sess", "MCP", "LF", none, "HTTP/2 sessions"),
+    column("h3sess", "MCP", "LF", none, "HTTP/3 sessions"),
+    column("req_other", "MCP", "LF", none, "Requests in none of the protocols below"),
+    column("h1req", "MCP", "LF", none, "HTTP/1 requests"),
+    column("h2req", "MCP", "LF", none, "HTTP/2 requests"),
+    column("h3req", "MCP", "LF", none, "HTTP/3 requests"),
+    column("proto", "CGS", "L", none, "What the listener listens to"),
+    column("priv_idle_cur", "MGP", "S", none, "Idle connections that belong to one client"),
+    column("reqbin", "MCP", "LFBS", all!(bytes_in), "Bytes of requests received from clients"),
+    column("reqbout", "MCP", "LFBS", none, "Bytes of requests sent to servers"),
+    column("resbin", "MCP", "LFBS", none, "Bytes of responses received from servers"),
+    column("resbout", "MCP", "LFBS", all!(bytes_out), "Bytes of responses sent to clients"),
+];
+
+/// Counters of protocols.
+pub static MODULES: &[Column] = &[];
+
+fn svname<'s>(s: &'s Subject<'_>) -> Option<Value<'s>> {
+    Some(Value::text(match s.part {
+        Part::Front(_) => "FRONTEND",
+        Part::Server(server, _) => server.name(),
+        Part::Back(..) => "BACKEND",
+    }))
+}
+
+fn slim<'s>(s: &'s Subject<'_>) -> Option<Value<'s>> {
+    let limit = match s.part {
+        Part::Front(_) => match s.proxy.conf.front.as_ref()?.maxconn {
+            0 => s.generation.process.maxconn,
+            n => n,
+        },
+        Part::Server(server, _) => match server.conf.maxconn {
+            0 => return None,
+            n => n as usize,
+        },
+        Part::Back(back, ..) => back.fullconn as usize,
+    };
+    Some(Value::u32(limit))
+}
+
+fn rate<'s>(s: &'s Subject<'_>) -> Option<Value<'s>> {
+    match s.part {
+        Part::Front(_) => Some(Value::u32(s.proxy.front.sess_rate(s.now))),
+        Part::Back(back, ..) => Some(Value::u32(back.sess_rate(s.now))),
+        Part::Server(..) => None,
+    }
+}
+
+fn rate_max<'s>(s: &'s Subject<'_>) -> Option<Value<'s>> {
+    match s.part {
+        Part::Front(_) => Some(Value::u32(s.proxy.front.sess_rate_max(s.now))),
+        Part::Back(back, ..) => Some(Value::u32(back.sess_rate_max(s.now))),
+        Part::Server(..) => None,
+    }
+}
+
+fn check<'s>(s: &'s Subject<'_>, of: fn(&crate::config::model::Check) -> u32) -> Option<Value<'s>> {
+    match s.part {
+        Part::Server(server, _) => server.conf.check.as_ref().map(|c| Value::U32(of(c))),
+        _ => None,
+    }
+}
+
+fn mode(s: &Subject<'_>) -> &'static str {
+    match s.proxy.conf.mode {
+        Mode::Tcp => "tcp",
+        Mode::Http => "http",
+    }
+}
+
+fn algorithm(balance: &Balance) -> &'static str {
+    match balance {
+        Balance::RoundRobin => "roundrobin",
+        Balance::StaticRr => "static-rr",
+        Balance::LeastConn => "leastconn",
+        Balance::First => "first",
+        Balance::Source => "source",
+        Balance::Uri { .. } => "uri",
+        Balance::UrlParam { .. } => "url_param",
+        Balance::Hdr { .. } => "hdr",
+        Balance::Random { .. } => "random",
+        Balance::RdpCookie { .. } => "rdp-cookie",
+        Balance::Hash(_) => "hash",
+    }
+}

@@ -1,0 +1,21 @@
+//! What the process counted, as tables: one row of [`columns::COLUMNS`] for each column of `show stat`, one of
+//! [`info::FIELDS`] for each line of `show info`. CSV, JSON, the typed form, the web page and Prometheus are derived from
+//! them; a column is described once.
+//!
+//! [`Rows`] walks a generation, [`StatDump`] and [`info::dump`] write it out.
+
+pub mod columns;
+pub mod dump;
+pub mod info;
+mod json;
+mod server;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+pub mod value;
+
+pub use dump::{StatDump, StatFormat};
+pub use info::InfoFormat;
+pub use json::schema;
+pub use snapshot::{Part, Rows, Selection, Subject};
+pub use value::{Kind, Kinds, Tags, Value};
