@@ -12,6 +12,7 @@ use crate::live::{LiveBackend, LiveServer, Refusal, Sight, Want};
 use crate::net::{self, Stream};
 use std::future::{Future, poll_fn};
 use std::net::IpAddr;
+use std::os::fd::AsRawFd;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -81,6 +82,7 @@ impl Exchange<'_> {
                     self.announce_client(&server);
                     let ends = [stream.local_addr(), stream.peer_addr()];
                     [self.ctx.log.backend_src, self.ctx.log.backend_dst] = ends;
+                    self.client.card.connected(stream.as_raw_fd(), self.retries, ends);
                     self.up = Some(Upstream {
                         stream,
                         inbox: Inbox::default(),
@@ -231,6 +233,7 @@ impl Exchange<'_> {
     fn note_slot(&mut self, live: &LiveBackend) {
         let Some(slot) = &self.slot else { return };
         let server = slot.server();
+        self.client.card.assigned(server);
         if server.conf.on_marked_down.is_some() || server.conf.backup {
             let (watched, since) = (Arc::clone(server), server.kills());
             self.killed = Some(Box::pin(async move { watched.killed(since).await }));
@@ -280,6 +283,7 @@ impl Exchange<'_> {
         pools.in_use(server, true);
         self.times.connected = Some(self.times.assigned.unwrap_or(self.times.head));
         let (inbox, server) = (Inbox::default(), Arc::clone(server));
+        self.client.card.connected(stream.as_raw_fd(), self.retries, ends);
         self.up = Some(Upstream { stream, inbox, server, uses, reused: true, downs, ends });
         true
     }

@@ -14,6 +14,8 @@ pub enum Cause {
     Proxy,
     /// An internal error (`I`).
     Internal,
+    /// The administrator ended it.
+    Killed,
     /// The server went down or was shut (`D`), or a better one came up (`U`).
     ServerDown,
 }
@@ -56,8 +58,10 @@ impl Failure {
             Cause::Proxy => b'P',
             Cause::Internal => b'I',
             Cause::ServerDown => b'D',
+            Cause::Killed => b'K',
         };
         let phase = match self.phase {
+            Phase::Request if self.cause == Cause::Killed => b'-',
             Phase::Request => b'R',
             Phase::Queue => b'Q',
             Phase::Connect => b'C',

@@ -144,6 +144,7 @@ impl<'a> Exchange<'a> {
         started: Instant,
     ) -> Self {
         let head = Instant::now();
+        client.card.begin(head);
         let engine = &client.session.engine;
         let (mut to_server, mut to_client) = (Outbox::default(), Outbox::default());
         to_server.bytes = engine.take_scratch();
@@ -347,6 +348,7 @@ impl<'a> Exchange<'a> {
         live.enter();
         self.backend = Some(Arc::clone(live));
         self.ctx.backend = Some(index);
+        self.client.card.routed(proxy);
         self.mode = self.mode.max(proxy.conf.options.connection_mode);
         Ok(Arc::clone(proxy))
     }
@@ -588,6 +590,9 @@ impl<'a> Exchange<'a> {
 
 impl Drop for Exchange<'_> {
     fn drop(&mut self) {
+        if self.client.card.is_killed() && self.letters == *b"--" {
+            self.letters = self.killed_failure(self.phase(), 0).letters();
+        }
         self.finish();
     }
 }

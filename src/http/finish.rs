@@ -31,6 +31,7 @@ pub fn exchange(exchange: &mut Exchange<'_>) {
         exchange.logged = true;
         log(exchange);
     }
+    exchange.client.card.end();
     exchange.client.idle_from = exchange.client.session.engine.now();
 }
 

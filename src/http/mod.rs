@@ -15,6 +15,7 @@ mod exchange;
 mod finish;
 pub mod forwarded;
 pub mod h1;
+mod killed;
 pub mod normalize;
 mod persist;
 mod pool;

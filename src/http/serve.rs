@@ -11,6 +11,7 @@ use super::{Engine, finish, reply};
 use crate::config::model::VarScope;
 use crate::expr::facts::ConnFacts;
 use crate::ids::{ProxyIndex, ServerIndex};
+use crate::live::sessions::Card;
 use crate::live::{Generation, LiveProxy, LiveServer};
 use crate::net::{Accepted, Stream};
 use std::future::{Future, poll_fn};
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 /// The client's side, for as long as its connection lasts.
 pub struct Client {
     pub stream: Stream,
+    pub card: Rc<Card>,
     pub inbox: Inbox,
     pub timer: Timer,
     pub session: Rc<Session>,
@@ -131,6 +133,7 @@ impl Client {
         let accepted_at = accepted.at;
         Self {
             stream: accepted.stream,
+            card: accepted.card,
             inbox,
             timer: Timer::default(),
             conn: accepted.conn,

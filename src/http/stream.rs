@@ -48,7 +48,7 @@ impl Exchange<'_> {
             }
         };
         if self.poll_killed(cx).is_ready() {
-            return Poll::Ready(Err(Failure::new(Cause::ServerDown, Phase::Data, 0)));
+            return Poll::Ready(Err(self.killed_failure(Phase::Data, 0)));
         }
         let client_slow =
             !self.to_client.is_empty() || self.up.as_ref().is_some_and(|u| !u.inbox.pending().is_empty());
@@ -63,11 +63,6 @@ impl Exchange<'_> {
             return Poll::Ready(Err(Failure::new(cause, Phase::Data, 0)));
         }
         Poll::Pending
-    }
-
-    /// Ready when `on-marked-down shutdown-sessions` and its like end the server's sessions.
-    pub fn poll_killed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.killed.as_mut().map_or(Poll::Pending, |killed| killed.as_mut().poll(cx))
     }
 
     /// Moves the response to the client. Ready when its last byte was handed to the kernel.

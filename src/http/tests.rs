@@ -6,6 +6,7 @@ use crate::config::model::{
 };
 use crate::expr::facts::ConnFacts;
 use crate::ids::ProxyIndex;
+use crate::live::sessions::{Card, Conn};
 use crate::live::{Generation, Process};
 use crate::logging;
 use crate::net::{Accepted, Stream};
@@ -124,6 +125,7 @@ fn proxy(proxy: Proxy) -> SocketAddr {
                 };
                 let bind = Arc::new(Bind { ..bind() });
                 let accepted = Accepted {
+                    card: card(&generation, peer),
                     stream: Stream::Tcp(stream),
                     conn,
                     bind,
@@ -143,6 +145,19 @@ fn proxy(proxy: Proxy) -> SocketAddr {
         });
     });
     told.recv().unwrap()
+}
+
+fn card(generation: &Generation, peer: SocketAddr) -> std::rc::Rc<Card> {
+    let entry = Card::register(Conn {
+        frontend: Arc::clone(&generation.proxies[0]),
+        src: Some(peer),
+        dst: None,
+        listener: (1, None),
+        fd: -1,
+        accepted: SystemTime::now(),
+        at: Instant::now(),
+    });
+    std::rc::Rc::clone(entry.card())
 }
 
 fn bind() -> Bind {

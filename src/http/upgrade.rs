@@ -62,7 +62,7 @@ impl Exchange<'_> {
         last: &mut Instant,
     ) -> Poll<Result<(), Failure>> {
         if self.poll_killed(cx).is_ready() {
-            return Poll::Ready(Err(Failure::new(Cause::ServerDown, Phase::Data, 0)));
+            return Poll::Ready(Err(self.killed_failure(Phase::Data, 0)));
         }
         let Some(server) = &mut self.up else { return Poll::Ready(Ok(())) };
         let client = &mut *self.client;

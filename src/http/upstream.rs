@@ -202,7 +202,7 @@ impl Exchange<'_> {
             }
         }
         if self.poll_killed(cx).is_ready() {
-            let failure = Failure::new(Cause::ServerDown, Phase::Header, 503);
+            let failure = self.killed_failure(Phase::Header, 503);
             return Poll::Ready(Err(Asked::Client(failure)));
         }
         if watched && self.request.is_complete() && self.client.poll_gone(cx).is_ready() {

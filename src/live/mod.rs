@@ -15,6 +15,7 @@ mod queue;
 mod rate;
 pub mod rules;
 pub mod server;
+pub mod sessions;
 #[cfg(test)]
 mod tests;
 pub mod variables;
@@ -50,6 +51,8 @@ pub struct Process {
     pub stopping: AtomicBool,
     pub log_drops: AtomicU64,
     pub requests: AtomicU64,
+    /// The sessions in progress on each thread.
+    pub sessions: sessions::Roster,
     /// Where requests for the statistics page and its like go.
     pub applets: applet::Applets,
 }
@@ -68,6 +71,7 @@ impl Process {
             stopping: AtomicBool::new(false),
             log_drops: AtomicU64::new(0),
             requests: AtomicU64::new(0),
+            sessions: sessions::Roster::new(nbthread),
             applets: applet::Applets::default(),
         }
     }

@@ -11,11 +11,11 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-fn server(name: &str) -> Server {
+pub(super) fn server(name: &str) -> Server {
     Server { name: name.into(), id: u32::from(name.as_bytes()[0] - b'a') + 1, ..Server::default() }
 }
 
-fn backend(balance: Balance, servers: Vec<Server>) -> Proxy {
+pub(super) fn backend(balance: Balance, servers: Vec<Server>) -> Proxy {
     let servers = servers.into_iter().map(Arc::new).collect();
     Proxy {
         name: "web".into(),
@@ -24,7 +24,7 @@ fn backend(balance: Balance, servers: Vec<Server>) -> Proxy {
     }
 }
 
-fn generation(proxies: Vec<Proxy>) -> Generation {
+pub(super) fn generation(proxies: Vec<Proxy>) -> Generation {
     let config = Config { proxies: proxies.into_iter().map(Arc::new).collect(), ..Config::default() };
     let process = Process::new(1, "h".into(), 1, 100);
     Generation::build(Arc::new(config), Arc::new(process), None)

@@ -18,6 +18,8 @@ pub use timer::Timer;
 use crate::config::model::{Bind, VarScope};
 use crate::expr::Value;
 use crate::expr::facts::ConnFacts;
+use crate::live::sessions::Card;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -25,6 +27,8 @@ use std::time::Instant;
 #[derive(Debug)]
 pub struct Accepted {
     pub stream: Stream,
+    /// What the administration sees of it.
+    pub card: Rc<Card>,
     pub conn: ConnFacts,
     pub bind: Arc<Bind>,
     /// Bytes already read from the client, to be treated as if they came first on `stream`.

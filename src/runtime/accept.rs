@@ -4,12 +4,14 @@ use super::gate::{Gate, Inside};
 use super::session::{self, Session};
 use super::worker::Worker;
 use crate::expr::facts::ConnFacts;
+use crate::live::sessions::{Card, Conn, Entry};
 use crate::net::{Accepted, Listener, Stream};
 use crate::tasks;
 use socket2::Socket;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -66,11 +68,22 @@ fn begin(
     let listener = listener.get_ref();
     let Ok(stream) = Stream::from_socket(socket, listener.is_unix()) else { return };
     let bind = &listener.bind;
+    let (dst, wall, at) = (listener.destination(&stream), SystemTime::now(), Instant::now());
+    let entry = Card::register(Conn {
+        frontend: Arc::clone(&gate.proxy),
+        src: peer,
+        dst,
+        listener: (bind.id, bind.name.clone()),
+        fd: stream.as_raw_fd(),
+        accepted: wall,
+        at,
+    });
     let accepted = Accepted {
+        card: Rc::clone(entry.card()),
         conn: ConnFacts {
             src: peer,
-            dst: listener.destination(&stream),
-            accepted: SystemTime::now(),
+            dst,
+            accepted: wall,
             listener_id: bind.id,
             listener_name: bind.name.clone(),
             proxy_tlvs: Vec::new(),
@@ -78,18 +91,19 @@ fn begin(
         stream,
         bind: Arc::clone(bind),
         preread: Vec::new(),
-        at: Instant::now(),
+        at,
         handshake: 0,
         variables: Vec::new(),
     };
     if let Some(session) = session::begin(accepted, Arc::clone(&gate.proxy), worker) {
-        tasks::detached("client connection", Connection { session, _inside: inside });
+        tasks::detached("client connection", Connection { session, entry, _inside: inside });
     }
 }
 
 /// A connection that counts as one while it lasts.
 struct Connection {
     session: Session,
+    entry: Entry,
     _inside: Inside,
 }
 
@@ -97,7 +111,10 @@ impl Future for Connection {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.session.as_mut().poll(cx)
+        self.entry.card().called(cx);
+        let polled = self.session.as_mut().poll(cx);
+        // Who was told to end and has no better way is dropped.
+        if self.entry.card().is_killed() { Poll::Ready(()) } else { polled }
     }
 }
 

@@ -6,7 +6,7 @@ use super::gate::{Budget, Gate, Local};
 use super::listen::{Bound, Listeners};
 use crate::ids::ProxyIndex;
 use crate::live::counters;
-use crate::live::{Generation, LiveProxy};
+use crate::live::{Generation, LiveProxy, Process};
 use crate::net::raw;
 use crate::tasks::{self, Task};
 use crate::{http, logging, tcp};
@@ -132,6 +132,7 @@ impl Seat {
         let _services = [
             tasks::start("log sender", Rc::clone(&log).run()),
             tasks::start("idle server connections", Rc::clone(&worker.http).housekeeping()),
+            tasks::start("questions", questions(Arc::clone(&worker.generation().process), index)),
         ];
         let accepting = accept_tasks(entries, &worker, &local);
         let _ = phase.wait_for(|p| *p != Phase::Running).await;
@@ -144,6 +145,11 @@ impl Seat {
         }
         log.flush();
     }
+}
+
+/// What is asked about this thread's sessions.
+async fn questions(process: Arc<Process>, index: usize) {
+    process.sessions.attend(index).await;
 }
 
 async fn all_done(local: &Local) {

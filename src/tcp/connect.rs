@@ -9,6 +9,7 @@ use crate::live::{HashInput, LiveBackend, LiveServer, Refusal, Sight, Slot, Stic
 use crate::net::{self, DialErrorKind, Stream};
 use std::future::{Future, poll_fn};
 use std::net::IpAddr;
+use std::os::fd::AsRawFd;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
@@ -59,12 +60,14 @@ impl Session {
                 self.count_again(failed, &server, &live);
             }
             self.ctx.server = Some(Arc::clone(&server));
+            self.card.assigned(&server);
             live.counters.here().connects.inc();
             server.counters.here().connects.inc();
             let timeout = self.ctx.settings.timeout_connect.or(back.timeouts.connect);
             let error = match self.dial(front, back, conf, &taken, timeout).await? {
                 Ok(stream) => {
                     self.times.connected = Some(Instant::now());
+                    self.card.connected(stream.as_raw_fd(), self.retries, [None; 2]);
                     server.saw(Sight::Connected);
                     let (first, header) = self.announcement(&taken);
                     return Ok(Upstream { stream, slot: taken, first, header });

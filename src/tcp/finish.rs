@@ -17,6 +17,7 @@ pub fn session(session: &mut Session) {
         log.bytes_from_client = session.ctx.request.len() as u64;
     }
     count(session);
+    session.card.end();
     // The line tells the connections that remain: HAProxy writes it after leaving.
     if let Some(backend) = &session.backend {
         backend.leave();

@@ -9,6 +9,7 @@ use super::connect::Upstream;
 use super::gate::{Gate, Passage};
 use super::session::Session;
 use crate::config::model::Proxy;
+use crate::live::sessions::Card;
 use crate::net::relay::{self, Pipe};
 use crate::net::{Stream, Timer};
 use std::future::{Future, poll_fn};
@@ -71,6 +72,7 @@ pub async fn run(session: &mut Session, upstream: Upstream, front: &Proxy, back:
         timer: &mut session.timer,
         engine: &engine,
         ctx: &mut session.ctx,
+        card: &session.card,
         gate: Gate::new(back, now),
         request: Lane { first, splice: has_splice(true), ..Lane::default() },
         response: Lane { splice: has_splice(false), ..Lane::default() },
@@ -81,7 +83,7 @@ pub async fn run(session: &mut Session, upstream: Upstream, front: &Proxy, back:
     };
     let mut killed = killed;
     poll_fn(|cx| relay.poll(cx, &mut killed)).await;
-    if relay.letters[0] == b'K' {
+    if relay.letters == *b"KD" {
         relay.letters[0] = if server.is_up() { b'U' } else { b'D' };
     }
     let outcome = Outcome {
@@ -115,6 +117,7 @@ struct Relay<'a> {
     timer: &'a mut Timer,
     engine: &'a Engine,
     ctx: &'a mut super::context::Context,
+    card: &'a Card,
     /// While `tcp-response content` rules judge, nothing goes to the client.
     gate: Option<Gate<'a>>,
     request: Lane,
@@ -166,6 +169,10 @@ impl Relay<'_> {
         if request.again || response.again {
             cx.waker().wake_by_ref();
             return Poll::Pending;
+        }
+        if self.card.is_killed() {
+            self.letters = *b"K-";
+            return Poll::Ready(());
         }
         if let Some(killed) = killed
             && killed.as_mut().poll(cx).is_ready()

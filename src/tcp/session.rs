@@ -7,9 +7,10 @@ use super::{Engine, finish};
 use crate::config::model::{LogStyle, Mode, TcpRule, UseBackend};
 use crate::expr::facts::LiveFacts;
 use crate::live::rules::{TcpVerdict, run_tcp_rules};
+use crate::live::sessions::Card;
 use crate::live::{Generation, LiveBackend, LiveProxy};
 use crate::net::{Accepted, Stream, Timer};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 /// A connection in work.
 pub struct Session {
     pub client: Stream,
+    pub card: Rc<Card>,
     pub ctx: Context,
     pub timer: Timer,
     pub backend: Option<Arc<LiveBackend>>,
@@ -105,13 +107,15 @@ pub async fn serve(
     generation: Arc<Generation>,
     engine: Rc<Engine>,
 ) -> Option<Accepted> {
-    let Accepted { stream, conn, bind, preread, at, handshake, variables } = accepted;
+    let Accepted { stream, card, conn, bind, preread, at, handshake, variables } = accepted;
+    card.begin(at);
     let mut ctx = Context::new(conn, at, &proxy, &generation, &engine);
     ctx.request = preread;
     ctx.variables = variables;
     ctx.log.handshake = handshake;
     let mut session = Session {
         client: stream,
+        card,
         ctx,
         timer: Timer::default(),
         backend: None,
@@ -121,12 +125,14 @@ pub async fn serve(
         client_at: at,
         logged: false,
     };
-    match session.run().await {
+    match session.run_until_killed().await {
         Ok(Ruled::GoOn) => {}
         Ok(Ruled::Http) => {
-            let Session { client, ctx, .. } = session;
+            let Session { client, card, ctx, .. } = session;
+            card.end();
             return Some(Accepted {
                 stream: client,
+                card,
                 conn: ctx.conn,
                 bind,
                 preread: ctx.request,
@@ -148,6 +154,17 @@ pub async fn serve(
 }
 
 impl Session {
+    /// Runs to the end, or until the administrator ends it.
+    async fn run_until_killed(&mut self) -> Result<Ruled, Stop> {
+        let card = Rc::clone(&self.card);
+        let mut run = std::pin::pin!(self.run());
+        poll_fn(|cx| match run.as_mut().poll(cx) {
+            Poll::Pending if card.is_killed() => Poll::Ready(Err(Stop(*b"K-"))),
+            polled => polled,
+        })
+        .await
+    }
+
     async fn run(&mut self) -> Result<Ruled, Stop> {
         let front = Arc::clone(&self.ctx.frontend);
         let conf = &front.conf;
@@ -167,6 +184,7 @@ impl Session {
         let Some(live) = &back.back else { return Err(Stop(*b"SC")) };
         live.enter();
         self.backend = Some(Arc::clone(live));
+        self.card.routed(&back);
         self.ctx.backend = Some(Arc::clone(&back));
         if !Arc::ptr_eq(&back, &front)
             && !back.conf.tcp_request_content.is_empty()

@@ -1,0 +1,438 @@
+//! The sessions in progress, as the administration sees them.
+//!
+//! Each worker keeps a [`Card`] for every client connection it has, in cells only that thread touches: what a session
+//! does is noted by plain stores. Others ask a question, which the worker answers between two events ([`Roster`]).
+
+use super::{LiveProxy, LiveServer};
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Waker};
+use std::time::{Instant, SystemTime};
+use tokio::sync::{Notify, oneshot};
+
+const NOBODY: u32 = u32::MAX;
+
+/// One client connection, and the session (a request, or the connection's bytes) it is in.
+#[derive(Debug)]
+pub struct Card {
+    /// Of the session; 0 while there is none.
+    id: Cell<u64>,
+    began: Cell<Instant>,
+    /// Indices of the backend and its server, [`NOBODY`] before they are known.
+    backend: Cell<u32>,
+    server: Cell<u32>,
+    server_fd: Cell<i32>,
+    ends: Cell<[Option<SocketAddr>; 2]>,
+    retries: Cell<u32>,
+    calls: Cell<u32>,
+    killed: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+    place: Cell<usize>,
+    conn: Conn,
+}
+
+/// What stays as long as the connection does.
+#[derive(Clone, Debug)]
+pub struct Conn {
+    pub frontend: Arc<LiveProxy>,
+    pub src: Option<SocketAddr>,
+    pub dst: Option<SocketAddr>,
+    pub listener: (u32, Option<Arc<str>>),
+    pub fd: i32,
+    pub accepted: SystemTime,
+    pub at: Instant,
+}
+
+/// A session at one moment.
+#[derive(Clone, Debug)]
+pub struct Record {
+    pub id: u64,
+    pub thread: usize,
+    pub conn: Conn,
+    pub began: Instant,
+    pub backend: Option<u32>,
+    pub server: Option<u32>,
+    /// -1: none.
+    pub server_fd: i32,
+    /// Our own address and the server's, where they are known.
+    pub ends: [Option<SocketAddr>; 2],
+    pub retries: u32,
+    pub calls: u32,
+}
+
+/// The cards of one thread.
+#[derive(Debug, Default)]
+pub struct Registry {
+    cards: RefCell<Vec<Option<Rc<Card>>>>,
+    free: RefCell<Vec<usize>>,
+    next: Cell<u64>,
+    thread: Cell<usize>,
+}
+
+thread_local! {
+    static HERE: Registry = Registry::default();
+}
+
+/// Ids look like HAProxy's, which are addresses: threads are far apart, sessions close together.
+const THREAD_STEP: u64 = 1 << 40;
+const SESSION_STEP: u64 = 0x240;
+
+impl Card {
+    /// A card on this thread's list; it leaves the list with the [`Entry`].
+    #[must_use]
+    pub fn register(conn: Conn) -> Entry {
+        HERE.with(|here| {
+            let mut cards = here.cards.borrow_mut();
+            let place = here.free.borrow_mut().pop().unwrap_or_else(|| {
+                cards.push(None);
+                cards.len() - 1
+            });
+            let card = Rc::new(Self {
+                id: Cell::new(0),
+                began: Cell::new(conn.at),
+                backend: Cell::new(NOBODY),
+                server: Cell::new(NOBODY),
+                server_fd: Cell::new(-1),
+                ends: Cell::new([None; 2]),
+                retries: Cell::new(0),
+                calls: Cell::new(0),
+                killed: Cell::new(false),
+                waker: RefCell::new(None),
+                place: Cell::new(place),
+                conn,
+            });
+            if let Some(slot) = cards.get_mut(place) {
+                *slot = Some(Rc::clone(&card));
+            }
+            Entry(card)
+        })
+    }
+
+    /// A session begins on the connection.
+    pub fn begin(&self, now: Instant) {
+        let id = HERE.with(|here| {
+            let number = here.next.get() + 1;
+            here.next.set(number);
+            (here.thread.get() as u64 + 0x55) * THREAD_STEP + number * SESSION_STEP
+        });
+        self.id.set(id);
+        self.began.set(now);
+    }
+
+    /// It is over; the connection may stay.
+    pub fn end(&self) {
+        self.id.set(0);
+        self.backend.set(NOBODY);
+        self.server.set(NOBODY);
+        self.server_fd.set(-1);
+        self.ends.set([None; 2]);
+        self.retries.set(0);
+        self.calls.set(0);
+        self.killed.set(false);
+    }
+
+    pub fn routed(&self, backend: &LiveProxy) {
+        self.backend.set(backend.index.0);
+    }
+
+    pub fn assigned(&self, server: &LiveServer) {
+        self.server.set(server.index.0);
+    }
+
+    /// `ends`: our own address and the server's, where they are known.
+    pub fn connected(&self, fd: i32, retries: u32, ends: [Option<SocketAddr>; 2]) {
+        self.ends.set(ends);
+        self.server_fd.set(fd);
+        self.retries.set(retries);
+    }
+
+    /// The connection's task runs.
+    pub fn called(&self, cx: &Context<'_>) {
+        let calls = self.calls.get();
+        self.calls.set(calls.wrapping_add(1));
+        if calls == 0 && self.waker.borrow().is_none() {
+            *self.waker.borrow_mut() = Some(cx.waker().clone());
+        }
+    }
+
+    /// Was the session told to end?
+    #[must_use]
+    pub fn is_killed(&self) -> bool {
+        self.killed.get()
+    }
+
+    fn kill(&self) {
+        self.killed.set(true);
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn record(&self, thread: usize) -> Record {
+        let known = |i: u32| (i != NOBODY).then_some(i);
+        Record {
+            id: self.id.get(),
+            thread,
+            conn: self.conn.clone(),
+            began: self.began.get(),
+            backend: known(self.backend.get()),
+            server: known(self.server.get()),
+            server_fd: self.server_fd.get(),
+            ends: self.ends.get(),
+            retries: self.retries.get(),
+            calls: self.calls.get(),
+        }
+    }
+}
+
+/// A card's place on its thread's list.
+#[derive(Debug)]
+pub struct Entry(Rc<Card>);
+
+impl Entry {
+    #[must_use]
+    pub fn card(&self) -> &Rc<Card> {
+        &self.0
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        // The list may be gone before the last connections when the thread ends.
+        let _ = HERE.try_with(|here| {
+            let place = self.0.place.get();
+            if let Some(slot) = here.cards.borrow_mut().get_mut(place) {
+                *slot = None;
+                here.free.borrow_mut().push(place);
+            }
+        });
+    }
+}
+
+impl Registry {
+    /// Sessions among the cards from `from` on, looking at `most` of them; and where to go on.
+    #[must_use]
+    pub fn records(&self, from: usize, most: usize) -> (Vec<Record>, Option<usize>) {
+        let cards = self.cards.borrow();
+        let to = from.saturating_add(most).min(cards.len());
+        let part = cards.get(from..to).unwrap_or_default().iter().flatten();
+        let records = part.filter(|c| c.id.get() != 0).map(|c| c.record(self.thread.get())).collect();
+        (records, (to < cards.len()).then_some(to))
+    }
+
+    fn kill(&self, which: impl Fn(&Card) -> bool) -> usize {
+        let cards = self.cards.borrow();
+        let chosen = cards.iter().flatten().filter(|c| c.id.get() != 0 && which(c));
+        chosen.map(|c| c.kill()).count()
+    }
+}
+
+type Question = Box<dyn FnOnce(&Registry) + Send>;
+
+/// Where questions to the workers are left.
+#[derive(Debug, Default)]
+pub struct Roster(Box<[Mailbox]>);
+
+#[derive(Default)]
+struct Mailbox {
+    questions: Mutex<Vec<Question>>,
+    bell: Notify,
+    attended: AtomicBool,
+}
+
+impl std::fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mailbox").finish_non_exhaustive()
+    }
+}
+
+impl Mailbox {
+    fn take(&self) -> Vec<Question> {
+        std::mem::take(&mut *self.questions.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Sessions looked at in one go: a worker is away from its connections for some 50 microseconds.
+const SLICE: usize = 512;
+
+impl Roster {
+    #[must_use]
+    pub fn new(threads: usize) -> Self {
+        Self((0..threads).map(|_| Mailbox::default()).collect())
+    }
+
+    /// Answers what is asked of this thread, for ever. To be run once on each worker.
+    pub async fn attend(&self, thread: usize) {
+        let Some(mailbox) = self.0.get(thread) else { return };
+        HERE.with(|here| here.thread.set(thread));
+        let _attendant = Attendant::new(mailbox);
+        loop {
+            let rung = mailbox.bell.notified();
+            for question in mailbox.take() {
+                HERE.with(question);
+            }
+            rung.await;
+        }
+    }
+
+    /// Asks one worker; there is no answer if it has ended.
+    fn ask<R: Send + 'static>(
+        &self,
+        mailbox: &Mailbox,
+        question: impl FnOnce(&Registry) -> R + Send + 'static,
+    ) -> oneshot::Receiver<R> {
+        let (tell, told) = oneshot::channel();
+        if mailbox.attended.load(SeqCst) {
+            let ask: Question = Box::new(move |here| drop(tell.send(question(here))));
+            mailbox.questions.lock().unwrap_or_else(PoisonError::into_inner).push(ask);
+            mailbox.bell.notify_one();
+        }
+        told
+    }
+
+    /// All sessions in progress, by thread and age.
+    pub async fn records(&self) -> Vec<Record> {
+        let mut all = Vec::new();
+        for mailbox in &self.0 {
+            let mut from = Some(0);
+            while let Some(start) = from {
+                let asked = self.ask(mailbox, move |here| here.records(start, SLICE));
+                let Ok((mut records, next)) = asked.await else { break };
+                all.append(&mut records);
+                from = next;
+            }
+        }
+        all.sort_by_key(|r| r.id);
+        all
+    }
+
+    /// Ends one session. False: there is none of that id.
+    pub async fn shut(&self, id: u64) -> bool {
+        for mailbox in &self.0 {
+            if self.ask(mailbox, move |here| here.kill(|c| c.id.get() == id)).await.unwrap_or(0) > 0 {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Ends the sessions of a server; they are told when this returns, and end soon after.
+    pub fn shut_server(&self, backend: u32, server: u32) {
+        for mailbox in &self.0 {
+            let on_it = move |c: &Card| c.backend.get() == backend && c.server.get() == server;
+            drop(self.ask(mailbox, move |here| here.kill(on_it)));
+        }
+    }
+}
+
+/// While it lives, questions are answered.
+struct Attendant<'a>(&'a Mailbox);
+
+impl<'a> Attendant<'a> {
+    fn new(mailbox: &'a Mailbox) -> Self {
+        mailbox.attended.store(true, SeqCst);
+        Self(mailbox)
+    }
+}
+
+impl Drop for Attendant<'_> {
+    fn drop(&mut self) {
+        self.0.attended.store(false, SeqCst);
+        // Whoever asked meanwhile learns that nobody answers.
+        drop(self.0.take());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{backend, generation, server};
+    use super::*;
+    use crate::config::model::Balance;
+
+    fn conn() -> Conn {
+        let generation = generation(vec![backend(Balance::RoundRobin, vec![server("a")])]);
+        Conn {
+            frontend: Arc::clone(&generation.proxies[0]),
+            src: None,
+            dst: None,
+            listener: (1, None),
+            fd: 7,
+            accepted: SystemTime::now(),
+            at: Instant::now(),
+        }
+    }
+
+    /// Runs `ask` while this thread answers as the only worker.
+    fn asked<R>(ask: impl AsyncFnOnce(&Roster) -> R) -> R {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let roster = Roster::new(1);
+        runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = roster.attend(0) => unreachable!(),
+                answer = ask(&roster) => answer,
+            }
+        })
+    }
+
+    #[test]
+    fn only_sessions_are_shown() {
+        let conn = conn();
+        let idle = Card::register(conn.clone());
+        let busy = Card::register(conn.clone());
+        busy.card().begin(Instant::now());
+        busy.card().routed(&conn.frontend);
+        busy.card().connected(9, 2, [None; 2]);
+        let records = asked(async |r| r.records().await);
+        assert_eq!(records.len(), 1);
+        let record = &records[0];
+        assert_eq!((record.backend, record.server, record.server_fd, record.retries), (Some(0), None, 9, 2));
+        drop(busy);
+        assert!(asked(async |r| r.records().await).is_empty());
+        drop(idle);
+    }
+
+    #[test]
+    fn a_session_is_ended_by_its_id() {
+        let entry = Card::register(conn());
+        entry.card().begin(Instant::now());
+        let first = asked(async |r| r.records().await)[0].id;
+        entry.card().end();
+        entry.card().begin(Instant::now());
+        // The id names the session, not its connection.
+        assert!(!asked(async |r| r.shut(first).await));
+        assert!(!entry.card().is_killed());
+        let second = asked(async |r| r.records().await)[0].id;
+        assert!(asked(async |r| r.shut(second).await));
+        assert!(entry.card().is_killed());
+        entry.card().end();
+        assert!(!entry.card().is_killed());
+    }
+
+    #[test]
+    fn sessions_of_a_server_are_ended() {
+        let conn = conn();
+        let on_server = conn.frontend.back.as_ref().unwrap().servers[0].clone();
+        let entries = [Card::register(conn.clone()), Card::register(conn.clone())];
+        for entry in &entries {
+            entry.card().begin(Instant::now());
+            entry.card().routed(&conn.frontend);
+        }
+        entries[1].card().assigned(&on_server);
+        asked(async |r| {
+            r.shut_server(0, 0);
+            // Answered after the order was carried out.
+            r.records().await
+        });
+        assert_eq!(entries.each_ref().map(|e| e.card().is_killed()), [false, true]);
+    }
+
+    #[test]
+    fn nobody_answers_for_a_thread_that_has_ended() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        assert!(runtime.block_on(Roster::new(2).records()).is_empty());
+    }
+}
