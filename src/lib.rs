@@ -21,7 +21,7 @@ pub mod http;
 pub mod logging;
 pub mod probe;
 pub mod tcp;
-// layer 4
+// layer 4: administration
 pub mod admin;
 // layer 5: the process
 pub mod cli;

@@ -1,3 +1,68 @@
-//! What people look at and give orders through. State changes through methods of `live` only.
+//! What people look at and give orders through; state changes through methods of `live` only. `page` is the web page.
+//!
+//! The rest is the administration socket (`stats socket`): HAProxy's line protocol and commands, served on the control thread.
+//!
+//! `listen` binds the sockets before privileges are dropped, `socket` accepts clients within `stats maxconn`, `protocol`
+//! takes their bytes apart into commands (pure), `client` runs them and writes the answers, waiting for slow readers
+//! without holding up anybody else. Commands are rows of the tables in `commands`, one file a family; `usage` draws help
+//! and the answer to unknown commands from the same rows, `manual` docs/admin-socket.md.
 
+mod answer;
+mod client;
+mod command;
+pub mod commands;
+mod console;
+pub mod listen;
+mod manual;
 pub mod page;
+mod protocol;
+mod session;
+mod socket;
+mod usage;
+
+pub use answer::{Answer, Pieces, severity};
+pub use command::{Call, Command, Mode};
+pub use console::Console;
+pub use session::{Prompt, Session};
+pub use socket::serve;
+
+use crate::config::model::StatsSocket;
+use crate::live::{Generation, Notice};
+use crate::{logging, probe};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What every command may reach.
+pub struct Admin {
+    generation: Arc<Generation>,
+    log: Rc<logging::Sender>,
+    pub sockets: Vec<Arc<StatsSocket>>,
+    pub started: Instant,
+}
+
+impl Admin {
+    #[must_use]
+    pub fn new(generation: Arc<Generation>, log: Rc<logging::Sender>) -> Self {
+        let sockets = generation.config.global.stats_sockets.clone();
+        Self { generation, log, sockets, started: Instant::now() }
+    }
+
+    /// The configuration that runs now.
+    #[must_use]
+    pub fn live(&self) -> &Arc<Generation> {
+        &self.generation
+    }
+
+    #[must_use]
+    pub fn log(&self) -> &logging::Sender {
+        &self.log
+    }
+
+    /// Says in the proxies' logs and on standard error what changed.
+    pub fn report(&self, notices: &[Notice]) {
+        for notice in notices {
+            probe::report(&self.generation, &self.log, notice);
+        }
+    }
+}

@@ -260,7 +260,6 @@ mod tests {
 
     #[test]
     fn what_is_not_served_is_said() {
-        check("global\n stats socket /tmp/s\n", "administration socket is not served by weir yet");
         check("global\n master-worker\n", "a master that reloads it is not supported by weir yet");
         check("backend b\n mode http\n balance rdp-cookie\n", "finds no cookie in 'mode http'");
     }
@@ -296,8 +295,6 @@ mod tests {
             "global\n server-state-file x",
             "global\n description x",
             "global\n node x",
-            "global\n stats timeout 3s",
-            "global\n stats maxconn 3",
             "backend b\n server-state-file-name x",
             "backend b\n description x",
             "backend b\n mode http\n retry-on 0rtt-rejected",

@@ -2,12 +2,13 @@
 
 use super::worker::{Phase, Workers};
 use super::{Options, Shared, listen, say};
+use crate::admin::{self, Admin};
 use crate::config::model::Service;
 use crate::live::applet::Applet;
 use crate::live::counters;
 use crate::logging::{self, level};
 use crate::net::raw;
-use crate::{admin, probe, tasks};
+use crate::{probe, tasks};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,14 +28,19 @@ enum End {
 }
 
 /// Stays until the process ends.
-pub fn run(shared: &Arc<Shared>, mut workers: Workers, options: &Options) -> Result<ExitCode, String> {
+pub fn run(
+    shared: &Arc<Shared>,
+    mut workers: Workers,
+    sockets: Vec<admin::listen::Bound>,
+    options: &Options,
+) -> Result<ExitCode, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| format!("[haproxy.main()] Cannot create the control thread's reactor: {e}"))?;
     counters::enter_thread(shared.generation.process.nbthread);
     let set = tokio::task::LocalSet::new();
-    let end = set.block_on(&runtime, control(shared, &mut workers, options))?;
+    let end = set.block_on(&runtime, control(shared, &mut workers, sockets, options))?;
     let _ = workers.phase.send(Phase::Ending);
     let until = Instant::now() + LAST_WORDS;
     while workers.threads.iter().any(|t| !t.is_finished()) && Instant::now() < until {
@@ -79,7 +85,12 @@ impl Signals {
     }
 }
 
-async fn control(shared: &Arc<Shared>, workers: &mut Workers, options: &Options) -> Result<End, String> {
+async fn control(
+    shared: &Arc<Shared>,
+    workers: &mut Workers,
+    sockets: Vec<admin::listen::Bound>,
+    options: &Options,
+) -> Result<End, String> {
     let mut signals = Signals::watch().map_err(|e| format!("[haproxy.main()] Cannot watch signals: {e}"))?;
     let log = logging::Sender::new(&shared.hub);
     let _services = [
@@ -87,6 +98,9 @@ async fn control(shared: &Arc<Shared>, workers: &mut Workers, options: &Options)
         tasks::start("applets", applets(Arc::clone(shared))),
         tasks::start("checks", probe::run(Arc::clone(&shared.generation), Rc::clone(&log))),
     ];
+    let admin = Rc::new(Admin::new(Arc::clone(&shared.generation), Rc::clone(&log)));
+    let _admin_sockets = admin::serve(&admin, sockets)
+        .map_err(|e| format!("[haproxy.main()] Cannot watch the administration sockets: {e}"))?;
     loop {
         tokio::select! {
             _ = signals.usr1.recv() => return Ok(stop(shared, workers, &mut signals, &log, options).await),

@@ -1,6 +1,7 @@
 //! Every listening socket of the configuration, bound before anything else is done.
 
 use super::{Options, say};
+use crate::admin;
 use crate::config::model::{Address, Config, Proxy};
 use crate::ids::ProxyIndex;
 use crate::net::Listener;
@@ -68,6 +69,27 @@ pub fn open_all(config: &Config, options: &Options, threads: usize) -> Result<Li
     }
 }
 
+/// Binds the administration sockets; all failures are printed before the one that ends the start.
+pub fn open_admin(config: &Config) -> Result<Vec<admin::listen::Bound>, String> {
+    let mut bound = Vec::new();
+    let mut failed = false;
+    for socket in &config.global.stats_sockets {
+        match admin::listen::open(config, socket) {
+            Ok(one) => bound.extend(one),
+            Err(error) => {
+                failed = true;
+                let place = socket.bind.place.as_ref();
+                let place = place.map_or_else(String::new, |p| format!(" (bind at {}:{})", p.file, p.line));
+                say("ALERT", format!("Starting frontend GLOBAL: {error}{place}"));
+            }
+        }
+    }
+    if failed {
+        return Err("[haproxy.main()] Some protocols failed to start their listeners! Exiting.".to_owned());
+    }
+    Ok(bound)
+}
+
 /// What the kernel may keep waiting when nobody says: as many as the frontend may serve, as HAProxy asks for.
 fn backlog(config: &Config, options: &Options, maxconn: usize) -> u32 {
     let most = options.maxconn.or(config.global.maxconn).unwrap_or(4096);
@@ -117,7 +139,9 @@ fn open<T>(mut bind: impl FnMut() -> Result<T, BindError>, options: &Options) ->
 /// Unix socket paths, to be removed at the end.
 pub fn unix_paths(config: &Config) -> Vec<std::path::PathBuf> {
     let binds = config.proxies.iter().filter_map(|p| p.front.as_ref()).flat_map(|f| &f.binds);
+    let admin = config.global.stats_sockets.iter().map(|s| &s.bind);
     binds
+        .chain(admin)
         .filter_map(|b| match &b.address {
             Address::Unix(path) => Some(path.clone()),
             _ => None,

@@ -87,7 +87,9 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
             "[haproxy.main()] No enabled listener found (check for 'bind' directives) ! Exiting.".to_owned()
         );
     }
-    let maxconn = limits::apply(&config, options, listeners.count(), threads)?;
+    let admin_sockets = listen::open_admin(&config)?;
+    let beside = listeners.count() + admin_sockets.len() + global.stats_maxconn;
+    let maxconn = limits::apply(&config, options, beside, threads)?;
     process::signal_old(options);
     let identity = process::Identity::find(global)?;
     let pidfile = process::open_pidfile(options.pidfile.as_deref().or(global.pidfile.as_deref()))?;
@@ -113,5 +115,5 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     if options.notify {
         process::notify_ready();
     }
-    control::run(&shared, workers, options)
+    control::run(&shared, workers, admin_sockets, options)
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 pub mod client;
+pub mod console;
 pub mod origin;
 pub mod process;
 pub mod syslog;

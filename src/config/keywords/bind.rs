@@ -24,14 +24,14 @@ pub struct BindOption {
     pub name: &'static str,
     pub args: &'static str,
     pub doc: &'static str,
-    apply: fn(&mut Parser, &Line, usize, &mut Settings),
+    pub(super) apply: fn(&mut Parser, &Line, usize, &mut Settings),
     /// Words after the option's own.
-    taken: usize,
+    pub(super) taken: usize,
 }
 
 /// What the options of one line say about every listener it makes.
-struct Settings {
-    bind: Bind,
+pub struct Settings {
+    pub(super) bind: Bind,
 }
 
 const fn option(
@@ -296,7 +296,7 @@ pub(super) fn inert(line: &Line, word: &str) -> Option<usize> {
     OF_SSL.iter().find(|(name, _)| *name == word && !active).map(|(_, taken)| *taken)
 }
 
-fn empty(line: &Line) -> Bind {
+pub(super) fn empty(line: &Line) -> Bind {
     Bind {
         address: Address::Fd(-1),
         id: 0,

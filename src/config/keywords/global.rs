@@ -2,11 +2,8 @@
 
 use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::keyword::{GLOBAL, Keyword, Prefix};
-use crate::config::model::StatsSocket;
-use crate::config::model::global::Level;
 use crate::config::parser::Parser;
 use crate::config::raw::Line;
-use crate::config::suggest;
 use crate::config::system::{MAX_THREADS, lookup, number_set};
 use crate::config::units::Unit;
 use std::path::PathBuf;
@@ -349,46 +346,6 @@ pub const TABLE: &[Keyword] = &[
         "Defaults for unix sockets of 'bind' lines.",
         unix_bind,
     ),
-    Keyword::new(
-        "stats socket",
-        GLOBAL,
-        "[<address:port>|<path>] [param*]",
-        "A socket for administration.",
-        socket,
-    ),
-    Keyword::new(
-        "stats timeout",
-        GLOBAL,
-        "<timeout>",
-        "Longest inactivity on the administration socket.",
-        |p, l| {
-            if let Some(time) = p.duration(l, 2, Unit::Milliseconds) {
-                p.global.stats_timeout = (!time.is_zero()).then_some(time);
-                p.no_effect(l, 1, "the administration socket is not served yet");
-            }
-        },
-    ),
-    Keyword::new(
-        "stats maxconn",
-        GLOBAL,
-        "<connections>",
-        "Connections to the administration socket.",
-        |p, l| {
-            if let Some(n) = p.integer(l, 2, 1, 65535) {
-                p.global.stats_maxconn = n;
-                p.no_effect(l, 1, "the administration socket is not served yet");
-            }
-        },
-    ),
-    Keyword::new("stats", GLOBAL, "<directive>", "See the directives by name.", |p, l| {
-        let message = format!(
-            "'stats' only supports 'socket', 'maxconn', 'bind-process' and 'timeout' (got '{}')",
-            l.word(1)
-        );
-        let mut diagnostic = Diagnostic::at(Severity::Alert, l, 1, message);
-        diagnostic.hint = suggest::hint(l.word(1), ["socket", "maxconn", "timeout"]);
-        p.report(diagnostic);
-    }),
 ];
 
 /// Switches of HAProxy's for what is fixed here.
@@ -539,101 +496,6 @@ fn unix_bind(parser: &mut Parser, line: &Line) {
         }
         i += 2;
     }
-}
-
-const SOCKET_OPTIONS: &[&str] = &[
-    "level",
-    "mode",
-    "uid",
-    "gid",
-    "user",
-    "group",
-    "expose-fd",
-    "name",
-    "maxconn",
-    "backlog",
-    "process",
-    "thread",
-    "accept-proxy",
-    "severity-output",
-    "interface",
-    "id",
-    "namespace",
-];
-
-fn socket(parser: &mut Parser, line: &Line) {
-    if line.word(2).is_empty() {
-        return parser.alert(line, 2, "'stats socket' in 'global' section : expects a path or an address");
-    }
-    let address = match super::bind::addresses(line.word(2)) {
-        Ok(addresses) => addresses.into_iter().next(),
-        Err(message) => return parser.alert(line, 2, format!("'stats socket' : {message}")),
-    };
-    let Some(address) = address else { return };
-    let mut socket = StatsSocket {
-        address,
-        level: Level::default(),
-        mode: None,
-        uid: None,
-        gid: None,
-        expose_fd_listeners: false,
-    };
-    let mut i = 3;
-    while i < line.words.len() {
-        match line.word(i) {
-            "level" => {
-                socket.level = match line.word(i + 1) {
-                    "user" => Level::User,
-                    "operator" => Level::Operator,
-                    "admin" => Level::Admin,
-                    other => {
-                        let message = format!(
-                            "'stats socket' : ''level' only supports 'user', 'operator', and 'admin' (got '{other}')'"
-                        );
-                        let mut diagnostic = Diagnostic::at(Severity::Alert, line, i + 1, message);
-                        diagnostic.hint = suggest::hint(other, ["user", "operator", "admin"]);
-                        return parser.report(diagnostic);
-                    }
-                };
-            }
-            "mode" => socket.mode = parser.octal(line, i + 1, "stats socket"),
-            "uid" => socket.uid = parser.integer(line, i + 1, 0, u32::MAX),
-            "gid" => socket.gid = parser.integer(line, i + 1, 0, u32::MAX),
-            "user" => socket.uid = parser.user_id(line, i + 1, "stats socket"),
-            "group" => socket.gid = parser.group_id(line, i + 1, "stats socket"),
-            "expose-fd" if line.word(i + 1) == "listeners" => socket.expose_fd_listeners = true,
-            // One process and one administration thread: nothing to choose.
-            option @ ("process" | "thread" | "name" | "id" | "maxconn" | "backlog") => {
-                let message = format!("'{option}' has nothing to act on: the socket is not served yet.");
-                parser.diag(line, i, message);
-            }
-            "severity-output" if line.word(i + 1) == "none" => {}
-            other if SOCKET_OPTIONS.contains(&other) => {
-                return parser.unsupported(line, i, &format!("stats socket {other}"));
-            }
-            other => {
-                let mut diagnostic = Diagnostic::at(
-                    Severity::Alert,
-                    line,
-                    i,
-                    format!("'stats socket' : unknown keyword '{other}'."),
-                );
-                diagnostic.hint = suggest::hint(other, SOCKET_OPTIONS.iter().copied());
-                return parser.report(diagnostic);
-            }
-        }
-        if line.words.len() <= i + 1 {
-            return parser.alert(
-                line,
-                i,
-                format!("'stats socket' : '{}' expects an argument.", line.word(i)),
-            );
-        }
-        i += 2;
-    }
-    let message = "'stats socket' : the administration socket is not served by weir yet";
-    parser.report(Diagnostic::at(Severity::Notice, line, 1, message));
-    parser.global.stats_sockets.push(Arc::new(socket));
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ pub mod routing;
 pub mod server;
 pub mod source;
 pub mod stats;
+mod stats_socket;
 pub mod tcp_rules;
 pub mod timeouts;
 pub mod tune;
@@ -44,6 +45,7 @@ pub const TABLES: &[&[Keyword]] = &[
     timeouts::TABLE,
     options::TABLE,
     stats::TABLE,
+    stats_socket::TABLE,
     acl::TABLE,
     routing::TABLE,
     http_rules::TABLE,

@@ -1,6 +1,6 @@
 //! The `global` section and userlists.
 
-use super::{Address, LogTarget};
+use super::{Bind, LogTarget};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,15 +138,22 @@ impl Default for Global {
     }
 }
 
-/// `stats socket`: accepted and kept; the commands are the admin layer's.
+/// `stats socket`: the address and its options as on a `bind` line, and what only this socket has.
 #[derive(Debug)]
 pub struct StatsSocket {
-    pub address: Address,
+    pub bind: Arc<Bind>,
     pub level: Level,
-    pub mode: Option<u32>,
-    pub uid: Option<u32>,
-    pub gid: Option<u32>,
+    pub severity: SeverityOutput,
     pub expose_fd_listeners: bool,
+}
+
+/// `severity-output`: what stands before each message of the socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SeverityOutput {
+    #[default]
+    None,
+    Number,
+    String,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

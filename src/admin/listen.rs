@@ -1,0 +1,25 @@
+//! Binds the administration sockets: before privileges are dropped, and before anything is served.
+
+use crate::config::model::{Config, StatsSocket};
+use crate::net::Listener;
+use crate::net::listener::{BindError, Setting};
+use std::sync::Arc;
+
+/// A socket that listens.
+#[derive(Debug)]
+pub struct Bound {
+    pub listener: Listener,
+    pub socket: Arc<StatsSocket>,
+}
+
+/// Binds one socket.
+///
+/// # Errors
+/// The first step that failed.
+pub fn open(config: &Config, socket: &Arc<StatsSocket>) -> Result<Option<Bound>, BindError> {
+    let global = &config.global;
+    let backlog = u32::try_from(global.stats_maxconn).unwrap_or(u32::MAX).max(1);
+    let setting = Setting { backlog, keepalive: false, tune: &global.tune, shared: true };
+    let listener = Listener::open(&socket.bind, setting, 1)?.pop();
+    Ok(listener.map(|listener| Bound { listener, socket: Arc::clone(socket) }))
+}

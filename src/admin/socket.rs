@@ -1,0 +1,94 @@
+//! Takes clients in, no more at a time than `stats maxconn` says; the others wait in the kernel's backlog.
+
+use super::client;
+use super::console::Console;
+use super::session::Session;
+use super::{Admin, listen::Bound};
+use crate::net::{Listener, Stream};
+use crate::tasks::{self, Task};
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::Semaphore;
+
+/// How long to leave a listener alone when the process is out of descriptors.
+const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
+
+/// Starts to accept. Dropping the tasks stops that; clients that are inside stay.
+///
+/// # Errors
+/// The reactor refuses a listener.
+pub fn serve(admin: &Rc<Admin>, bound: Vec<Bound>) -> io::Result<Vec<Task>> {
+    let most = admin.live().config.global.stats_maxconn.max(1);
+    let room = Rc::new(Semaphore::new(most));
+    let mut tasks = Vec::new();
+    for (index, bound) in bound.into_iter().enumerate() {
+        let own = bound.listener.bind.maxconn.map(|most| Rc::new(Semaphore::new(most.max(1))));
+        let door = Door { admin: Rc::clone(admin), index, room: Rc::clone(&room), own };
+        let listener = bound.listener.watch()?;
+        tasks.push(tasks::start("stats socket", accept(listener, door)));
+    }
+    Ok(tasks)
+}
+
+struct Door {
+    admin: Rc<Admin>,
+    /// Of the socket in the configuration.
+    index: usize,
+    room: Rc<Semaphore>,
+    /// The socket's own `maxconn`.
+    own: Option<Rc<Semaphore>>,
+}
+
+async fn accept(listener: AsyncFd<Listener>, door: Door) {
+    // A listener that nobody knocks at must not keep a place from the others.
+    while let Ok(mut ready) = listener.readable().await {
+        let Some(place) = take_place(&door.room).await else { return };
+        let own = match &door.own {
+            Some(own) => take_place(own).await,
+            None => None,
+        };
+        match listener.get_ref().accept() {
+            Ok((socket, _)) => {
+                if let Ok(stream) = Stream::from_socket(socket, listener.get_ref().is_unix()) {
+                    door.let_in(stream, (place, own));
+                }
+            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+            Err(e) if matches!(e.raw_os_error(), Some(libc::ECONNABORTED | libc::EINTR | libc::EPROTO)) => {}
+            Err(_) => {
+                drop((place, own));
+                tokio::time::sleep(SHORTAGE_PAUSE).await;
+            }
+        }
+    }
+}
+
+impl Door {
+    fn let_in(&self, stream: Stream, places: (Place, Option<Place>)) {
+        let admin = Rc::clone(&self.admin);
+        let Some(socket) = admin.sockets.get(self.index) else { return };
+        let global = &admin.live().config.global;
+        let session = Session::new(socket, self.index, global.stats_timeout);
+        let console = Console::new(stream, global.tune.bufsize, session.timeout);
+        tasks::detached("stats client", async move {
+            client::serve(admin, session, console).await;
+            drop(places);
+        });
+    }
+}
+
+/// A place that is free again when dropped.
+struct Place(Rc<Semaphore>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.add_permits(1);
+    }
+}
+
+async fn take_place(room: &Rc<Semaphore>) -> Option<Place> {
+    room.acquire().await.ok()?.forget();
+    Some(Place(Rc::clone(room)))
+}

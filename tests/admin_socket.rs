@@ -1,0 +1,11 @@
+//! The administration socket: the same commands to Debian's haproxy and to weir under one configuration, answers compared
+//! byte for byte; and what only weir can show.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "harness/mod.rs"]
+mod harness;
+
+#[path = "admin_socket/protocol.rs"]
+mod protocol;
+#[path = "admin_socket/rig.rs"]
+mod rig;
