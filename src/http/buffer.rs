@@ -247,10 +247,23 @@ pub fn poll_send(
     inbox: &mut Inbox,
     moved: &mut bool,
 ) -> Poll<io::Result<()>> {
+    poll_send_all(cx, stream, out, inbox, moved, false)
+}
+
+/// As [`poll_send`]; `last`: nothing follows but the close, at once.
+pub fn poll_send_all(
+    cx: &mut Context<'_>,
+    stream: &mut Stream,
+    out: &mut Outbox,
+    inbox: &mut Inbox,
+    moved: &mut bool,
+    last: bool,
+) -> Poll<io::Result<()>> {
     loop {
         let (head, body) = (out.rest(), inbox.pending());
         let sent = match (head.is_empty(), body.is_empty()) {
             (true, true) => return Poll::Ready(Ok(())),
+            (false, true) if last => stream.try_write_last(head),
             (false, true) => stream.try_write(head),
             (true, false) => stream.try_write(body),
             (false, false) => stream.try_write_vectored(&[io::IoSlice::new(head), io::IoSlice::new(body)]),

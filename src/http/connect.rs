@@ -11,7 +11,7 @@ use crate::expr::Facts;
 use crate::live::{LiveBackend, LiveServer, Refusal, Sight, Want};
 use crate::net::{self, Stream};
 use std::future::{Future, poll_fn};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::pin::pin;
 use std::rc::Rc;
@@ -75,12 +75,12 @@ impl Exchange<'_> {
             live.counters.here().connects.inc();
             server.counters.here().connects.inc();
             match self.dial(front, back, conf, &server, timeout).await? {
-                Ok(stream) => {
+                Ok((stream, address)) => {
                     self.client.session.engine.pools.in_use(&server, true);
                     server.saw(Sight::Connected);
                     let downs = server.downs();
                     self.announce_client(&server);
-                    let ends = [stream.local_addr(), stream.peer_addr()];
+                    let ends = [stream.local_addr(), address];
                     [self.ctx.log.backend_src, self.ctx.log.backend_dst] = ends;
                     self.client.card.connected(stream.as_raw_fd(), self.retries, ends);
                     self.up = Some(Upstream {
@@ -115,7 +115,7 @@ impl Exchange<'_> {
         conf: &Backend,
         server: &Arc<LiveServer>,
         timeout: Option<Duration>,
-    ) -> Result<Result<Stream, net::DialError>, Failure> {
+    ) -> Result<Result<(Stream, Option<SocketAddr>), net::DialError>, Failure> {
         let watched = front.options.abortonclose || back.options.abortonclose;
         let header_ip = self.header_ip(server.conf.source.as_ref().or(conf.source.as_ref()));
         let session = Rc::clone(&self.client.session);
@@ -127,13 +127,14 @@ impl Exchange<'_> {
             keepalive: back.options.srvtcpka,
             transparent: back.options.transparent,
             tune: &session.generation.config.global.tune,
+            asks_first: true,
             timeout,
         };
         let client = &mut *self.client;
         let mut dial = pin!(net::dial(&how));
         poll_fn(|cx| {
             if let Poll::Ready(dialled) = dial.as_mut().poll(cx) {
-                return Poll::Ready(Ok(dialled));
+                return Poll::Ready(Ok(dialled.map(|stream| (stream, net::dial::address(&how)))));
             }
             if watched && client.poll_gone(cx).is_ready() {
                 return Poll::Ready(Err(Failure::client_abort(Phase::Connect)));

@@ -103,6 +103,8 @@ pub struct Exchange<'a> {
     /// The server that failed and that the next assignment may replace.
     pub failed: Option<ServerIndex>,
     pub splice_failed: bool,
+    /// The client's connection is closed, and not reset, right behind the response.
+    pub closes: bool,
     /// When either side last moved a byte.
     pub client_at: Instant,
     pub server_at: Instant,
@@ -180,6 +182,7 @@ impl<'a> Exchange<'a> {
             killed: None,
             failed: None,
             splice_failed: false,
+            closes: false,
             client_at: head,
             server_at: head,
             answered: false,
@@ -432,6 +435,7 @@ impl<'a> Exchange<'a> {
             return Ok(self.tunnel(&front.conf, back).await);
         }
         let keep = self.client_keeps(framing.length != BodyLength::UntilClose);
+        self.closes = keep == Keep::Close && !front.conf.options.nolinger;
         let version = self.ctx.request.version();
         write::response(&self.ctx.response, version, keep, case.as_deref(), &mut self.to_client.bytes);
         self.note_early(&front.conf);
@@ -536,6 +540,7 @@ impl<'a> Exchange<'a> {
         let spurned = answer.redirects && !self.forwarding && self.framing.length != BodyLength::None;
         let taken = !spurned && self.request.is_complete();
         let keep = if taken { self.client_keeps(known) } else { Keep::Close };
+        self.closes = keep == Keep::Close && !front.conf.options.nolinger;
         let head_only = self.ctx.request.method() == Method::Head;
         let log = &mut self.ctx.log;
         // `errorloc` answers with another status; the log tells what happened.
@@ -565,11 +570,11 @@ impl<'a> Exchange<'a> {
     pub(super) async fn flush_to_client(&mut self) -> Result<(), Failure> {
         let timeout = self.client.session.frontend.conf.timeouts.client;
         let deadline = timeout.map(|t| Instant::now() + t);
-        let (client, out) = (&mut *self.client, &mut self.to_client);
+        let (client, out, last) = (&mut *self.client, &mut self.to_client, self.closes);
         let mut nothing = buffer::Inbox::default();
         poll_fn(|cx| {
             use std::task::Poll::{Pending, Ready};
-            match buffer::poll_send(cx, &mut client.stream, out, &mut nothing, &mut false) {
+            match buffer::poll_send_all(cx, &mut client.stream, out, &mut nothing, &mut false, last) {
                 Ready(Ok(())) => Ready(Ok(())),
                 Ready(Err(_)) => Ready(Err(Failure::client_abort(Phase::Request))),
                 Pending if client.timer.poll(cx, deadline).is_ready() => {

@@ -73,7 +73,9 @@ impl Exchange<'_> {
         let Some(up) = &mut self.up else { return Poll::Ready(Ok(())) };
         let buffers = &self.client.session.engine.buffers;
         loop {
-            match buffer::poll_send(cx, &mut self.client.stream, &mut self.to_client, &mut up.inbox, moved) {
+            let last = self.closes && self.response.is_complete() && self.request.is_complete();
+            let client = &mut self.client.stream;
+            match buffer::poll_send_all(cx, client, &mut self.to_client, &mut up.inbox, moved, last) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Failure::client_abort(Phase::Data))),
                 Poll::Pending => {
@@ -130,8 +132,9 @@ impl Exchange<'_> {
         let would_block = |e: &io::Error| e.kind() == io::ErrorKind::WouldBlock;
         loop {
             while !pipe.is_empty() {
-                let client = &self.client.stream;
-                match client.try_io(Interest::WRITABLE, || pipe.drain(client.as_raw_fd())) {
+                let client = &mut self.client.stream;
+                let fd = client.as_raw_fd();
+                match client.try_io(Interest::WRITABLE, || pipe.drain(fd)) {
                     Ok(_) => *moved = true,
                     Err(e) if would_block(&e) => {
                         if ready!(client.poll_write_ready(cx)).is_err() {

@@ -8,11 +8,11 @@ use crate::config::model::{Endpoint, SendProxy, Server, Source};
 use crate::expr::facts::ConnFacts;
 use crate::wire::proxy_protocol;
 use socket2::{Domain, SockAddr, Socket, Type};
-use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
+use tokio::io::Interest;
 
 /// Where to and how.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +28,8 @@ pub struct Dial<'a> {
     /// `option transparent` (or a server at 0.0.0.0): the address the client asked for.
     pub transparent: bool,
     pub tune: &'a Tune,
+    /// We send first, as soon as the connection stands: the handshake's last acknowledgement goes out with that.
+    pub asks_first: bool,
     /// `timeout connect`
     pub timeout: Option<Duration>,
 }
@@ -126,10 +128,19 @@ pub fn begin(how: &Dial<'_>) -> Result<(Stream, bool), DialError> {
 /// # Errors
 /// The connect's.
 pub async fn connected(stream: &Stream) -> Result<(), DialError> {
-    poll_fn(|cx| stream.poll_write_ready(cx)).await.map_err(|e| DialError::new(&e))?;
-    match stream.take_error() {
-        Some(error) => Err(DialError::new(&error)),
-        None => Ok(()),
+    let Stream::Tcp(tcp) = stream else { return Ok(()) };
+    let ready = tcp.ready(Interest::WRITABLE).await.map_err(|e| DialError::new(&e))?;
+    // Without an error the poller speaks of writing alone, and there is none to ask for.
+    let error = if ready.is_write_closed() { stream.take_error() } else { None };
+    error.map_or(Ok(()), |e| Err(DialError::new(&e)))
+}
+
+/// The address that [`dial`] connects to; `None` for a unix socket.
+#[must_use]
+pub fn address(how: &Dial<'_>) -> Option<SocketAddr> {
+    match target(how)? {
+        Target::Inet(addr) => Some(addr),
+        Target::Unix(_) => None,
     }
 }
 
@@ -198,6 +209,9 @@ fn begin_inet(how: &Dial<'_>, addr: SocketAddr) -> io::Result<(Stream, bool)> {
 fn open(how: &Dial<'_>, addr: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM.nonblocking(), None)?;
     let _ = socket.set_tcp_nodelay(true);
+    if how.asks_first {
+        let _ = socket.set_tcp_quickack(false);
+    }
     if how.keepalive {
         let _ = socket.set_keepalive(true);
     }

@@ -46,11 +46,6 @@ pub fn set_bind_address_no_port(socket: &impl AsRawFd) -> io::Result<()> {
     set_int(socket, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)
 }
 
-/// TCP_QUICKACK off: the ACK of the first segment waits for our answer to carry it.
-pub fn set_quickack(socket: &impl AsRawFd, on: bool) -> io::Result<()> {
-    set_int(socket, libc::IPPROTO_TCP, libc::TCP_QUICKACK, libc::c_int::from(on))
-}
-
 /// TCP_REPAIR: a close that follows says nothing on the wire, neither FIN nor RST. Needs CAP_NET_ADMIN.
 pub fn set_repair(socket: &impl AsRawFd) -> io::Result<()> {
     set_int(socket, libc::IPPROTO_TCP, libc::TCP_REPAIR, 1)

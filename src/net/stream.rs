@@ -1,7 +1,7 @@
 //! One connection, TCP or unix, with readiness kept by the thread's reactor.
 
-use socket2::SockRef;
-use std::io::{self, IoSlice};
+use socket2::{SockRef, Socket};
+use std::io::{self, IoSlice, Read};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
@@ -16,15 +16,70 @@ use tokio::net::{TcpStream, UnixStream};
 pub enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// Not in the reactor yet: reading and writing are just tried, and what would block puts it there. A connection
+    /// whose request is there when it is accepted and whose response fits the socket's buffer never gets there, which
+    /// saves two system calls and the wakings for its acknowledgements.
+    Fresh(Fresh),
+    /// The reactor refused it.
+    Gone,
 }
 
+/// See [`Stream::Fresh`].
+#[derive(Debug)]
+pub struct Fresh {
+    socket: Socket,
+    unix: bool,
+    /// The last read left room, so there is nothing more to read.
+    drained: bool,
+}
+
+/// For any socket; `$gone` where there is none.
 macro_rules! each {
-    ($self:expr, $s:ident => $body:expr) => {
+    ($self:expr, $s:ident => $body:expr, $gone:expr) => {
         match $self {
             Stream::Tcp($s) => $body,
             Stream::Unix($s) => $body,
+            Stream::Fresh(Fresh { socket: $s, .. }) => $body,
+            Stream::Gone => $gone,
         }
     };
+}
+
+/// For those in the reactor; the others as said.
+macro_rules! watched {
+    ($self:expr, $s:ident => $body:expr, $fresh:pat => $tried:expr) => {
+        match $self {
+            Stream::Tcp($s) => $body,
+            Stream::Unix($s) => $body,
+            Stream::Fresh($fresh) => $tried,
+            Stream::Gone => gone(),
+        }
+    };
+}
+
+fn refused() -> io::Error {
+    io::Error::from_raw_os_error(libc::EBADF)
+}
+
+/// What a [`Stream::Gone`] answers.
+trait Lost {
+    fn lost() -> Self;
+}
+
+impl<T> Lost for io::Result<T> {
+    fn lost() -> Self {
+        Err(refused())
+    }
+}
+
+impl<T> Lost for Poll<io::Result<T>> {
+    fn lost() -> Self {
+        Poll::Ready(Err(refused()))
+    }
+}
+
+fn gone<T: Lost>() -> T {
+    T::lost()
 }
 
 impl Stream {
@@ -32,7 +87,7 @@ impl Stream {
     ///
     /// # Errors
     /// The reactor refuses the descriptor (out of memory or watches).
-    pub fn from_socket(socket: socket2::Socket, unix: bool) -> io::Result<Self> {
+    pub fn from_socket(socket: Socket, unix: bool) -> io::Result<Self> {
         if unix {
             Ok(Self::Unix(UnixStream::from_std(socket.into())?))
         } else {
@@ -40,15 +95,41 @@ impl Stream {
         }
     }
 
-    /// Ready when a read may answer something: bytes, end or error.
+    /// A connected, non-blocking socket that is registered when it has to be waited for.
+    #[must_use]
+    pub fn fresh(socket: Socket, unix: bool) -> Self {
+        Self::Fresh(Fresh { socket, unix, drained: false })
+    }
+
+    /// Enters the reactor, if it has not.
+    ///
+    /// # Errors
+    /// As [`Stream::from_socket`]; the socket is closed then.
+    pub fn watch(&mut self) -> io::Result<()> {
+        if matches!(self, Self::Fresh(_))
+            && let Self::Fresh(fresh) = std::mem::replace(self, Self::Gone)
+        {
+            *self = Self::from_socket(fresh.socket, fresh.unix)?;
+        }
+        Ok(())
+    }
+
+    /// Ready when a read may answer something: bytes, end or error. A fresh one may always be tried.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, s => s.poll_read_ready(cx))
+        watched!(self, s => s.poll_read_ready(cx), _ => Poll::Ready(Ok(())))
     }
 
     /// Reads what is there; 0 is the end of the stream (or an empty `buf`).
     pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        if let Self::Fresh(fresh) = self {
+            match fresh.read(buf) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.watch()?,
+                done => return Poll::Ready(done),
+            }
+        }
         let mut read = ReadBuf::new(buf);
-        match each!(self, s => Pin::new(s).poll_read(cx, &mut read)) {
+        let polled = watched!(self, s => Pin::new(s).poll_read(cx, &mut read), _ => Poll::Pending);
+        match polled {
             Poll::Ready(Ok(())) => Poll::Ready(Ok(read.filled().len())),
             Poll::Ready(Err(e)) => Poll::Ready(Err(e)),
             Poll::Pending => Poll::Pending,
@@ -58,36 +139,49 @@ impl Stream {
     /// # Errors
     /// `WouldBlock` when nothing is there.
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        each!(self, s => s.try_read(buf))
+        watched!(self, s => s.try_read(buf), fresh => (&fresh.socket).read(buf))
     }
 
-    pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, s => s.poll_write_ready(cx))
+    pub fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.watch()?;
+        watched!(self, s => s.poll_write_ready(cx), _ => Poll::Pending)
     }
 
     /// Writes what the socket takes; a short write clears readiness, as with reading.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        each!(self, s => Pin::new(s).poll_write(cx, buf))
-    }
-
-    pub fn poll_write_vectored(
-        &mut self,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        each!(self, s => Pin::new(s).poll_write_vectored(cx, bufs))
+        self.watch()?;
+        watched!(self, s => Pin::new(s).poll_write(cx, buf), _ => Poll::Pending)
     }
 
     /// # Errors
     /// `WouldBlock` when the socket's buffer is full.
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        each!(self, s => s.try_write(buf))
+        let quiet = libc::MSG_NOSIGNAL;
+        watched!(self, s => s.try_write(buf), fresh => fresh.socket.send_with_flags(buf, quiet))
+    }
+
+    /// The last write before a close: the kernel sends the end together with it.
+    ///
+    /// # Errors
+    /// As [`Stream::try_write`].
+    pub fn try_write_last(&self, buf: &[u8]) -> io::Result<usize> {
+        let flags = libc::MSG_NOSIGNAL | libc::MSG_MORE;
+        match self {
+            Self::Tcp(s) => s.try_io(Interest::WRITABLE, || SockRef::from(s).send_with_flags(buf, flags)),
+            Self::Fresh(fresh) if !fresh.unix => fresh.socket.send_with_flags(buf, flags),
+            other => other.try_write(buf),
+        }
     }
 
     /// # Errors
     /// As [`Stream::try_write`].
     pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        each!(self, s => s.try_write_vectored(bufs))
+        let quiet = libc::MSG_NOSIGNAL;
+        watched!(
+            self,
+            s => s.try_write_vectored(bufs),
+            fresh => fresh.socket.send_vectored_with_flags(bufs, quiet)
+        )
     }
 
     /// Runs `io` if the socket is ready for `interest`, clearing that readiness when it answers `WouldBlock`.
@@ -95,7 +189,7 @@ impl Stream {
     /// # Errors
     /// Those of `io`, and `WouldBlock` when not ready.
     pub fn try_io<R>(&self, interest: Interest, io: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
-        each!(self, s => s.try_io(interest, io))
+        watched!(self, s => s.try_io(interest, io), _ => io())
     }
 
     /// Half-close: the other side reads an end after what was written.
@@ -103,60 +197,84 @@ impl Stream {
     /// # Errors
     /// Not connected any more.
     pub fn shutdown_write(&self) -> io::Result<()> {
-        each!(self, s => SockRef::from(s).shutdown(Shutdown::Write))
+        each!(self, s => SockRef::from(s).shutdown(Shutdown::Write), gone())
     }
 
     /// Makes the close that follows send RST instead of FIN, leaving no TIME_WAIT.
     pub fn reset_on_close(&self) {
-        if let Self::Tcp(s) = self {
-            let _ = SockRef::from(s).set_linger(Some(Duration::ZERO));
+        if !self.is_unix() {
+            each!(self, s => _ = SockRef::from(s).set_linger(Some(Duration::ZERO)), ());
         }
     }
 
     /// `silent-drop`: the close that follows is not seen by the client, which goes on waiting. Without the right to that,
     /// a reset is sent that dies at the first router, as HAProxy does.
     pub fn vanish_on_close(&self) {
-        let Self::Tcp(s) = self else { return };
-        if super::raw::set_repair(s).is_err() {
-            let socket = SockRef::from(s);
-            let _ = socket.set_ttl_v4(1);
-            let _ = socket.set_unicast_hops_v6(1);
+        if !self.is_unix() && each!(self, s => super::raw::set_repair(s).is_err(), false) {
+            each!(self, s => {
+                let socket = SockRef::from(s);
+                let _ = socket.set_ttl_v4(1);
+                let _ = socket.set_unicast_hops_v6(1);
+            }, ());
             self.reset_on_close();
         }
+    }
+
+    fn is_unix(&self) -> bool {
+        matches!(self, Self::Unix(_) | Self::Fresh(Fresh { unix: true, .. }))
     }
 
     /// `None` on a unix socket.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Tcp(s) => s.local_addr().ok(),
-            Self::Unix(_) => None,
-        }
+        each!(self, s => SockRef::from(s).local_addr().ok()?.as_socket(), None)
     }
 
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Tcp(s) => s.peer_addr().ok(),
-            Self::Unix(_) => None,
-        }
+        each!(self, s => SockRef::from(s).peer_addr().ok()?.as_socket(), None)
     }
 
     /// The error the kernel has kept for the socket (refused connect, reset), taken.
     #[must_use]
     pub fn take_error(&self) -> Option<io::Error> {
-        each!(self, s => s.take_error().ok().flatten())
+        each!(self, s => SockRef::from(s).take_error().ok().flatten(), Some(refused()))
     }
 
-    /// For options that one rule or another sets.
-    #[must_use]
-    pub fn socket(&self) -> SockRef<'_> {
-        each!(self, s => SockRef::from(s))
+    /// The routing mark of what is sent.
+    ///
+    /// # Errors
+    /// Without CAP_NET_ADMIN.
+    pub fn set_mark(&self, mark: u32) -> io::Result<()> {
+        each!(self, s => SockRef::from(s).set_mark(mark), gone())
+    }
+
+    /// The DS field (TOS, traffic class) of what is sent.
+    ///
+    /// # Errors
+    /// Not an IP socket.
+    pub fn set_tos(&self, tos: u8) -> io::Result<()> {
+        let v6 = self.local_addr().is_some_and(|a| a.is_ipv6());
+        each!(self, s => {
+            let socket = SockRef::from(s);
+            if v6 { socket.set_tclass_v6(u32::from(tos)) } else { socket.set_tos_v4(u32::from(tos)) }
+        }, gone())
+    }
+}
+
+impl Fresh {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.drained {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let read = (&self.socket).read(buf)?;
+        self.drained = read > 0 && read < buf.len();
+        Ok(read)
     }
 }
 
 impl AsRawFd for Stream {
     fn as_raw_fd(&self) -> RawFd {
-        each!(self, s => s.as_raw_fd())
+        each!(self, s => s.as_raw_fd(), -1)
     }
 }

@@ -38,6 +38,7 @@ impl Job<'_> {
             keepalive: target.keepalive,
             transparent: false,
             tune: &target.tune,
+            asks_first: false,
             timeout: Some(target.connect_limit),
         };
         let stream = net::dial(&dial).await.map_err(|e| explain(&e))?;

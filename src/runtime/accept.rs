@@ -3,6 +3,7 @@
 use super::gate::{Gate, Inside};
 use super::session::{self, Session};
 use super::worker::Worker;
+use crate::config::model::Mode;
 use crate::expr::facts::ConnFacts;
 use crate::live::sessions::{Card, Conn, Entry};
 use crate::net::{Accepted, Listener, Stream};
@@ -66,7 +67,11 @@ fn begin(
 ) {
     inside.open();
     let listener = listener.get_ref();
-    let Ok(stream) = Stream::from_socket(socket, listener.is_unix()) else { return };
+    let mut stream = Stream::fresh(socket, listener.is_unix());
+    // What a client of HTTP has to say mostly came along.
+    if gate.proxy.conf.mode != Mode::Http && stream.watch().is_err() {
+        return;
+    }
     let bind = &listener.bind;
     let (dst, wall, at) = (listener.destination(&stream), SystemTime::now(), Instant::now());
     let entry = Card::register(Conn {

@@ -231,6 +231,7 @@ impl Session {
             keepalive: back.options.srvtcpka,
             transparent: back.options.transparent,
             tune: &generation.config.global.tune,
+            asks_first: false,
             timeout,
         };
         let client = &mut self.client;

@@ -93,10 +93,10 @@ fn early_rules(
 /// `set-mark` and `set-tos` act on the client's socket at once.
 fn apply_marks(ctx: &Context, stream: &Stream) {
     if let Some(mark) = ctx.settings.mark {
-        let _ = stream.socket().set_mark(mark);
+        let _ = stream.set_mark(mark);
     }
     if let Some(tos) = ctx.settings.tos {
-        let _ = stream.socket().set_tos_v4(u32::from(tos));
+        let _ = stream.set_tos(tos);
     }
 }
 
