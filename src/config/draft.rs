@@ -1,8 +1,9 @@
 //! What the keyword tables fill: proxies whose names are not resolved yet. [`super::resolve`] turns them into the model.
 
 use super::address::Family;
+use super::checks::Checks;
 use super::keyword::Section;
-use super::model::{Bind, Check, HttpCheckRequest, Proxy, Rule, Server};
+use super::model::{Bind, Check, Proxy, Rule, Server};
 use super::raw::Line;
 use crate::expr::{LogFormat, Scope};
 use std::net::IpAddr;
@@ -30,8 +31,8 @@ pub struct Draft {
     pub use_server: Vec<Rule<Target>>,
     /// `log global`: the global section's targets come before the proxy's own.
     pub log_global: bool,
-    /// `http-check` rules before (or without) `option httpchk`.
-    pub pending_check: Option<HttpCheckRequest>,
+    /// `tcp-check` and `http-check` rules, whichever option makes use of them.
+    pub checks: Checks,
     /// `errorfiles NAME [codes]`, in order: taken from the `http-errors` section when all are read.
     pub errorfiles: Vec<ErrorFiles>,
 }
@@ -67,6 +68,8 @@ pub struct ServerDraft {
     /// `inter`, `rise`, `port`…: kept whether or not `check` enables them.
     pub timing: Check,
     pub checked: bool,
+    /// The `healthcheck` section named.
+    pub healthcheck: Option<Reference>,
     /// `init-addr`; empty: `last,libc`, then fail.
     pub init_addr: Vec<InitAddr>,
     /// A host name to be resolved, with the port as written.
@@ -90,6 +93,7 @@ impl ServerDraft {
             server: Server::default(),
             timing: Check::default(),
             checked: false,
+            healthcheck: None,
             init_addr: Vec::new(),
             host: None,
             family: Family::Any,

@@ -27,6 +27,7 @@ pub const BACKEND: Sections = Section::Backend.set();
 pub const LISTEN: Sections = Section::Listen.set();
 pub const USERLIST: Sections = Section::Userlist.set();
 pub const HTTP_ERRORS: Sections = Section::HttpErrors.set();
+pub const HEALTH_CHECK: Sections = Section::HealthCheck.set();
 /// The proxy sections, as the columns of HAProxy's keyword matrix combine.
 pub const ANY_PROXY: Sections = DEFAULTS.or(FRONTEND).or(BACKEND).or(LISTEN);
 pub const FRONT: Sections = DEFAULTS.or(FRONTEND).or(LISTEN);
@@ -48,6 +49,7 @@ pub enum Section {
     Listen,
     Userlist,
     HttpErrors,
+    HealthCheck,
     /// A section of HAProxy's that weir has not got yet: its lines are swallowed.
     Unsupported,
 }
@@ -64,6 +66,7 @@ impl Section {
             Self::Listen => Sections(16),
             Self::Userlist => Sections(32),
             Self::HttpErrors => Sections(64),
+            Self::HealthCheck => Sections(128),
         }
     }
 
@@ -79,6 +82,7 @@ impl Section {
             Self::Listen => "listen",
             Self::Userlist => "userlist",
             Self::HttpErrors => "http-errors",
+            Self::HealthCheck => "healthcheck",
         }
     }
 

@@ -1,6 +1,8 @@
 //! The reference manual and the `-dK` listing, both drawn from the keyword tables.
 
-use super::keyword::{BACKEND, DEFAULTS, FRONTEND, GLOBAL, HTTP_ERRORS, Keyword, LISTEN, USERLIST};
+use super::keyword::{
+    BACKEND, DEFAULTS, FRONTEND, GLOBAL, HEALTH_CHECK, HTTP_ERRORS, Keyword, LISTEN, USERLIST,
+};
 use super::keywords::{TABLES, bind, server, unsupported};
 use super::sections;
 use std::fmt::Write;
@@ -20,6 +22,7 @@ pub fn manual() -> String {
     section(&mut out, "Proxies", rows().filter(|k| k.sections.0 & proxies != 0), true);
     section(&mut out, "`userlist` sections", rows().filter(|k| k.sections.0 & USERLIST.0 != 0), false);
     section(&mut out, "`http-errors` sections", rows().filter(|k| k.sections.0 & HTTP_ERRORS.0 != 0), false);
+    section(&mut out, "`healthcheck` sections", rows().filter(|k| k.sections.0 & HEALTH_CHECK.0 != 0), false);
     out.push_str("\n## Options of `bind` lines\n\n| option | arguments | |\n|---|---|---|\n");
     for option in bind::OPTIONS {
         let _ = writeln!(out, "| `{}` | {} | {} |", option.name, code(option.args), option.doc);
@@ -103,6 +106,7 @@ pub fn list_keywords(kind: &str) -> Option<String> {
         ("listen", DEFAULTS.0 | FRONTEND.0 | LISTEN.0 | BACKEND.0),
         ("userlist", USERLIST.0),
         ("http-errors", HTTP_ERRORS.0),
+        ("healthcheck", HEALTH_CHECK.0),
     ] {
         let _ = writeln!(out, "{name}");
         let rows = TABLES.iter().flat_map(|t| t.iter()).filter(|k| k.sections.0 & set != 0);

@@ -6,6 +6,7 @@
 pub mod actions;
 pub mod address;
 mod arguments;
+pub mod checks;
 pub mod condition;
 pub mod diagnostic;
 pub mod draft;

@@ -13,6 +13,7 @@ use std::time::Duration;
 pub mod action;
 pub mod backend;
 pub mod bind;
+pub mod check;
 pub mod global;
 pub mod log;
 pub mod reply;
@@ -21,8 +22,8 @@ pub use action::{
     HttpAction, HttpRule, Redirect, RedirectTarget, Rule, Service, TcpAction, TcpRule, VarScope,
 };
 pub use backend::{
-    Backend, Balance, Check, CheckKind, Cookie, CookieMode, HashFunction, HashMethod, HashType,
-    HttpCheckRequest, Mark, OnError, PersistRule, RetryOn, Reuse, SendProxy, Server, Source,
+    Backend, Balance, Check, CheckKind, Cookie, CookieMode, HashFunction, HashMethod, HashType, Mark,
+    OnError, PersistRule, RetryOn, Reuse, SendProxy, Server, Source,
 };
 pub use bind::{Address, Bind};
 pub use global::{Global, StatsSocket, User, UserGroup, Userlist};

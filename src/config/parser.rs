@@ -1,5 +1,6 @@
 //! The state a keyword's `apply` works on: the section it stands in, the draft it fills, the diagnostics it raises.
 
+use super::checks::HealthCheck;
 use super::diagnostic::{Diagnostic, Severity};
 use super::draft::Draft;
 use super::environment::Environment;
@@ -22,6 +23,9 @@ pub struct Parser {
     /// The `userlist` / `http-errors` section being read.
     pub userlist: Userlist,
     pub http_error: HttpErrors,
+    /// The `healthcheck` section being read, and those read.
+    pub healthcheck: HealthCheck,
+    pub healthchecks: Vec<HealthCheck>,
     /// Finished and current proxies; the current one is the last while `section.is_proxy()`.
     pub drafts: Vec<Draft>,
     pub environment: Environment,
@@ -36,6 +40,8 @@ pub struct Parser {
     pub unix_bind: UnixBind,
     /// True while a `defaults` section's lines are applied again to a proxy: what they report was reported already.
     pub replaying: bool,
+    /// Which section of a `defaults` chain the line being applied stands in; the same number, the same section.
+    pub depth: usize,
 }
 
 /// Where relative paths start (`default-path`).
@@ -69,6 +75,8 @@ impl Parser {
             http_errors: Vec::new(),
             userlist: Userlist::default(),
             http_error: HttpErrors::default(),
+            healthcheck: HealthCheck::default(),
+            healthchecks: Vec::new(),
             drafts: Vec::new(),
             environment,
             directory: None,
@@ -78,6 +86,7 @@ impl Parser {
             path_base: PathBase::Current,
             unix_bind: UnixBind::default(),
             replaying: false,
+            depth: 0,
         }
     }
 

@@ -1,10 +1,12 @@
 //! From drafts to the model: names become indices, defaults are filled in, the whole is checked once.
 
+use super::checks;
 use super::diagnostic::{Diagnostic, Severity};
 use super::draft::{Draft, Reference, Target};
 use super::dynamic_cookie;
 use super::environment::Environment;
-use super::model::{Bind, Config, Mode, Proxy, Rule, Server, UseBackend, UseServer};
+use super::model::check::Flavour;
+use super::model::{Bind, CheckKind, Config, Mode, Proxy, Rule, Server, UseBackend, UseServer};
 use super::parser::Parser;
 use super::raw::Place;
 use super::servers;
@@ -241,6 +243,10 @@ fn proxy(parser: &mut Parser, mut draft: Draft, names: &Names) -> Proxy {
     }
     error_files(parser, &draft, &mut proxy);
     unused_checks(parser, &draft, &proxy);
+    if let Some(back) = proxy.back.as_mut() {
+        let kind = std::mem::replace(&mut back.check, CheckKind::Tcp);
+        back.check = checks::settle(kind, &draft.checks, back.disable_on_404, back.send_state);
+    }
     // Both had no setting of their own in HAProxy 1.0, and still fall back to the connect timeout.
     proxy.timeouts.queue = proxy.timeouts.queue.or(proxy.timeouts.connect);
     proxy.timeouts.tarpit = proxy.timeouts.tarpit.or(proxy.timeouts.connect);
@@ -297,25 +303,30 @@ fn error_files(parser: &mut Parser, draft: &Draft, proxy: &mut Proxy) {
     }
 }
 
-/// `http-check` lines do nothing without `option httpchk`.
+/// Rules do nothing without the option that makes use of them.
 fn unused_checks(parser: &mut Parser, draft: &Draft, proxy: &Proxy) {
-    let Some(back) = proxy.back.as_ref().filter(|b| matches!(b.check, super::model::CheckKind::Tcp)) else {
-        return;
+    let Some(back) = proxy.back.as_ref() else { return };
+    let flavour = match &back.check {
+        CheckKind::Rules(rules) => Some(rules.flavour),
+        _ => None,
     };
-    let kind = kind(proxy.front.is_some(), true);
+    let (kind, name) = (kind(proxy.front.is_some(), true), &proxy.name);
     let mut messages = Vec::new();
-    if draft.pending_check.is_some() {
-        let message = format!(
-            "{kind} '{}' uses http-check rules without 'option httpchk', so the rules are ignored.",
-            proxy.name
-        );
-        messages.push(message);
+    for (rules, keyword, option, wanted) in [
+        (&draft.checks.tcp, "tcp-check", "tcp-check", Flavour::Tcp),
+        (&draft.checks.http, "http-check", "httpchk", Flavour::Http),
+    ] {
+        if rules.are_own() && flavour != Some(wanted) {
+            let message = format!(
+                "{kind} '{name}' uses {keyword} rules without 'option {option}', so the rules are ignored."
+            );
+            messages.push(message);
+        }
     }
     for (on, keyword) in [(back.disable_on_404, "disable-on-404"), (back.send_state, "send-state")] {
-        if on {
+        if on && flavour != Some(Flavour::Http) {
             messages.push(format!(
-                "'{keyword}' will be ignored for {kind} '{}' (requires 'option httpchk').",
-                proxy.name
+                "'{keyword}' will be ignored for {kind} '{name}' (requires 'option httpchk')."
             ));
         }
     }

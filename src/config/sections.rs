@@ -1,5 +1,6 @@
 //! Section headers, the `defaults` chain, and the dispatch of lines to their keyword rows.
 
+use super::checks::{Checks, HealthCheck};
 use super::diagnostic::{Diagnostic, Severity};
 use super::draft::{Draft, ServerDraft};
 use super::keyword::{Keyword, Prefix, Section};
@@ -23,6 +24,7 @@ const BUILT: &[(&str, Section)] = &[
     ("listen", Section::Listen),
     ("userlist", Section::Userlist),
     ("http-errors", Section::HttpErrors),
+    ("healthcheck", Section::HealthCheck),
 ];
 
 /// HAProxy's other sections (and weir's own to come): each is one error, its lines are passed over.
@@ -32,7 +34,6 @@ pub const UNSUPPORTED: &[&str] = &[
     "crt-store",
     "dynamic-update",
     "fcgi-app",
-    "healthcheck",
     "log-forward",
     "log-profile",
     "mailers",
@@ -73,7 +74,8 @@ pub fn apply(parser: &mut Parser, lines: Vec<Line>) {
     let blocks = blocks(parser, lines);
     parser.directory = Some(Arc::new(directory(&blocks)));
     let mut walker = Walker { parser, defaults: Vec::new(), current: None, order: Order::default() };
-    let early = |b: &Block| matches!(b.section, Section::Userlist | Section::HttpErrors);
+    let early =
+        |b: &Block| matches!(b.section, Section::Userlist | Section::HttpErrors | Section::HealthCheck);
     for block in blocks.iter().filter(|b| early(b)) {
         walker.block(block);
     }
@@ -182,6 +184,14 @@ impl Walker<'_> {
                 }
                 self.parser.http_error = HttpErrors { name: name.as_str().into(), ..HttpErrors::default() };
             }
+            Section::HealthCheck => {
+                let name = self.name(block, "healthcheck");
+                if self.parser.healthchecks.iter().any(|h| h.name == name) {
+                    let message = format!("healthcheck section '{name}' already declared.");
+                    self.parser.alert(&block.header, 1, message);
+                }
+                self.parser.healthcheck = HealthCheck { name, ..HealthCheck::default() };
+            }
         }
         for line in acls_together(&block.lines) {
             self.line(line);
@@ -198,8 +208,18 @@ impl Walker<'_> {
                 let errors = std::mem::take(&mut self.parser.http_error);
                 self.parser.http_errors.push(Arc::new(errors));
             }
+            Section::HealthCheck => self.end_health_check(block),
             _ => {}
         }
+    }
+
+    fn end_health_check(&mut self, block: &Block) {
+        let check = std::mem::take(&mut self.parser.healthcheck);
+        if check.kind.is_none() {
+            let message = format!("healthcheck '{}' has no 'type'.", check.name);
+            self.parser.alert(&block.header, 1, message);
+        }
+        self.parser.healthchecks.push(check);
     }
 
     /// Users and groups of a list refer to each other by name.
@@ -416,7 +436,7 @@ impl Walker<'_> {
             use_backend: Vec::new(),
             use_server: Vec::new(),
             log_global: false,
-            pending_check: None,
+            checks: Checks::default(),
             errorfiles: Vec::new(),
         });
         let mut chain = Vec::new();
@@ -426,13 +446,17 @@ impl Walker<'_> {
             next = defaults.from;
         }
         self.parser.replaying = true;
-        for (prefix, line, keyword) in chain.iter().rev().flatten() {
+        for (depth, (prefix, line, keyword)) in
+            chain.iter().rev().enumerate().flat_map(|(i, lines)| lines.iter().map(move |line| (i + 1, line)))
+        {
             // Timeouts reach every proxy: 'timeout tarpit' of a frontend falls back to 'timeout connect'.
             if keyword.sections.has(section) || keyword.name.starts_with("timeout ") {
                 self.parser.prefix = *prefix;
+                self.parser.depth = depth;
                 self.parser.apply(keyword, line);
             }
         }
+        self.parser.depth = 0;
         self.parser.replaying = false;
         // ACLs of `defaults` are for its own rules, which hold on to them.
         if let Some(draft) = self.parser.draft() {

@@ -1,11 +1,14 @@
 //! Settles a backend's servers: numbers, addresses, checks, tracking.
 
 use super::address;
+use super::checks;
 use super::diagnostic::{Diagnostic, Severity};
-use super::draft::{InitAddr, ServerDraft};
-use super::model::{Endpoint, Proxy, Server};
+use super::draft::{InitAddr, Reference, ServerDraft};
+use super::model::check::Action;
+use super::model::{CheckKind, Endpoint, Proxy, Server};
 use super::parser::Parser;
 use super::resolve::Ids;
+use super::suggest;
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
@@ -100,17 +103,50 @@ fn locate(
     Endpoint::Unresolved { host: host.to_owned(), port }
 }
 
+/// Do the check's rules say the port of every connection?
+fn names_ports(proxy: &Proxy) -> bool {
+    match proxy.back.as_ref().map(|b| &b.check) {
+        Some(CheckKind::Rules(rules)) => rules.steps.iter().all(|step| match &step.action {
+            Action::Connect(connect) => connect.port.is_some(),
+            _ => true,
+        }),
+        _ => false,
+    }
+}
+
+/// The kind of check that a `healthcheck` section makes.
+fn health_check(parser: &mut Parser, server: &str, reference: &Reference) -> Option<CheckKind> {
+    let Some(section) = parser.healthchecks.iter().find(|h| h.name == reference.name) else {
+        let message = format!("'server {server}' : unable to find healthcheck '{}'.", reference.name);
+        let mut diagnostic = Diagnostic::at(Severity::Alert, &reference.line, reference.word, message);
+        let names = parser.healthchecks.iter().map(|h| h.name.as_str());
+        diagnostic.hint = suggest::hint(&reference.name, names);
+        parser.report(diagnostic);
+        return None;
+    };
+    let kind = section.kind.clone()?;
+    Some(checks::settle(kind, &section.checks, section.disable_on_404, section.send_state))
+}
+
 fn checked(parser: &mut Parser, proxy: &Proxy, draft: &ServerDraft, server: &mut Server) {
     let name = format!("{}/{}", proxy.name, server.name);
     if server.track.is_some() {
         let message = format!("'server {name}' : unable to enable checks and tracking at the same time!");
         return parser.alert(&draft.line, 1, message);
     }
-    if server.port_offset.is_some() && draft.timing.port.is_none() {
+    if server.port_offset.is_some() && draft.timing.port.is_none() && !names_ports(proxy) {
         let message = format!(
             "'server {name}' : neither service port nor check port specified nor tcp_check rule 'connect' with port information."
         );
         return parser.alert(&draft.line, 2, message);
     }
-    server.check = Some(draft.timing.clone());
+    let mut check = draft.timing.clone();
+    // Checks of the service itself begin as its connections do.
+    if check.port.is_none() && check.addr.is_none() {
+        check.send_proxy |= server.send_proxy.is_some();
+    }
+    if let Some(reference) = &draft.healthcheck {
+        check.kind = health_check(parser, &name, reference);
+    }
+    server.check = Some(check);
 }

@@ -31,6 +31,7 @@ mod truth;
 mod value;
 
 pub use acl::Acl;
+pub(crate) use args::variable;
 pub use condition::Condition;
 pub use error::ExprError;
 pub use expression::Expr;

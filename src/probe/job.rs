@@ -3,6 +3,7 @@
 use super::state;
 use super::target::Target;
 use crate::clock::Now;
+use crate::config::model::Server;
 use crate::expr::facts::ConnFacts;
 use crate::health::{Finding, Status};
 use crate::live::{Generation, LiveProxy, LiveServer};
@@ -28,10 +29,18 @@ impl Job<'_> {
     /// # Errors
     /// The check's outcome.
     pub async fn connect(&self) -> Result<Stream, Finding> {
+        self.connect_to(&self.target.server, self.target.send_proxy.is_some()).await
+    }
+
+    /// The same with `server` in place of the one that is checked; `proxied`: a PROXY header comes first.
+    ///
+    /// # Errors
+    /// The check's outcome.
+    pub async fn connect_to(&self, server: &Server, proxied: bool) -> Result<Stream, Finding> {
         let target = self.target;
         let facts = own_facts();
         let dial = Dial {
-            server: &target.server,
+            server,
             source: target.source.as_ref(),
             client: &facts,
             header_ip: None,
@@ -42,7 +51,7 @@ impl Job<'_> {
             timeout: Some(target.connect_limit),
         };
         let stream = net::dial(&dial).await.map_err(|e| explain(&e))?;
-        let header = self.proxy_header(&stream);
+        let header = if proxied { self.proxy_header(&stream) } else { Vec::new() };
         if !header.is_empty() {
             // A fresh socket's buffer takes it whole.
             stream.try_write(&header).map_err(|e| Finding::new(Status::L4Connect).info(words(&e)))?;
@@ -79,10 +88,11 @@ impl Job<'_> {
 
     fn proxy_header(&self, stream: &Stream) -> Vec<u8> {
         let mut out = Vec::new();
-        if let Some(send) = &self.target.send_proxy {
-            let facts = ConnFacts { src: stream.local_addr(), dst: stream.peer_addr(), ..own_facts() };
-            net::proxy_header(send, &facts, None, None, false, &mut out);
-        }
+        let send = self.target.send_proxy.clone().or_else(|| self.server.conf.send_proxy.clone());
+        let send = send.unwrap_or_default();
+        let facts = ConnFacts { src: stream.local_addr(), dst: stream.peer_addr(), ..own_facts() };
+        // Version 1 has no word for connections that speak for themselves.
+        net::proxy_header(&send, &facts, None, None, send.v2, &mut out);
         out
     }
 }

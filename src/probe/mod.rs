@@ -3,9 +3,9 @@
 //! Runs on the control thread. Each checked server has a task ([`watch`]): it runs its [`kind`] of check, tells `live` what
 //! was found, and writes the lines that come back to the proxy's logs and to standard error.
 
-mod http;
 mod job;
 mod kind;
+mod rules;
 mod schedule;
 mod state;
 mod target;

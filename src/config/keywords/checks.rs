@@ -1,41 +1,110 @@
-//! Health checks: `option httpchk` and `http-check`. Other kinds are known and refused.
+//! What checks say: `option ...-check`, `tcp-check`, `http-check`, and the lines of a `healthcheck` section.
 
+use crate::config::checks::{self, protocol};
 use crate::config::diagnostic::{Diagnostic, Severity};
-use crate::config::keyword::{BACK, Keyword};
-use crate::config::model::{Backend, CheckKind, HttpCheckRequest};
+use crate::config::keyword::{BACK, HEALTH_CHECK, Keyword, Section};
+use crate::config::model::CheckKind;
+use crate::config::model::check::{Flavour, Request, Text};
 use crate::config::parser::Parser;
 use crate::config::raw::Line;
 use crate::config::suggest;
+use crate::expr::{LogFormat, Scope, Site};
 
 pub const TABLE: &[Keyword] = &[
     Keyword::new(
         "option httpchk",
         BACK,
-        "[<uri> | <method> <uri> [<version>]]",
-        "Checks servers with an HTTP request: a status of 2xx or 3xx is a success.",
+        "[<uri> | <method> <uri> [<version> [<host>]]]",
+        "Checks servers with HTTP: what 'http-check' rules say, else one request whose status must be 2xx or 3xx.",
         httpchk,
     ),
     Keyword::new(
         "option tcp-check",
         BACK,
         "",
-        "Checks servers by connecting, as without any option. 'tcp-check' rules are not built yet.",
+        "Checks servers by what 'tcp-check' rules say; without any, by connecting.",
+        |p, l| plain(p, l, || Some(checks::waiting(Flavour::Tcp))),
+    ),
+    Keyword::new(
+        "option smtpchk",
+        BACK,
+        "[{ HELO | EHLO } <domain>]",
+        "Checks mail servers: greeting, hello and goodbye must be answered with 2xx.",
+        smtp,
+    ),
+    Keyword::new(
+        "option mysql-check",
+        BACK,
+        "[user <username> [{ post-41 | pre-41 }]]",
+        "Checks MySQL servers: reads the greeting, and with a user (who needs no password) logs in and quits.",
+        mysql,
+    ),
+    Keyword::new(
+        "option pgsql-check",
+        BACK,
+        "user <username>",
+        "Checks PostgreSQL servers: a startup message must not be answered with an error.",
+        pgsql,
+    ),
+    Keyword::new(
+        "option redis-check",
+        BACK,
+        "",
+        "Checks Redis servers: a PING is to be answered with PONG.",
         |p, l| {
-            if l.words.len() > 2 {
-                let message =
-                    format!("'option tcp-check' cannot handle unexpected argument '{}'.", l.word(2));
-                return p.alert(l, 2, message);
-            }
-            if let Some(back) = back(p) {
-                back.check = CheckKind::Tcp;
-            }
+            plain(p, l, || Some(protocol::redis()));
         },
     ),
     Keyword::new(
-        "http-check",
+        "option ldap-check",
         BACK,
-        "disable-on-404 | send-state | send ... | expect [!] status <codes>",
-        "What the HTTP check sends and expects.",
+        "",
+        "Checks LDAP servers: an anonymous bind must succeed.",
+        |p, l| plain(p, l, || Some(protocol::ldap())),
+    ),
+    Keyword::new(
+        "option spop-check",
+        BACK,
+        "",
+        "Checks stream processing agents: a HELLO must be answered by one.",
+        |p, l| plain(p, l, || Some(protocol::spop())),
+    ),
+    Keyword::new(
+        "option ssl-hello-chk",
+        BACK,
+        "",
+        "Checks TLS servers by an SSL 3.0 hello, which any answer of the protocol is good for. 'check-ssl' says more.",
+        |p, l| plain(p, l, protocol::ssl_hello),
+    ),
+    Keyword::new(
+        "type",
+        HEALTH_CHECK,
+        "{ tcp-check | httpchk | smtpchk | mysql-check | pgsql-check | redis-check | ldap-check | spop-check | ssl-hello-chk } [<args>*]",
+        "The kind of the check, with the arguments that the option of that name takes.",
+        kind,
+    ),
+    Keyword::new(
+        "tcp-check",
+        BACK.or(HEALTH_CHECK),
+        "connect ... | send ... | send-lf ... | send-binary ... | send-binary-lf ... | expect ... | comment <text> | \
+         set-var(<name>) <expr> | set-var-fmt(<name>) <fmt> | unset-var(<name>)",
+        "A step of the TCP check. connect: [default] [port <expr>] [addr <ip>] [send-proxy] [via-socks4] [ssl] [sni \
+         <sni>] [alpn <alpn>] [linger] [proto none]. expect: [min-recv <n>] [ok-status <st>] [error-status <st>] \
+         [tout-status <st>] [on-success <fmt>] [on-error <fmt>] [status-code <expr>] [!] { string | rstring | \
+         string-lf | binary | rbinary | binary-lf } <pattern>. connect, send and expect take 'comment <text>'.",
+        |p, l| checks::rule(p, l, Flavour::Tcp),
+    ),
+    Keyword::new(
+        "http-check",
+        BACK.or(HEALTH_CHECK),
+        "connect ... | send ... | expect ... | comment <text> | set-var(<name>) <expr> | set-var-fmt(<name>) <fmt> | \
+         unset-var(<name>) | disable-on-404 | send-state",
+        "A step of the HTTP check. connect: as in 'tcp-check'. send: [meth <method>] [{ uri <uri> | uri-lf <fmt> }] \
+         [ver <version>] [hdr <name> <fmt>]* [{ body <text> | body-lf <fmt> }]. expect: the options of 'tcp-check \
+         expect' and [!] { status <codes> | rstatus <regex> | hdr <pattern> | fhdr <pattern> | string | rstring | \
+         string-lf }, where <pattern> is { name | name-lf } [-m { str | beg | end | sub | reg }] <name> and the \
+         same with value. disable-on-404: a 404 stops the server softly. send-state: tells the server its state in \
+         X-Haproxy-Server-State.",
         http_check,
     ),
     Keyword::new(
@@ -45,239 +114,182 @@ pub const TABLE: &[Keyword] = &[
         "Adds a header with the server's name to requests.",
         |p, l| {
             let Some(name) = p.text(l, 1, "a header string") else { return };
-            if let Some(back) = back(p) {
+            if let Some(back) = p.draft().and_then(|d| d.proxy.back.as_mut()) {
                 back.http_send_name_header = Some(name.into());
             }
         },
     ),
 ];
 
-const ACTIONS: &[&str] = &["disable-on-404", "send-state", "send", "expect"];
-/// Parts of HAProxy's check scripts that are not built.
-const UNBUILT: &[&str] = &["comment", "connect", "set-var", "set-var-fmt", "unset-var"];
-
-fn back(parser: &mut Parser) -> Option<&mut Backend> {
-    parser.draft().and_then(|d| d.proxy.back.as_mut())
-}
-
-fn default_request() -> HttpCheckRequest {
-    HttpCheckRequest {
-        method: "OPTIONS".into(),
-        uri: "/".into(),
-        version: "HTTP/1.0".into(),
-        headers: Vec::new(),
-        expect: Vec::new(),
-    }
-}
-
-fn httpchk(parser: &mut Parser, line: &Line) {
-    let (method, uri, version) = match line.words.len() {
-        0..=2 => ("OPTIONS", "/", ""),
-        3 => ("OPTIONS", line.word(2), ""),
-        4 => (line.word(2), line.word(3), ""),
-        _ => (line.word(2), line.word(3), line.word(4)),
-    };
-    if line.words.len() > 5 {
-        let message = format!("'option httpchk' cannot handle unexpected argument '{}'.", line.word(5));
-        return parser.alert(line, 5, message);
-    }
-    // Headers used to be hidden behind the version, after an escaped line end.
-    let (version, hidden) = version.split_once("\r\n").unwrap_or((version, ""));
-    let mut headers = Vec::new();
-    if !hidden.is_empty() {
-        let message = "'option httpchk' : hiding headers or body at the end of the version string is deprecated. Please, consider to use 'http-check send' directive instead.";
-        parser.warning(line, 4, message);
-        for header in hidden.split("\r\n").filter(|h| !h.is_empty()) {
-            let Some((name, value)) = header.split_once(':') else {
-                let message = format!("'option httpchk' : invalid header '{header}'.");
-                return parser.alert(line, 4, message);
-            };
-            headers.push((name.trim().to_owned(), value.trim().to_owned()));
-        }
-    }
-    if !version.is_empty() && !version.starts_with("HTTP/") {
-        let message = format!("'option httpchk' : invalid HTTP version '{version}'.");
-        return parser.alert(line, 4, message);
-    }
-    let (method, uri) = (method.to_owned(), uri.to_owned());
-    let version = if version.is_empty() { "HTTP/1.0".to_owned() } else { version.to_owned() };
-    let Some(draft) = parser.draft() else { return };
-    let pending = draft.pending_check.take().unwrap_or_else(default_request);
-    let base = default_request();
-    // What `http-check send` said before goes first; this line fills in the rest.
-    let pick = |said: String, usual: String, here: String| if said == usual { here } else { said };
-    let mut request = HttpCheckRequest {
-        method: pick(pending.method, base.method, method),
-        uri: pick(pending.uri, base.uri, uri),
-        version: pick(pending.version, base.version, version),
-        headers: pending.headers.into_iter().chain(headers).collect(),
-        expect: pending.expect,
-    };
-    if let Some(back) = draft.proxy.back.as_mut() {
-        if let CheckKind::Http(before) = &back.check {
-            request.expect.clone_from(&before.expect);
-        }
-        back.check = CheckKind::Http(request);
-    }
-}
-
-fn http_check(parser: &mut Parser, line: &Line) {
-    let action = line.word(1);
-    match action {
-        "disable-on-404" => {
-            if parser.at_most(line, 2)
-                && let Some(back) = back(parser)
-            {
-                back.disable_on_404 = true;
-            }
-        }
-        "send-state" => {
-            if parser.at_most(line, 2)
-                && let Some(back) = back(parser)
-            {
-                back.send_state = true;
-            }
-        }
-        "send" => send(parser, line),
-        "expect" => expect(parser, line),
-        other => {
-            let name = other.split('(').next().unwrap_or("");
-            if UNBUILT.contains(&name) {
-                return parser.unsupported(line, 1, &format!("http-check {name}"));
-            }
-            let list = ACTIONS.iter().chain(UNBUILT).map(|a| format!("'{a}'")).collect::<Vec<_>>().join(", ");
-            let message = format!("'http-check' only supports {list}. but got '{other}'");
+/// `type` of a `healthcheck` section: the same words as after `option`.
+fn kind(parser: &mut Parser, line: &Line) {
+    const PREFIX: &str = "option ";
+    let name = line.word(1).to_owned();
+    let rows = || TABLE.iter().filter_map(|k| k.name.strip_prefix(PREFIX).map(|n| (n, k)));
+    match rows().find(|(n, _)| *n == name) {
+        Some((_, row)) => (row.apply)(parser, line),
+        None => {
+            let message = format!("'type' : unknown type '{name}' of a health check.");
             let mut diagnostic = Diagnostic::at(Severity::Alert, line, 1, message);
-            diagnostic.hint = suggest::hint(other, ACTIONS.iter().chain(UNBUILT).copied());
+            diagnostic.hint = suggest::hint(&name, rows().map(|(n, _)| n));
             parser.report(diagnostic);
         }
     }
 }
 
-/// The request of the HTTP check. Without `option httpchk` HAProxy keeps the rule and does not run it.
-fn request(parser: &mut Parser) -> Option<&mut HttpCheckRequest> {
-    let draft = parser.draft()?;
-    match draft.proxy.back.as_mut().map(|b| &mut b.check) {
-        Some(CheckKind::Http(request)) => Some(request),
-        _ => Some(draft.pending_check.get_or_insert_with(default_request)),
+/// Reports what stands behind the arguments an option takes.
+fn excess(parser: &mut Parser, line: &Line, words: usize) -> bool {
+    if line.words.len() <= words {
+        return false;
+    }
+    let message = format!(
+        "'{} {}' cannot handle unexpected argument '{}'.",
+        line.word(0),
+        line.word(1),
+        line.word(words)
+    );
+    parser.alert(line, words, message);
+    true
+}
+
+fn plain(parser: &mut Parser, line: &Line, make: impl Fn() -> Option<CheckKind>) {
+    if !excess(parser, line, 2) {
+        set(parser, make());
     }
 }
 
-fn send(parser: &mut Parser, line: &Line) {
-    let Some(mut wanted) = request(parser).map(|r| r.clone()) else { return };
-    let mut i = 2;
-    while i < line.words.len() {
-        match line.word(i) {
-            "meth" => wanted.method = line.word(i + 1).to_owned(),
-            "uri" => wanted.uri = line.word(i + 1).to_owned(),
-            "ver" => wanted.version = line.word(i + 1).to_owned(),
-            "hdr" => {
-                if line.word(i + 1).is_empty() || line.words.len() <= i + 2 {
-                    return parser.alert(
-                        line,
-                        i,
-                        "'http-check send' : 'hdr' expects a name and a value as parameter.",
-                    );
-                }
-                if line.word(i + 2).contains("%[") || line.word(i + 2).contains("%{") {
-                    return parser.unsupported(line, i + 2, "http-check send hdr with a log-format");
-                }
-                wanted.headers.push((line.word(i + 1).to_owned(), line.word(i + 2).to_owned()));
-                i += 1;
-            }
-            "uri-lf" | "body" | "body-lf" | "comment" => {
-                let what = format!("http-check send {}", line.word(i));
-                return parser.unsupported(line, i, &what);
-            }
-            other => {
-                let message = format!(
-                    "'http-check send' : expects 'meth', 'uri', 'ver', 'hdr', 'body' or 'comment' but got '{other}' as argument."
-                );
-                let mut diagnostic = Diagnostic::at(Severity::Alert, line, i, message);
-                diagnostic.hint = suggest::hint(other, ["meth", "uri", "ver", "hdr", "body", "comment"]);
-                return parser.report(diagnostic);
-            }
-        }
-        if line.words.len() <= i + 1 {
-            let message = format!("'http-check send' : '{}' expects a string as parameter.", line.word(i));
-            return parser.alert(line, i, message);
-        }
-        i += 2;
-    }
-    if let Some(request) = request(parser) {
-        *request = wanted;
+fn set(parser: &mut Parser, kind: Option<CheckKind>) {
+    if let Some(kind) = kind {
+        parser.check_kind(kind);
     }
 }
 
-/// `expect [!] status 200,204,300-399`
-fn expect(parser: &mut Parser, line: &Line) {
-    let mut i = 2;
-    let negated = line.word(i) == "!";
-    if negated {
-        i += 1;
+fn smtp(parser: &mut Parser, line: &Line) {
+    if excess(parser, line, 4) {
+        return;
     }
-    match line.word(i) {
-        "status" => {}
-        other @ ("min-recv" | "comment" | "ok-status" | "error-status" | "tout-status" | "on-success"
-        | "on-error" | "status-code" | "rstatus" | "hdr" | "fhdr" | "string" | "rstring"
-        | "string-lf") => {
-            return parser.unsupported(line, i, &format!("http-check expect {other}"));
-        }
-        other => {
-            let message = format!(
-                "'http-check expect' : only support 'min-recv', 'comment', 'status', '[!]string', '[!]rstring', '[!]rstatus', '[!]hdr' or '[!]fhdr' (got '{other}')"
-            );
-            return parser.alert(line, i, message);
-        }
-    }
-    let Some(ranges) = statuses(line.word(i + 1)) else {
-        let message =
-            format!("'http-check expect' : expects 'status' codes as ranges, got '{}'.", line.word(i + 1));
-        return parser.alert(line, i + 1, message);
+    // Anything but a hello with a domain is the usual one.
+    let hello = match (line.word(2), line.word(3)) {
+        (hello @ ("HELO" | "EHLO"), domain) if !domain.is_empty() => format!("{hello} {domain}"),
+        _ => "HELO localhost".to_owned(),
     };
-    if line.words.len() > i + 2 {
-        let message = format!("'http-check expect' : unexpected argument '{}'.", line.word(i + 2));
-        return parser.alert(line, i + 2, message);
+    set(parser, protocol::smtp(&hello));
+}
+
+fn mysql(parser: &mut Parser, line: &Line) {
+    if excess(parser, line, 5) {
+        return;
     }
-    let ranges = if negated { complement(&ranges) } else { ranges };
-    if let Some(request) = request(parser) {
-        request.expect = ranges;
+    let user = match (line.word(2), line.word(3)) {
+        ("", _) => None,
+        ("user", "") => {
+            return parser.alert(line, 3, "'option mysql-check user' expects <username> as argument.");
+        }
+        ("user", user) => Some(user),
+        (other, _) => {
+            let message =
+                format!("'option mysql-check' only supports optional values: 'user' (got '{other}').");
+            return parser.alert(line, 2, message);
+        }
+    };
+    let before_41 = match line.word(4) {
+        "" | "post-41" => false,
+        "pre-41" => true,
+        other => {
+            let message = format!("keyword 'user' only supports 'post-41' and 'pre-41' (got '{other}').");
+            return parser.alert(line, 4, message);
+        }
+    };
+    set(parser, protocol::mysql(user, before_41));
+}
+
+fn pgsql(parser: &mut Parser, line: &Line) {
+    if excess(parser, line, 4) {
+        return;
+    }
+    match (line.word(2), line.word(3)) {
+        ("user", user) if !user.is_empty() => set(parser, protocol::pgsql(user)),
+        ("user" | "", _) => {
+            parser.alert(line, 2, "'option pgsql-check' expects 'user <username>' as argument.");
+        }
+        _ => parser.alert(line, 2, "'option pgsql-check' only supports optional values: 'user'."),
     }
 }
 
-type Statuses = Vec<std::ops::RangeInclusive<u16>>;
-
-fn statuses(text: &str) -> Option<Statuses> {
-    text.split(',')
-        .map(|part| {
-            let (low, high) = part.split_once('-').unwrap_or((part, part));
-            let (low, high): (u16, u16) = (low.parse().ok()?, high.parse().ok()?);
-            (low >= 100 && low <= high && high <= 999).then_some(low..=high)
-        })
-        .collect()
-}
-
-/// Every status from 100 to 999 that is in no range.
-fn complement(ranges: &Statuses) -> Statuses {
-    let mut out: Statuses = Vec::new();
-    for status in (100..=999).filter(|s| !ranges.iter().any(|r| r.contains(s))) {
-        match out.last_mut() {
-            Some(last) if *last.end() + 1 == status => *last = *last.start()..=status,
-            _ => out.push(status..=status),
+fn httpchk(parser: &mut Parser, line: &Line) {
+    if excess(parser, line, 6) {
+        return;
+    }
+    let (method, uri, version) = match line.words.len() {
+        0..=2 => ("", "", ""),
+        3 => ("", line.word(2), ""),
+        4 => (line.word(2), line.word(3), ""),
+        _ => (line.word(2), line.word(3), line.word(4)),
+    };
+    // Headers used to be hidden behind the version, after an escaped line end, and a body behind them.
+    let (version, hidden) = version.split_once("\r\n").unwrap_or((version, ""));
+    if !version.is_empty() && !version.starts_with("HTTP/") {
+        let message = format!("'option httpchk' : invalid HTTP version '{version}'.");
+        return parser.alert(line, 4, message);
+    }
+    let given = |text: &str| Some(text.to_owned()).filter(|t| !t.is_empty());
+    let mut request = Request {
+        method: given(method),
+        uri: given(uri).map(Text::Plain),
+        version: given(version),
+        ..Request::default()
+    };
+    if !hidden.is_empty() {
+        let message = "'option httpchk' : hiding headers or body at the end of the version string is deprecated. Please, consider to use 'http-check send' directive instead.";
+        parser.warning(line, 4, message);
+        let (headers, body) = hidden.split_once("\r\n\r\n").unwrap_or((hidden, ""));
+        request.body = given(body).map(Text::Plain);
+        for header in headers.split("\r\n").filter(|h| !h.is_empty()) {
+            let Some((name, value)) = header.split_once(':') else {
+                let message = format!("'option httpchk' : invalid header '{header}'.");
+                return parser.alert(line, 4, message);
+            };
+            // The text is not a log-format.
+            let value = value.trim().replace('%', "%%");
+            let Some(value) = format(parser, line, 4, &value) else { return };
+            request.headers.push((name.trim().to_ascii_lowercase(), value));
         }
     }
-    out
+    if !line.word(5).is_empty() {
+        let Some(host) = format(parser, line, 5, line.word(5)) else { return };
+        request.headers.push(("host".to_owned(), host));
+    }
+    checks::start_http(parser, request);
+    parser.check_kind(checks::waiting(Flavour::Http));
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn format(parser: &mut Parser, line: &Line, index: usize, text: &str) -> Option<LogFormat> {
+    match LogFormat::parse(text, Site::Check, &Scope::default()) {
+        Ok(format) => Some(format),
+        Err(mut error) => {
+            error.word = 0;
+            parser.expr_error(line, index, "'option httpchk'", error);
+            None
+        }
+    }
+}
 
-    #[test]
-    fn status_lists() {
-        assert_eq!(statuses("200,300-399"), Some(vec![200..=200, 300..=399]));
-        assert_eq!(statuses("99"), None);
-        assert_eq!(statuses("x"), None);
-        assert_eq!(complement(&vec![200..=299, 500..=999]), vec![100..=199, 300..=499]);
+fn http_check(parser: &mut Parser, line: &Line) {
+    let word = line.word(1);
+    if !matches!(word, "disable-on-404" | "send-state") {
+        return checks::rule(parser, line, Flavour::Http);
+    }
+    if !parser.at_most(line, 2) {
+        return;
+    }
+    let switch = if parser.section == Section::HealthCheck {
+        let check = &mut parser.healthcheck;
+        Some(if word == "send-state" { &mut check.send_state } else { &mut check.disable_on_404 })
+    } else {
+        let back = parser.draft().and_then(|d| d.proxy.back.as_mut());
+        back.map(|b| if word == "send-state" { &mut b.send_state } else { &mut b.disable_on_404 })
+    };
+    if let Some(switch) = switch {
+        *switch = true;
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::config::address::{self, Host, Port, Spec};
 use crate::config::diagnostic::{Diagnostic, Severity};
-use crate::config::draft::{InitAddr, ServerDraft};
+use crate::config::draft::{InitAddr, Reference, ServerDraft};
 use crate::config::keyword::{BACK, BACK_ONLY, Keyword};
 use crate::config::model::backend::{HashKey, InitState, Layer};
 use crate::config::model::{Endpoint, Mark, OnError, SendProxy};
@@ -79,6 +79,16 @@ pub const OPTIONS: &[ServerOption] = &[
     option("no-ssl", "", "No TLS to the server (the default).", 0, |_, _, _, _| {}),
     option("no-agent-check", "", "No agent check (the default).", 0, |_, _, _, _| {}),
     option("check-proto", "<name>", "Protocol of the checks; 'h1' only.", 1, only_h1),
+    option(
+        "healthcheck",
+        "<name>",
+        "Checks are those of the 'healthcheck' section of that name, not of the backend.",
+        1,
+        |p, l, i, s| {
+            s.healthcheck =
+                p.text(l, i + 1, "a name").map(|name| Reference { name, line: l.clone(), word: i + 1 });
+        },
+    ),
     option("cookie", "<value>", "The server's value in the persistence cookie.", 1, |p, l, i, s| {
         s.server.cookie = p.text(l, i + 1, "a value");
     }),
@@ -374,7 +384,6 @@ pub const UNSUPPORTED: &[&str] = &[
     "force-tlsv12",
     "force-tlsv13",
     "guid",
-    "healthcheck",
     "idle-ping",
     "ktls",
     "log-bufsize",

@@ -1,5 +1,6 @@
 //! The server side of a proxy.
 
+use super::check::RuleSet;
 use super::{Endpoint, Rule, UseServer};
 use crate::expr::{Condition, Expr};
 use std::net::SocketAddr;
@@ -340,6 +341,8 @@ pub struct Check {
     pub send_proxy: bool,
     /// `init-state`: up, down, fully-up, fully-down
     pub init_state: InitState,
+    /// `healthcheck`: in place of the backend's.
+    pub kind: Option<CheckKind>,
 }
 
 impl Default for Check {
@@ -354,6 +357,7 @@ impl Default for Check {
             addr: None,
             send_proxy: false,
             init_state: InitState::Up,
+            kind: None,
         }
     }
 }
@@ -367,21 +371,11 @@ pub enum InitState {
     FullyDown,
 }
 
-/// What a check says to the server. The other kinds are the health-check work's.
+/// What a check says to the server.
 #[derive(Clone, Debug)]
 pub enum CheckKind {
+    /// Connecting is all.
     Tcp,
-    Http(HttpCheckRequest),
-}
-
-/// `option httpchk [method] [uri] [version [headers]]`
-#[derive(Clone, Debug)]
-pub struct HttpCheckRequest {
-    pub method: String,
-    pub uri: String,
-    pub version: String,
-    /// Raw text after the version on an `option httpchk` line, `\r\n` escapes resolved.
-    pub headers: Vec<(String, String)>,
-    /// Statuses that count as success (default 200..=399).
-    pub expect: Vec<std::ops::RangeInclusive<u16>>,
+    /// `tcp-check` and `http-check` rules, and the protocol checks made of such.
+    Rules(Arc<RuleSet>),
 }

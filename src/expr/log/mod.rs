@@ -98,6 +98,11 @@ impl LogFormat {
         self.write(facts, out, Target::Header);
     }
 
+    /// Appends the rendered text with every byte as it is (what checks send, and their words).
+    pub fn render_raw(&self, facts: &mut dyn Facts, out: &mut Vec<u8>) {
+        self.write(facts, out, Target::Raw);
+    }
+
     /// Appends a log line: missing values as `-`, escaping as HAProxy's logs do.
     pub fn render_log(&self, facts: &mut dyn Facts, out: &mut Vec<u8>) {
         self.write(facts, out, Target::Log);

@@ -13,11 +13,12 @@ pub(crate) struct Flags {
 }
 
 /// Where the text goes: a log line shows `-` for what is missing; a header value shows nothing and keeps control
-/// characters out by percent-encoding them.
+/// characters out by percent-encoding them; bytes that are no message of ours go as they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     Log,
     Header,
+    Raw,
 }
 
 /// Appends values to a line under one piece's flags.
@@ -77,7 +78,7 @@ impl Writer<'_> {
         match (self.flags.quote, self.target) {
             (true, _) => self.out.extend_from_slice(b"\"\""),
             (false, Target::Log) => self.out.push(b'-'),
-            (false, Target::Header) => {}
+            (false, Target::Header | Target::Raw) => {}
         }
     }
 
@@ -153,6 +154,7 @@ impl Writer<'_> {
         match self.target {
             Target::Log => self.text(text),
             Target::Header => self.header_bytes(text),
+            Target::Raw => self.raw(text, Encode::Nothing),
         }
     }
 

@@ -1,0 +1,166 @@
+//! What the expressions of check rules see.
+
+use super::http::Message;
+use crate::config::model::{Proxy, VarScope};
+use crate::expr::facts::{ConnFacts, LiveFacts, LogRecord, Payload, ProcessFacts};
+use crate::expr::{Facts, Value};
+use crate::live::variables;
+use crate::message::Head;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+pub struct Scene<'a> {
+    pub live: &'a dyn LiveFacts,
+    pub proxy: &'a Proxy,
+    pub server: &'a Arc<str>,
+    pub process: ProcessFacts<'a>,
+    pub conn: ConnFacts,
+    pub now: SystemTime,
+    pub random: u32,
+    log: LogRecord,
+    variables: Vec<(VarScope, Box<str>, Value)>,
+    /// Since the last connect or send.
+    pub received: Vec<u8>,
+    pub closed: bool,
+    /// Of an HTTP check.
+    pub message: Option<Message>,
+    /// The request's method takes a body in its response.
+    pub bodiless: bool,
+}
+
+impl<'a> Scene<'a> {
+    pub fn new(
+        live: &'a dyn LiveFacts,
+        proxy: &'a Proxy,
+        server: &'a Arc<str>,
+        process: ProcessFacts<'a>,
+        now: SystemTime,
+    ) -> Self {
+        let conn = ConnFacts {
+            src: None,
+            dst: None,
+            accepted: now,
+            listener_id: 0,
+            listener_name: None,
+            proxy_tlvs: Vec::new(),
+        };
+        let log = LogRecord { server_name: Some(Arc::clone(server)), ..LogRecord::default() };
+        let random = now.duration_since(SystemTime::UNIX_EPOCH).map_or(1, |d| d.subsec_nanos() | 1);
+        Self {
+            live,
+            proxy,
+            server,
+            process,
+            conn,
+            now,
+            random,
+            log,
+            variables: Vec::new(),
+            received: Vec::new(),
+            closed: false,
+            message: None,
+            bodiless: false,
+        }
+    }
+
+    pub fn forget(&mut self) {
+        self.received.clear();
+        self.closed = false;
+        self.message = None;
+    }
+}
+
+impl Facts for Scene<'_> {
+    fn conn(&self) -> &ConnFacts {
+        &self.conn
+    }
+
+    fn live(&self) -> &dyn LiveFacts {
+        self.live
+    }
+
+    fn frontend(&self) -> Option<&Proxy> {
+        None
+    }
+
+    fn backend(&self) -> Option<&Proxy> {
+        Some(self.proxy)
+    }
+
+    fn server_name(&self) -> Option<&str> {
+        Some(self.server)
+    }
+
+    fn request(&self) -> Option<&Head> {
+        None
+    }
+
+    fn response(&self) -> Option<&Head> {
+        self.message.as_ref().map(|m| &m.head)
+    }
+
+    fn request_payload(&self) -> Option<Payload<'_>> {
+        None
+    }
+
+    fn response_payload(&self) -> Option<Payload<'_>> {
+        Some(match &self.message {
+            Some(message) => Payload { bytes: &message.body, complete: message.complete },
+            None => Payload { bytes: &self.received, complete: self.closed },
+        })
+    }
+
+    fn log(&self) -> &LogRecord {
+        &self.log
+    }
+
+    fn date(&self) -> SystemTime {
+        self.now
+    }
+
+    fn random(&mut self) -> u32 {
+        // xorshift: nothing that matters hangs on it.
+        let mut x = self.random.max(1);
+        x ^= x << 13;
+        x ^= x >> 17;
+        x ^= x << 5;
+        self.random = x;
+        x
+    }
+
+    fn var(&self, scope: VarScope, name: &str) -> Option<Value> {
+        if scope == VarScope::Process {
+            return variables::get(name);
+        }
+        self.variables.iter().find(|(s, n, _)| *s == scope && &**n == name).map(|(_, _, v)| v.clone())
+    }
+
+    fn set_var(&mut self, scope: VarScope, name: &str, value: Value) {
+        if scope == VarScope::Process {
+            return variables::set(name, value);
+        }
+        match self.variables.iter_mut().find(|(s, n, _)| *s == scope && &**n == name) {
+            Some((_, _, slot)) => *slot = value,
+            None => self.variables.push((scope, name.into(), value)),
+        }
+    }
+
+    fn unset_var(&mut self, scope: VarScope, name: &str) {
+        if scope == VarScope::Process {
+            variables::unset(name);
+        }
+        self.variables.retain(|(s, n, _)| *s != scope || &**n != name);
+    }
+
+    fn unique_id(&mut self) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn process(&self) -> ProcessFacts<'_> {
+        self.process
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
+}
