@@ -21,6 +21,7 @@ pub mod http;
 pub mod logging;
 pub mod probe;
 pub mod tcp;
+pub mod vrrp;
 // layer 4: administration
 pub mod admin;
 // layer 5: the process
