@@ -3,6 +3,7 @@
 use super::address::Family;
 use super::checks::Checks;
 use super::keyword::Section;
+use super::model::backend::Agent;
 use super::model::{Bind, Check, Proxy, Rule, Server};
 use super::raw::Line;
 use crate::expr::{LogFormat, Scope};
@@ -70,6 +71,9 @@ pub struct ServerDraft {
     pub checked: bool,
     /// The `healthcheck` section named.
     pub healthcheck: Option<Reference>,
+    /// `agent-*`: kept whether or not `agent-check` enables them.
+    pub agent: Agent,
+    pub agent_checked: bool,
     /// `init-addr`; empty: `last,libc`, then fail.
     pub init_addr: Vec<InitAddr>,
     /// A host name to be resolved, with the port as written.
@@ -94,6 +98,8 @@ impl ServerDraft {
             timing: Check::default(),
             checked: false,
             healthcheck: None,
+            agent: Agent::default(),
+            agent_checked: false,
             init_addr: Vec::new(),
             host: None,
             family: Family::Any,

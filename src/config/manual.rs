@@ -30,7 +30,7 @@ pub fn manual() -> String {
     out.push_str(
         "\n## Options of `server` and `default-server` lines\n\n| option | arguments | |\n|---|---|---|\n",
     );
-    for option in server::OPTIONS {
+    for option in server::every_option() {
         let _ = writeln!(out, "| `{}` | {} | {} |", option.name, code(option.args), option.doc);
     }
     unsupported_part(&mut out);
@@ -125,7 +125,7 @@ pub fn list_keywords(kind: &str) -> Option<String> {
                     if option.args.is_empty() { "" } else { " +1" }
                 );
             }
-            for option in server::OPTIONS {
+            for option in server::every_option() {
                 let plus = if option.args.is_empty() { "" } else { " +1" };
                 let _ = writeln!(out, "\tserver <name> <addr> {}{plus}", option.name);
             }

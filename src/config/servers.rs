@@ -4,8 +4,9 @@ use super::address;
 use super::checks;
 use super::diagnostic::{Diagnostic, Severity};
 use super::draft::{InitAddr, Reference, ServerDraft};
+use super::model::backend::Layer;
 use super::model::check::Action;
-use super::model::{CheckKind, Endpoint, Proxy, Server};
+use super::model::{CheckKind, Endpoint, Mode, Proxy, Server};
 use super::parser::Parser;
 use super::resolve::Ids;
 use super::suggest;
@@ -32,6 +33,10 @@ pub fn settle(parser: &mut Parser, proxy: &Proxy, incomplete: bool, drafts: Vec<
         if draft.checked && !incomplete {
             checked(parser, proxy, &draft, &mut server);
         }
+        if draft.agent_checked && !incomplete {
+            agent(parser, proxy, &draft, &mut server);
+        }
+        observed(parser, proxy, &draft);
         servers.push(server);
     }
     servers
@@ -149,4 +154,25 @@ fn checked(parser: &mut Parser, proxy: &Proxy, draft: &ServerDraft, server: &mut
         check.kind = health_check(parser, &name, reference);
     }
     server.check = Some(check);
+}
+
+fn agent(parser: &mut Parser, proxy: &Proxy, draft: &ServerDraft, server: &mut Server) {
+    if draft.agent.port == 0 {
+        let message = format!(
+            "'server {}/{}' : server {} does not have agent port. Agent check has been disabled.",
+            proxy.name, server.name, server.name
+        );
+        return parser.alert(&draft.line, 1, message);
+    }
+    server.agent = Some(draft.agent.clone());
+}
+
+fn observed(parser: &mut Parser, proxy: &Proxy, draft: &ServerDraft) {
+    if draft.server.observe == Some(Layer::L7) && proxy.mode != Mode::Http {
+        let message = format!(
+            "'server {}/{}' : 'layer7' can only be used in http proxies.",
+            proxy.name, draft.server.name
+        );
+        parser.alert(&draft.line, 1, message);
+    }
 }

@@ -199,7 +199,7 @@ fn tracks(parser: &mut Parser, proxies: &[Proxy]) {
                         at.0, at.1
                     ));
                 };
-                if target.check.is_some() {
+                if target.check.is_some() || target.agent.is_some() {
                     break None;
                 }
                 let Some(further) = &target.track else {

@@ -12,6 +12,8 @@ pub enum Status {
     Unknown,
     /// No check has ended yet.
     Initializing,
+    /// The agent said nothing of the server's state.
+    Checked,
     /// Not a check: traffic showed errors (`observe`).
     Analysis,
     SocketError,
@@ -35,6 +37,7 @@ pub enum Status {
 const STATUSES: &[(Status, &str, &str, Verdict)] = &[
     (Status::Unknown, "UNK", "Unknown", Verdict::Unknown),
     (Status::Initializing, "INI", "Initializing", Verdict::Unknown),
+    (Status::Checked, "CHECKED", "No status change", Verdict::Unknown),
     (Status::Analysis, "HANA", "Health analyze", Verdict::Failed),
     (Status::SocketError, "SOCKERR", "Socket error", Verdict::Failed),
     (Status::L4Ok, "L4OK", "Layer4 check passed", Verdict::Passed),
@@ -62,6 +65,12 @@ impl Status {
     #[must_use]
     pub fn by_code(code: &str) -> Option<Self> {
         STATUSES.iter().find(|r| r.1 == code).map(|r| r.0)
+    }
+
+    /// HAProxy's number for it, as in state files (2 is its check that has just begun).
+    #[must_use]
+    pub fn number(self) -> u8 {
+        self as u8 + u8::from(self >= Self::Checked)
     }
 
     /// `check_status`

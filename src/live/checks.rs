@@ -134,8 +134,8 @@ impl CheckState {
         self.running.store(running, Relaxed);
     }
 
-    /// `on-error` takes some health before the failure it counts.
-    pub fn weaken(&self, health: Health) {
+    /// Puts health where an agent says it is, or where `on-error` wants it before the failure it counts.
+    pub fn place(&self, health: Health) {
         self.set_health(health);
     }
 
@@ -221,7 +221,7 @@ impl Generation {
             if counts && before.value() > 0 {
                 server.failed_checks.fetch_add(1, Relaxed);
             }
-        } else {
+        } else if verdict != Verdict::Unknown {
             server.forgive();
         }
         // A failure at 0 is no news; one that counts at the bottom of 'rise 1' is.

@@ -119,13 +119,23 @@ impl LiveBackend {
         }
     }
 
+    /// The algorithm follows weights that change while it runs.
+    #[must_use]
+    pub fn is_dynamic(&self) -> bool {
+        self.lock().table.algorithm().is_dynamic()
+    }
+
     /// A new weight, 0..=256, where the algorithm can change it while it runs.
     pub fn set_weight(&self, i: usize, weight: u32, now: Instant) -> bool {
-        if !self.lock().table.algorithm().is_dynamic() {
-            return false;
+        let dynamic = self.is_dynamic();
+        if dynamic {
+            self.put_weight(i, weight, now);
         }
-        self.change(i, now, |server, _| server.weight.store(weight.min(crate::balance::MAX_WEIGHT), Relaxed));
-        true
+        dynamic
+    }
+
+    pub(super) fn put_weight(&self, i: usize, weight: u32, now: Instant) -> Change {
+        self.change(i, now, |server, _| server.weight.store(weight.min(crate::balance::MAX_WEIGHT), Relaxed))
     }
 
     /// Goes on with slow starts. To be called about every second.
@@ -196,6 +206,7 @@ impl Generation {
         let mailed = to != OperState::Stopping;
         out.push(if mailed { notice.mailed(at.1, level) } else { notice });
         change.alarm(at.0, proxy, out);
+        self.still_draining(at, out);
         for tracker in self.trackers(at) {
             self.set_oper_from(tracker, to, "", Some(&name), now, out);
         }

@@ -16,6 +16,7 @@ mod rate;
 pub mod rules;
 pub mod server;
 pub mod sessions;
+mod shares;
 #[cfg(test)]
 mod tests;
 pub mod variables;
@@ -196,11 +197,10 @@ impl LiveFacts for Generation {
         let mut slots = 0;
         for s in b.servers.iter().filter(|s| s.is_usable()) {
             // A server without limits has no end of slots.
-            if s.conf.maxconn == 0 || s.conf.maxqueue == 0 {
+            if s.maxconn() == 0 || s.conf.maxqueue == 0 {
                 return -1;
             }
-            let room =
-                count(s.conf.maxconn) - count(s.current()) + count(s.conf.maxqueue) - count(s.queued());
+            let room = count(s.maxconn()) - count(s.current()) + count(s.conf.maxqueue) - count(s.queued());
             slots += room;
         }
         slots

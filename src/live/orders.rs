@@ -78,7 +78,6 @@ impl Generation {
         let gentle = server.is_going(story.before);
         let change = backend.set_admin(story.at.1.get(), story.after, OperState::Stopped, story.now);
         server.check.pause();
-        server.agent.pause();
         let who = title(proxy, server);
         let via = story.inherited(admin::FORCED_MAINT);
         if was_down {
@@ -96,7 +95,6 @@ impl Generation {
     fn leave_maintenance(&self, story: &Story<'_>, out: &mut Vec<Notice>) {
         let Some((proxy, backend, server)) = self.find(story.at) else { return };
         server.check.resume();
-        server.agent.resume();
         let tracked = self.tracked_by(story.at).map(|t| t.oper());
         let to = match tracked {
             Some(OperState::Stopped) => OperState::Stopped,
@@ -129,6 +127,16 @@ impl Generation {
             out.push(story.notice(text));
         } else if gone & admin::INHERITED_MAINT != 0 {
             out.push(story.notice(format!("{who} remains in forced maintenance.")));
+        }
+    }
+
+    /// HAProxy says so at every change of a draining server.
+    pub(super) fn still_draining(&self, at: ServerAt, out: &mut Vec<Notice>) {
+        let Some((proxy, _, server)) = self.find(at) else { return };
+        let bits = server.admin();
+        if bits & admin::DRAIN != 0 && bits & admin::MAINT == 0 {
+            let tracked = self.tracked_name(at);
+            out.push(Notice::new(at.0, NOTICE, drain_line(&title(proxy, server), bits, tracked.as_deref())));
         }
     }
 
@@ -178,12 +186,16 @@ impl Story<'_> {
     }
 
     fn still_draining(&self, who: &str) -> String {
-        if self.after & admin::FORCED_DRAIN != 0 {
-            format!("{who} remains in forced drain mode.")
-        } else {
-            format!("{who} is leaving forced drain but remains in drain mode{}.", self.via())
-        }
+        drain_line(who, self.after, self.via)
     }
+}
+
+fn drain_line(who: &str, bits: u8, tracked: Option<&str>) -> String {
+    if bits & admin::FORCED_DRAIN != 0 {
+        return format!("{who} remains in forced drain mode.");
+    }
+    let via = tracked.map_or_else(String::new, |t| format!(" via {t}"));
+    format!("{who} is leaving forced drain but remains in drain mode{via}.")
 }
 
 impl LiveServer {

@@ -48,6 +48,7 @@ pub struct LiveServer {
     pub(super) oper: AtomicU8,
     pub(super) admin: AtomicU8,
     pub(super) weight: AtomicU32,
+    pub(super) maxconn: AtomicU32,
     pub(super) effective: AtomicU32,
     pub(super) usable: AtomicBool,
     pub(super) served: AtomicU32,
@@ -81,6 +82,7 @@ impl LiveServer {
             orders |= admin::UNRESOLVED_MAINT;
         }
         let health = conf.check.as_ref().map(initial);
+        let agent = conf.agent.as_ref().map(|_| Health::new(1, 1, Start::FullyUp));
         let starts_up = orders & admin::MAINT == 0 && health.is_none_or(Health::is_up);
         let oper = if starts_up { OperState::Running } else { OperState::Stopped };
         let weight = conf.weight;
@@ -94,6 +96,7 @@ impl LiveServer {
             oper: AtomicU8::new(oper as u8),
             admin: AtomicU8::new(orders),
             weight: AtomicU32::new(weight),
+            maxconn: AtomicU32::new(conf.maxconn),
             effective: AtomicU32::new(0),
             usable: AtomicBool::new(false),
             served: AtomicU32::new(0),
@@ -106,7 +109,7 @@ impl LiveServer {
             kill: Notify::new(),
             observed: Observed::default(),
             check,
-            agent: CheckState::new(None),
+            agent: CheckState::new(agent),
             lifetime: Lifetime::new(now),
             failed_checks: AtomicU64::new(0),
             down_transitions: AtomicU64::new(0),
@@ -157,6 +160,12 @@ impl LiveServer {
     #[must_use]
     pub fn effective_weight(&self) -> u32 {
         self.effective.load(Relaxed)
+    }
+
+    /// The limit as set by configuration, command or agent; 0: none.
+    #[must_use]
+    pub fn maxconn(&self) -> u32 {
+        self.maxconn.load(Relaxed)
     }
 
     /// Requests in progress, and the most there ever were.

@@ -3,6 +3,7 @@
 //! Runs on the control thread. Each checked server has a task ([`watch`]): it runs its [`kind`] of check, tells `live` what
 //! was found, and writes the lines that come back to the proxy's logs and to standard error.
 
+mod agent;
 mod job;
 mod kind;
 mod rules;
@@ -13,6 +14,7 @@ mod watch;
 
 use crate::live::{Generation, Notice};
 use crate::{logging, tasks};
+use agent::Agent;
 use std::cell::Cell;
 use std::io::Write as _;
 use std::rc::Rc;
@@ -26,20 +28,25 @@ const TICK: Duration = Duration::from_secs(1);
 /// Checks all servers of `generation` until dropped.
 pub async fn run(generation: Arc<Generation>, log: Rc<logging::Sender>) {
     let reporter = Rc::new(Reporter { generation: Arc::clone(&generation), log });
-    let watches = watches(&reporter);
-    let intervals: Vec<Duration> = watches.iter().map(Watch::interval).collect();
+    let checks = checks(&reporter);
+    let intervals: Vec<Duration> = checks.iter().map(Check::interval).collect();
     let firsts = schedule::first_runs(&intervals, generation.config.global.max_spread_checks);
     let seed = generation.process.pid | 1;
     let started = tokio::time::Instant::now();
-    let _checks: Vec<tasks::Task> = watches
+    let _checks: Vec<tasks::Task> = checks
         .into_iter()
         .zip(firsts)
         .zip(0_u32..)
-        .map(|((watch, first), i)| {
+        .map(|((check, first), i)| {
             let random = Cell::new(seed.wrapping_mul(2 * i + 1));
             let reporter = Rc::clone(&reporter);
             tasks::start("check", async move {
-                watch.keep_checking(started + first, &reporter, &random).await;
+                match check {
+                    Check::Health(watch) => {
+                        watch.keep_checking(started + first, &reporter, &random).await;
+                    }
+                    Check::Agent(agent) => agent.keep_asking(started + first, &reporter, &random).await,
+                }
             })
         })
         .collect();
@@ -49,11 +56,30 @@ pub async fn run(generation: Arc<Generation>, log: Rc<logging::Sender>) {
     }
 }
 
-fn watches(reporter: &Reporter) -> Vec<Watch> {
+/// What a task does.
+enum Check {
+    Health(Watch),
+    Agent(Agent),
+}
+
+impl Check {
+    fn interval(&self) -> Duration {
+        match self {
+            Self::Health(watch) => watch.interval(),
+            Self::Agent(agent) => agent.interval(),
+        }
+    }
+}
+
+/// Each server's check and then its agent: the order their first runs are spread in.
+fn checks(reporter: &Reporter) -> Vec<Check> {
     let proxies = reporter.generation.proxies.iter().filter(|p| !p.conf.disabled);
     proxies
         .flat_map(|p| p.back.iter().flat_map(|b| &b.servers).map(move |s| (p, s)))
-        .filter_map(|(proxy, server)| Watch::new(proxy, server, reporter))
+        .flat_map(|(proxy, server)| {
+            let watch = Watch::new(proxy, server, reporter).map(Check::Health);
+            watch.into_iter().chain(Agent::new(proxy, server, reporter).map(Check::Agent))
+        })
         .collect()
 }
 

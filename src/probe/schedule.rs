@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Intervals shorter than this do not count when the start of the checks is spread out.
 const SHORTEST_SPREAD: Duration = Duration::from_secs(1);
@@ -13,6 +14,14 @@ pub fn first_runs(intervals: &[Duration], max: Option<Duration>) -> Vec<Duration
     let longest = max.unwrap_or(Duration::MAX);
     let count = u32::try_from(intervals.len()).unwrap_or(u32::MAX).max(1);
     intervals.iter().zip(0_u32..).map(|(i, n)| shortest.max(*i).min(longest) * n / count).collect()
+}
+
+/// When the check that was `planned` runs again. A late or short run does not move the rhythm; one that took half the
+/// interval or more (a server that does not answer) leaves the whole interval before the next.
+#[must_use]
+pub fn next(planned: Instant, interval: Duration, now: Instant) -> Instant {
+    let in_rhythm = planned + interval;
+    if in_rhythm > now + interval / 2 { in_rhythm } else { now + interval }
 }
 
 /// `spread-checks`: up to that percentage more or less.
@@ -49,6 +58,20 @@ mod tests {
         // A short interval is spread over the shortest long one.
         check(&[100, 2000], None, &[0, 1000]);
         check(&[2000, 2000], Some(200), &[0, 100]);
+    }
+
+    #[test]
+    fn the_rhythm_is_kept() {
+        let start = Instant::now();
+        let ms = Duration::from_millis;
+        let check = |took: u64, expected: u64| {
+            assert_eq!(next(start, ms(1000), start + ms(took)), start + ms(expected), "{took}");
+        };
+        check(0, 1000);
+        check(499, 1000);
+        check(500, 1500);
+        check(1000, 2000);
+        check(5000, 6000);
     }
 
     #[test]

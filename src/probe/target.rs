@@ -3,6 +3,7 @@
 use crate::config::model::global::Tune;
 use crate::config::model::{Endpoint, Proxy, SendProxy, Server, Source};
 use crate::live::Settings;
+use std::net::IpAddr;
 use std::time::Duration;
 
 #[derive(Debug)]
@@ -23,31 +24,54 @@ impl Target {
     /// `None`: the server is not checked.
     #[must_use]
     pub fn new(proxy: &Proxy, server: &Server, tune: &Tune, settings: &Settings) -> Option<Self> {
-        let (back, check) = (proxy.back.as_ref()?, server.check.as_ref()?);
+        let check = server.check.as_ref()?;
+        let send_proxy = check.send_proxy.then(|| server.send_proxy.clone().unwrap_or_default());
+        let (addr, port) = (settings.addr.or(check.addr), settings.port.or(check.port));
+        let target = Self::at(proxy, server, tune, addr, port, check.inter)?;
+        Some(Self { send_proxy, ..target })
+    }
+
+    /// `None`: the server has no agent.
+    #[must_use]
+    pub fn of_agent(proxy: &Proxy, server: &Server, tune: &Tune, settings: &Settings) -> Option<Self> {
+        let agent = server.agent.as_ref()?;
+        let (addr, port) = (settings.addr.or(agent.addr), settings.port.unwrap_or(agent.port));
+        Self::at(proxy, server, tune, addr, Some(port), agent.inter)
+    }
+
+    fn at(
+        proxy: &Proxy,
+        server: &Server,
+        tune: &Tune,
+        addr: Option<IpAddr>,
+        port: Option<u16>,
+        inter: Duration,
+    ) -> Option<Self> {
+        let back = proxy.back.as_ref()?;
         let mut seen = server.clone();
         if let Endpoint::Inet(address) = &mut seen.endpoint {
-            if let Some(ip) = settings.addr.or(check.addr) {
+            if let Some(ip) = addr {
                 address.set_ip(ip);
             }
-            if let Some(port) = settings.port.or(check.port) {
+            if let Some(port) = port {
                 address.set_port(port);
                 seen.port_offset = None;
             }
         }
         let timeouts = &proxy.timeouts;
         let connect_limit = match (timeouts.check, timeouts.connect) {
-            (Some(_), Some(connect)) => connect.min(check.inter),
-            _ => check.inter,
+            (Some(_), Some(connect)) => connect.min(inter),
+            _ => inter,
         };
         Some(Self {
-            send_proxy: check.send_proxy.then(|| server.send_proxy.clone().unwrap_or_default()),
+            send_proxy: None,
             server: seen,
             source: back.source.clone(),
             keepalive: proxy.options.srvtcpka,
             tune: tune.clone(),
             connect_limit,
             read_limit: timeouts.check,
-            inter: check.inter,
+            inter,
         })
     }
 }

@@ -49,13 +49,14 @@ impl Watch {
 
     pub async fn keep_checking(mut self, first: Instant, reporter: &Reporter, random: &Cell<u32>) {
         let spread = reporter.generation.config.global.spread_checks;
-        self.wait_until(first, reporter).await;
+        let mut planned = self.wait_until(first, reporter).await;
         loop {
             if self.is_wanted() {
                 self.run(reporter).await;
             }
-            let next = Instant::now() + schedule::jitter(self.interval(), spread, random);
-            self.wait_until(next, reporter).await;
+            let interval = schedule::jitter(self.interval(), spread, random);
+            let next = schedule::next(planned, interval, Instant::now());
+            planned = self.wait_until(next, reporter).await;
         }
     }
 
@@ -96,11 +97,12 @@ impl Watch {
         }
     }
 
-    /// Waits for the next check; errors that traffic shows meanwhile count, and bring it forward.
-    async fn wait_until(&mut self, mut next: Instant, reporter: &Reporter) {
+    /// Waits for the next check; errors that traffic shows meanwhile count, and bring it forward. Answers
+    /// when it was to be.
+    async fn wait_until(&mut self, mut next: Instant, reporter: &Reporter) -> Instant {
         let server = Arc::clone(&self.server);
         loop {
-            let Ok(errors) = tokio::time::timeout_at(next, server.alarmed()).await else { return };
+            let Ok(errors) = tokio::time::timeout_at(next, server.alarmed()).await else { return next };
             if !self.is_wanted() {
                 continue;
             }
@@ -110,11 +112,11 @@ impl Watch {
                 OnError::FastInter => {}
                 OnError::FailCheck => self.learn(finding, reporter),
                 OnError::SuddenDeath => {
-                    check.weaken(check.health().near_death());
+                    check.place(check.health().near_death());
                     self.learn(finding, reporter);
                 }
                 OnError::MarkDown => {
-                    check.weaken(check.health().last_chance());
+                    check.place(check.health().last_chance());
                     self.learn(finding, reporter);
                 }
             }

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 pub mod acl;
+pub mod agent;
 pub mod balance;
 pub mod bind;
 pub mod checks;

@@ -49,11 +49,11 @@ pub struct ServerOption {
     pub args: &'static str,
     pub doc: &'static str,
     /// Words after the option's own; `source` and `init-addr` count their own.
-    taken: usize,
-    apply: fn(&mut Parser, &Line, usize, &mut ServerDraft),
+    pub(super) taken: usize,
+    pub(super) apply: fn(&mut Parser, &Line, usize, &mut ServerDraft),
 }
 
-const fn option(
+pub(super) const fn option(
     name: &'static str,
     args: &'static str,
     doc: &'static str,
@@ -77,7 +77,6 @@ pub const OPTIONS: &[ServerOption] = &[
     }),
     option("no-check-ssl", "", "Checks do not use TLS (the default).", 0, |_, _, _, _| {}),
     option("no-ssl", "", "No TLS to the server (the default).", 0, |_, _, _, _| {}),
-    option("no-agent-check", "", "No agent check (the default).", 0, |_, _, _, _| {}),
     option("check-proto", "<name>", "Protocol of the checks; 'h1' only.", 1, only_h1),
     option(
         "healthcheck",
@@ -178,9 +177,6 @@ pub const OPTIONS: &[ServerOption] = &[
     }),
     option("stick", "", "Undoes 'non-stick'.", 0, |_, _, _, s| s.server.non_stick = false),
     option("observe", "<mode>", "Watches traffic for errors: layer4, layer7.", 1, |p, l, i, s| {
-        if matches!(l.word(i + 1), "layer4" | "layer7") {
-            return p.unsupported(l, i, "observe");
-        }
         s.server.observe = match l.word(i + 1) {
             "none" => None,
             "layer4" => Some(Layer::L4),
@@ -356,11 +352,6 @@ pub const OPTIONS: &[ServerOption] = &[
 
 /// HAProxy's other options: known, not built.
 pub const UNSUPPORTED: &[&str] = &[
-    "agent-addr",
-    "agent-check",
-    "agent-inter",
-    "agent-port",
-    "agent-send",
     "allow-0rtt",
     "alpn",
     "ca-file",
@@ -426,7 +417,12 @@ pub const UNSUPPORTED: &[&str] = &[
     "ws",
 ];
 
-fn delay(parser: &mut Parser, line: &Line, i: usize) -> Option<std::time::Duration> {
+/// The tables of all families.
+pub fn every_option() -> impl Iterator<Item = &'static ServerOption> {
+    OPTIONS.iter().chain(super::agent::OPTIONS)
+}
+
+pub(super) fn delay(parser: &mut Parser, line: &Line, i: usize) -> Option<std::time::Duration> {
     let delay = parser.duration(line, i + 1, Unit::Milliseconds)?;
     if delay.is_zero() {
         let message = format!("invalid value {} for argument '{}' of server", line.word(i + 1), line.word(i));
@@ -534,7 +530,7 @@ fn options(parser: &mut Parser, line: &Line, first: usize, context: &str, draft:
                 }
                 None => return false,
             }
-        } else if let Some(option) = OPTIONS.iter().find(|o| o.name == word) {
+        } else if let Some(option) = every_option().find(|o| o.name == word) {
             if line.words.len() <= i + option.taken {
                 parser.alert(line, i, format!("'{context}' : '{word}' expects {} as argument.", option.args));
                 return false;
@@ -548,7 +544,7 @@ fn options(parser: &mut Parser, line: &Line, first: usize, context: &str, draft:
             parser.alert(line, i, format!("'{context}' : '{word}' is not supported by weir yet"));
             return false;
         } else {
-            let names = OPTIONS.iter().map(|o| o.name).chain(UNSUPPORTED.iter().copied()).chain(["source"]);
+            let names = every_option().map(|o| o.name).chain(UNSUPPORTED.iter().copied()).chain(["source"]);
             let mut diagnostic =
                 Diagnostic::at(Severity::Alert, line, i, format!("'{context}' : unknown keyword '{word}'."));
             diagnostic.hint = suggest::hint(word, names);

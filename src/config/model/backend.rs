@@ -228,6 +228,7 @@ pub struct Server {
     pub disabled: bool,
     pub cookie: Option<String>,
     pub check: Option<Check>,
+    pub agent: Option<Agent>,
     pub track: Option<String>,
     pub slowstart: Option<Duration>,
     pub on_marked_down: Option<Mark>,
@@ -265,6 +266,7 @@ impl Default for Server {
             disabled: false,
             cookie: None,
             check: None,
+            agent: None,
             track: None,
             slowstart: None,
             on_marked_down: None,
@@ -359,6 +361,22 @@ impl Default for Check {
             init_state: InitState::Up,
             kind: None,
         }
+    }
+}
+
+/// `agent-check` and what belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent {
+    pub inter: Duration,
+    pub port: u16,
+    /// Without it, the server's own.
+    pub addr: Option<std::net::IpAddr>,
+    pub send: String,
+}
+
+impl Default for Agent {
+    fn default() -> Self {
+        Self { inter: Duration::from_secs(2), port: 0, addr: None, send: String::new() }
     }
 }
 

@@ -1,0 +1,184 @@
+//! `agent-check`: a scripted agent says the same to both programs.
+
+use crate::harness::bind_soon;
+use crate::rig::{self, AGENT, Door, FRONT, SERVER, at};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Gives each connection the next answer, once it was asked; ends with the script. What it was asked comes back.
+fn agent(address: SocketAddr, question: usize, answers: &'static [&'static str]) -> JoinHandle<Vec<String>> {
+    let listener = bind_soon(|| TcpListener::bind(address));
+    std::thread::spawn(move || {
+        let mut asked = Vec::new();
+        for answer in answers {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            let mut bytes = vec![0; question];
+            stream.read_exact(&mut bytes).unwrap();
+            asked.push(String::from_utf8_lossy(&bytes).into_owned());
+            if *answer == "SILENCE" {
+                // The check gives up and closes.
+                let _ = stream.read(&mut [0; 1]);
+                continue;
+            }
+            for (i, part) in answer.split("PAUSE").enumerate() {
+                if i > 0 {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                stream.write_all(part.as_bytes()).unwrap();
+            }
+        }
+        asked
+    })
+}
+
+fn run(
+    config: &str,
+    keep: impl Fn(&str) -> bool,
+    question: usize,
+    answers: &'static [&'static str],
+) -> Vec<String> {
+    let listen = format!("listen f\n bind ADDR:{FRONT}\n timeout check 10s\n{config}");
+    let prepare = |address| (Door::open(at(address, SERVER)), agent(at(address, AGENT), question, answers));
+    rig::compare_kept(&listen, keep, prepare, |run, (_server, asked)| {
+        run.wait_for("(end of script)");
+        for asked in asked.join().unwrap() {
+            assert_eq!(asked, "state of s?\n"[..question]);
+        }
+    })
+}
+
+const SCRIPT: &[&str] = &[
+    "up\n",
+    "50%\n",
+    "drain\n",
+    "up\n",
+    "ready\n",
+    "maint\n",
+    "ready up\n",
+    "down # oh my <x>\n",
+    "down\n",
+    "up # fine\n",
+    "stopped\n",
+    "junk\n",
+    "maxconn:30\n",
+    "up maxconn:30 20% ready\n",
+    "",
+    "up",
+    "fail said so\n",
+    "Up,10%\r\n",
+    "uPAUSEp\n",
+    "maint down 10%\n",
+    "up ready 100%\n",
+    "0%\n",
+    "down\n",
+    "up 0%\n",
+    "up 100%\n",
+    "ready\n",
+    "up 5x%\n",
+    "ready\n",
+    "up -1% maxconn:x\n",
+    "down up\n",
+    "up down\n",
+    "drain\n",
+    "40%\n",
+    "maint 30%\n",
+    "drain up\n",
+    "20%\n",
+    "down drain\n",
+    "ready\n",
+    "up\n",
+    "down # end of script\n",
+];
+
+#[test]
+fn an_agent_rules_the_server() {
+    let said = run(
+        " option log-health-checks\n server s ADDR:8001 check inter 20ms weight 10 maxconn 100 agent-check agent-port 8002 \
+         agent-inter 20ms agent-send \"state of s?\\n\"",
+        // When the next health check comes after maintenance is a matter of milliseconds.
+        |line| !line.contains("Health check"),
+        12,
+        SCRIPT,
+    );
+    assert!(said.iter().any(|l| l.contains("status: 1/1 DRAIN")), "{said:#?}");
+}
+
+#[test]
+fn without_a_health_check_the_agent_decides() {
+    run(
+        " server s ADDR:8001 agent-check agent-port 8002 agent-inter 20ms\n server b ADDR:8001 backup",
+        |_| true,
+        0,
+        &[
+            "down # why \"not\"\n",
+            "stopped\n",
+            "up\n",
+            "maint\n",
+            "ready\n",
+            "fail\n",
+            "up # ok\n",
+            "down # end of script\n",
+        ],
+    );
+}
+
+#[test]
+fn a_tracker_follows_the_agent() {
+    run(
+        " server s ADDR:8001 agent-check agent-port 8002 agent-inter 20ms\n server t ADDR:8001 track f/s",
+        |_| true,
+        0,
+        &[
+            "down\n",
+            "up\n",
+            "drain\n",
+            "ready\n",
+            "maint\n",
+            "ready\n",
+            "drain\n",
+            "maint\n",
+            "ready\n",
+            "down # end of script\n",
+        ],
+    );
+}
+
+/// `agent-inter` is the limit too. An agent that cannot be heard changes nothing.
+#[test]
+fn silence_says_nothing() {
+    let listen = format!(
+        "listen f\n bind ADDR:{FRONT}\n option log-health-checks\n server s ADDR:{SERVER} agent-check agent-port {AGENT} agent-inter 500ms"
+    );
+    let prepare = |address| agent(at(address, AGENT), 0, &["up\n", "SILENCE", "down # end of script\n"]);
+    let said = rig::compare(&listen, prepare, |run, _| run.wait_for("(end of script)"));
+    assert!(said.iter().any(|l| l.contains("Layer7 timeout")), "{said:#?}");
+}
+
+/// A server that its health check holds down does not come up because the agent says so.
+#[test]
+fn both_must_agree() {
+    let listen = format!(
+        "listen f\n bind ADDR:{FRONT}\n timeout check 10s\n server s ADDR:{SERVER} check inter 20ms rise 1 fall 1 agent-check agent-port \
+         {AGENT} agent-inter 20ms"
+    );
+    let prepare = |address| bind_soon(|| TcpListener::bind(at(address, AGENT)));
+    rig::compare(&listen, prepare, |run, listener| {
+        run.wait_for("Server f/s is DOWN, reason: Layer4 connection problem");
+        let answer = |text: &str| listener.accept().unwrap().0.write_all(text.as_bytes()).unwrap();
+        answer("up\n");
+        answer("down\n");
+        let _server = Door::open(run.at(SERVER));
+        // The check passes many times, the agent still says no.
+        let until = Instant::now() + Duration::from_millis(200);
+        while Instant::now() < until {
+            answer("down\n");
+        }
+        answer("up # now\n");
+        run.wait_for("Server f/s is UP");
+        answer("down # end of script\n");
+        run.wait_for("(end of script)");
+    });
+}

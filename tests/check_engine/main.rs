@@ -1,0 +1,8 @@
+//! Schedule, state and reports of health checks: Debian's haproxy and weir under the same script, line by line.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod agent;
+#[path = "../harness/mod.rs"]
+mod harness;
+mod observe;
+mod rig;
