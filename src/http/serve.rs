@@ -4,6 +4,7 @@ use super::body::Flow;
 use super::buffer::Inbox;
 use super::context::{Context, Session, Variables};
 use super::exchange::{self, End};
+use super::h1::blame::Blame;
 use super::h1::{self, Fault, Limits, Parsed, RequestFraming};
 use super::pool::Idle;
 use super::timer::Timer;
@@ -11,6 +12,7 @@ use super::{Engine, finish, reply};
 use crate::config::model::VarScope;
 use crate::expr::facts::ConnFacts;
 use crate::ids::{ProxyIndex, ServerIndex};
+use crate::live::captures::Capture;
 use crate::live::sessions::Card;
 use crate::live::{Generation, LiveProxy, LiveServer};
 use crate::net::{Accepted, Stream};
@@ -19,7 +21,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// The client's side, for as long as its connection lasts.
 pub struct Client {
@@ -245,6 +247,9 @@ impl Client {
         if !any_byte && options.http_ignore_probes {
             return End::Close;
         }
+        if let NoHead::Refused(_) = no_head {
+            self.capture_request(context.as_ref().map(|(context, _)| &context.conn));
+        }
         let logged = any_byte || !options.dontlognull;
         let session = Rc::clone(&self.session);
         let mut own = None;
@@ -263,6 +268,16 @@ impl Client {
             session.engine.keep_context(context);
         }
         End::Linger
+    }
+
+    /// Keeps the refused bytes for `show errors`.
+    fn capture_request(&self, conn: Option<&ConnFacts>) {
+        let bytes = self.inbox.raw().to_vec();
+        let Blame { position, state } = h1::blame::request(&bytes);
+        let src = conn.unwrap_or(&self.conn).src;
+        let at = SystemTime::now();
+        let capture = Capture { at, number: 0, other: None, server: None, src, bytes, position, state };
+        self.session.generation.capture_request(&self.session.frontend, capture);
     }
 
     /// Sends as much of `bytes` as the socket takes within a second.

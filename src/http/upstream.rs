@@ -10,13 +10,14 @@ use super::h1::{self, BodyLength, Limits, Parsed, ResponseFraming};
 use super::pool::Idle;
 use super::serve::Client;
 use crate::config::model::{Backend, ConnectionMode, Proxy, Reuse};
+use crate::live::captures::Capture;
 use crate::live::{LiveBackend, LiveServer, Sight};
 use crate::message::Version;
 use crate::net::Stream;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A server connection in use.
 pub struct Upstream {
@@ -248,7 +249,10 @@ impl Exchange<'_> {
                 &mut self.ctx.response,
             ) {
                 Parsed::Partial => return Poll::Pending,
-                Parsed::Refused(_) => return Poll::Ready(Err(Trouble::Junk)),
+                Parsed::Refused(_) => {
+                    self.capture_response();
+                    return Poll::Ready(Err(Trouble::Junk));
+                }
                 Parsed::Complete { len, framing } => {
                     up.inbox.skip(len);
                     let status = self.ctx.response.status();
@@ -270,6 +274,25 @@ impl Exchange<'_> {
                 }
             }
         }
+    }
+
+    /// Keeps the refused bytes for `show errors`.
+    fn capture_response(&self) {
+        let (Some(up), Some(back)) = (&self.up, self.ctx.back()) else { return };
+        let bytes = up.inbox.raw().to_vec();
+        let h1::blame::Blame { position, state } = h1::blame::response(&bytes);
+        let session = &self.client.session;
+        let capture = Capture {
+            at: SystemTime::now(),
+            number: 0,
+            other: Some(Arc::clone(&session.frontend)),
+            server: Some(Arc::clone(&up.server)),
+            src: self.ctx.conn.src,
+            bytes,
+            position,
+            state,
+        };
+        session.generation.capture_response(back, capture);
     }
 
     /// Moves the request to the server: what is written, then what the client still sends. Ready when all is through or

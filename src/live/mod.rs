@@ -3,6 +3,7 @@
 
 pub mod applet;
 pub mod backend;
+pub mod captures;
 pub mod checks;
 pub mod control;
 pub mod counters;
@@ -52,6 +53,8 @@ pub struct Process {
     pub stopping: AtomicBool,
     pub log_drops: AtomicU64,
     pub requests: AtomicU64,
+    /// Messages refused for their form so far.
+    pub captured: captures::Total,
     /// The sessions in progress on each thread.
     pub sessions: sessions::Roster,
     /// Where requests for the statistics page and its like go.
@@ -72,6 +75,7 @@ impl Process {
             stopping: AtomicBool::new(false),
             log_drops: AtomicU64::new(0),
             requests: AtomicU64::new(0),
+            captured: captures::Total::default(),
             sessions: sessions::Roster::new(nbthread),
             applets: applet::Applets::default(),
         }
@@ -95,6 +99,8 @@ pub struct LiveProxy {
     pub conf: Arc<Proxy>,
     pub front: FrontState,
     pub back: Option<Arc<LiveBackend>>,
+    /// The last messages it refused.
+    pub captures: captures::Captures,
 }
 
 impl Generation {
@@ -114,7 +120,8 @@ impl Generation {
                     Arc::new(LiveBackend::new(Arc::clone(conf), b, fullconn, threads, now))
                 });
                 let front = FrontState::new(threads, now);
-                Arc::new(LiveProxy { index, conf: Arc::clone(conf), front, back })
+                let captures = captures::Captures::default();
+                Arc::new(LiveProxy { index, conf: Arc::clone(conf), front, back, captures })
             })
             .collect();
         let mut generation = Self { config, proxies, process, tracking: Vec::new() };

@@ -1,5 +1,6 @@
 //! HTTP/1 on the wire: heads in and out, framing, chunks. Pure: bytes in, values out.
 
+pub mod blame;
 pub mod chunked;
 mod framing;
 mod lines;
