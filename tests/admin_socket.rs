@@ -5,7 +5,11 @@
 #[path = "harness/mod.rs"]
 mod harness;
 
+#[path = "admin_socket/patterns.rs"]
+mod patterns;
 #[path = "admin_socket/protocol.rs"]
 mod protocol;
 #[path = "admin_socket/rig.rs"]
 mod rig;
+#[path = "admin_socket/sessions.rs"]
+mod sessions;

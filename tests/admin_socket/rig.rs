@@ -66,6 +66,11 @@ fn without_lists(text: &str) -> String {
 
 /// Sends every line to both, in this order, to the socket of a level; `level: line`, or only the line for `admin`.
 pub fn compare(global: &str, sections: &str, lines: &[&str]) {
+    compare_masked(global, sections, lines, str::to_owned);
+}
+
+/// As [`compare`], what differs between two runs taken out of each answer first.
+pub fn compare_masked(global: &str, sections: &str, lines: &[&str], hide: fn(&str) -> String) {
     let address = own_address();
     let observe = |program| {
         let rig = Rig::start(program, global, sections, address);
@@ -78,7 +83,7 @@ pub fn compare(global: &str, sections: &str, lines: &[&str]) {
                     .find_map(|level| Some((*level, line.strip_prefix(level)?.strip_prefix(": ")?)))
                     .unwrap_or(("admin", line));
                 let answer = ask(&rig.socket(level), &text.replace("ADDR", &rig.address.to_string()));
-                mask(&without_lists(&answer)).replace(&dir, "DIR")
+                hide(&mask(&without_lists(&answer)).replace(&dir, "DIR"))
             })
             .collect::<Vec<_>>()
     };
