@@ -207,7 +207,7 @@ impl<'a> Exchange<'a> {
         if !Arc::ptr_eq(&back.conf, &front.conf) {
             self.request_rules(&back.conf).await?;
         }
-        self.persist(&front.conf, &back.conf);
+        self.persist(&back.conf);
         forwarded::announce(&front.conf, &back.conf, self.ctx);
         if front.conf.options.http_buffer_request || back.conf.options.http_buffer_request {
             let wait = front.conf.timeouts.http_request.or(front.conf.timeouts.client);
@@ -354,18 +354,6 @@ impl<'a> Exchange<'a> {
         self.client.card.routed(proxy);
         self.mode = self.mode.max(proxy.conf.options.connection_mode);
         Ok(Arc::clone(proxy))
-    }
-
-    /// `use-server`, then the cookie.
-    fn persist(&mut self, _front: &Proxy, back: &Proxy) {
-        let (Some(conf), Some(live)) = (&back.back, self.backend.clone()) else { return };
-        if conf.cookie.is_none() && conf.persist_rules.is_empty() && conf.use_server.is_empty() {
-            return;
-        }
-        let usable = |i: ServerIndex| live.servers.get(i.get()).is_some_and(|s| s.is_up());
-        let (persistence, sticky) = cookies::on_request(conf, back.options.persist, &usable, self.ctx);
-        self.persistence = persistence;
-        self.sticky = sticky;
     }
 
     pub(super) fn response_rules(&mut self, front: &Proxy, back: &Proxy) -> Result<(), Stop> {

@@ -1,9 +1,13 @@
-//! What a backend's algorithm hashes: taken from the request here, because `balance` knows no HTTP.
+//! What decides which server a request goes to: the cookie and `use-server`, and what the backend's algorithm hashes, taken
+//! from the request here because `balance` knows no HTTP.
 
 use super::context::Context;
+use super::cookies;
+use super::exchange::Exchange;
 use crate::balance::key;
-use crate::config::model::Balance;
+use crate::config::model::{Balance, Proxy};
 use crate::expr::Value;
+use crate::ids::ServerIndex;
 use crate::live::HashInput;
 use crate::message::Method;
 use std::net::IpAddr;
@@ -57,5 +61,19 @@ pub fn key(balance: &Balance, ctx: &mut Context) -> Option<Key> {
             Value::Int(n) => Some(Key::Bytes(n.to_be_bytes().to_vec())),
             Value::Bool(b) => Some(Key::Bytes(i64::from(b).to_be_bytes().to_vec())),
         },
+    }
+}
+
+impl Exchange<'_> {
+    /// `use-server`, then the cookie.
+    pub(super) fn persist(&mut self, back: &Proxy) {
+        let (Some(conf), Some(live)) = (&back.back, self.backend.clone()) else { return };
+        if conf.cookie.is_none() && conf.persist_rules.is_empty() && conf.use_server.is_empty() {
+            return;
+        }
+        let usable = |i: ServerIndex| live.servers.get(i.get()).is_some_and(|s| s.is_up());
+        let (persistence, sticky) = cookies::on_request(conf, back.options.persist, &usable, self.ctx);
+        self.persistence = persistence;
+        self.sticky = sticky;
     }
 }

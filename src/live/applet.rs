@@ -70,7 +70,9 @@ impl Reply {
     /// Sends a whole answer, whose length is told.
     pub fn whole(self, mut head: Head, body: impl Into<Bytes>) {
         let body = body.into();
-        head.set(b"content-length", body.len().to_string().as_bytes());
+        if !head.has(b"content-length") {
+            head.add(b"content-length", body.len().to_string().as_bytes());
+        }
         let out = self.begin(head);
         if !body.is_empty() {
             let _ = out.0.try_send(body);
@@ -108,7 +110,7 @@ pub type Served = Pin<Box<dyn Future<Output = ()>>>;
 /// One service, as the runtime registers it.
 pub struct Applet {
     pub service: Service,
-    pub serve: fn(Request, Reply) -> Served,
+    pub serve: Box<dyn Fn(Request, Reply) -> Served>,
 }
 
 type Call = (Service, Request, Reply);

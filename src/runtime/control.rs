@@ -3,8 +3,6 @@
 use super::worker::{Phase, Workers};
 use super::{Options, Shared, listen, say};
 use crate::admin::{self, Admin};
-use crate::config::model::Service;
-use crate::live::applet::Applet;
 use crate::live::counters;
 use crate::logging::{self, level};
 use crate::net::raw;
@@ -95,7 +93,8 @@ async fn control(
     let log = logging::Sender::new(&shared.hub);
     let _services = [
         tasks::start("log sender", Rc::clone(&log).run()),
-        tasks::start("applets", applets(Arc::clone(shared))),
+        tasks::start("applets", applets(Arc::clone(shared), Rc::clone(&log))),
+        tasks::start("page history", admin::page::history::run(Arc::clone(&shared.generation))),
         tasks::start("checks", probe::run(Arc::clone(&shared.generation), Rc::clone(&log))),
     ];
     let admin = Rc::new(Admin::new(Arc::clone(&shared.generation), Rc::clone(&log)));
@@ -116,8 +115,8 @@ async fn control(
 }
 
 /// The services of our own that answer requests.
-async fn applets(shared: Arc<Shared>) {
-    let served = [Applet { service: Service::Stats, serve: admin::page::serve }];
+async fn applets(shared: Arc<Shared>, log: Rc<logging::Sender>) {
+    let served = [admin::page::applet(log)];
     shared.generation.process.applets.run(&served).await;
 }
 

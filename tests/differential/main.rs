@@ -12,6 +12,7 @@ mod hashing;
 mod logging;
 mod malformed;
 mod messages;
+mod page;
 mod persistence;
 mod replies;
 mod rewriting;

@@ -155,7 +155,11 @@ fn observe(program: Program, row: &Row, address: Ipv4Addr) -> Result<String, Str
     for request in origin.seen() {
         let _ = write!(seen, "server:\n{}\n", unchunked(&request));
     }
-    for line in syslog.drain().iter().filter(|line| !line.contains("Proxy ") || !line.contains(" stopped ")) {
+    let mut lines = syslog.drain();
+    lines.retain(|line| !line.contains("Proxy ") || !line.contains(" stopped "));
+    // Changes of servers are told by another thread than the requests that ask for them.
+    lines.sort_by_key(|line| line.contains("]: Server "));
+    for line in &lines {
         let text = line.split_once("]: ").map_or(line.as_str(), |(_, text)| text);
         let _ = writeln!(seen, "log: {}", text.trim_end());
     }

@@ -273,7 +273,6 @@ pub const TABLE: &[Keyword] = &[
             return p.alert(l, 1, "'node' requires valid node name - non-empty string with digits(0-9), letters(A-Z, a-z), dot(.), hyphen(-) or underscode(_).");
         }
         p.global.node = Some(name.to_owned());
-        p.no_effect(l, 0, "the statistics page is not served yet");
     }),
     Keyword::new("description", GLOBAL, "<text>", "A text for the statistics page.", |p, l| {
         let text = l.words.iter().skip(1).map(|w| w.text.as_str()).collect::<Vec<_>>().join(" ");
@@ -281,7 +280,6 @@ pub const TABLE: &[Keyword] = &[
             return p.alert(l, 0, "'description' expects a string argument.");
         }
         p.global.description = Some(text);
-        p.no_effect(l, 0, "the statistics page is not served yet");
     }),
     Keyword::new("localpeer", GLOBAL, "<name>", "The name of this instance among peers.", |p, l| {
         if let Some(name) = p.text(l, 1, "a name") {

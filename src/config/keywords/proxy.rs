@@ -40,7 +40,6 @@ pub const TABLE: &[Keyword] = &[
         if let Some(draft) = p.draft() {
             draft.proxy.description = Some(text);
         }
-        p.no_effect(l, 0, "the statistics page is not served yet");
     }),
     Keyword::new(
         "maxconn",
