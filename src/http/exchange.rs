@@ -576,16 +576,7 @@ impl<'a> Exchange<'a> {
         Ok(())
     }
 
-    fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         finish::exchange(self);
-    }
-}
-
-impl Drop for Exchange<'_> {
-    fn drop(&mut self) {
-        if self.client.card.is_killed() && self.letters == *b"--" {
-            self.letters = self.killed_failure(self.phase(), 0).letters();
-        }
-        self.finish();
     }
 }

@@ -14,7 +14,7 @@ impl Exchange<'_> {
     }
 
     /// How far it has come.
-    pub(super) fn phase(&self) -> Phase {
+    fn phase(&self) -> Phase {
         match (self.answered, self.times.connected, self.times.assigned, &self.backend) {
             (true, ..) => Phase::Data,
             (_, Some(_), ..) if self.request.is_complete() => Phase::Header,
@@ -34,5 +34,14 @@ impl Exchange<'_> {
             Phase::Header => Failure::new(Cause::Killed, phase, 502),
             _ => Failure::new(Cause::Killed, phase, 0),
         }
+    }
+}
+
+impl Drop for Exchange<'_> {
+    fn drop(&mut self) {
+        if self.client.card.is_killed() && self.letters == *b"--" {
+            self.letters = self.killed_failure(self.phase(), 0).letters();
+        }
+        self.finish();
     }
 }
