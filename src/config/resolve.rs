@@ -151,15 +151,9 @@ impl Names {
             parser.alert(&reference.line, reference.word, message);
             return None;
         }
-        if target.mode == proxy.mode {
+        // A connection that comes in by TCP goes on as HTTP when its backend speaks it.
+        if target.mode == proxy.mode || (proxy.mode == Mode::Tcp && target.mode == Mode::Http) {
             return Some(target.index);
-        }
-        if proxy.mode == Mode::Tcp {
-            // HAProxy upgrades the connection to HTTP/1 here.
-            let message =
-                format!("a tcp frontend with the http backend '{name}' is not supported by weir yet");
-            parser.alert(&reference.line, reference.word, message);
-            return None;
         }
         let at = |p: &Place| format!("{}:{}", p.file, p.line);
         let how = match keyword {

@@ -23,6 +23,7 @@ pub mod password;
 mod pattern;
 mod regex;
 mod sample;
+mod store;
 mod syntax;
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,7 @@ pub use pattern::edit::{Answer, EditError, Found};
 pub use pattern::reference::{Entry, Reference};
 pub use pattern::store::{PatternFile, Store as PatternStore};
 pub use regex::{Regex, expand};
+pub use store::StoreIf;
 pub use value::Value;
 
 /// Where an expression stands, which decides what it may fetch (the columns of HAProxy's fetch table).

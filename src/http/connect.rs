@@ -5,6 +5,7 @@ use super::error::{Cause, Failure, Phase};
 use super::exchange::{Exchange, Stop};
 use super::persist;
 use super::upstream::Upstream;
+use crate::config::model::action::Peer;
 use crate::config::model::backend::UseSrc;
 use crate::config::model::{Backend, Balance, Proxy, Source};
 use crate::expr::Facts;
@@ -128,6 +129,8 @@ impl Exchange<'_> {
             transparent: back.options.transparent,
             tune: &session.generation.config.global.tune,
             asks_first: true,
+            mark: self.ctx.settings.marks[Peer::Server as usize],
+            tos: self.ctx.settings.tos[Peer::Server as usize],
             timeout,
         };
         let client = &mut *self.client;

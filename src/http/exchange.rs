@@ -10,16 +10,16 @@ use super::error::{Cause, Failure, Phase};
 use super::h1::write::{self, Persistence as Keep};
 use super::h1::{BodyLength, RequestFraming, ResponseFraming};
 use super::reply::{self, Answer};
-use super::rules::{self, Verdict};
+use super::rules;
 use super::serve::Client;
 use super::upstream::Upstream;
 use super::{finish, forwarded};
-use crate::config::model::{ConnectionMode, Proxy, Service, UseBackend, VarScope};
+use crate::config::model::{ConnectionMode, Proxy, Service, UseBackend};
 use crate::expr::facts::LiveFacts;
 use crate::ids::ServerIndex;
-use crate::live::rules::{TcpVerdict, run_tcp_rules};
+
 use crate::live::{LiveBackend, LiveProxy, Slot, Sticky};
-use crate::message::{Method, Version};
+use crate::message::Method;
 use crate::net::relay::Pipe;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -255,75 +255,6 @@ impl<'a> Exchange<'a> {
         front.front.counters.here().requests.inc();
     }
 
-    /// `tcp-request content`, `http-request` and `redirect` rules of one proxy.
-    async fn request_rules(&mut self, proxy: &Proxy) -> Result<(), Stop> {
-        if self.framing.length != BodyLength::None
-            && self.ctx.body.is_empty()
-            && !proxy.http_request.is_empty()
-        {
-            self.show_body();
-        }
-        if !proxy.tcp_request_content.is_empty() {
-            match self.content_verdict(&proxy.tcp_request_content, proxy.tcp_inspect_delay).await? {
-                TcpVerdict::Reject | TcpVerdict::Close => {
-                    return Err(Failure::new(Cause::Proxy, Phase::Request, 0).into());
-                }
-                TcpVerdict::SilentDrop => return Err(Stop::Silent),
-                _ => {}
-            }
-        }
-        if let Some(policy) = proxy.options.http_restrict_req_hdr_names
-            && !forwarded::restrict_names(policy, &mut self.ctx.request)
-        {
-            return Err(Failure::new(Cause::Proxy, Phase::Request, 403).into());
-        }
-        let mut from = 0;
-        while !proxy.http_request.is_empty() {
-            match rules::run(rules::Phase::Request, &proxy.http_request, from, self.ctx) {
-                Verdict::Continue | Verdict::Allow => break,
-                Verdict::Answer(answer) => return Err(Stop::by_rule(answer)),
-                Verdict::Service(service) => return Err(Asked::by_rule(service, proxy)),
-                Verdict::Tarpit(answer) => return self.tarpit(proxy, answer).await,
-                Verdict::Reject => return Err(Failure::new(Cause::Proxy, Phase::Request, 0).into()),
-                Verdict::SilentDrop => return Err(Stop::Silent),
-                Verdict::EarlyHint { bytes, resume } => {
-                    if self.ctx.request.version() >= Version::HTTP_11 {
-                        self.to_client.bytes.extend_from_slice(&bytes);
-                        self.ctx.log.bytes_to_client += write::accounted_hint(&bytes);
-                        self.flush_to_client().await?;
-                    }
-                    from = resume;
-                }
-                Verdict::WaitForBody { time, at_least, resume } => {
-                    self.buffer_body(time, at_least).await?;
-                    from = resume;
-                }
-            }
-        }
-        self.intercept(proxy)?;
-        match rules::run_redirects(&proxy.redirects, self.ctx) {
-            Some(answer) => Err(Stop::Answer { answer: Box::new(answer), letters: *b"LR" }),
-            None => Ok(()),
-        }
-    }
-
-    /// The client waits, then hears the answer, and never learns that nobody was busy.
-    async fn tarpit(&mut self, proxy: &Proxy, answer: Box<Answer>) -> Result<(), Stop> {
-        let timeouts = &proxy.timeouts;
-        let wait =
-            self.ctx.settings.timeout_tarpit.or(timeouts.tarpit).or(timeouts.connect).unwrap_or_default();
-        let until = Instant::now() + wait;
-        let client = &mut *self.client;
-        poll_fn(|cx| {
-            if client.poll_gone(cx).is_ready() {
-                return std::task::Poll::Ready(());
-            }
-            client.timer.poll(cx, Some(until))
-        })
-        .await;
-        Err(Stop::Answer { answer, letters: *b"PT" })
-    }
-
     /// `use_backend`, `default_backend`, or the listen section itself.
     fn route(&mut self, front: &Arc<LiveProxy>) -> Result<Arc<LiveProxy>, Stop> {
         let generation = Arc::clone(&self.client.session.generation);
@@ -354,60 +285,6 @@ impl<'a> Exchange<'a> {
         self.client.card.routed(proxy);
         self.mode = self.mode.max(proxy.conf.options.connection_mode);
         Ok(Arc::clone(proxy))
-    }
-
-    pub(super) fn response_rules(&mut self, front: &Proxy, back: &Proxy) -> Result<(), Stop> {
-        self.ctx.has_response = true;
-        self.ctx.drop_scope(VarScope::Request);
-        forwarded::capture_response_headers(front, self.ctx);
-        cookies::capture_response(front, self.ctx);
-        self.run_response_rules(back)?;
-        if !std::ptr::eq(front, back) {
-            self.run_response_rules(front)?;
-        }
-        let blocked = Failure::new(Cause::Proxy, Phase::Header, 502);
-        if back.options.checkcache && cookies::leaks_cookie(self.ctx) {
-            return Err(blocked.into());
-        }
-        if let Some(conf) = &back.back
-            && conf.cookie.is_some()
-        {
-            let server = self.slot.as_ref().map(|s| s.server().index);
-            cookies::on_response(conf, server, &mut self.persistence, self.ctx);
-        }
-        self.after_response_rules(front, Some(back));
-        Ok(())
-    }
-
-    fn run_response_rules(&mut self, proxy: &Proxy) -> Result<(), Stop> {
-        if !proxy.tcp_response_content.is_empty() {
-            match run_tcp_rules(&proxy.tcp_response_content, 0, self.ctx, true) {
-                TcpVerdict::Reject => return Err(Failure::new(Cause::Proxy, Phase::Header, 502).into()),
-                TcpVerdict::Close | TcpVerdict::SilentDrop => return Err(Stop::Silent),
-                _ => {}
-            }
-        }
-        if proxy.http_response.is_empty() {
-            return Ok(());
-        }
-        match rules::run(rules::Phase::Response, &proxy.http_response, 0, self.ctx) {
-            Verdict::Answer(answer) => {
-                let letters = if answer.denied { *b"PH" } else { *b"LH" };
-                Err(Stop::Answer { answer, letters })
-            }
-            Verdict::Reject => Err(Failure::new(Cause::Proxy, Phase::Header, 502).into()),
-            Verdict::SilentDrop => Err(Stop::Silent),
-            _ => Ok(()),
-        }
-    }
-
-    /// `http-after-response`: on every response, ours too; backend first.
-    pub(super) fn after_response_rules(&mut self, front: &Proxy, back: Option<&Proxy>) {
-        let lists = [back, Some(front).filter(|f| back.is_none_or(|b| !std::ptr::eq(*f, b)))];
-        for proxy in lists.into_iter().flatten().filter(|p| !p.http_after_response.is_empty()) {
-            // Nothing can be answered instead of an answer.
-            let _ = rules::run(rules::Phase::AfterResponse, &proxy.http_after_response, 0, self.ctx);
-        }
     }
 
     /// Sends the response head and both bodies.

@@ -23,6 +23,7 @@ pub mod redirect;
 pub mod reply;
 pub mod rewrite;
 pub mod rules;
+mod ruling;
 mod serve;
 pub mod status;
 mod stream;

@@ -47,17 +47,19 @@ pub enum Phase {
 /// Runs `rules` from index `from` (0, or the `resume` of an earlier verdict).
 pub fn run(phase: Phase, list: &[HttpRule], from: usize, ctx: &mut dyn Editable) -> Verdict {
     let mut index = from;
-    let mut strict = true;
+    if from == 0 {
+        ctx.settings().lenient = false;
+    }
     while let Some(rule) = list.get(index) {
         index += 1;
         if rule.condition.as_ref().is_some_and(|c| !c.holds(ctx)) {
             continue;
         }
         if let HttpAction::StrictMode(on) = rule.action {
-            strict = on;
+            ctx.settings().lenient = !on;
             continue;
         }
-        match step(phase, strict, &rule.action, ctx) {
+        match step(phase, &rule.action, ctx) {
             Step::Next => {}
             Step::Stop(Verdict::EarlyHint { mut bytes, .. }) => {
                 index = gather_hints(list, index, ctx, &mut bytes);
@@ -90,7 +92,7 @@ enum Step {
     Stop(Verdict),
 }
 
-fn step(phase: Phase, strict: bool, action: &HttpAction, ctx: &mut dyn Editable) -> Step {
+fn step(phase: Phase, action: &HttpAction, ctx: &mut dyn Editable) -> Step {
     let verdict = match action {
         HttpAction::Allow => Verdict::Allow,
         HttpAction::Deny(reply) => Verdict::Answer(Box::new(reply::configured(reply, ctx).denying())),
@@ -116,7 +118,7 @@ fn step(phase: Phase, strict: bool, action: &HttpAction, ctx: &mut dyn Editable)
             return match edit(phase, other, ctx) {
                 Ok(()) => Step::Next,
                 Err(Failure::BadRequest) => Step::Stop(reply::failed(400, ctx)),
-                Err(Failure::Rewrite) if !strict => Step::Next,
+                Err(Failure::Rewrite) if ctx.settings().lenient => Step::Next,
                 Err(Failure::Rewrite) => Step::Stop(reply::failed(500, ctx)),
             };
         }
@@ -148,8 +150,8 @@ fn edit(phase: Phase, action: &HttpAction, ctx: &mut dyn Editable) -> Result<(),
     match action {
         HttpAction::SetLogLevel(level) => ctx.settings().log_level = rules::log_level(*level),
         HttpAction::SetNice(nice) => ctx.settings().nice = Some(*nice),
-        HttpAction::SetMark(expr) => rules::set_mark(expr, ctx),
-        HttpAction::SetTos(expr) => rules::set_tos(expr, ctx),
+        HttpAction::SetMark(peer, expr) => rules::set_mark(*peer, expr, ctx),
+        HttpAction::SetTos(peer, expr) => rules::set_tos(*peer, expr, ctx),
         HttpAction::SetSrc(expr) => rules::set_address(Side::Source, expr, ctx),
         HttpAction::SetDst(expr) => rules::set_address(Side::Destination, expr, ctx),
         HttpAction::SetSrcPort(expr) => rules::set_port(Side::Source, expr, ctx),
@@ -157,10 +159,10 @@ fn edit(phase: Phase, action: &HttpAction, ctx: &mut dyn Editable) -> Result<(),
         HttpAction::SetPriorityClass(expr) => rules::set_priority_class(expr, ctx),
         HttpAction::SetPriorityOffset(expr) => rules::set_priority_offset(expr, ctx),
         HttpAction::SetTimeout { which, value } => set_timeout(*which, value, ctx),
-        HttpAction::SetVar { scope, name, expr } => rules::set_var(*scope, name, expr, ctx),
-        HttpAction::SetVarFormat { scope, name, format } => {
+        HttpAction::SetVar { scope, name, when, expr } => rules::set_var(*scope, name, *when, expr, ctx),
+        HttpAction::SetVarFormat { scope, name, when, format } => {
             let text = render(format, ctx);
-            ctx.set_var(*scope, name, Value::Str(text));
+            when.store(*scope, name, Value::Str(text), ctx);
         }
         HttpAction::UnsetVar { scope, name } => ctx.unset_var(*scope, name),
         HttpAction::Capture { expr, slot } if phase == Phase::Request => rules::capture(expr, *slot, ctx),

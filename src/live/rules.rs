@@ -3,9 +3,10 @@
 //! It stands in `live` because the `tcp` and the `http` engine both run TCP rules and engines never import each other.
 //! Nothing here does IO: the engine gives its context, and does what the verdict says.
 
+use crate::config::model::action::Peer;
 use crate::config::model::{TcpAction, TcpRule, VarScope};
 use crate::expr::facts::{ConnFacts, LogRecord};
-use crate::expr::{Expr, Facts, Value};
+use crate::expr::{Expr, Facts, StoreIf, Value};
 use crate::message::Head;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -26,8 +27,11 @@ pub trait Editable: Facts {
 pub struct Settings {
     pub log_level: LogLevel,
     pub nice: Option<i32>,
-    pub mark: Option<u32>,
-    pub tos: Option<u8>,
+    /// Of packets to the client and to the server.
+    pub marks: [Option<u32>; 2],
+    pub tos: [Option<u8>; 2],
+    /// `strict-mode off` in the list of rules that runs.
+    pub lenient: bool,
     pub priority_class: i32,
     pub priority_offset: i32,
     pub timeout_client: Option<Duration>,
@@ -102,11 +106,11 @@ pub fn run_tcp_rules(rules: &[TcpRule], from: usize, ctx: &mut dyn Editable, las
 fn apply(action: &TcpAction, ctx: &mut dyn Editable) {
     match action {
         TcpAction::Capture { expr, slot } => capture(expr, *slot, ctx),
-        TcpAction::SetVar { scope, name, expr } => set_var(*scope, name, expr, ctx),
-        TcpAction::SetVarFormat { scope, name, format } => {
+        TcpAction::SetVar { scope, name, when, expr } => set_var(*scope, name, *when, expr, ctx),
+        TcpAction::SetVarFormat { scope, name, when, format } => {
             let mut text = Vec::new();
             format.render(ctx, &mut text);
-            ctx.set_var(*scope, name, Value::Str(text));
+            when.store(*scope, name, Value::Str(text), ctx);
         }
         TcpAction::UnsetVar { scope, name } => ctx.unset_var(*scope, name),
         TcpAction::SetSrc(expr) => set_address(Side::Source, expr, ctx),
@@ -117,8 +121,8 @@ fn apply(action: &TcpAction, ctx: &mut dyn Editable) {
         TcpAction::SetPriorityOffset(expr) => set_priority_offset(expr, ctx),
         TcpAction::SetLogLevel(level) => ctx.settings().log_level = log_level(*level),
         TcpAction::SetNice(nice) => ctx.settings().nice = Some(*nice),
-        TcpAction::SetMark(expr) => set_mark(expr, ctx),
-        TcpAction::SetTos(expr) => set_tos(expr, ctx),
+        TcpAction::SetMark(peer, expr) => set_mark(*peer, expr, ctx),
+        TcpAction::SetTos(peer, expr) => set_tos(*peer, expr, ctx),
         TcpAction::Accept
         | TcpAction::Reject
         | TcpAction::Close
@@ -157,9 +161,9 @@ pub fn capture(expr: &Expr, slot: usize, ctx: &mut dyn Editable) {
     slots[slot] = Some(text);
 }
 
-pub fn set_var(scope: VarScope, name: &str, expr: &Expr, ctx: &mut dyn Editable) {
+pub fn set_var(scope: VarScope, name: &str, when: StoreIf, expr: &Expr, ctx: &mut dyn Editable) {
     if let Some(value) = expr.eval(ctx) {
-        ctx.set_var(scope, name, value);
+        when.store(scope, name, value, ctx);
     }
 }
 
@@ -200,15 +204,15 @@ pub fn set_priority_offset(expr: &Expr, ctx: &mut dyn Editable) {
     }
 }
 
-pub fn set_mark(expr: &Expr, ctx: &mut dyn Editable) {
+pub fn set_mark(peer: Peer, expr: &Expr, ctx: &mut dyn Editable) {
     if let Some(mark) = integer(expr, ctx) {
-        ctx.settings().mark = Some(mark as u32);
+        ctx.settings().marks[peer as usize] = Some(mark as u32);
     }
 }
 
-pub fn set_tos(expr: &Expr, ctx: &mut dyn Editable) {
+pub fn set_tos(peer: Peer, expr: &Expr, ctx: &mut dyn Editable) {
     if let Some(tos) = integer(expr, ctx) {
-        ctx.settings().tos = Some(tos as u8);
+        ctx.settings().tos[peer as usize] = Some(tos as u8);
     }
 }
 

@@ -30,6 +30,9 @@ pub struct Dial<'a> {
     pub tune: &'a Tune,
     /// We send first, as soon as the connection stands: the handshake's last acknowledgement goes out with that.
     pub asks_first: bool,
+    /// `set-bc-mark` and `set-bc-tos`
+    pub mark: Option<u32>,
+    pub tos: Option<u8>,
     /// `timeout connect`
     pub timeout: Option<Duration>,
 }
@@ -209,6 +212,12 @@ fn begin_inet(how: &Dial<'_>, addr: SocketAddr) -> io::Result<(Stream, bool)> {
 fn open(how: &Dial<'_>, addr: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM.nonblocking(), None)?;
     let _ = socket.set_tcp_nodelay(true);
+    if let Some(mark) = how.mark {
+        let _ = socket.set_mark(mark);
+    }
+    if let Some(tos) = how.tos.map(u32::from) {
+        let _ = if addr.is_ipv4() { socket.set_tos_v4(tos) } else { socket.set_tclass_v6(tos) };
+    }
     if how.asks_first {
         let _ = socket.set_tcp_quickack(false);
     }

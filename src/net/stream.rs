@@ -241,11 +241,21 @@ impl Stream {
         each!(self, s => SockRef::from(s).take_error().ok().flatten(), Some(refused()))
     }
 
+    /// `set-mark` and `set-tos`: what cannot be set (no CAP_NET_ADMIN, no IP socket) is left as it is, as HAProxy does.
+    pub fn stamp(&self, mark: Option<u32>, tos: Option<u8>) {
+        if let Some(mark) = mark {
+            let _ = self.set_mark(mark);
+        }
+        if let Some(tos) = tos {
+            let _ = self.set_tos(tos);
+        }
+    }
+
     /// The routing mark of what is sent.
     ///
     /// # Errors
     /// Without CAP_NET_ADMIN.
-    pub fn set_mark(&self, mark: u32) -> io::Result<()> {
+    fn set_mark(&self, mark: u32) -> io::Result<()> {
         each!(self, s => SockRef::from(s).set_mark(mark), gone())
     }
 
@@ -253,7 +263,7 @@ impl Stream {
     ///
     /// # Errors
     /// Not an IP socket.
-    pub fn set_tos(&self, tos: u8) -> io::Result<()> {
+    fn set_tos(&self, tos: u8) -> io::Result<()> {
         let v6 = self.local_addr().is_some_and(|a| a.is_ipv6());
         each!(self, s => {
             let socket = SockRef::from(s);

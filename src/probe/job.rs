@@ -48,6 +48,8 @@ impl Job<'_> {
             transparent: false,
             tune: &target.tune,
             asks_first: false,
+            mark: None,
+            tos: None,
             timeout: Some(target.connect_limit),
         };
         let stream = net::dial(&dial).await.map_err(|e| explain(&e))?;

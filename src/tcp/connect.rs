@@ -2,6 +2,7 @@
 
 use super::session::{Session, Stop};
 use crate::balance::key;
+use crate::config::model::action::Peer;
 use crate::config::model::{Backend, Balance, Proxy, UseServer};
 use crate::expr::{Facts, Value};
 use crate::ids::ServerIndex;
@@ -232,6 +233,8 @@ impl Session {
             transparent: back.options.transparent,
             tune: &generation.config.global.tune,
             asks_first: false,
+            mark: self.ctx.settings.marks[Peer::Server as usize],
+            tos: self.ctx.settings.tos[Peer::Server as usize],
             timeout,
         };
         let client = &mut self.client;

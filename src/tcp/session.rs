@@ -4,6 +4,7 @@ use super::connect::Upstream;
 use super::context::Context;
 use super::relay::{self, Outcome};
 use super::{Engine, finish};
+use crate::config::model::action::Peer;
 use crate::config::model::{LogStyle, Mode, TcpRule, UseBackend};
 use crate::expr::facts::LiveFacts;
 use crate::live::rules::{TcpVerdict, run_tcp_rules};
@@ -92,12 +93,7 @@ fn early_rules(
 
 /// `set-mark` and `set-tos` act on the client's socket at once.
 fn apply_marks(ctx: &Context, stream: &Stream) {
-    if let Some(mark) = ctx.settings.mark {
-        let _ = stream.set_mark(mark);
-    }
-    if let Some(tos) = ctx.settings.tos {
-        let _ = stream.set_tos(tos);
-    }
+    stream.stamp(ctx.settings.marks[Peer::Client as usize], ctx.settings.tos[Peer::Client as usize]);
 }
 
 /// Serves one accepted connection until it ends; answers it when it is to go on as HTTP.

@@ -18,3 +18,4 @@ mod replies;
 mod rewriting;
 mod rig;
 mod routing;
+mod variables;

@@ -2,7 +2,7 @@
 
 use super::reply::{self, Kind};
 use super::{Arguments, redirect, variable};
-use crate::config::model::action::{NameMatch, Normalizer, PatternEdit, SettableTimeout, TimeoutValue};
+use crate::config::model::action::{NameMatch, Normalizer, PatternEdit, Peer, SettableTimeout, TimeoutValue};
 use crate::config::model::{HttpAction, Service};
 use crate::config::suggest;
 use crate::expr::{LogFormat, PatternFile, Regex};
@@ -108,13 +108,28 @@ pub const TABLE: &[Row] = &[
         Some(HttpAction::ReplaceValue { name, pattern, value })
     }),
     row("return", BOTH, REPLY, |a, _| Some(HttpAction::Return(reply::parse(a, Kind::Return)?))),
+    row("set-bc-mark", REQ, "{ <value> | <expr> }", |a, _| {
+        Some(HttpAction::SetMark(Peer::Server, a.number_or_expr()?))
+    }),
+    row("set-bc-tos", REQ, "{ <value> | <expr> }", |a, _| {
+        Some(HttpAction::SetTos(Peer::Server, a.number_or_expr()?))
+    }),
     row("set-dst", REQ, "<expr>", |a, _| Some(HttpAction::SetDst(a.expr(SAMPLE)?))),
     row("set-dst-port", REQ, "<expr>", |a, _| Some(HttpAction::SetDstPort(a.expr(SAMPLE)?))),
+    row("set-fc-mark", BOTH, "{ <value> | <expr> }", |a, _| {
+        Some(HttpAction::SetMark(Peer::Client, a.number_or_expr()?))
+    }),
+    row("set-fc-tos", BOTH, "{ <value> | <expr> }", |a, _| {
+        Some(HttpAction::SetTos(Peer::Client, a.number_or_expr()?))
+    }),
     row("set-header", ALL, "<name> <fmt>", |a, _| {
         let (name, value) = name_and_format(a)?;
         Some(HttpAction::SetHeader { name, value })
     }),
     row("set-log-level", ALL, "<level>", |a, _| Some(HttpAction::SetLogLevel(log_level(a)?))),
+    row("set-mark", BOTH, "{ <value> | <expr> }", |a, _| {
+        Some(HttpAction::SetMark(Peer::Client, a.number_or_expr()?))
+    }),
     row("set-method", REQ, "<fmt>", |a, _| Some(HttpAction::SetMethod(only_format(a)?))),
     row("set-nice", BOTH, "<nice>", |a, _| Some(HttpAction::SetNice(nice(a)?))),
     row("set-path", REQ, "<fmt>", |a, _| Some(HttpAction::SetPath(only_format(a)?))),
@@ -135,14 +150,17 @@ pub const TABLE: &[Row] = &[
         "{ client | connect | queue | server | tarpit | tunnel } { <timeout> | <expr> }",
         set_timeout,
     ),
+    row("set-tos", BOTH, "{ <value> | <expr> }", |a, _| {
+        Some(HttpAction::SetTos(Peer::Client, a.number_or_expr()?))
+    }),
     row("set-uri", REQ, "<fmt>", |a, _| Some(HttpAction::SetUri(only_format(a)?))),
     row("set-var(", ALL, "<scope>.<name>) <expr>", |a, _| {
-        let (scope, name) = in_parentheses(a)?;
-        Some(HttpAction::SetVar { scope, name, expr: a.expr(SAMPLE)? })
+        let (scope, name, when) = in_parentheses(a)?;
+        Some(HttpAction::SetVar { scope, name, when, expr: a.expr(SAMPLE)? })
     }),
     row("set-var-fmt(", ALL, "<scope>.<name>) <fmt>", |a, _| {
-        let (scope, name) = in_parentheses(a)?;
-        Some(HttpAction::SetVarFormat { scope, name, format: a.format("a log-format string")? })
+        let (scope, name, when) = in_parentheses(a)?;
+        Some(HttpAction::SetVarFormat { scope, name, when, format: a.format("a log-format string")? })
     }),
     row("silent-drop", BOTH, "", |a, _| {
         if a.peek() == "rst-ttl" {
@@ -163,7 +181,7 @@ pub const TABLE: &[Row] = &[
     }),
     row("tarpit", REQ, REPLY, |a, _| Some(HttpAction::Tarpit(reply::parse(a, Kind::Deny(500))?))),
     row("unset-var(", ALL, "<scope>.<name>)", |a, _| {
-        let (scope, name) = in_parentheses(a)?;
+        let (scope, name, _) = in_parentheses(a)?;
         Some(HttpAction::UnsetVar { scope, name })
     }),
     row("use-service", REQ, "<service-name>", use_service),
@@ -216,14 +234,8 @@ pub const UNSUPPORTED: &[&str] = &[
     "sc-set-gpt0(",
     "send-spoe-group",
     "set-bandwidth-limit",
-    "set-bc-mark",
-    "set-bc-tos",
-    "set-fc-mark",
-    "set-fc-tos",
     "set-headers-bin",
-    "set-mark",
     "set-retries",
-    "set-tos",
     "track-sc",
     "wait-for-handshake",
 ];
@@ -255,7 +267,9 @@ pub(super) fn is_named(name: &str, word: &str) -> bool {
     word == name || (name.ends_with(['(', '.']) || name == "track-sc") && word.starts_with(name)
 }
 
-fn in_parentheses(arguments: &mut Arguments<'_>) -> Option<(crate::config::model::VarScope, String)> {
+fn in_parentheses(
+    arguments: &mut Arguments<'_>,
+) -> Option<(crate::config::model::VarScope, String, crate::expr::StoreIf)> {
     let word = arguments.line.word(arguments.at - 1).to_owned();
     variable::parse(arguments, &word)
 }

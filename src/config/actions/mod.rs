@@ -88,6 +88,27 @@ impl Arguments<'_> {
         }
     }
 
+    /// Takes a number (decimal, or hexadecimal after `0x`) as the expression that it is, or an expression.
+    pub fn number_or_expr(&mut self) -> Option<Expr> {
+        let (index, word) = (self.at, self.peek().to_owned());
+        if !word.starts_with(|c: char| c.is_ascii_digit()) {
+            return self.expr("a number or a sample expression");
+        }
+        let number = match word.strip_prefix("0x") {
+            Some(digits) => u32::from_str_radix(digits, 16).ok(),
+            None => word.parse().ok(),
+        };
+        let Some(number) = number else {
+            let message = format!("expects a number of 32 bits or a sample expression (got '{word}').");
+            return self.fail(index, &message);
+        };
+        self.at += 1;
+        match Expr::parse(&[&format!("int({number})")], self.site, self.scope()) {
+            Ok((expr, _)) => Some(expr),
+            Err(error) => self.expr_error(index, error),
+        }
+    }
+
     /// Takes a regular expression.
     pub fn regex(&mut self, expected: &str) -> Option<Regex> {
         let index = self.at;

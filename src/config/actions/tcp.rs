@@ -3,6 +3,7 @@
 use super::http::{self, is_named};
 use super::{Arguments, variable};
 use crate::config::model::TcpAction;
+use crate::config::model::action::Peer;
 use crate::config::suggest;
 
 /// The rule sets an action may stand in.
@@ -65,21 +66,39 @@ pub const TABLE: &[Row] = &[
         }
     }),
     row("reject", ALL, "", |_| Some(TcpAction::Reject)),
+    row("set-bc-mark", CONT, "{ <value> | <expr> }", |a| {
+        Some(TcpAction::SetMark(Peer::Server, a.number_or_expr()?))
+    }),
+    row("set-bc-tos", CONT, "{ <value> | <expr> }", |a| {
+        Some(TcpAction::SetTos(Peer::Server, a.number_or_expr()?))
+    }),
     row("set-dst", REQUEST, "<expr>", |a| Some(TcpAction::SetDst(a.expr(SAMPLE)?))),
     row("set-dst-port", REQUEST, "<expr>", |a| Some(TcpAction::SetDstPort(a.expr(SAMPLE)?))),
+    row("set-fc-mark", ALL, "{ <value> | <expr> }", |a| {
+        Some(TcpAction::SetMark(Peer::Client, a.number_or_expr()?))
+    }),
+    row("set-fc-tos", ALL, "{ <value> | <expr> }", |a| {
+        Some(TcpAction::SetTos(Peer::Client, a.number_or_expr()?))
+    }),
     row("set-log-level", CONT | RESP, "<level>", |a| Some(TcpAction::SetLogLevel(http::log_level(a)?))),
+    row("set-mark", ALL, "{ <value> | <expr> }", |a| {
+        Some(TcpAction::SetMark(Peer::Client, a.number_or_expr()?))
+    }),
     row("set-nice", CONT | RESP, "<nice>", |a| Some(TcpAction::SetNice(http::nice(a)?))),
     row("set-priority-class", CONT, "<expr>", |a| Some(TcpAction::SetPriorityClass(a.expr(SAMPLE)?))),
     row("set-priority-offset", CONT, "<expr>", |a| Some(TcpAction::SetPriorityOffset(a.expr(SAMPLE)?))),
     row("set-src", REQUEST, "<expr>", |a| Some(TcpAction::SetSrc(a.expr(SAMPLE)?))),
     row("set-src-port", REQUEST, "<expr>", |a| Some(TcpAction::SetSrcPort(a.expr(SAMPLE)?))),
+    row("set-tos", ALL, "{ <value> | <expr> }", |a| {
+        Some(TcpAction::SetTos(Peer::Client, a.number_or_expr()?))
+    }),
     row("set-var(", ALL, "<scope>.<name>) <expr>", |a| {
-        let (scope, name) = in_parentheses(a)?;
-        Some(TcpAction::SetVar { scope, name, expr: a.expr(SAMPLE)? })
+        let (scope, name, when) = in_parentheses(a)?;
+        Some(TcpAction::SetVar { scope, name, when, expr: a.expr(SAMPLE)? })
     }),
     row("set-var-fmt(", ALL, "<scope>.<name>) <fmt>", |a| {
-        let (scope, name) = in_parentheses(a)?;
-        Some(TcpAction::SetVarFormat { scope, name, format: a.format("a log-format string")? })
+        let (scope, name, when) = in_parentheses(a)?;
+        Some(TcpAction::SetVarFormat { scope, name, when, format: a.format("a log-format string")? })
     }),
     row("silent-drop", ALL, "", |a| {
         if a.peek() == "rst-ttl" {
@@ -99,7 +118,7 @@ pub const TABLE: &[Row] = &[
         Some(TcpAction::SwitchModeHttp)
     }),
     row("unset-var(", ALL, "<scope>.<name>)", |a| {
-        let (scope, name) = in_parentheses(a)?;
+        let (scope, name, _) = in_parentheses(a)?;
         Some(TcpAction::UnsetVar { scope, name })
     }),
 ];
@@ -119,13 +138,7 @@ const UNSUPPORTED: &[&str] = &[
     "sc-set-gpt0(",
     "send-spoe-group",
     "set-bandwidth-limit",
-    "set-bc-mark",
-    "set-bc-tos",
-    "set-fc-mark",
-    "set-fc-tos",
-    "set-mark",
     "set-retries",
-    "set-tos",
     "track-sc",
     "use-service",
 ];
@@ -150,7 +163,9 @@ pub fn parse(arguments: &mut Arguments<'_>, set: Set) -> Option<TcpAction> {
     arguments.fail_hint(index, &message, hint)
 }
 
-fn in_parentheses(arguments: &mut Arguments<'_>) -> Option<(crate::config::model::VarScope, String)> {
+fn in_parentheses(
+    arguments: &mut Arguments<'_>,
+) -> Option<(crate::config::model::VarScope, String, crate::expr::StoreIf)> {
     let word = arguments.line.word(arguments.at - 1).to_owned();
     variable::parse(arguments, &word)
 }

@@ -2,18 +2,25 @@
 
 use super::Arguments;
 use crate::config::model::VarScope;
+use crate::expr::StoreIf;
 
 /// What stands in the parentheses of `word`.
-pub fn parse(arguments: &mut Arguments<'_>, word: &str) -> Option<(VarScope, String)> {
+pub fn parse(arguments: &mut Arguments<'_>, word: &str) -> Option<(VarScope, String, StoreIf)> {
     let index = arguments.at - 1;
     let inside = word.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
     let Some(inside) = inside else {
         return arguments.fail(index, "invalid or incomplete action. Expects 'set-var(<var-name>)', 'set-var-fmt(<var-name>)' or 'unset-var(<var-name>)'.");
     };
-    if let Some((_, conditions)) = inside.split_once(',') {
-        let what = format!("condition '{conditions}' of a variable");
-        return arguments.unsupported(index, &what);
-    }
+    let (inside, conditions) = match inside.split_once(',') {
+        Some((name, conditions)) => {
+            (name, StoreIf::parse(conditions.split(',').map(|c| c.trim().as_bytes())))
+        }
+        None => (inside, Ok(StoreIf::default())),
+    };
+    let when = match conditions {
+        Ok(when) => when,
+        Err(message) => return arguments.fail(index, &message),
+    };
     let (scope, name) = inside.split_once('.').unwrap_or((inside, ""));
     let scope = match scope {
         "proc" => VarScope::Process,
@@ -33,5 +40,5 @@ pub fn parse(arguments: &mut Arguments<'_>, word: &str) -> Option<(VarScope, Str
         let message = format!("invalid syntax at '{inside}'");
         return arguments.fail(index, &message);
     }
-    Some((scope, name.to_owned()))
+    Some((scope, name.to_owned(), when))
 }

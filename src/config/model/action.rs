@@ -2,7 +2,7 @@
 
 use super::reply::Reply;
 use crate::config::raw::Place;
-use crate::expr::{Condition, Expr, LogFormat, PatternFile, Regex};
+use crate::expr::{Condition, Expr, LogFormat, PatternFile, Regex, StoreIf};
 use std::time::Duration;
 
 #[derive(Debug)]
@@ -32,11 +32,13 @@ pub enum TcpAction {
     SetVar {
         scope: VarScope,
         name: String,
+        when: StoreIf,
         expr: Expr,
     },
     SetVarFormat {
         scope: VarScope,
         name: String,
+        when: StoreIf,
         format: LogFormat,
     },
     UnsetVar {
@@ -51,11 +53,18 @@ pub enum TcpAction {
     SetPriorityOffset(Expr),
     SetLogLevel(Option<u8>),
     SetNice(i32),
-    SetMark(Expr),
-    SetTos(Expr),
+    SetMark(Peer, Expr),
+    SetTos(Peer, Expr),
     SwitchModeHttp,
     /// `use-service`, `do-resolve`…: refused by the parser until built.
     SetBandwidth,
+}
+
+/// Whose packets `set-fc-mark`, `set-bc-mark` and their like mark: those to the client, those to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    Client,
+    Server,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -148,8 +157,8 @@ pub enum HttpAction {
     },
     SetLogLevel(Option<u8>),
     SetNice(i32),
-    SetMark(Expr),
-    SetTos(Expr),
+    SetMark(Peer, Expr),
+    SetTos(Peer, Expr),
     SetSrc(Expr),
     SetSrcPort(Expr),
     SetDst(Expr),
@@ -163,11 +172,13 @@ pub enum HttpAction {
     SetVar {
         scope: VarScope,
         name: String,
+        when: StoreIf,
         expr: Expr,
     },
     SetVarFormat {
         scope: VarScope,
         name: String,
+        when: StoreIf,
         format: LogFormat,
     },
     UnsetVar {

@@ -1,11 +1,10 @@
 //! Variables, proxies and servers.
 
 use super::{Converter, Step, row};
-use crate::expr::Facts;
 use crate::expr::args::{Arg, Kind, NONE, Spec};
 use crate::expr::fetch::Call;
 use crate::expr::sample::{Sample, Type};
-use std::cmp::Ordering;
+use crate::expr::{Facts, StoreIf};
 
 const SET: Spec = Spec { required: 1, kinds: &[Kind::Var, Kind::Text, Kind::Text, Kind::Text, Kind::Text] };
 
@@ -17,50 +16,17 @@ pub(super) const ROWS: &[Converter] = &[
     row("srv_is_up", NONE, Type::Str, Type::Bool, Step::Reading(srv_is_up), "Whether the server named (`backend/server` or `server`) is up."),
 ];
 
-const CONDITIONS: &[&str] =
-    &["ifexists", "ifnotexists", "ifempty", "ifnotempty", "ifset", "ifnotset", "ifgt", "iflt"];
-
 fn prepare_set(args: &mut Vec<Arg>) -> Result<(), String> {
-    let mut flags = 0;
-    for arg in args.iter().skip(1).filter_map(Arg::text) {
-        let Some(at) = CONDITIONS.iter().position(|c| c.as_bytes() == arg) else {
-            let shown = String::from_utf8_lossy(arg);
-            return Err(format!("unknown condition '{shown}' (expects one of {})", CONDITIONS.join(", ")));
-        };
-        flags |= 1 << at;
-    }
+    let when = StoreIf::parse(args.iter().skip(1).filter_map(Arg::text))?;
     args.truncate(1);
-    args.push(Arg::Flags(flags));
+    args.push(Arg::Flags(when.bits()));
     Ok(())
 }
 
 fn set_var(args: &[Arg], sample: Sample<'static>, facts: &mut dyn Facts) -> Option<Sample<'static>> {
     let Some(Arg::Var(scope, name)) = args.first() else { return None };
     let Some(Arg::Flags(flags)) = args.get(1) else { return None };
-    let holds = *flags == 0 || {
-        let old = facts.var(*scope, name);
-        let exists = old.is_some();
-        let empty = matches!(&sample, Sample::Str(s) | Sample::Bin(s) if s.is_empty());
-        // Compared only when both are integers, else taken to hold.
-        let order = match (&old, &sample) {
-            (Some(crate::expr::Value::Int(old)), Sample::Int(new)) => Some(old.cmp(new)),
-            _ => None,
-        };
-        let results = [
-            exists,
-            !exists,
-            empty,
-            !empty,
-            exists,
-            !exists,
-            order.is_none_or(|o| o == Ordering::Greater),
-            order.is_none_or(|o| o == Ordering::Less),
-        ];
-        results.iter().enumerate().all(|(i, holds)| flags & (1 << i) == 0 || *holds)
-    };
-    if holds {
-        facts.set_var(*scope, name, sample.clone().into_value());
-    }
+    StoreIf::from_bits(*flags).store(*scope, name, sample.clone().into_value(), facts);
     Some(sample)
 }
 

@@ -1,0 +1,81 @@
+//! `set-var` and its conditions, marks, rule sets that change their mode, TCP connections that go on as HTTP.
+
+use crate::rig::{Row, compare};
+
+/// Runs rules that may set `txn.v`; the answer shows it.
+fn variable(rules: &'static str) -> Row {
+    Row::new(rules)
+        .front(&format!("{rules}\nhttp-request return status 200 hdr x-v \"[%[var(txn.v)]]\""))
+        .get("/a?n=3")
+        .get("/b?n=7")
+        .get("/")
+}
+
+#[test]
+fn conditions_of_variables() {
+    compare(vec![
+        variable("http-request set-var(txn.v,ifexists) str(new)"),
+        variable("http-request set-var(txn.v,ifnotexists) str(new)"),
+        variable("http-request set-var(txn.v) str(old)\nhttp-request set-var(txn.v,ifexists) str(new)"),
+        variable("http-request set-var(txn.v) str(old)\nhttp-request set-var(txn.v,ifnotexists) str(new)"),
+        variable("http-request set-var(txn.v) str(old)\nhttp-request set-var(txn.v,ifnotempty) url_param(n)"),
+        variable("http-request set-var(txn.v) str(old)\nhttp-request set-var(txn.v,ifempty) url_param(n)"),
+        variable("http-request set-var(txn.v) int(5)\nhttp-request set-var(txn.v,ifgt) url_param(n),add(0)"),
+        variable("http-request set-var(txn.v) int(5)\nhttp-request set-var(txn.v,iflt) url_param(n),add(0)"),
+        variable("http-request set-var(txn.v) int(5)\nhttp-request set-var(txn.v,ifset,ifgt) int(3)"),
+        variable("http-request set-var(txn.v) int(5)\nhttp-request set-var(txn.v,ifnotset) int(3)"),
+        variable("http-request set-var-fmt(txn.v,ifnotexists) \"%[path] %[method]\""),
+        variable("http-request set-var-fmt(txn.v,ifexists) \"%[path] %[method]\""),
+        variable(
+            "tcp-request session set-var(sess.s,ifnotexists) int(1)\nhttp-request set-var(txn.v) var(sess.s)",
+        ),
+        variable("tcp-request content set-var(txn.v,ifexists) int(1)"),
+    ]);
+}
+
+#[test]
+fn marks() {
+    let row = |rules: &'static str| Row::new(rules).front(rules).get("/");
+    compare(vec![
+        row("http-request set-mark 1"),
+        row("http-request set-mark 0x1f"),
+        row("http-request set-tos 0x10"),
+        row("http-response set-tos 8"),
+        row("tcp-request content set-mark 5"),
+        row("tcp-request content set-tos 0xe0"),
+    ]);
+}
+
+#[test]
+fn strict_mode() {
+    // A value that does not fit the buffer cannot be set.
+    let row = |mode: &'static str| {
+        let rules = format!(
+            "{mode}\nhttp-request set-header X-A \"%[str(a)]\"\nhttp-request set-path \"%[req.hdr(x-none)]\"\nhttp-request set-header X-B b"
+        );
+        Row::new(mode).front(&rules).get("/")
+    };
+    compare(vec![row("http-request strict-mode off"), row("http-request strict-mode on")]);
+}
+
+#[test]
+fn tcp_connections_go_on_as_http() {
+    let row = |name: &'static str, front: &str| {
+        Row::new(name)
+            .front(&format!("mode tcp\noption tcplog\n{front}"))
+            .back("mode http\nhttp-request set-header X-Back yes\nhttp-response set-header X-Seen %[status]")
+    };
+    compare(vec![
+        row("http backend of a tcp frontend", "").get("/").get("/a"),
+        row("two requests on one connection", "").send(
+            "GET /1 HTTP/1.1\r\nHost: h\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+        ),
+        row("a body", "").send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc"),
+        row("not HTTP at all", "").send("garbage\r\n\r\n"),
+        row("routed by the first bytes", "tcp-request inspect-delay 2s\ntcp-request content accept if { req.len gt 0 }\nuse_backend raw if { req.payload(0,3) -m str RAW }")
+            .more("backend raw\n    mode tcp\n    server s1 ADDR:9001")
+            .get("/"),
+        row("switch-mode", "tcp-request inspect-delay 2s\ntcp-request content switch-mode http if HTTP")
+            .get("/"),
+    ]);
+}
