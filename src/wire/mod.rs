@@ -1,5 +1,7 @@
 //! Checked views of bytes: a value here has been validated once and cannot panic.
 
 pub mod checksum;
+pub mod dns;
+pub mod icmp;
 pub mod proxy_protocol;
 pub mod vrrp;
