@@ -28,6 +28,12 @@ pub fn detached(_name: &'static str, future: impl Future<Output = ()> + 'static)
     drop(tokio::task::spawn_local(future));
 }
 
+/// Runs `work` on a thread of its own and waits for it: for calls that may hang in the system. Whoever stops waiting
+/// leaves it to run on; its result is then dropped there. `None`: the process is ending.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok()
+}
+
 impl Task {
     #[must_use]
     pub fn name(&self) -> &'static str {

@@ -29,6 +29,8 @@ fn examples() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config-examples");
     let mut found: Vec<PathBuf> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    // A script stands beside the configuration that names it.
+    found.retain(|path| path.extension().is_some_and(|ending| ending == "cfg"));
     found.sort();
     found
 }

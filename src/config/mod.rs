@@ -33,6 +33,7 @@ pub use manual::{list_keywords, manual};
 
 use diagnostic::{Diagnostic, Severity};
 use environment::Environment;
+use model::probes::ExternalChecks;
 use parser::Parser;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -107,7 +108,10 @@ pub fn load(sources: &[Source], environment: &Environment) -> Result<Loaded, Vec
     parser.diagnostics = read.diagnostics;
     sections::apply(&mut parser, read.lines);
     let files = sources.iter().map(|s| PathBuf::from(&*s.name)).collect();
-    let (config, mut diagnostics, environment) = resolve::resolve(parser, files);
+    let (mut config, mut diagnostics, environment) = resolve::resolve(parser, files);
+    if let ExternalChecks::WithEnvironment(kept) = &mut config.global.external_check {
+        *kept = environment.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    }
     // Parsing goes section by section; what people read goes down the files.
     diagnostics.sort_by_key(|d| {
         d.place.as_ref().map_or((usize::MAX, 0), |p| {

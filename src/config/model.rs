@@ -16,6 +16,7 @@ pub mod bind;
 pub mod check;
 pub mod global;
 pub mod log;
+pub mod probes;
 pub mod reply;
 
 pub use action::{

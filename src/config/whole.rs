@@ -1,7 +1,8 @@
 //! What can only be said about the whole configuration: HAProxy's warnings and errors after parsing.
 
 use super::diagnostic::{Diagnostic, Severity};
-use super::model::{Balance, LogStyle, Mode, Proxy};
+use super::model::probes::ExternalChecks;
+use super::model::{Balance, CheckKind, LogStyle, Mode, Proxy};
 use super::parser::Parser;
 use super::resolve::kind;
 use super::suggest;
@@ -15,6 +16,7 @@ pub fn check(parser: &mut Parser, proxies: &mut [Proxy]) {
         modes(parser, proxy);
         limits(parser, proxy);
         page_access(parser, proxy);
+        external_checks(parser, proxy);
     }
     tracks(parser, proxies);
 }
@@ -38,6 +40,44 @@ fn limits(parser: &mut Parser, proxy: &mut Proxy) {
             "'balance rdp-cookie' finds no cookie in 'mode http' : {kind} '{name}' uses round robin."
         );
         report(parser, Severity::Notice, message);
+    }
+}
+
+/// What `option external-check` needs, and what is of no use without it.
+fn external_checks(parser: &mut Parser, proxy: &Proxy) {
+    let Some(back) = &proxy.back else { return };
+    let (kind, name, said) = (kind_of(proxy), &proxy.name, &back.external);
+    if !matches!(back.check, CheckKind::External { .. }) {
+        for (what, _) in
+            [("command", &said.command), ("path", &said.path)].iter().filter(|(_, v)| v.is_some())
+        {
+            let message = format!(
+                "'external-check {what}' will be ignored for {kind} '{name}' (requires 'option external-check')."
+            );
+            report(parser, Severity::Warning, message);
+        }
+        return;
+    }
+    let missing =
+        |what| format!("Proxy '{name}' : 'option external-check' unable to find required '{what}'.");
+    if parser.global.external_check == ExternalChecks::Refused {
+        report(parser, Severity::Alert, missing("global.external-check"));
+    }
+    match &said.command {
+        None => report(parser, Severity::Alert, missing("external-check command")),
+        Some(command) if !command.starts_with('/') && said.path.is_none() => {
+            let message = format!(
+                "Proxy '{name}': 'external-check command' does not have a leading '/' and 'external-check path' is not set."
+            );
+            report(parser, Severity::Alert, message);
+        }
+        Some(_) => {}
+    }
+    if !parser.global.insecure_fork_wanted {
+        let message = format!(
+            "Proxy '{name}' : 'insecure-fork-wanted' not enabled in the global section, 'option external-check' will likely fail."
+        );
+        report(parser, Severity::Warning, message);
     }
 }
 
@@ -289,8 +329,6 @@ mod tests {
         for line in [
             "global\n tune.idletimer 1s",
             "global\n tune.idle-pool.shared off",
-            "global\n external-check",
-            "global\n insecure-fork-wanted",
             "global\n server-state-base /tmp",
             "global\n server-state-file x",
             "backend b\n server-state-file-name x",

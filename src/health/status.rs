@@ -101,8 +101,8 @@ impl Status {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Finding {
     pub status: Status,
-    /// The response's status or the command's exit code; `None`: 0 where HAProxy shows one.
-    pub code: Option<u16>,
+    /// The response's status or the command's exit code (-1: a signal ended it); `None`: 0 where HAProxy shows one.
+    pub code: Option<i32>,
     /// Free text (`last_chk`).
     pub info: Option<String>,
     /// `None`: not from a check, or from none yet.
@@ -116,8 +116,8 @@ impl Finding {
     }
 
     #[must_use]
-    pub fn code(mut self, code: u16) -> Self {
-        self.code = Some(code);
+    pub fn code(mut self, code: impl Into<i32>) -> Self {
+        self.code = Some(code.into());
         self
     }
 

@@ -46,6 +46,15 @@ pub fn set_bind_address_no_port(socket: &impl AsRawFd) -> io::Result<()> {
     set_int(socket, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)
 }
 
+/// IP_RECVERR: calls on a connected datagram socket fail with what ICMP said, host and network unreachable included.
+pub fn report_icmp_errors(socket: &impl AsRawFd, v6: bool) -> io::Result<()> {
+    if v6 {
+        set_int(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1)
+    } else {
+        set_int(socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1)
+    }
+}
+
 /// TCP_REPAIR: a close that follows says nothing on the wire, neither FIN nor RST. Needs CAP_NET_ADMIN.
 pub fn set_repair(socket: &impl AsRawFd) -> io::Result<()> {
     set_int(socket, libc::IPPROTO_TCP, libc::TCP_REPAIR, 1)
@@ -62,6 +71,15 @@ pub fn adopt_listener(fd: RawFd) -> io::Result<Socket> {
     let socket = Socket::from(owned);
     socket.set_nonblocking(true)?;
     Ok(socket)
+}
+
+/// Marks every descriptor but the standard streams close-on-exec, those inherited from the parent too. Kernels before
+/// 5.11 do not know how.
+pub fn close_on_exec() -> io::Result<()> {
+    // SAFETY: plain values; only flags of descriptors change, none is closed here.
+    let result =
+        unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// The soft and the hard limit of open descriptors.

@@ -1,8 +1,13 @@
 //! The kinds of checks. One is a type with what the configuration says of it and an `async fn run(&self, &Job) ->
 //! Finding` that opens its connections through the job and keeps its deadline.
 
+use super::dns::DnsCheck;
+use super::external::ExternalCheck;
 use super::job::Job;
+use super::ping::PingCheck;
 use super::rules::RuleCheck;
+use super::startup::Means;
+use super::udp::UdpCheck;
 use crate::config::model::{CheckKind, Proxy, Server};
 use crate::health::Finding;
 
@@ -11,14 +16,24 @@ pub enum Kind {
     /// Connecting is all.
     Connect,
     Rules(RuleCheck),
+    External(ExternalCheck),
+    Ping(PingCheck),
+    Udp(UdpCheck),
+    Dns(DnsCheck),
 }
 
 impl Kind {
     #[must_use]
-    pub fn new(proxy: &Proxy, server: &Server) -> Self {
+    pub fn new(proxy: &Proxy, server: &Server, means: &Means) -> Self {
         let own = server.check.as_ref().and_then(|c| c.kind.as_ref());
         match own.or(proxy.back.as_ref().map(|b| &b.check)) {
             Some(CheckKind::Rules(rules)) => Self::Rules(RuleCheck::new(rules)),
+            Some(CheckKind::External { dynamic_weight }) => {
+                Self::External(ExternalCheck::new(proxy, server, means, *dynamic_weight))
+            }
+            Some(CheckKind::Ping) => Self::Ping(PingCheck::new(means)),
+            Some(CheckKind::Udp(udp)) => Self::Udp(UdpCheck::new(udp)),
+            Some(CheckKind::Dns(question)) => Self::Dns(DnsCheck::new(question)),
             Some(CheckKind::Tcp) | None => Self::Connect,
         }
     }
@@ -27,6 +42,10 @@ impl Kind {
         match self {
             Self::Connect => job.connect_only().await,
             Self::Rules(check) => check.run(job).await,
+            Self::External(check) => check.run(job).await,
+            Self::Ping(check) => check.run(job).await,
+            Self::Udp(check) => check.run(job).await,
+            Self::Dns(check) => check.run(job).await,
         }
     }
 }

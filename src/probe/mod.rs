@@ -4,17 +4,24 @@
 //! was found, and writes the lines that come back to the proxy's logs and to standard error.
 
 mod agent;
+mod dns;
+mod external;
 mod job;
 mod kind;
+mod ping;
 mod rules;
 mod schedule;
+mod startup;
 mod state;
 mod target;
+mod udp;
 mod watch;
 
 use crate::live::{Generation, Notice};
 use crate::{logging, tasks};
 use agent::Agent;
+use startup::Means;
+pub use startup::Startup;
 use std::cell::Cell;
 use std::io::Write as _;
 use std::rc::Rc;
@@ -26,9 +33,10 @@ use watch::Watch;
 const TICK: Duration = Duration::from_secs(1);
 
 /// Checks all servers of `generation` until dropped.
-pub async fn run(generation: Arc<Generation>, log: Rc<logging::Sender>) {
+pub async fn run(generation: Arc<Generation>, log: Rc<logging::Sender>, startup: Startup) {
+    let means = Means::new(startup, &generation.config);
     let reporter = Rc::new(Reporter { generation: Arc::clone(&generation), log });
-    let checks = checks(&reporter);
+    let checks = checks(&reporter, &means);
     let intervals: Vec<Duration> = checks.iter().map(Check::interval).collect();
     let firsts = schedule::first_runs(&intervals, generation.config.global.max_spread_checks);
     let seed = generation.process.pid | 1;
@@ -72,12 +80,12 @@ impl Check {
 }
 
 /// Each server's check and then its agent: the order their first runs are spread in.
-fn checks(reporter: &Reporter) -> Vec<Check> {
+fn checks(reporter: &Reporter, means: &Means) -> Vec<Check> {
     let proxies = reporter.generation.proxies.iter().filter(|p| !p.conf.disabled);
     proxies
         .flat_map(|p| p.back.iter().flat_map(|b| &b.servers).map(move |s| (p, s)))
         .flat_map(|(proxy, server)| {
-            let watch = Watch::new(proxy, server, reporter).map(Check::Health);
+            let watch = Watch::new(proxy, server, reporter, means).map(Check::Health);
             watch.into_iter().chain(Agent::new(proxy, server, reporter).map(Check::Agent))
         })
         .collect()

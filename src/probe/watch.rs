@@ -4,6 +4,7 @@ use super::Reporter;
 use super::job::Job;
 use super::kind::Kind;
 use super::schedule;
+use super::startup::Means;
 use super::target::Target;
 use crate::config::model::OnError;
 use crate::health::{Finding, Status, Timing};
@@ -27,14 +28,19 @@ pub struct Watch {
 
 impl Watch {
     /// `None`: the server is not checked.
-    pub fn new(proxy: &Arc<LiveProxy>, server: &Arc<LiveServer>, reporter: &Reporter) -> Option<Self> {
+    pub fn new(
+        proxy: &Arc<LiveProxy>,
+        server: &Arc<LiveServer>,
+        reporter: &Reporter,
+        means: &Means,
+    ) -> Option<Self> {
         let check = server.conf.check.as_ref()?;
         let edition = server.check.edition();
         let tune = &reporter.generation.config.global.tune;
         Some(Self {
             at: (proxy.index, server.index),
             target: Target::new(&proxy.conf, &server.conf, tune, &server.check.settings())?,
-            kind: Kind::new(&proxy.conf, &server.conf),
+            kind: Kind::new(&proxy.conf, &server.conf, means),
             proxy: Arc::clone(proxy),
             server: Arc::clone(server),
             edition,

@@ -31,6 +31,7 @@ pub fn run(
     mut workers: Workers,
     sockets: Vec<admin::listen::Bound>,
     options: &Options,
+    startup: probe::Startup,
 ) -> Result<ExitCode, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -38,7 +39,7 @@ pub fn run(
         .map_err(|e| format!("[haproxy.main()] Cannot create the control thread's reactor: {e}"))?;
     counters::enter_thread(shared.generation.process.nbthread);
     let set = tokio::task::LocalSet::new();
-    let end = set.block_on(&runtime, control(shared, &mut workers, sockets, options))?;
+    let end = set.block_on(&runtime, control(shared, &mut workers, sockets, options, startup))?;
     let _ = workers.phase.send(Phase::Ending);
     let until = Instant::now() + LAST_WORDS;
     while workers.threads.iter().any(|t| !t.is_finished()) && Instant::now() < until {
@@ -51,6 +52,9 @@ pub fn run(
             let _ = std::fs::remove_file(path);
         }
     }
+    // Ends the programs of external checks; one that hangs in being started is not waited for.
+    drop(set);
+    runtime.shutdown_background();
     if let End::Signal(number) = end {
         raw::die_by(number);
     }
@@ -88,6 +92,7 @@ async fn control(
     workers: &mut Workers,
     sockets: Vec<admin::listen::Bound>,
     options: &Options,
+    startup: probe::Startup,
 ) -> Result<End, String> {
     let mut signals = Signals::watch().map_err(|e| format!("[haproxy.main()] Cannot watch signals: {e}"))?;
     let log = logging::Sender::new(&shared.hub);
@@ -95,7 +100,7 @@ async fn control(
         tasks::start("log sender", Rc::clone(&log).run()),
         tasks::start("applets", applets(Arc::clone(shared), Rc::clone(&log))),
         tasks::start("page history", admin::page::history::run(Arc::clone(&shared.generation))),
-        tasks::start("checks", probe::run(Arc::clone(&shared.generation), Rc::clone(&log))),
+        tasks::start("checks", probe::run(Arc::clone(&shared.generation), Rc::clone(&log), startup)),
     ];
     let admin = Rc::new(Admin::new(Arc::clone(&shared.generation), Rc::clone(&log)));
     let _admin_sockets = admin::serve(&admin, sockets)

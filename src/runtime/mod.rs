@@ -16,7 +16,7 @@ mod worker;
 use crate::config::Loaded;
 use crate::config::model::Config;
 use crate::live::{Generation, Process};
-use crate::logging;
+use crate::{logging, probe};
 use gate::Room;
 use std::fmt;
 use std::path::PathBuf;
@@ -80,6 +80,15 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     logging::read_time_zone();
     let global = &config.global;
     let threads = process::thread_count(global);
+    let startup = probe::Startup::take(&config);
+    if let Some(error) = startup.ping_error() {
+        say(
+            "WARNING",
+            format!(
+                "'option ping-check' : cannot open an ICMP socket ({error}); see net.ipv4.ping_group_range."
+            ),
+        );
+    }
     let listeners = listen::open_all(&config, options, threads)?;
     // HAProxy goes on when it has an administration socket to listen on: servers are checked all the same.
     if listeners.count() == 0 && global.stats_sockets.is_empty() {
@@ -115,5 +124,5 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     if options.notify {
         process::notify_ready();
     }
-    control::run(&shared, workers, admin_sockets, options)
+    control::run(&shared, workers, admin_sockets, options, startup)
 }

@@ -1,5 +1,7 @@
 //! ICMP and ICMPv6 echo (RFC 792, RFC 4443): the request's bytes and a checked view of a reply.
 
+use super::checksum::Sum;
+
 /// Echo messages of the two families differ in their type numbers; the rest is alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
@@ -33,7 +35,7 @@ pub fn echo_request(family: Family, ident: u16, sequence: u16, payload: &[u8]) -
     out.extend(sequence.to_be_bytes());
     out.extend_from_slice(payload);
     if family == Family::V4 {
-        let sum = checksum(&out).to_be_bytes();
+        let sum = Sum::of(&out).finish().to_be_bytes();
         out[2..4].copy_from_slice(&sum);
     }
     out
@@ -69,17 +71,6 @@ pub fn without_ipv4_header(packet: &[u8]) -> Option<&[u8]> {
     (first >> 4 == 4 && length >= 20).then(|| packet.get(length..)).flatten()
 }
 
-/// RFC 1071.
-fn checksum(bytes: &[u8]) -> u16 {
-    let (pairs, rest) = bytes.as_chunks::<2>();
-    let last = rest.first().map_or(0, |b| u32::from(*b) << 8);
-    let mut sum = pairs.iter().fold(last, |sum, pair| sum.wrapping_add(u32::from(u16::from_be_bytes(*pair))));
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !u16::try_from(sum).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,7 +81,7 @@ mod tests {
         assert_eq!(echo_request(Family::V4, 1, 2, b"abc"), [8, 0, 0x33, 0x9a, 0, 1, 0, 2, b'a', b'b', b'c']);
         assert_eq!(echo_request(Family::V6, 1, 2, b"")[..4], [128, 0, 0, 0]);
         // A message with its checksum sums up to zero.
-        assert_eq!(checksum(&echo_request(Family::V4, 0xffff, 0xfffe, b"weir weir")), 0);
+        assert_eq!(Sum::of(&echo_request(Family::V4, 0xffff, 0xfffe, b"weir weir")).finish(), 0);
     }
 
     #[test]

@@ -118,14 +118,9 @@ pub const TABLE: &[Keyword] = &[
     Keyword::new(
         "external-check",
         GLOBAL,
-        "",
-        "Allows external checks, which are refused where they are asked for.",
-        |p, l| {
-            if p.at_most(l, 1) {
-                p.global.external_check = true;
-                p.no_effect(l, 0, "'option external-check' is refused");
-            }
-        },
+        "[preserve-env]",
+        "Allows 'option external-check'. Programs get the variables of their check alone; with 'preserve-env', weir's own environment too.",
+        super::check_kinds::allow_external,
     ),
     Keyword::new(
         "expose-experimental-directives",
@@ -136,12 +131,17 @@ pub const TABLE: &[Keyword] = &[
             p.at_most(l, 1);
         },
     ),
-    Keyword::new("insecure-fork-wanted", GLOBAL, "", "Allows processes to be started.", |p, l| {
-        if p.at_most(l, 1) {
-            p.global.insecure_fork_wanted = p.prefix == Prefix::None;
-            p.no_effect(l, 0, "it starts no processes");
-        }
-    })
+    Keyword::new(
+        "insecure-fork-wanted",
+        GLOBAL,
+        "",
+        "Allows the process to start programs, which external checks need unless it runs as root.",
+        |p, l| {
+            if p.at_most(l, 1) {
+                p.global.insecure_fork_wanted = p.prefix == Prefix::None;
+            }
+        },
+    )
     .negatable(),
     Keyword::new(
         "strict-limits",

@@ -12,6 +12,7 @@ pub mod acl;
 pub mod agent;
 pub mod balance;
 pub mod bind;
+pub mod check_kinds;
 pub mod checks;
 pub mod cookie;
 pub mod global;
@@ -42,6 +43,7 @@ pub const TABLES: &[&[Keyword]] = &[
     balance::TABLE,
     cookie::TABLE,
     checks::TABLE,
+    check_kinds::TABLE,
     source::TABLE,
     timeouts::TABLE,
     options::TABLE,

@@ -1,8 +1,10 @@
 //! The server side of a proxy.
 
 use super::check::RuleSet;
+use super::probes::{ExternalCommand, UdpCheck};
 use super::{Endpoint, Rule, UseServer};
 use crate::expr::{Condition, Expr};
+use crate::wire::dns::Question;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,6 +30,7 @@ pub struct Backend {
     pub persist_rules: Vec<PersistRule>,
     pub source: Option<Source>,
     pub check: CheckKind,
+    pub external: ExternalCommand,
     pub disable_on_404: bool,
     pub send_state: bool,
     pub http_send_name_header: Option<Arc<str>>,
@@ -63,6 +66,7 @@ impl Default for Backend {
             persist_rules: Vec::new(),
             source: None,
             check: CheckKind::Tcp,
+            external: ExternalCommand::default(),
             disable_on_404: false,
             send_state: false,
             http_send_name_header: None,
@@ -396,4 +400,12 @@ pub enum CheckKind {
     Tcp,
     /// `tcp-check` and `http-check` rules, and the protocol checks made of such.
     Rules(Arc<RuleSet>),
+    /// `option external-check`; `dynamic_weight`: exit codes from 2 on are weights.
+    External {
+        dynamic_weight: bool,
+    },
+    /// `option ping-check`
+    Ping,
+    Udp(UdpCheck),
+    Dns(Question),
 }

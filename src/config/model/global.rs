@@ -1,5 +1,6 @@
 //! The `global` section and userlists.
 
+use super::probes::ExternalChecks;
 use super::{Bind, LogTarget};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,7 +42,7 @@ pub struct Global {
     pub stats_maxconn: usize,
     pub spread_checks: u32,
     pub max_spread_checks: Option<Duration>,
-    pub external_check: bool,
+    pub external_check: ExternalChecks,
     pub insecure_fork_wanted: bool,
     pub strict_limits: bool,
     pub server_state_base: Option<PathBuf>,
@@ -126,7 +127,7 @@ impl Default for Global {
             stats_maxconn: 10,
             spread_checks: 0,
             max_spread_checks: None,
-            external_check: false,
+            external_check: ExternalChecks::Refused,
             insecure_fork_wanted: false,
             strict_limits: true,
             server_state_base: None,
