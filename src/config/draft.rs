@@ -7,7 +7,9 @@ use super::model::backend::Agent;
 use super::model::{Bind, Check, Proxy, Rule, Server};
 use super::raw::Line;
 use crate::expr::{LogFormat, Scope};
+use rustls::pki_types::CertificateDer;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// A proxy (or a `defaults` section) being read. `proxy.front`/`proxy.back` are `Some` where the section has that side;
 /// in `defaults` both are. Settings of the `defaults` in force are replayed into each new draft before its own lines.
@@ -69,6 +71,8 @@ pub struct ServerDraft {
     /// `inter`, `rise`, `port`…: kept whether or not `check` enables them.
     pub timing: Check,
     pub checked: bool,
+    /// What the line says of TLS, whether or not something uses it.
+    pub tls: TlsDraft,
     /// The `healthcheck` section named.
     pub healthcheck: Option<Reference>,
     /// `agent-*`: kept whether or not `agent-check` enables them.
@@ -79,6 +83,14 @@ pub struct ServerDraft {
     /// A host name to be resolved, with the port as written.
     pub host: Option<String>,
     pub family: Family,
+}
+
+/// `verify`, `ca-file` and `verifyhost`.
+#[derive(Clone, Debug, Default)]
+pub struct TlsDraft {
+    pub required: Option<bool>,
+    pub authorities: Option<Arc<Vec<CertificateDer<'static>>>>,
+    pub host: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +109,7 @@ impl ServerDraft {
             server: Server::default(),
             timing: Check::default(),
             checked: false,
+            tls: TlsDraft::default(),
             healthcheck: None,
             agent: Agent::default(),
             agent_checked: false,

@@ -26,6 +26,7 @@ pub mod sections;
 mod servers;
 pub mod suggest;
 pub mod system;
+mod tls;
 pub mod units;
 mod whole;
 

@@ -18,6 +18,7 @@ pub mod global;
 pub mod log;
 pub mod probes;
 pub mod reply;
+pub mod tls;
 
 pub use action::{
     HttpAction, HttpRule, Redirect, RedirectTarget, Rule, Service, TcpAction, TcpRule, VarScope,
@@ -30,6 +31,7 @@ pub use bind::{Address, Bind};
 pub use global::{Global, StatsSocket, User, UserGroup, Userlist};
 pub use log::{LogSource, LogTarget, LogTransport};
 pub use reply::{ErrorReply, HttpErrors, Reply, ReplyBody};
+pub use tls::ServerTls;
 
 /// A whole configuration. Indices (`ProxyIndex`) point into `proxies`.
 #[derive(Debug, Default)]

@@ -38,6 +38,10 @@ pub struct Parser {
     pub diagnostics: Vec<Diagnostic>,
     pub path_base: PathBase,
     pub unix_bind: UnixBind,
+    /// `ca-base`
+    pub ca_base: Option<PathBuf>,
+    /// `ssl-server-verify`: what a server line without `verify` means.
+    pub verify_servers: bool,
     /// True while a `defaults` section's lines are applied again to a proxy: what they report was reported already.
     pub replaying: bool,
     /// Which section of a `defaults` chain the line being applied stands in; the same number, the same section.
@@ -85,6 +89,8 @@ impl Parser {
             diagnostics: Vec::new(),
             path_base: PathBase::Current,
             unix_bind: UnixBind::default(),
+            ca_base: None,
+            verify_servers: true,
             replaying: false,
             depth: 0,
         }

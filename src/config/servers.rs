@@ -5,13 +5,15 @@ use super::checks;
 use super::diagnostic::{Diagnostic, Severity};
 use super::draft::{InitAddr, Reference, ServerDraft};
 use super::model::backend::Layer;
-use super::model::check::Action;
-use super::model::{CheckKind, Endpoint, Mode, Proxy, Server};
+use super::model::check::{Action, Flavour};
+use super::model::{Check, CheckKind, Endpoint, Mode, Proxy, Server};
 use super::parser::Parser;
 use super::resolve::Ids;
 use super::suggest;
+use super::tls;
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// Drafts to servers, in order.
 pub fn settle(parser: &mut Parser, proxy: &Proxy, incomplete: bool, drafts: Vec<ServerDraft>) -> Vec<Server> {
@@ -108,6 +110,29 @@ fn locate(
     Endpoint::Unresolved { host: host.to_owned(), port }
 }
 
+/// Settles the TLS of a check that has any.
+fn secured(parser: &mut Parser, name: &str, proxy: &Proxy, draft: &ServerDraft, check: &mut Check) {
+    let rules = match check.kind.as_ref().or(proxy.back.as_ref().map(|b| &b.check)) {
+        Some(CheckKind::Rules(rules)) => Some(Arc::clone(rules)),
+        _ => None,
+    };
+    let mut connects = rules.iter().flat_map(|r| &r.steps).filter_map(|step| match &step.action {
+        Action::Connect(connect) => Some(connect),
+        _ => None,
+    });
+    if !check.ssl && !connects.any(|c| c.ssl) {
+        return;
+    }
+    check.tls = tls::settle(parser, name, &draft.line, &draft.tls).map(Arc::new);
+    if rules.is_some_and(|r| r.flavour == Flavour::Http) && !check.alpn.is_empty() {
+        check.alpn.retain(|p| p != b"h2");
+        if check.alpn.is_empty() {
+            let message = format!("'server {name}' : HTTP/2 in checks is not supported by weir yet");
+            parser.alert(&draft.line, 1, message);
+        }
+    }
+}
+
 /// Do the check's rules say the port of every connection?
 fn names_ports(proxy: &Proxy) -> bool {
     match proxy.back.as_ref().map(|b| &b.check) {
@@ -153,6 +178,7 @@ fn checked(parser: &mut Parser, proxy: &Proxy, draft: &ServerDraft, server: &mut
     if let Some(reference) = &draft.healthcheck {
         check.kind = health_check(parser, &name, reference);
     }
+    secured(parser, &name, proxy, draft, &mut check);
     server.check = Some(check);
 }
 

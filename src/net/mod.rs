@@ -9,6 +9,7 @@ pub mod raw;
 pub mod relay;
 mod stream;
 mod timer;
+pub mod tls;
 
 pub use dial::{Dial, DialError, DialErrorKind, dial, proxy_header};
 pub use listener::Listener;

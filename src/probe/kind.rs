@@ -34,6 +34,7 @@ impl Kind {
             Some(CheckKind::Ping) => Self::Ping(PingCheck::new(means)),
             Some(CheckKind::Udp(udp)) => Self::Udp(UdpCheck::new(udp)),
             Some(CheckKind::Dns(question)) => Self::Dns(DnsCheck::new(question)),
+            _ if server.check.as_ref().is_some_and(|c| c.ssl) => Self::Rules(RuleCheck::connecting()),
             Some(CheckKind::Tcp) | None => Self::Connect,
         }
     }

@@ -3,6 +3,7 @@
 use crate::config::model::global::Tune;
 use crate::config::model::{Endpoint, Proxy, SendProxy, Server, Source};
 use crate::live::Settings;
+use crate::net::tls::Connector;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -18,6 +19,17 @@ pub struct Target {
     /// `timeout check`: on top of the connect. Without it `inter` is the limit of the whole.
     pub read_limit: Option<Duration>,
     pub inter: Duration,
+    pub tls: Option<Secure>,
+}
+
+/// How checks use TLS.
+#[derive(Debug)]
+pub struct Secure {
+    pub connector: Connector,
+    /// `check-ssl`: wherever a rule does not say it, too.
+    pub always: bool,
+    pub sni: Option<String>,
+    pub alpn: Vec<Vec<u8>>,
 }
 
 impl Target {
@@ -28,7 +40,13 @@ impl Target {
         let send_proxy = check.send_proxy.then(|| server.send_proxy.clone().unwrap_or_default());
         let (addr, port) = (settings.addr.or(check.addr), settings.port.or(check.port));
         let target = Self::at(proxy, server, tune, addr, port, check.inter)?;
-        Some(Self { send_proxy, ..target })
+        let tls = check.tls.as_ref().map(|tls| Secure {
+            connector: Connector::new(tls),
+            always: check.ssl,
+            sni: check.sni.clone(),
+            alpn: check.alpn.clone(),
+        });
+        Some(Self { send_proxy, tls, ..target })
     }
 
     /// `None`: the server has no agent.
@@ -72,6 +90,7 @@ impl Target {
             connect_limit,
             read_limit: timeouts.check,
             inter,
+            tls: None,
         })
     }
 }

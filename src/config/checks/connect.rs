@@ -19,8 +19,8 @@ const OPTIONS: &[&str] = &[
     "proto",
 ];
 
-/// Need TLS or a proxy in between.
-const UNBUILT: &[&str] = &["ssl", "sni", "alpn", "via-socks4"];
+/// Needs a proxy in between.
+const UNBUILT: &[&str] = &["via-socks4"];
 
 pub fn parse(reader: &mut Reader<'_>, comment: &mut Option<Arc<str>>, flavour: Flavour) -> Option<Action> {
     let mut connect = Connect::default();

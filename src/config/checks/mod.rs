@@ -7,6 +7,7 @@ mod reader;
 mod send;
 mod settle;
 
+pub use connect::alpn;
 pub use reader::from_hex;
 pub use settle::settle;
 

@@ -255,8 +255,6 @@ fn bind(parser: &mut Parser, line: &Line) {
 const OF_SSL: &[(&str, usize)] = &[
     ("allow-0rtt", 0),
     ("alpn", 1),
-    ("check-alpn", 1),
-    ("check-sni", 1),
     ("ciphers", 1),
     ("ciphersuites", 1),
     ("client-sigalgs", 1),
@@ -292,7 +290,10 @@ const OF_SSL: &[(&str, usize)] = &[
 
 /// How many arguments the option has, if it can be passed over.
 pub(super) fn inert(line: &Line, word: &str) -> Option<usize> {
-    let active = line.words.iter().any(|w| matches!(w.text.as_str(), "ssl" | "check-ssl"));
+    // Checks have a name and protocols of their own.
+    let of_traffic = matches!(word, "sni" | "alpn");
+    let active =
+        line.words.iter().any(|w| matches!((w.text.as_str(), of_traffic), ("ssl", _) | ("check-ssl", false)));
     OF_SSL.iter().find(|(name, _)| *name == word && !active).map(|(_, taken)| *taken)
 }
 

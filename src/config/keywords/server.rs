@@ -1,6 +1,7 @@
 //! `server`, `server-template` and `default-server` lines and their options.
 
 use crate::config::address::{self, Host, Port, Spec};
+use crate::config::checks;
 use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::draft::{InitAddr, Reference, ServerDraft};
 use crate::config::keyword::{BACK, BACK_ONLY, Keyword};
@@ -9,6 +10,7 @@ use crate::config::model::{Endpoint, Mark, OnError, SendProxy};
 use crate::config::parser::Parser;
 use crate::config::raw::Line;
 use crate::config::suggest;
+use crate::config::tls;
 use crate::config::units::Unit;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -75,7 +77,32 @@ pub const OPTIONS: &[ServerOption] = &[
     option("no-check-send-proxy", "", "Undoes 'check-send-proxy'.", 0, |_, _, _, s| {
         s.timing.send_proxy = false
     }),
-    option("no-check-ssl", "", "Checks do not use TLS (the default).", 0, |_, _, _, _| {}),
+    option("check-ssl", "", "Checks use TLS (1.2 or 1.3).", 0, |_, _, _, s| s.timing.ssl = true),
+    option("no-check-ssl", "", "Undoes 'check-ssl'.", 0, |_, _, _, s| s.timing.ssl = false),
+    option("check-sni", "<sni>", "The name checks over TLS ask for.", 1, |p, l, i, s| {
+        s.timing.sni = p.text(l, i + 1, "a server name");
+    }),
+    option(
+        "check-alpn",
+        "<protocols>",
+        "The protocols checks over TLS offer, with commas between.",
+        1,
+        |p, l, i, s| match checks::alpn(l.word(i + 1)) {
+            Some(names) => s.timing.alpn = names,
+            None => p.alert(l, i + 1, "'check-alpn' : a protocol's name has 1 to 255 characters."),
+        },
+    ),
+    option(
+        "ca-file",
+        "<cafile>",
+        "The certificates that servers' are verified against: a file, a directory, or @system-ca.",
+        1,
+        tls::ca_file,
+    ),
+    option("verify", "[none|required]", "Whether the server's certificate is verified.", 1, tls::verify),
+    option("verifyhost", "<hostname>", "The name the server's certificate must be for.", 1, |p, l, i, s| {
+        s.tls.host = p.text(l, i + 1, "a host name");
+    }),
     option("no-ssl", "", "No TLS to the server (the default).", 0, |_, _, _, _| {}),
     option("check-proto", "<name>", "Protocol of the checks; 'h1' only.", 1, only_h1),
     option(
@@ -354,14 +381,10 @@ pub const OPTIONS: &[ServerOption] = &[
 pub const UNSUPPORTED: &[&str] = &[
     "allow-0rtt",
     "alpn",
-    "ca-file",
     "cc",
-    "check-alpn",
     "check-pool-conn-name",
     "check-reuse-pool",
-    "check-sni",
     "check-sni-auto",
-    "check-ssl",
     "check-via-socks4",
     "ciphers",
     "ciphersuites",
@@ -412,8 +435,6 @@ pub const UNSUPPORTED: &[&str] = &[
     "strict-maxconn",
     "tcp-md5sig",
     "tls-tickets",
-    "verify",
-    "verifyhost",
     "ws",
 ];
 

@@ -171,7 +171,11 @@ pub const TABLE: &[Keyword] = &[
         "maxzlibmem",
         "Acts with 'compression' only, which is refused where it is asked for: accepted."
     ),
-    accepted!("ca-base", "Acts with 'ssl' only, which is refused where it is asked for: accepted."),
+    Keyword::new("ca-base", GLOBAL, "<dir>", "Where relative names of 'ca-file' start.", |p, l| {
+        if let Some(path) = p.text(l, 1, "a directory path") {
+            p.ca_base = Some(path.into());
+        }
+    }),
     accepted!("crt-base", "Acts with 'ssl' only, which is refused where it is asked for: accepted."),
     accepted!("key-base", "Acts with 'ssl' only, which is refused where it is asked for: accepted."),
     accepted!(
@@ -226,7 +230,19 @@ pub const TABLE: &[Keyword] = &[
         "ssl-default-server-sigalgs",
         "Acts with 'ssl' only, which is refused where it is asked for: accepted."
     ),
-    accepted!("ssl-server-verify", "Acts with 'ssl' only, which is refused where it is asked for: accepted."),
+    Keyword::new(
+        "ssl-server-verify",
+        GLOBAL,
+        "[none | required]",
+        "Whether servers' certificates are verified where the line does not say it (required).",
+        |p, l| {
+            p.verify_servers = match l.word(1) {
+                "none" => false,
+                "required" => true,
+                _ => return p.alert(l, 1, "'ssl-server-verify' expects 'none' or 'required' as argument."),
+            };
+        },
+    ),
     accepted!("ssl-dh-param-file", "Acts with 'ssl' only, which is refused where it is asked for: accepted."),
     accepted!(
         "ssl-load-extra-files",

@@ -15,7 +15,6 @@ pub const GLOBAL: &[&str] = &[
     "51degrees-property-separator",
     "acme.scheduler",
     "anonkey",
-    "ca-base",
     "chroot",
     "close-spread-time",
     "cpu-affinity",

@@ -2,7 +2,7 @@
 
 use super::check::RuleSet;
 use super::probes::{ExternalCommand, UdpCheck};
-use super::{Endpoint, Rule, UseServer};
+use super::{Endpoint, Rule, ServerTls, UseServer};
 use crate::expr::{Condition, Expr};
 use crate::wire::dns::Question;
 use std::net::SocketAddr;
@@ -349,6 +349,14 @@ pub struct Check {
     pub init_state: InitState,
     /// `healthcheck`: in place of the backend's.
     pub kind: Option<CheckKind>,
+    /// `check-ssl`
+    pub ssl: bool,
+    /// `check-sni`
+    pub sni: Option<String>,
+    /// `check-alpn`
+    pub alpn: Vec<Vec<u8>>,
+    /// Where a connection of the check is a TLS one.
+    pub tls: Option<Arc<ServerTls>>,
 }
 
 impl Default for Check {
@@ -364,6 +372,10 @@ impl Default for Check {
             send_proxy: false,
             init_state: InitState::Up,
             kind: None,
+            ssl: false,
+            sni: None,
+            alpn: Vec::new(),
+            tls: None,
         }
     }
 }

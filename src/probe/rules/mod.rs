@@ -7,6 +7,7 @@ mod describe;
 mod expect;
 mod http;
 mod ldap;
+mod link;
 mod machine;
 mod mysql;
 mod run;

@@ -71,12 +71,13 @@ fn read(frame: &[u8]) -> Result<(), usize> {
 }
 
 fn disconnected(items: &[u8]) -> Result<(), usize> {
+    let mut reason = INVALID;
     for item in Items(items) {
         if let ("status-code", Data::Number(code)) = item? {
-            return Err(usize::try_from(code).unwrap_or(usize::MAX));
+            reason = usize::try_from(code).unwrap_or(usize::MAX);
         }
     }
-    Err(INVALID)
+    Err(reason)
 }
 
 fn agreed(items: &[u8]) -> Result<(), usize> {
@@ -203,7 +204,12 @@ mod tests {
         check(AGENT_HELLO, 1, b"", "version value not found");
         check(99, 1, b"", "invalid frame received");
         check(AGENT_DISCONNECT, 1, b"\x0bstatus-code\x03\x00\x07message\x08\x03bad", "normal");
-        check(AGENT_DISCONNECT, 1, b"\x0bstatus-code\x03\x04", "invalid frame received");
+        check(
+            AGENT_DISCONNECT,
+            1,
+            b"\x0bstatus-code\x03\x00\x07message\x08\x09bad",
+            "invalid frame received",
+        );
         check(AGENT_DISCONNECT, 1, b"\x0bstatus-code\x03\x63", UNKNOWN);
         let big = b"\x07version\x08\x032.0\x0emax-frame-size\x03\xfc\xf0\xff\x06\x0ccapabilities\x08\x00";
         check(AGENT_HELLO, 1, big, "max-frame-size too big or too small");
