@@ -91,11 +91,34 @@ pub struct Proxy {
     pub http_after_response: Vec<HttpRule>,
     pub redirects: Vec<Rule<Redirect>>,
     pub stats: Option<Stats>,
+    /// `clitcpka-*` and `srvtcpka-*`
+    pub client_probes: KeepAliveProbes,
+    pub server_probes: KeepAliveProbes,
     pub front: Option<Front>,
     pub back: Option<Backend>,
 }
 
+/// How TCP probes a silent connection; `None` leaves it to the system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeepAliveProbes {
+    pub count: Option<u32>,
+    pub idle: Option<Duration>,
+    pub interval: Option<Duration>,
+}
+
 impl Proxy {
+    /// What `option clitcpka` asks for of clients' connections.
+    #[must_use]
+    pub fn client_keep_alive(&self) -> Option<KeepAliveProbes> {
+        self.options.clitcpka.then_some(self.client_probes)
+    }
+
+    /// What `option srvtcpka` asks for of servers' connections.
+    #[must_use]
+    pub fn server_keep_alive(&self) -> Option<KeepAliveProbes> {
+        self.options.srvtcpka.then_some(self.server_probes)
+    }
+
     /// HAProxy's word for the section: `frontend`, `backend` or `listen` ("proxy" in messages about a listen).
     #[must_use]
     pub fn kind_name(&self) -> &'static str {

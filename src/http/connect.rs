@@ -4,12 +4,15 @@ use super::buffer::Inbox;
 use super::error::{Cause, Failure, Phase};
 use super::exchange::{Exchange, Stop};
 use super::persist;
+use super::redirect;
+use super::reply::Answer;
 use super::upstream::Upstream;
 use crate::config::model::action::Peer;
 use crate::config::model::backend::UseSrc;
 use crate::config::model::{Backend, Balance, Proxy, Source};
 use crate::expr::Facts;
 use crate::live::{LiveBackend, LiveServer, Refusal, Sight, Want};
+use crate::message::Method;
 use crate::net::{self, Stream};
 use std::future::{Future, poll_fn};
 use std::net::{IpAddr, SocketAddr};
@@ -67,6 +70,9 @@ impl Exchange<'_> {
             }
             let Some(server) = self.slot.as_ref().map(|s| Arc::clone(s.server())) else { continue };
             self.ctx.server = Some(Arc::clone(&server));
+            if let Some(answer) = self.sent_elsewhere(&server) {
+                return Err(Stop::Answer { answer: Box::new(answer), letters: *b"LC" });
+            }
             if !fresh && self.take_idle(&server, conf) {
                 live.counters.here().reuses.inc();
                 server.counters.here().reuses.inc();
@@ -101,6 +107,13 @@ impl Exchange<'_> {
         }
     }
 
+    /// `redir`: GET and HEAD are redirected to the server instead of being sent there.
+    fn sent_elsewhere(&self, server: &LiveServer) -> Option<Answer> {
+        let prefix = server.conf.redir.as_ref()?;
+        matches!(self.ctx.request.method(), Method::Get | Method::Head)
+            .then(|| redirect::to_server(prefix, &self.ctx.request))
+    }
+
     /// `send-proxy*`: the header that goes before everything else on a new connection.
     fn announce_client(&mut self, server: &LiveServer) {
         let Some(send) = &server.conf.send_proxy else { return };
@@ -125,7 +138,7 @@ impl Exchange<'_> {
             source: conf.source.as_ref(),
             client: &self.ctx.conn,
             header_ip,
-            keepalive: back.options.srvtcpka,
+            keepalive: back.server_keep_alive(),
             transparent: back.options.transparent,
             tune: &session.generation.config.global.tune,
             asks_first: true,
@@ -263,11 +276,21 @@ impl Exchange<'_> {
     /// `option prefer-last-server`: the session stays where its connection is.
     fn prefer_last(&mut self, back: &Proxy) {
         if back.options.prefer_last_server
+            && self.queue_is_short(back)
             && let Some((backend, server)) = self.client.last_server
             && Some(backend) == self.ctx.backend
         {
             self.sticky = Some(crate::live::Sticky { server, even_down: false, redispatch: true });
         }
+    }
+
+    /// `max-keep-alive-queue`: the last server keeps its clients while it has room or few of them wait.
+    fn queue_is_short(&self, back: &Proxy) -> bool {
+        let most = back.back.as_ref().map_or(-1, |b| b.max_keep_alive_queue);
+        let last =
+            self.client.last_server.and_then(|(_, server)| self.backend.as_ref()?.servers.get(server.get()));
+        let (Ok(most), Some(server)) = (u32::try_from(most), last) else { return true };
+        server.maxconn() == 0 || server.current() < server.maxconn() || server.queued() + 1 < most
     }
 
     /// A connection left by an earlier request: this client's own, or the thread's.

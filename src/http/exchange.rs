@@ -24,7 +24,6 @@ use crate::net::relay::Pipe;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 /// What becomes of the client's connection.
@@ -334,7 +333,7 @@ impl<'a> Exchange<'a> {
 
     /// Can the client's connection take another request after a response of known end?
     pub fn client_keeps(&self, known_end: bool) -> Keep {
-        let stopping = self.client.session.generation.process.stopping.load(Relaxed);
+        let stopping = self.client.session.generation.closes_idle();
         // The backend's `option httpclose` closes its own side only.
         let close = self.client.session.frontend.conf.options.connection_mode == ConnectionMode::Close;
         if known_end && self.framing.keep_alive && !close && !stopping {

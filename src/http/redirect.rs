@@ -5,6 +5,7 @@ use super::rules::render;
 use super::target;
 use crate::config::model::{Redirect, RedirectTarget};
 use crate::live::rules::Editable;
+use crate::message::Head;
 
 /// The redirection, or `None` where the rule has nothing to say (`ignore-empty` and an empty location).
 pub fn answer(redirect: &Redirect, ctx: &mut dyn Editable) -> Option<Answer> {
@@ -21,6 +22,20 @@ pub fn answer(redirect: &Redirect, ctx: &mut dyn Editable) -> Option<Answer> {
     let mut answer = Answer::new(head, Vec::new());
     answer.redirects = true;
     Some(answer)
+}
+
+/// `server ... redir PREFIX`
+pub(super) fn to_server(prefix: &str, request: &Head) -> Answer {
+    let mut location = prefix.as_bytes().to_vec();
+    location.extend_from_slice(target::path_and_query(request.target()).unwrap_or(b"/"));
+    let mut head = response_head(302, phrase(302));
+    head.add(b"cache-control", b"no-cache");
+    head.add(b"content-length", b"0");
+    head.add(b"location", &location);
+    let mut answer = Answer::new(head, Vec::new());
+    answer.redirects = true;
+    answer.close = true;
+    answer
 }
 
 fn location(redirect: &Redirect, ctx: &mut dyn Editable) -> Option<Vec<u8>> {

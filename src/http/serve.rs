@@ -19,7 +19,6 @@ use crate::net::{Accepted, Stream};
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -172,7 +171,7 @@ impl Client {
             if self.bell.is_none() {
                 self.bell = Some(session.engine.hang_bell(cx.waker()));
             }
-            if !first && session.generation.process.stopping.load(Relaxed) {
+            if !first && session.generation.closes_idle() {
                 return Poll::Ready(Err(NoHead::Quiet));
             }
             if self.timer.poll(cx, deadline).is_ready() {

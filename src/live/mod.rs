@@ -104,6 +104,12 @@ pub struct LiveProxy {
 }
 
 impl Generation {
+    /// A graceful stop closes connections that wait for their next request.
+    #[must_use]
+    pub fn closes_idle(&self) -> bool {
+        self.process.stopping.load(std::sync::atomic::Ordering::Relaxed) && !self.config.global.close_never
+    }
+
     /// The live state of a configuration. `previous` is the one it replaces.
     #[must_use]
     pub fn build(config: Arc<Config>, process: Arc<Process>, _previous: Option<&Self>) -> Self {

@@ -4,7 +4,7 @@ use super::listener::abstract_address;
 use super::{Stream, raw};
 use crate::config::model::backend::UseSrc;
 use crate::config::model::global::Tune;
-use crate::config::model::{Endpoint, SendProxy, Server, Source};
+use crate::config::model::{Endpoint, KeepAliveProbes, SendProxy, Server, Source};
 use crate::expr::facts::ConnFacts;
 use crate::wire::proxy_protocol;
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -24,7 +24,7 @@ pub struct Dial<'a> {
     /// What `usesrc hdr_ip(...)` found in the request.
     pub header_ip: Option<IpAddr>,
     /// `option srvtcpka`
-    pub keepalive: bool,
+    pub keepalive: Option<KeepAliveProbes>,
     /// `option transparent` (or a server at 0.0.0.0): the address the client asked for.
     pub transparent: bool,
     pub tune: &'a Tune,
@@ -221,8 +221,8 @@ fn open(how: &Dial<'_>, addr: SocketAddr) -> io::Result<Socket> {
     if how.asks_first {
         let _ = socket.set_tcp_quickack(false);
     }
-    if how.keepalive {
-        let _ = socket.set_keepalive(true);
+    if let Some(probes) = how.keepalive {
+        super::keep_alive(&socket, probes);
     }
     if let Some(timeout) = how.server.tcp_user_timeout {
         let _ = socket.set_tcp_user_timeout(Some(timeout));

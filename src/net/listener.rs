@@ -6,7 +6,7 @@
 
 use super::{Stream, raw};
 use crate::config::model::global::Tune;
-use crate::config::model::{Address, Bind};
+use crate::config::model::{Address, Bind, KeepAliveProbes};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ pub struct Setting<'a> {
     /// The frontend's `backlog`, else its `maxconn`.
     pub backlog: u32,
     /// `option clitcpka`
-    pub keepalive: bool,
+    pub keepalive: Option<KeepAliveProbes>,
     pub tune: &'a Tune,
     /// `-dR`: one socket for all threads.
     pub shared: bool,
@@ -205,12 +205,12 @@ fn backlog(bind: &Bind, setting: Setting<'_>) -> i32 {
 
 fn inherited_options(socket: &Socket, bind: &Bind, setting: Setting<'_>) {
     let _ = socket.set_tcp_nodelay(true);
-    if setting.keepalive {
-        let _ = socket.set_keepalive(true);
+    if let Some(probes) = setting.keepalive {
+        super::keep_alive(socket, probes);
     }
-    if let Some(mss) = bind.mss {
-        // A negative value means "that much less than the path's": known only after the handshake, set as it is.
-        let _ = socket.set_tcp_mss(mss.unsigned_abs());
+    // A negative value means "that much less than the path's", which only the connection knows.
+    if let Some(mss) = bind.mss.and_then(|mss| u32::try_from(mss).ok()) {
+        let _ = socket.set_tcp_mss(mss);
     }
     if let Some(timeout) = bind.tcp_user_timeout {
         let _ = socket.set_tcp_user_timeout(Some(timeout));

@@ -16,13 +16,31 @@ pub use listener::Listener;
 pub use stream::Stream;
 pub use timer::Timer;
 
-use crate::config::model::{Bind, VarScope};
+use crate::config::model::{Bind, KeepAliveProbes, VarScope};
 use crate::expr::Value;
 use crate::expr::facts::ConnFacts;
 use crate::live::sessions::Card;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
+
+/// SO_KEEPALIVE with the times and the count that are given.
+fn keep_alive(socket: &socket2::Socket, probes: KeepAliveProbes) {
+    let _ = socket.set_keepalive(true);
+    let mut wanted = socket2::TcpKeepalive::new();
+    if let Some(idle) = probes.idle {
+        wanted = wanted.with_time(idle);
+    }
+    if let Some(interval) = probes.interval {
+        wanted = wanted.with_interval(interval);
+    }
+    if let Some(count) = probes.count {
+        wanted = wanted.with_retries(count);
+    }
+    if probes != KeepAliveProbes::default() {
+        let _ = socket.set_tcp_keepalive(&wanted);
+    }
+}
 
 /// A client connection on its way to an engine: connection-level rules have passed, a PROXY header has been taken off.
 #[derive(Debug)]

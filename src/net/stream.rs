@@ -251,6 +251,15 @@ impl Stream {
         }
     }
 
+    /// `bind ... mss -N`: segments that much shorter than the path would allow.
+    pub fn shorten_segments(&self, by: u32) {
+        let shorten = |socket: SockRef<'_>| {
+            let mss = socket.tcp_mss()?;
+            socket.set_tcp_mss(mss.saturating_sub(by).max(1))
+        };
+        let _ = each!(self, s => shorten(SockRef::from(s)), gone());
+    }
+
     /// The routing mark of what is sent.
     ///
     /// # Errors

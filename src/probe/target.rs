@@ -1,7 +1,7 @@
 //! Whom a check asks and how long it may take, worked out once and again when a command changes it.
 
 use crate::config::model::global::Tune;
-use crate::config::model::{Endpoint, Proxy, SendProxy, Server, Source};
+use crate::config::model::{Endpoint, KeepAliveProbes, Proxy, SendProxy, Server, Source};
 use crate::live::Settings;
 use crate::net::tls::Connector;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ pub struct Target {
     pub server: Server,
     pub source: Option<Source>,
     pub send_proxy: Option<SendProxy>,
-    pub keepalive: bool,
+    pub keepalive: Option<KeepAliveProbes>,
     pub tune: Tune,
     pub connect_limit: Duration,
     /// `timeout check`: on top of the connect. Without it `inter` is the limit of the whole.
@@ -85,7 +85,7 @@ impl Target {
             send_proxy: None,
             server: seen,
             source: back.source.clone(),
-            keepalive: proxy.options.srvtcpka,
+            keepalive: proxy.server_keep_alive(),
             tune: tune.clone(),
             connect_limit,
             read_limit: timeouts.check,

@@ -73,6 +73,9 @@ fn begin(
         return;
     }
     let bind = &listener.bind;
+    if let Some(less) = bind.mss.filter(|mss| *mss < 0) {
+        stream.shorten_segments(less.unsigned_abs());
+    }
     let (dst, wall, at) = (listener.destination(&stream), SystemTime::now(), Instant::now());
     let entry = Card::register(Conn {
         frontend: Arc::clone(&gate.proxy),

@@ -27,24 +27,58 @@ impl Room {
     }
 }
 
-/// Events of the current second.
+/// Events of about the last second, as HAProxy counts them: those of this second, and those of the one before in
+/// proportion to what is left of this one.
 #[derive(Debug, Default)]
-pub struct Budget(Mutex<Option<(Instant, u32)>>);
+pub struct Budget(Mutex<Option<Window>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    start: Instant,
+    used: u64,
+    before: u64,
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+impl Window {
+    fn turn(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.start);
+        if passed >= SECOND {
+            self.before = if passed < 2 * SECOND { self.used } else { 0 };
+            self.used = 0;
+            self.start += SECOND * u32::try_from(passed.as_secs()).unwrap_or(1);
+        }
+    }
+
+    /// How long until another event fits.
+    fn wait(&self, limit: u64, now: Instant) -> Duration {
+        let elapsed = now.saturating_duration_since(self.start);
+        if self.used >= limit {
+            // The next second begins full; it has room once a share of this one has slid out of it.
+            return SECOND.saturating_sub(elapsed)
+                + SECOND / u32::try_from(self.used.max(1)).unwrap_or(u32::MAX);
+        }
+        // before * (1 - t) must fall to limit - used - 1.
+        let room = (limit - self.used - 1).min(self.before);
+        let millis = 1000 - 1000 * room / self.before.max(1);
+        Duration::from_millis(millis).saturating_sub(elapsed)
+    }
+}
 
 impl Budget {
     /// How long to wait before the next of `limit` events a second; `None`: go on, it is counted.
     fn take(&self, limit: u32, now: Instant) -> Option<Duration> {
-        const SECOND: Duration = Duration::from_secs(1);
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (start, used) = state.get_or_insert((now, 0));
-        if now.saturating_duration_since(*start) >= SECOND {
-            (*start, *used) = (now, 0);
-        }
-        if *used < limit {
-            *used += 1;
+        let window = state.get_or_insert(Window { start: now, used: 0, before: 0 });
+        window.turn(now);
+        let left = SECOND.saturating_sub(now.saturating_duration_since(window.start)).as_millis() as u64;
+        let rate = window.used + window.before * left / 1000;
+        if rate < u64::from(limit) {
+            window.used += 1;
             return None;
         }
-        Some((*start + SECOND).saturating_duration_since(now).max(Duration::from_millis(1)))
+        Some(window.wait(u64::from(limit), now).max(Duration::from_millis(1)))
     }
 }
 
@@ -179,12 +213,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_budget_lasts_a_second() {
+    fn a_budget_slides() {
         let budget = Budget::default();
         let start = Instant::now();
-        assert_eq!(budget.take(2, start), None);
-        assert_eq!(budget.take(2, start), None);
-        assert_eq!(budget.take(2, start + Duration::from_millis(400)), Some(Duration::from_millis(600)));
-        assert_eq!(budget.take(2, start + Duration::from_secs(1)), None);
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        for _ in 0..10 {
+            assert_eq!(budget.take(10, start), None);
+        }
+        assert_eq!(budget.take(10, at(400)), Some(Duration::from_millis(700)));
+        // The last second's ten weigh less and less.
+        assert_eq!(budget.take(10, at(1000)), Some(Duration::from_millis(100)));
+        assert_eq!(budget.take(10, at(1101)), None);
+        assert_eq!(budget.take(10, at(1102)), None);
+        assert!(budget.take(10, at(1103)).is_some());
+        for _ in 0..4 {
+            assert_eq!(budget.take(10, at(1510)), None);
+        }
+        assert!(budget.take(10, at(1511)).is_some());
+        assert_eq!(budget.take(10, at(9000)), None);
+    }
+
+    #[test]
+    fn whoever_waits_as_told_gets_in() {
+        let budget = Budget::default();
+        let mut now = Instant::now();
+        let begin = now;
+        for _ in 0..1000 {
+            while let Some(wait) = budget.take(50, now) {
+                now += wait;
+            }
+        }
+        let took = now.duration_since(begin).as_millis();
+        assert!((18_000..22_000).contains(&took), "{took}");
     }
 }

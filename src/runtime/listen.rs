@@ -38,7 +38,7 @@ pub fn open_all(config: &Config, options: &Options, threads: usize) -> Result<Li
         let backlog = front.backlog.unwrap_or_else(|| backlog(config, options, front.maxconn));
         let setting = Setting {
             backlog,
-            keepalive: proxy.options.clitcpka,
+            keepalive: proxy.client_keep_alive(),
             tune: &config.global.tune,
             shared: options.one_listener,
         };

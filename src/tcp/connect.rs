@@ -229,7 +229,7 @@ impl Session {
             source: conf.source.as_ref(),
             client: &self.ctx.conn,
             header_ip: None,
-            keepalive: back.options.srvtcpka,
+            keepalive: back.server_keep_alive(),
             transparent: back.options.transparent,
             tune: &generation.config.global.tune,
             asks_first: false,

@@ -79,3 +79,19 @@ fn tcp_connections_go_on_as_http() {
             .get("/"),
     ]);
 }
+
+#[test]
+fn servers_that_clients_are_sent_to() {
+    let front = "http-response set-header X-R r\nhttp-after-response set-header X-A a";
+    let back = "cookie SRV insert\nserver far ADDR:9001 redir http://far.example/pre cookie c\nuse-server far if { path_beg /far }";
+    let row = |name: &'static str| Row::new(name).front(front).back(back);
+    compare(vec![
+        row("redir, GET").get("/far?b=c"),
+        row("redir, HEAD").send("HEAD /far HTTP/1.1\r\nHost: h\r\n\r\n"),
+        row("redir, POST").send("POST /far HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nab"),
+        row("redir, absolute").send("GET http://h/far/x?y HTTP/1.1\r\nHost: h\r\n\r\n"),
+        row("redir, two requests")
+            .send("GET /far HTTP/1.1\r\nHost: h\r\n\r\nGET /near HTTP/1.1\r\nHost: h\r\n\r\n"),
+        row("redir, another server").get("/near"),
+    ]);
+}

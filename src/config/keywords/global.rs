@@ -195,7 +195,7 @@ pub const TABLE: &[Keyword] = &[
         "Over which idle connections are closed in a graceful stop.",
         |p, l| {
             if l.word(1) == "infinite" {
-                p.global.close_spread_time = None;
+                p.global.close_never = true;
             } else if p.duration(l, 1, Unit::Milliseconds).is_some() {
                 p.unsupported(l, 0, "close-spread-time");
             }

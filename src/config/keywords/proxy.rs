@@ -4,10 +4,11 @@ use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::draft::Reference;
 use crate::config::keyword::{ANY_PROXY, BACK, FRONT, Keyword, NO_DEFAULTS};
 use crate::config::model::backend::LoadState;
-use crate::config::model::{Backend, Front, Mode, RetryOn, Reuse};
+use crate::config::model::{Backend, Front, Mode, Proxy, RetryOn, Reuse};
 use crate::config::parser::Parser;
 use crate::config::raw::Line;
 use crate::config::suggest;
+use crate::config::units::Unit;
 
 pub const TABLE: &[Keyword] = &[
     Keyword::new(
@@ -62,6 +63,54 @@ pub const TABLE: &[Keyword] = &[
             front.backlog = Some(backlog);
         }
     }),
+    Keyword::new(
+        "clitcpka-cnt",
+        FRONT,
+        "<count>",
+        "Probes of a silent client before it is given up.",
+        |p, l| {
+            let count = p.integer(l, 1, 1_u32, 127);
+            probes(p, |proxy| proxy.client_probes.count = count);
+        },
+    ),
+    Keyword::new("clitcpka-idle", FRONT, "<timeout>", "Silence before a client is probed.", |p, l| {
+        let idle = p.duration(l, 1, Unit::Seconds);
+        probes(p, |proxy| proxy.client_probes.idle = idle);
+    }),
+    Keyword::new("clitcpka-intvl", FRONT, "<timeout>", "Time between two probes of a client.", |p, l| {
+        let interval = p.duration(l, 1, Unit::Seconds);
+        probes(p, |proxy| proxy.client_probes.interval = interval);
+    }),
+    Keyword::new(
+        "srvtcpka-cnt",
+        BACK,
+        "<count>",
+        "Probes of a silent server connection before it is given up.",
+        |p, l| {
+            let count = p.integer(l, 1, 1_u32, 127);
+            probes(p, |proxy| proxy.server_probes.count = count);
+        },
+    ),
+    Keyword::new(
+        "srvtcpka-idle",
+        BACK,
+        "<timeout>",
+        "Silence before a server connection is probed.",
+        |p, l| {
+            let idle = p.duration(l, 1, Unit::Seconds);
+            probes(p, |proxy| proxy.server_probes.idle = idle);
+        },
+    ),
+    Keyword::new(
+        "srvtcpka-intvl",
+        BACK,
+        "<timeout>",
+        "Time between two probes of a server connection.",
+        |p, l| {
+            let interval = p.duration(l, 1, Unit::Seconds);
+            probes(p, |proxy| proxy.server_probes.interval = interval);
+        },
+    ),
     Keyword::new("rate-limit sessions", FRONT, "<rate>", "Sessions accepted per second.", |p, l| {
         if let Some(rate) = p.integer(l, 2, 0, u32::MAX)
             && p.at_most(l, 3)
@@ -157,9 +206,6 @@ pub const TABLE: &[Keyword] = &[
         "Queue length above which a kept connection goes to another server; -1: any.",
         |p, l| {
             let Some(value) = p.integer(l, 1, -1, i32::MAX) else { return };
-            if value != -1 {
-                return p.unsupported(l, 1, "max-keep-alive-queue with a limit");
-            }
             if let Some(back) = back(p) {
                 back.max_keep_alive_queue = value;
             }
@@ -235,6 +281,13 @@ pub const TABLE: &[Keyword] = &[
 
 fn front(parser: &mut Parser) -> Option<&mut Front> {
     parser.draft().and_then(|d| d.proxy.front.as_mut())
+}
+
+/// `clitcpka-*` and `srvtcpka-*`
+fn probes(parser: &mut Parser, set: impl FnOnce(&mut Proxy)) {
+    if let Some(draft) = parser.draft() {
+        set(&mut draft.proxy);
+    }
 }
 
 fn back(parser: &mut Parser) -> Option<&mut Backend> {

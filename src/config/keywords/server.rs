@@ -292,8 +292,8 @@ pub const OPTIONS: &[ServerOption] = &[
         "<prefix>",
         "GET and HEAD requests are redirected here instead of being sent to the server.",
         1,
-        |p, l, i, _| {
-            p.unsupported(l, i, "redir");
+        |p, l, i, s| {
+            s.server.redir = p.text(l, i + 1, "a prefix");
         },
     ),
     option("rise", "<count>", "Successful checks that bring the server back.", 1, |p, l, i, s| {

@@ -36,7 +36,8 @@ pub struct Global {
     pub description: Option<String>,
     pub hard_stop_after: Option<Duration>,
     pub grace: Option<Duration>,
-    pub close_spread_time: Option<Duration>,
+    /// `close-spread-time infinite`: a graceful stop closes no connection, it waits for them.
+    pub close_never: bool,
     pub stats_sockets: Vec<Arc<StatsSocket>>,
     pub stats_timeout: Option<Duration>,
     pub stats_maxconn: usize,
@@ -121,7 +122,7 @@ impl Default for Global {
             description: None,
             hard_stop_after: None,
             grace: None,
-            close_spread_time: None,
+            close_never: false,
             stats_sockets: Vec::new(),
             stats_timeout: Some(Duration::from_secs(10)),
             stats_maxconn: 10,
