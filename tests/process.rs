@@ -273,6 +273,43 @@ fn maxconn_leaves_the_next_client_waiting() {
     assert!(third.response(false).starts_with(b"HTTP/1.1 200"));
 }
 
+/// The bound is one that a slow machine cannot miss: no run may be faster than the limits allow.
+#[test]
+fn rates_hold_clients_back() {
+    for (global, front) in [("maxconnrate 5", ""), ("maxsessrate 5", ""), ("", "rate-limit sessions 5")] {
+        let address = harness::own_address();
+        let config = format!(
+            "global\n    nbthread 2\n    {global}\n{DEFAULTS}frontend f\n    bind {address}:8080\n    {front}\n    http-request return status 200\n"
+        );
+        let _proxy = start(&config, address);
+        let started = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| {
+                    let mut client = Client::connect(SocketAddr::new(address.into(), 8080));
+                    client.send(GET);
+                    assert!(client.response(false).starts_with(b"HTTP/1.1 200"), "{global}{front}");
+                });
+            }
+        });
+        // The harness looked once whether it listens: 17 sessions, of which 5 may come at once.
+        assert!(started.elapsed() > Duration::from_secs(1), "{global}{front}: {:?}", started.elapsed());
+    }
+}
+
+#[test]
+fn a_graceful_stop_takes_its_unix_sockets_along() {
+    let address = harness::own_address();
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("front.sock");
+    let config = format!("{}    bind unix@{}\n", answering(address), path.display());
+    let mut proxy = start(&config, address);
+    assert!(path.exists());
+    proxy.signal("USR1");
+    assert!(proxy.wait(LIMIT).is_some());
+    assert!(UnixStream::connect(&path).is_err());
+}
+
 fn read_head(stream: &mut TcpStream) {
     let mut head = Vec::new();
     let mut byte = [0];

@@ -95,3 +95,28 @@ fn servers_that_clients_are_sent_to() {
         row("redir, another server").get("/near"),
     ]);
 }
+
+#[test]
+fn case_of_names() {
+    let map = "global\n    h1-case-adjust x-up X-UP\n    h1-case-adjust content-length Content-Length\n    h1-case-adjust host HOST\n    h1-case-adjust connection Connection";
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-up: 1\r\nx-other: 2\r\n\r\nok";
+    let row = |name: &'static str, front: &str, back: &str| {
+        Row::new(name)
+            .front(front)
+            .back(back)
+            .more(map)
+            .answer(answer)
+            .get_with("/", "x-up: a|X-Other: b")
+            .send("GET /old HTTP/1.0\r\nHost: h\r\nx-up: a\r\n\r\n")
+            .send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nConnection: close\r\n\r\nab")
+    };
+    let (client, server) = ("option h1-case-adjust-bogus-client", "option h1-case-adjust-bogus-server");
+    compare(vec![
+        row("case, nobody", "", ""),
+        row("case, client", client, ""),
+        row("case, server", "", server),
+        row("case, both", client, server),
+        row("case, own answers", &format!("{client}\nhttp-request return status 200 hdr x-up 1"), ""),
+        row("case, errors", &format!("{client}\nhttp-request deny"), ""),
+    ]);
+}
