@@ -369,4 +369,5 @@ fn the_example_has_every_kind() {
     for option in ["ping-check", "udp-check", "dns-check", "external-check dynamic-weight"] {
         assert!(text.contains(&format!("option {option}")), "{option}");
     }
+    assert!(text.contains("http-check expect digest"));
 }

@@ -17,6 +17,8 @@ const OPTIONS: &[&str] = &[
     "status-code",
 ];
 const OF_TCP: &[&str] = &["string", "rstring", "string-lf", "binary", "rbinary", "binary-lf"];
+/// weir's own; HAProxy's messages do not list it.
+const DIGEST: &str = "digest";
 const OF_HTTP: &[&str] = &["status", "rstatus", "hdr", "fhdr", "string", "rstring", "string-lf"];
 
 const OK: &[Status] = &[Status::L4Ok, Status::L6Ok, Status::L7Ok, Status::L7Conditional];
@@ -43,7 +45,7 @@ pub fn parse(reader: &mut Reader<'_>, comment: &mut Option<Arc<str>>, flavour: F
             Some(name) => (true, name.to_owned()),
             None => (false, word),
         };
-        if patterns.contains(&name.as_str()) {
+        if patterns.contains(&name.as_str()) || flavour == Flavour::Http && name == DIGEST {
             if found {
                 return reader.fail(index, "only one pattern expected.");
             }
@@ -117,6 +119,7 @@ fn pattern(reader: &mut Reader<'_>, name: &str) -> Option<Pattern> {
         "binary" => Pattern::Binary(reader.binary()?),
         "rbinary" => Pattern::BinaryRegex(reader.regex(false)?),
         "binary-lf" => Pattern::HexFormat(reader.format(WHAT)?),
+        DIGEST => Pattern::Digest(digest(reader)?),
         "rstatus" => Pattern::StatusRegex(reader.regex(false)?),
         "status" => {
             let index = reader.at;
@@ -128,6 +131,17 @@ fn pattern(reader: &mut Reader<'_>, name: &str) -> Option<Pattern> {
         }
         _ => Pattern::Header(header(reader, name == "fhdr")?),
     })
+}
+
+/// 32 hexadecimal digits, as md5sum(1) and genhash(1) print them.
+fn digest(reader: &mut Reader<'_>) -> Option<[u8; 16]> {
+    let index = reader.at;
+    let text = reader.word("an MD5 digest")?;
+    let bytes = super::from_hex(text.as_bytes()).and_then(|b| <[u8; 16]>::try_from(b).ok());
+    if bytes.is_none() {
+        return reader.fail(index, &format!("'digest' expects 32 hexadecimal digits (got '{text}')."));
+    }
+    bytes
 }
 
 /// `200,300-399`

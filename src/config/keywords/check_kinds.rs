@@ -1,5 +1,6 @@
 //! Checks that are neither TCP nor HTTP: programs, ping, UDP and DNS.
 
+use crate::config::checks::from_hex;
 use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::keyword::{BACK, Keyword};
 use crate::config::model::probes::{Expected, ExternalChecks, UdpCheck};
@@ -167,12 +168,7 @@ fn not_hex() -> String {
 }
 
 fn hex(text: &str) -> Option<Vec<u8>> {
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if !rest.is_empty() {
-        return None;
-    }
-    let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
-    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
+    from_hex(text.as_bytes())
 }
 
 fn dns_check(parser: &mut Parser, line: &Line) {
@@ -245,6 +241,19 @@ mod tests {
         check("option dns-check A a b", "unexpected argument 'b'");
         check("option ping-check", "");
         check("option ping-check x", "unexpected argument 'x'");
+    }
+
+    #[test]
+    fn digests() {
+        check("option httpchk\n http-check expect digest 900150983cd24fb0d6963f7d28e17f72", "");
+        for wrong in ["x", "900150983cd24fb0d6963f7d28e17f7", "900150983cd24fb0d6963f7d28e17f7200"] {
+            check(
+                &format!("option httpchk\n http-check expect digest {wrong}"),
+                "'digest' expects 32 hexadecimal digits",
+            );
+        }
+        check("option httpchk\n http-check expect digest", "expects");
+        check("option tcp-check\n tcp-check expect digest 900150983cd24fb0d6963f7d28e17f72", "digest");
     }
 
     /// The sentences are those of Debian's haproxy.

@@ -102,8 +102,8 @@ pub const TABLE: &[Keyword] = &[
         "A step of the HTTP check. connect: as in 'tcp-check'. send: [meth <method>] [{ uri <uri> | uri-lf <fmt> }] \
          [ver <version>] [hdr <name> <fmt>]* [{ body <text> | body-lf <fmt> }]. expect: the options of 'tcp-check \
          expect' and [!] { status <codes> | rstatus <regex> | hdr <pattern> | fhdr <pattern> | string | rstring | \
-         string-lf }, where <pattern> is { name | name-lf } [-m { str | beg | end | sub | reg }] <name> and the \
-         same with value. disable-on-404: a 404 stops the server softly. send-state: tells the server its state in \
+         string-lf | digest <md5> }, where <pattern> is { name | name-lf } [-m { str | beg | end | sub | reg }] <name> and the \
+         same with value. digest (weir's own) is the MD5 of the whole body, of 4 MB at most: what md5sum and keepalived's genhash say of the page. disable-on-404: a 404 stops the server softly. send-state: tells the server its state in \
          X-Haproxy-Server-State.",
         http_check,
     ),

@@ -185,6 +185,8 @@ pub enum Pattern {
     Status(Vec<RangeInclusive<u16>>),
     StatusRegex(Regex),
     Header(Header),
+    /// MD5 of the whole body: weir's own.
+    Digest([u8; 16]),
     /// The server's first MySQL packet.
     MysqlGreeting,
     /// Its answer to the login.

@@ -57,6 +57,7 @@ fn class(pattern: &Pattern) -> &'static str {
         Pattern::Status(_) => "HTTP status codes",
         Pattern::StatusRegex(_) => "HTTP status regex",
         Pattern::Header(_) => "HTTP header pattern",
+        Pattern::Digest(_) => "HTTP body digest",
         Pattern::MysqlGreeting | Pattern::MysqlAnswer | Pattern::LdapBind | Pattern::SpopHello => {
             "custom function"
         }

@@ -1,6 +1,7 @@
 //! `expect`: is what was received what was wanted?
 
 use super::describe;
+use super::digest;
 use super::http::{self, Message, Read};
 use super::machine::told;
 use super::scene::Scene;
@@ -163,6 +164,9 @@ fn in_text(text: &[u8]) -> Option<i64> {
 }
 
 fn look_http(expect: &Expect, place: &Place<'_>, scene: &mut Scene<'_>) -> Look {
+    if matches!(expect.pattern, Pattern::Digest(_)) && !digest::is_worth_a_look(scene) {
+        return Look::Wait;
+    }
     match Message::read(&scene.received, scene.closed, scene.bodiless) {
         Read::Partial => return Look::Wait,
         Read::Invalid => return Look::Fail(Finding::new(Status::L7Response)),
@@ -184,6 +188,18 @@ fn look_http(expect: &Expect, place: &Place<'_>, scene: &mut Scene<'_>) -> Look 
                 return Look::Fail(told(Status::L7Response, text + &commented(place)));
             }
         },
+        Pattern::Digest(wanted) => {
+            if !complete {
+                digest::wait_for_enough(scene);
+                return Look::Wait;
+            }
+            let got = digest::of(&message.body);
+            if (got == *wanted) != expect.inverse {
+                return Look::Pass(None);
+            }
+            let said = format!("HTTP digest check did not match ({})", digest::text(&got));
+            return Look::Fail(failure(expect, place, scene, Status::L7Response, said.as_bytes()));
+        }
         _ => return look_body(expect, place, scene, complete),
     };
     if matched != expect.inverse {

@@ -4,6 +4,7 @@
 //! `ldap`, `spop` read what a pattern cannot; `http` has requests and responses.
 
 mod describe;
+mod digest;
 mod expect;
 mod http;
 mod ldap;

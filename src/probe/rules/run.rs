@@ -1,5 +1,6 @@
 //! A rule set on real connections.
 
+use super::digest;
 use super::link::Link;
 use super::machine::{Failure, Machine, Order};
 use super::scene::Scene;
@@ -33,7 +34,7 @@ impl RuleCheck {
 
     pub async fn run(&self, job: &Job<'_>) -> Finding {
         let mut machine = self.machine(job);
-        let limit = job.target.tune.bufsize;
+        let limit = digest::most_kept(&self.rules, job.target.tune.bufsize);
         let mut link: Option<Link> = None;
         let mut order = machine.start();
         loop {

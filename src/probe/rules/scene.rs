@@ -24,6 +24,8 @@ pub struct Scene<'a> {
     pub closed: bool,
     /// Of an HTTP check.
     pub message: Option<Message>,
+    /// So many bytes make it worth looking at the whole body again.
+    pub enough: usize,
     /// The request's method takes a body in its response.
     pub bodiless: bool,
 }
@@ -59,6 +61,7 @@ impl<'a> Scene<'a> {
             received: Vec::new(),
             closed: false,
             message: None,
+            enough: 0,
             bodiless: false,
         }
     }
@@ -67,6 +70,7 @@ impl<'a> Scene<'a> {
         self.received.clear();
         self.closed = false;
         self.message = None;
+        self.enough = 0;
     }
 }
 

@@ -417,3 +417,30 @@ fn inheritance() {
     check("option httpchk\nhttp-check expect status 1-2\nhttp-check expect status 3", "", 4);
     check("option httpchk\nhttp-check expect status 1-2\nhttp-check expect status 3", "option httpchk", 3);
 }
+
+#[test]
+fn digests() {
+    const ABC: &str = "digest 900150983cd24fb0d6963f7d28e17f72";
+    let expect = |rule: &str, events, expected: &str| {
+        http(
+            &format!("http-check expect {rule}"),
+            events,
+            &format!(r"OPTIONS / HTTP/1.0\r\n\r\n|{expected}"),
+        );
+    };
+    let ok = "L7OK 200";
+    expect(ABC, vec![Bytes(b"HTTP/1.1 200 OK\r\n\r\nab"), Bytes(b"c"), End], ok);
+    let keepalive = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\na";
+    expect(ABC, vec![Bytes(keepalive), Bytes(b"b"), Bytes(b"c")], ok);
+    let chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n";
+    expect(ABC, vec![Bytes(chunked), Bytes(b"2\r\nb"), Bytes(b"c\r\n0\r\n\r\n")], ok);
+    expect(&ABC.to_uppercase().replace("DIGEST", "digest"), vec![Bytes(keepalive), Bytes(b"bc")], ok);
+    let other = "L7RSP 200 [HTTP digest check did not match (187ef4436122d1cc2f40dc2b92f0eba0)]";
+    expect(ABC, vec![Bytes(b"HTTP/1.1 200 OK\r\n\r\nab"), End], other);
+    expect(&format!("! {ABC}"), vec![Bytes(b"HTTP/1.1 200 OK\r\n\r\nab"), End], ok);
+    expect(ABC, vec![Bytes(keepalive), Timeout], "L7TOUT");
+    // An empty body has a digest, too.
+    let nothing = "digest d41d8cd98f00b204e9800998ecf8427e";
+    expect(nothing, vec![Bytes(b"HTTP/1.1 204 No\r\n\r\n")], "L7OK 204");
+    expect(nothing, vec![Bytes(b"garbage\r\n\r\n")], "L7RSP");
+}
