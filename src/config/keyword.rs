@@ -28,6 +28,7 @@ pub const LISTEN: Sections = Section::Listen.set();
 pub const USERLIST: Sections = Section::Userlist.set();
 pub const HTTP_ERRORS: Sections = Section::HttpErrors.set();
 pub const HEALTH_CHECK: Sections = Section::HealthCheck.set();
+pub const MAILERS: Sections = Section::Mailers.set();
 /// The proxy sections, as the columns of HAProxy's keyword matrix combine.
 pub const ANY_PROXY: Sections = DEFAULTS.or(FRONTEND).or(BACKEND).or(LISTEN);
 pub const FRONT: Sections = DEFAULTS.or(FRONTEND).or(LISTEN);
@@ -50,6 +51,7 @@ pub enum Section {
     Userlist,
     HttpErrors,
     HealthCheck,
+    Mailers,
     /// A section of HAProxy's that weir has not got yet: its lines are swallowed.
     Unsupported,
 }
@@ -67,6 +69,7 @@ impl Section {
             Self::Userlist => Sections(32),
             Self::HttpErrors => Sections(64),
             Self::HealthCheck => Sections(128),
+            Self::Mailers => Sections(256),
         }
     }
 
@@ -83,6 +86,7 @@ impl Section {
             Self::Userlist => "userlist",
             Self::HttpErrors => "http-errors",
             Self::HealthCheck => "healthcheck",
+            Self::Mailers => "mailers",
         }
     }
 

@@ -1,7 +1,7 @@
 //! The reference manual and the `-dK` listing, both drawn from the keyword tables.
 
 use super::keyword::{
-    BACKEND, DEFAULTS, FRONTEND, GLOBAL, HEALTH_CHECK, HTTP_ERRORS, Keyword, LISTEN, USERLIST,
+    BACKEND, DEFAULTS, FRONTEND, GLOBAL, HEALTH_CHECK, HTTP_ERRORS, Keyword, LISTEN, MAILERS, USERLIST,
 };
 use super::keywords::{TABLES, bind, server, unsupported};
 use super::sections;
@@ -22,6 +22,7 @@ pub fn manual() -> String {
     section(&mut out, "Proxies", rows().filter(|k| k.sections.0 & proxies != 0), true);
     section(&mut out, "`userlist` sections", rows().filter(|k| k.sections.0 & USERLIST.0 != 0), false);
     section(&mut out, "`http-errors` sections", rows().filter(|k| k.sections.0 & HTTP_ERRORS.0 != 0), false);
+    section(&mut out, "`mailers` sections", rows().filter(|k| k.sections.0 & MAILERS.0 != 0), false);
     section(&mut out, "`healthcheck` sections", rows().filter(|k| k.sections.0 & HEALTH_CHECK.0 != 0), false);
     out.push_str("\n## Options of `bind` lines\n\n| option | arguments | |\n|---|---|---|\n");
     for option in bind::OPTIONS {
@@ -107,6 +108,7 @@ pub fn list_keywords(kind: &str) -> Option<String> {
         ("userlist", USERLIST.0),
         ("http-errors", HTTP_ERRORS.0),
         ("healthcheck", HEALTH_CHECK.0),
+        ("mailers", MAILERS.0),
     ] {
         let _ = writeln!(out, "{name}");
         let rows = TABLES.iter().flat_map(|t| t.iter()).filter(|k| k.sections.0 & set != 0);

@@ -16,6 +16,7 @@ pub mod bind;
 pub mod check;
 pub mod global;
 pub mod log;
+pub mod mail;
 pub mod probes;
 pub mod reply;
 pub mod tls;
@@ -40,6 +41,7 @@ pub struct Config {
     pub proxies: Vec<Arc<Proxy>>,
     pub userlists: Vec<Arc<Userlist>>,
     pub http_errors: Vec<Arc<HttpErrors>>,
+    pub mailers: Vec<mail::Mailers>,
     /// Pattern files and maps, as rules and the administration socket change them.
     pub patterns: Arc<PatternStore>,
     /// Files read, in order (for `show startup-logs` and reload).
@@ -94,6 +96,7 @@ pub struct Proxy {
     /// `clitcpka-*` and `srvtcpka-*`
     pub client_probes: KeepAliveProbes,
     pub server_probes: KeepAliveProbes,
+    pub email_alert: mail::EmailAlert,
     pub front: Option<Front>,
     pub back: Option<Backend>,
 }

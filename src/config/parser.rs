@@ -5,6 +5,7 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::draft::Draft;
 use super::environment::Environment;
 use super::keyword::{Keyword, Prefix, Section};
+use super::model::mail::Mailers;
 use super::model::{Global, HttpErrors, Userlist};
 use super::raw::Line;
 use crate::expr::{Condition, Directory, ExprError, PatternStore, Scope, Site};
@@ -26,6 +27,9 @@ pub struct Parser {
     /// The `healthcheck` section being read, and those read.
     pub healthcheck: HealthCheck,
     pub healthchecks: Vec<HealthCheck>,
+    /// The `mailers` section being read, and those read.
+    pub mailers: Mailers,
+    pub mailer_sections: Vec<Mailers>,
     /// Finished and current proxies; the current one is the last while `section.is_proxy()`.
     pub drafts: Vec<Draft>,
     pub environment: Environment,
@@ -81,6 +85,8 @@ impl Parser {
             http_error: HttpErrors::default(),
             healthcheck: HealthCheck::default(),
             healthchecks: Vec::new(),
+            mailers: Mailers::default(),
+            mailer_sections: Vec::new(),
             drafts: Vec::new(),
             environment,
             directory: None,

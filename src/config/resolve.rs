@@ -39,6 +39,7 @@ pub fn resolve(mut parser: Parser, files: Vec<PathBuf>) -> (Config, Vec<Diagnost
         proxies: proxies.into_iter().map(Arc::new).collect(),
         userlists: parser.userlists,
         http_errors: parser.http_errors,
+        mailers: parser.mailer_sections,
         patterns: parser.patterns,
         files,
     };

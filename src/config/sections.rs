@@ -25,6 +25,7 @@ const BUILT: &[(&str, Section)] = &[
     ("userlist", Section::Userlist),
     ("http-errors", Section::HttpErrors),
     ("healthcheck", Section::HealthCheck),
+    ("mailers", Section::Mailers),
 ];
 
 /// HAProxy's other sections (and weir's own to come): each is one error, its lines are passed over.
@@ -36,7 +37,6 @@ pub const UNSUPPORTED: &[&str] = &[
     "fcgi-app",
     "log-forward",
     "log-profile",
-    "mailers",
     "peers",
     "program",
     "resolvers",
@@ -192,6 +192,10 @@ impl Walker<'_> {
                 }
                 self.parser.healthcheck = HealthCheck { name, ..HealthCheck::default() };
             }
+            Section::Mailers => {
+                let name = self.name(block, "mailers");
+                super::keywords::mail::begin(self.parser, &block.header, name);
+            }
         }
         for line in acls_together(&block.lines) {
             self.line(line);
@@ -209,6 +213,7 @@ impl Walker<'_> {
                 self.parser.http_errors.push(Arc::new(errors));
             }
             Section::HealthCheck => self.end_health_check(block),
+            Section::Mailers => super::keywords::mail::end(self.parser),
             _ => {}
         }
     }

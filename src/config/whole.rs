@@ -19,6 +19,7 @@ pub fn check(parser: &mut Parser, proxies: &mut [Proxy]) {
         external_checks(parser, proxy);
     }
     tracks(parser, proxies);
+    super::keywords::mail::settle(parser, proxies);
 }
 
 fn report(parser: &mut Parser, severity: Severity, message: String) {

@@ -105,6 +105,12 @@ impl CheckState {
         lock(&self.last).clone()
     }
 
+    /// That of [`Self::last`].
+    #[must_use]
+    pub fn status(&self) -> Status {
+        lock(&self.last).status
+    }
+
     /// What commands have changed.
     #[must_use]
     pub fn settings(&self) -> Settings {
@@ -186,6 +192,12 @@ impl LiveServer {
         }
     }
 
+    /// `to` is another state than the server is in.
+    pub(super) fn would_change(&self, to: OperState) -> bool {
+        let warms = self.oper() == OperState::Starting && to == OperState::Running;
+        self.oper() != to && !warms && self.admin() & admin::MAINT == 0
+    }
+
     /// Neither check nor agent has it down.
     pub(super) fn checks_agree(&self) -> bool {
         !self.check.denies() && !self.agent.denies()
@@ -226,17 +238,22 @@ impl Generation {
         }
         // A failure at 0 is no news; one that counts at the bottom of 'rise 1' is.
         let moved = if verdict == Verdict::Failed { counts && before.value() > 0 } else { before != after };
-        let news = check.last().status != finding.status || moved;
+        let news = check.status() != finding.status || moved;
         let told = proxy.conf.options.log_health_checks;
         if told && news && verdict != Verdict::Unknown {
             let line = result_line(proxy, server, which, &finding, after);
             notices.push(Notice::new(at.0, NOTICE, line).mailed(at.1, INFO));
         }
-        // The reason has just been told in full.
-        let reason = if told { String::new() } else { finding.reason() };
         let to = self.consequence(at, server, which, &finding, after);
+        // Most results change nothing; then no text is made.
+        let reason = match to {
+            // The reason has just been told in full.
+            Some(_) if told => Some(String::new()),
+            Some(to) => server.would_change(to).then(|| finding.reason()),
+            None => None,
+        };
         check.set_last(finding);
-        if let Some(to) = to {
+        if let Some((to, reason)) = to.zip(reason) {
             notices.extend(self.set_oper(at, to, &reason, now));
         }
         notices
@@ -257,7 +274,8 @@ impl Generation {
             let heard = !agent || finding.status == Status::L7Status;
             return (heard && health.value() == 0).then_some(OperState::Stopped);
         }
-        let tracked_down = self.tracked_by(at).is_some_and(|t| t.oper() == OperState::Stopped);
+        let tracked_down = server.conf.track.is_some()
+            && self.tracked_by(at).is_some_and(|t| t.oper() == OperState::Stopped);
         if server.admin() & admin::MAINT != 0 || tracked_down || !server.checks_agree() {
             return None;
         }

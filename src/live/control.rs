@@ -186,8 +186,7 @@ impl Generation {
         out: &mut Vec<Notice>,
     ) {
         let Some((proxy, backend, server)) = self.find(at) else { return };
-        let warms = server.oper() == OperState::Starting && to == OperState::Running;
-        if server.oper() == to || warms || server.admin() & admin::MAINT != 0 {
+        if !server.would_change(to) {
             return;
         }
         let gentle = server.is_going(server.admin());

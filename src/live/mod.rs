@@ -11,6 +11,7 @@ pub mod frontend;
 mod lifetime;
 mod observe;
 mod orders;
+mod outbox;
 mod pick;
 mod queue;
 mod rate;
@@ -28,6 +29,7 @@ pub use control::{Notice, ServerAt};
 pub use frontend::FrontState;
 pub use lifetime::Lifetime;
 pub use observe::Sight;
+pub use outbox::{Letter, Outbox};
 pub use pick::{HashInput, Refusal, Slot, Sticky, Want};
 pub use server::{LiveServer, OperState};
 
@@ -90,6 +92,8 @@ pub struct Generation {
     pub process: Arc<Process>,
     /// (tracked, tracking) servers (`track`).
     tracking: Vec<(ServerAt, ServerAt)>,
+    /// For each `mailers` section and each of its mailers.
+    pub outboxes: Vec<Vec<Outbox>>,
 }
 
 /// A proxy's state. `conf.front`/`conf.back` tell which sides it has.
@@ -130,7 +134,9 @@ impl Generation {
                 Arc::new(LiveProxy { index, conf: Arc::clone(conf), front, back, captures })
             })
             .collect();
-        let mut generation = Self { config, proxies, process, tracking: Vec::new() };
+        let outboxes =
+            config.mailers.iter().map(|m| m.mailers.iter().map(|_| Outbox::default()).collect()).collect();
+        let mut generation = Self { config, proxies, process, tracking: Vec::new(), outboxes };
         generation.tracking = generation.find_tracking();
         generation.inherit_states(now);
         generation

@@ -8,6 +8,7 @@ mod dns;
 mod external;
 mod job;
 mod kind;
+mod mail;
 mod ping;
 mod rules;
 mod schedule;
@@ -41,6 +42,7 @@ pub async fn run(generation: Arc<Generation>, log: Rc<logging::Sender>, startup:
     let firsts = schedule::first_runs(&intervals, generation.config.global.max_spread_checks);
     let seed = generation.process.pid | 1;
     let started = tokio::time::Instant::now();
+    let _mailers = mail::start(&generation, &reporter.log);
     let _checks: Vec<tasks::Task> = checks
         .into_iter()
         .zip(firsts)
@@ -110,6 +112,11 @@ pub fn report(generation: &Generation, log: &logging::Sender, notice: &Notice) {
     if let Some(proxy) = generation.proxy(notice.proxy) {
         let conf = &proxy.conf.log;
         log.emit(&conf.targets, notice.level, conf.tag.as_deref(), b"", notice.log.as_bytes());
+    }
+    let lost = generation.mail(notice, std::time::SystemTime::now());
+    if lost > 0 {
+        let text = format!("{lost} mailers have too much waiting; no mail is sent about: {}", notice.log);
+        log.emit(&generation.config.global.log, logging::level::WARNING, None, b"", text.as_bytes());
     }
     if !generation.config.global.quiet {
         // A closed standard error is no reason to stop checking.

@@ -20,7 +20,7 @@ pub fn apply(config: &Config, options: &Options, listeners: usize, threads: usiz
     }
     let (soft, hard) =
         raw::nofile_limit().map_err(|e| format!("[haproxy.main()] Cannot read the FD limit: {e}."))?;
-    let reserved = BASE + PER_THREAD * threads as u64 + listeners as u64 + 2 * checks(config);
+    let reserved = BASE + PER_THREAD * threads as u64 + listeners as u64 + checks(config);
     let allowed = global.ulimit_n.unwrap_or(hard.min(global.fd_hard_limit.unwrap_or(HARD_LIMIT)));
     let maxconn = match options.maxconn.or(global.maxconn) {
         Some(n) if n > 0 => n,
@@ -38,7 +38,8 @@ pub fn apply(config: &Config, options: &Options, listeners: usize, threads: usiz
     Ok(maxconn)
 }
 
+/// One descriptor for each check and each agent.
 fn checks(config: &Config) -> u64 {
     let servers = config.proxies.iter().filter_map(|p| p.back.as_ref()).flat_map(|b| &b.servers);
-    servers.filter(|s| s.check.is_some()).count() as u64
+    servers.map(|s| u64::from(s.check.is_some()) + u64::from(s.agent.is_some())).sum()
 }

@@ -8,7 +8,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Gives each connection the next answer, once it was asked; ends with the script. What it was asked comes back.
-fn agent(address: SocketAddr, question: usize, answers: &'static [&'static str]) -> JoinHandle<Vec<String>> {
+pub fn agent(
+    address: SocketAddr,
+    question: usize,
+    answers: &'static [&'static str],
+) -> JoinHandle<Vec<String>> {
     let listener = bind_soon(|| TcpListener::bind(address));
     std::thread::spawn(move || {
         let mut asked = Vec::new();

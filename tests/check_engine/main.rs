@@ -4,5 +4,6 @@
 mod agent;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod mail;
 mod observe;
 mod rig;

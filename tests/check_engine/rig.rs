@@ -38,8 +38,13 @@ impl Run {
 
     /// Waits until standard error holds this.
     pub fn wait_for(&self, text: &str) {
+        self.wait_for_times(text, 1);
+    }
+
+    /// Waits until it was said so many times.
+    pub fn wait_for_times(&self, text: &str, times: usize) {
         let started = Instant::now();
-        while !self.proxy.stderr().contains(text) {
+        while self.proxy.stderr().matches(text).count() < times {
             assert!(
                 started.elapsed() < PATIENCE,
                 "{:?} never said {text:?}:\n{}",
@@ -48,6 +53,11 @@ impl Run {
             );
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Waits until the log holds this.
+    pub fn wait_for_log(&self, text: &str) {
+        assert!(self.syslog.wait_for(text, PATIENCE).is_some(), "the log never said {text:?}");
     }
 
     pub fn at(&self, port: u16) -> SocketAddr {

@@ -18,6 +18,7 @@ pub mod cookie;
 pub mod global;
 pub mod http_rules;
 pub mod log;
+pub mod mail;
 pub mod options;
 pub mod proxy;
 pub mod replies;
@@ -37,6 +38,7 @@ pub const TABLES: &[&[Keyword]] = &[
     global::TABLE,
     tune::TABLE,
     log::TABLE,
+    mail::TABLE,
     proxy::TABLE,
     bind::TABLE,
     server::TABLE,

@@ -278,7 +278,6 @@ pub const PROXY: &[&str] = &[
     "compression",
     "contimeout",
     "declare",
-    "email-alert",
     "errorfile",
     "errorfiles",
     "errorloc",

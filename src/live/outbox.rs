@@ -1,0 +1,100 @@
+//! Mail that waits for its mailers. Bounded: a mail server that does not answer must not fill the memory.
+
+use super::{Generation, Notice};
+use crate::config::model::mail::EmailAlert;
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+use tokio::sync::Notify;
+
+/// Mails that may wait for one mailer.
+const LONGEST: usize = 256;
+/// `email-alert level` without the line: alert.
+const DEFAULT_LEVEL: u8 = 1;
+
+/// A mail about one event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Letter {
+    pub from: String,
+    /// As configured: one address, or several between commas.
+    pub to: String,
+    pub hostname: String,
+    pub text: String,
+    pub date: SystemTime,
+}
+
+/// The queue of one mailer.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    letters: Mutex<VecDeque<Letter>>,
+    posted: Notify,
+}
+
+impl Outbox {
+    /// The next letter, when there is one.
+    pub async fn next(&self) -> Letter {
+        loop {
+            let letter = self.letters.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            match letter {
+                Some(letter) => return letter,
+                None => self.posted.notified().await,
+            }
+        }
+    }
+
+    /// `false`: the queue is full, the letter is lost.
+    fn post(&self, letter: Letter) -> bool {
+        let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = letters.len() < LONGEST;
+        if room {
+            letters.push_back(letter);
+            self.posted.notify_one();
+        }
+        room
+    }
+}
+
+impl Generation {
+    /// Posts a notice to the mailers of its proxy, if it is one people want mail about. Answers how many mailers had no
+    /// room for it.
+    pub fn mail(&self, notice: &Notice, date: SystemTime) -> usize {
+        let (Some((_, level)), Some(proxy)) = (notice.mail, self.proxy(notice.proxy)) else { return 0 };
+        let EmailAlert { from: Some(from), to: Some(to), section: Some(section), .. } =
+            &proxy.conf.email_alert
+        else {
+            return 0;
+        };
+        if level > proxy.conf.email_alert.level.unwrap_or(DEFAULT_LEVEL) {
+            return 0;
+        }
+        let hostname = proxy.conf.email_alert.hostname.as_ref().unwrap_or(&self.process.hostname);
+        let letter = Letter {
+            from: from.clone(),
+            to: to.clone(),
+            hostname: hostname.clone(),
+            text: notice.log.trim_end_matches('.').to_owned(),
+            date,
+        };
+        let boxes = self.outboxes.get(*section).map_or(&[][..], Vec::as_slice);
+        boxes.iter().filter(|b| !b.post(letter.clone())).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_queue_is_bounded() {
+        let letter = Letter {
+            from: "a".into(),
+            to: "b".into(),
+            hostname: "h".into(),
+            text: "t".into(),
+            date: SystemTime::UNIX_EPOCH,
+        };
+        let outbox = Outbox::default();
+        let kept = (0..1000).filter(|_| outbox.post(letter.clone())).count();
+        assert_eq!(kept, LONGEST);
+    }
+}
