@@ -5,6 +5,10 @@
 #[path = "harness/mod.rs"]
 mod harness;
 
+#[path = "admin_socket/commands.rs"]
+mod commands;
+#[path = "admin_socket/effects.rs"]
+mod effects;
 #[path = "admin_socket/patterns.rs"]
 mod patterns;
 #[path = "admin_socket/protocol.rs"]

@@ -56,6 +56,12 @@ impl Answer {
         Self::Message(severity, text)
     }
 
+    /// A message that HAProxy leaves without its newline.
+    #[must_use]
+    pub fn unended(severity: u8, text: impl Into<String>) -> Self {
+        Self::Message(severity, text.into())
+    }
+
     #[must_use]
     pub fn text(text: impl Into<Vec<u8>>) -> Self {
         Self::Text(text.into())

@@ -61,6 +61,8 @@ pub struct Proxy {
     pub index: Option<ProxyIndex>,
     /// HAProxy's `id` (set by the user, else given in order from 1).
     pub id: u32,
+    /// Set by the user.
+    pub id_is_forced: bool,
     pub name: Arc<str>,
     pub place: Option<Place>,
     pub mode: Mode,

@@ -27,6 +27,7 @@ pub fn resolve(mut parser: Parser, files: Vec<PathBuf>) -> (Config, Vec<Diagnost
     for (position, draft) in drafts.into_iter().enumerate() {
         let mut proxy = proxy(&mut parser, draft, &names);
         proxy.index = u32::try_from(position).ok().map(ProxyIndex);
+        proxy.id_is_forced = proxy.id != 0;
         proxy.id = ids.give(proxy.id);
         proxies.push(proxy);
     }

@@ -24,12 +24,14 @@ pub fn settle(parser: &mut Parser, proxy: &Proxy, incomplete: bool, drafts: Vec<
     let mut servers = Vec::with_capacity(drafts.len());
     for draft in drafts {
         let mut server = draft.server.clone();
+        server.id_is_forced = server.id != 0;
         server.id = ids.give(server.id);
         if server.minconn > server.maxconn {
             // 'minconn' alone, or above 'maxconn', is a plain limit.
             server.maxconn = server.minconn;
         }
         if let Some(host) = &draft.host {
+            server.fqdn = Some(host.as_str().into());
             server.endpoint = locate(parser, proxy, &draft, host, &mut resolved);
         }
         if draft.checked && !incomplete {

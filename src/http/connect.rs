@@ -133,8 +133,9 @@ impl Exchange<'_> {
         let watched = front.options.abortonclose || back.options.abortonclose;
         let header_ip = self.header_ip(server.conf.source.as_ref().or(conf.source.as_ref()));
         let session = Rc::clone(&self.client.session);
+        let reached = server.reached();
         let how = net::Dial {
-            server: &server.conf,
+            server: &reached,
             source: conf.source.as_ref(),
             client: &self.ctx.conn,
             header_ip,

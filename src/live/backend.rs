@@ -379,6 +379,18 @@ fn candidate(server: &LiveServer, algorithm: Algorithm) -> Candidate {
     }
 }
 
+impl LiveBackend {
+    /// Server `i` has another address: those that hash by it place it anew.
+    pub(super) fn rehash(&self, i: usize) {
+        let Some(server) = self.servers.get(i) else { return };
+        let key = ring_key(&server.reached());
+        let lists = &mut *self.lock();
+        let Some(c) = lists.pool.servers.get_mut(i).filter(|c| c.ring_key != key) else { return };
+        c.ring_key = key;
+        lists.table = Table::new(lists.table.algorithm(), &lists.pool);
+    }
+}
+
 fn ring_key(conf: &Server) -> Option<u32> {
     let Endpoint::Inet(address) = conf.endpoint else { return None };
     let port = match conf.hash_key {

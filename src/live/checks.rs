@@ -59,7 +59,7 @@ impl CheckState {
     /// `health`: where it starts; `None`: the configuration has no such check.
     pub(super) fn new(health: Option<Health>) -> Self {
         let configured = health.is_some();
-        let health = health.unwrap_or_else(|| Health::new(1, 1, Start::Up));
+        let health = health.unwrap_or_else(|| Health::new(2, 3, Start::Up));
         let status = if configured { Status::Initializing } else { Status::Unknown };
         Self {
             configured,
@@ -168,9 +168,7 @@ impl CheckState {
 
     /// Maintenance begins.
     pub(super) fn pause(&self) {
-        if self.is_enabled() {
-            self.health.store(0, Relaxed);
-        }
+        self.health.store(0, Relaxed);
     }
 
     /// Enabled and down.

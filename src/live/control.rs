@@ -29,6 +29,7 @@ pub struct Notice {
 
 pub(super) const EMERG: u8 = 0;
 pub(super) const ALERT: u8 = 1;
+pub(super) const WARNING: u8 = 4;
 pub(super) const NOTICE: u8 = 5;
 
 impl Notice {

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 thread_local! {
     static THREAD: Cell<usize> = const { Cell::new(usize::MAX) };
@@ -41,21 +42,24 @@ impl Counter {
 
 /// One thread's copy of a set of counters.
 pub trait Shard: Default {
-    type Total: Default + Copy;
+    type Total: Default + Copy + std::fmt::Debug;
     fn add_to(&self, total: &mut Self::Total);
+    fn take_off(total: &mut Self::Total, base: &Self::Total);
 }
 
 /// A set of counters, one copy a thread.
 #[derive(Debug)]
-pub struct Sharded<S> {
+pub struct Sharded<S: Shard> {
     shards: Box<[S]>,
+    /// The sums when they were last cleared.
+    base: Mutex<S::Total>,
 }
 
 impl<S: Shard> Sharded<S> {
     /// For `threads` workers and one other thread.
     #[must_use]
     pub fn new(threads: usize) -> Self {
-        Self { shards: (0..=threads).map(|_| S::default()).collect() }
+        Self { shards: (0..=threads).map(|_| S::default()).collect(), base: Mutex::default() }
     }
 
     /// This thread's copy.
@@ -67,6 +71,17 @@ impl<S: Shard> Sharded<S> {
 
     #[must_use]
     pub fn total(&self) -> S::Total {
+        let mut total = self.sum();
+        S::take_off(&mut total, &self.base.lock().unwrap_or_else(PoisonError::into_inner));
+        total
+    }
+
+    pub(super) fn set_base(&self, base: S::Total) {
+        *self.base.lock().unwrap_or_else(PoisonError::into_inner) = base;
+    }
+
+    /// Since the process began.
+    pub(super) fn sum(&self) -> S::Total {
         let mut total = S::Total::default();
         for shard in &self.shards {
             shard.add_to(&mut total);
@@ -89,6 +104,7 @@ macro_rules! counters {
         impl Shard for $name {
             type Total = $total;
             fn add_to(&self, total: &mut $total) { $(total.$field = total.$field.wrapping_add(self.$field.get());)* }
+            fn take_off(total: &mut $total, base: &$total) { $(total.$field = total.$field.wrapping_sub(base.$field);)* }
         }
     };
 }

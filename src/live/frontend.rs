@@ -1,7 +1,9 @@
 //! A frontend's sessions and rates.
 
 use super::counters::{FrontCounters, Sharded};
+use super::doors::Doors;
 use super::rate::Rate;
+use crate::config::model::Front;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
@@ -16,11 +18,14 @@ pub struct FrontState {
     pub session_rate: Rate,
     /// Log lines so far (`%lc`).
     pub log_lines: AtomicU64,
+    /// `maxconn`; 0: the process's limit alone.
+    pub maxconn: AtomicUsize,
+    pub doors: Doors,
 }
 
 impl FrontState {
     #[must_use]
-    pub fn new(threads: usize, now: Instant) -> Self {
+    pub fn new(conf: Option<&Front>, threads: usize, now: Instant) -> Self {
         Self {
             current: AtomicUsize::new(0),
             max: AtomicUsize::new(0),
@@ -28,6 +33,8 @@ impl FrontState {
             counters: Sharded::new(threads),
             session_rate: Rate::new(now),
             log_lines: AtomicU64::new(0),
+            maxconn: AtomicUsize::new(conf.map_or(0, |f| f.maxconn)),
+            doors: Doors::default(),
         }
     }
 

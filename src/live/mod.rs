@@ -5,16 +5,20 @@ pub mod applet;
 pub mod backend;
 pub mod captures;
 pub mod checks;
+mod clear;
 pub mod control;
 pub mod counters;
+pub mod doors;
 pub mod frontend;
 mod lifetime;
+mod limits;
 mod observe;
 mod orders;
 mod outbox;
 mod pick;
 mod queue;
 mod rate;
+mod reach;
 pub mod rules;
 pub mod server;
 pub mod sessions;
@@ -34,6 +38,8 @@ pub use pick::{HashInput, Refusal, Slot, Sticky, Want};
 pub use server::{LiveServer, OperState};
 
 use crate::clock::Now;
+use limits::Limits;
+
 use crate::config::model::{Config, Proxy, UseBackend};
 use crate::expr::facts::LiveFacts;
 use crate::ids::ProxyIndex;
@@ -48,9 +54,9 @@ pub struct Process {
     pub hostname: String,
     pub nbthread: usize,
     pub started: Now,
-    /// Client connections now, and the limit over all frontends.
+    /// Client connections now.
     pub connections: AtomicUsize,
-    pub maxconn: usize,
+    pub limits: Limits,
     /// Set by a graceful stop: keep-alive connections are closed after the running request.
     pub stopping: AtomicBool,
     pub log_drops: AtomicU64,
@@ -73,7 +79,7 @@ impl Process {
             nbthread,
             started: Now::read(),
             connections: AtomicUsize::new(0),
-            maxconn,
+            limits: Limits::new(maxconn),
             stopping: AtomicBool::new(false),
             log_drops: AtomicU64::new(0),
             requests: AtomicU64::new(0),
@@ -129,7 +135,7 @@ impl Generation {
                     let fullconn = b.fullconn.unwrap_or_else(|| fullconn(&config, index));
                     Arc::new(LiveBackend::new(Arc::clone(conf), b, fullconn, threads, now))
                 });
-                let front = FrontState::new(threads, now);
+                let front = FrontState::new(conf.front.as_ref(), threads, now);
                 let captures = captures::Captures::default();
                 Arc::new(LiveProxy { index, conf: Arc::clone(conf), front, back, captures })
             })

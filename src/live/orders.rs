@@ -7,9 +7,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 impl Generation {
-    /// Puts a server into maintenance or takes it out.
+    /// Puts a server into maintenance, which ends its drain, or takes it out.
     pub fn set_maint(&self, at: ServerAt, on: bool, now: Instant) -> Vec<Notice> {
-        self.order(at, admin::FORCED_MAINT, on, now)
+        let mut notices = self.order(at, admin::FORCED_MAINT, on, now);
+        if on {
+            notices.extend(self.set_drain(at, false, now));
+        }
+        notices
     }
 
     /// Drains a server (what persistence sends is still served), or ends that.

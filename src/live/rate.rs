@@ -50,6 +50,14 @@ impl Rate {
     }
 }
 
+impl Rate {
+    /// The maximum is forgotten, and the total goes on from `total`.
+    pub(super) fn clear(&self, total: u64, now: Instant) {
+        let mut w = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        *w = Window { start: now, base: total, before: 0, max: 0 };
+    }
+}
+
 impl Window {
     fn turn(&mut self, total: u64, now: Instant) {
         let passed = now.saturating_duration_since(self.start);

@@ -4,6 +4,7 @@ use super::checks::CheckState;
 use super::counters::{ServerCounters, Sharded};
 use super::lifetime::Lifetime;
 use super::observe::Observed;
+use super::reach::Moved;
 use crate::config::model::backend::InitState;
 use crate::config::model::{Check, Endpoint, Server};
 use crate::health::{Health, Start};
@@ -49,6 +50,7 @@ pub struct LiveServer {
     pub(super) admin: AtomicU8,
     pub(super) weight: AtomicU32,
     pub(super) maxconn: AtomicU32,
+    pub(super) moved: Moved,
     pub(super) effective: AtomicU32,
     pub(super) usable: AtomicBool,
     pub(super) served: AtomicU32,
@@ -97,6 +99,7 @@ impl LiveServer {
             admin: AtomicU8::new(orders),
             weight: AtomicU32::new(weight),
             maxconn: AtomicU32::new(conf.maxconn),
+            moved: Moved::default(),
             effective: AtomicU32::new(0),
             usable: AtomicBool::new(false),
             served: AtomicU32::new(0),
@@ -168,6 +171,11 @@ impl LiveServer {
         self.maxconn.load(Relaxed)
     }
 
+    /// Connections made before this are not used again.
+    pub(super) fn forget_idle(&self) {
+        self.downs.fetch_add(1, Relaxed);
+    }
+
     /// Requests in progress, and the most there ever were.
     #[must_use]
     pub fn current(&self) -> u32 {
@@ -220,7 +228,7 @@ impl LiveServer {
         }
     }
 
-    pub(super) fn shutdown_sessions(&self) {
+    pub fn shutdown_sessions(&self) {
         self.kills.fetch_add(1, Relaxed);
         self.kill.notify_waiters();
     }

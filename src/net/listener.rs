@@ -9,7 +9,7 @@ use crate::config::model::global::Tune;
 use crate::config::model::{Address, Bind, KeepAliveProbes};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -36,6 +36,7 @@ pub struct Listener {
     /// The address connections are made to; `None` when only the connection knows (wildcard, transparent, unix, fd).
     fixed: Option<SocketAddr>,
     unix: bool,
+    backlog: i32,
 }
 
 /// Why there is no listener: the step, the system's error. `Display` is HAProxy's sentence.
@@ -113,6 +114,34 @@ impl Listener {
         self.socket.local_addr().ok()?.as_socket()
     }
 
+    /// Refuses connections until [`Self::resume`]; those that wait in the backlog are reset. A unix socket cannot do that,
+    /// and an inherited one must not: it is its owner's.
+    ///
+    /// # Errors
+    /// shutdown(2).
+    pub fn pause(&self) -> io::Result<()> {
+        if !self.is_own_inet() {
+            return Ok(());
+        }
+        match self.socket.shutdown(Shutdown::Read) {
+            // It does not listen as it is.
+            Err(e) if e.kind() == io::ErrorKind::NotConnected => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Listens again.
+    ///
+    /// # Errors
+    /// listen(2): another process may have the address to itself by now.
+    pub fn resume(&self) -> io::Result<()> {
+        if self.is_own_inet() { self.socket.listen(self.backlog) } else { Ok(()) }
+    }
+
+    fn is_own_inet(&self) -> bool {
+        matches!(self.bind.address, Address::Inet(_))
+    }
+
     /// Registers with the current thread's reactor.
     ///
     /// # Errors
@@ -148,7 +177,13 @@ fn share(first: Listener, bind: &Arc<Bind>, count: usize) -> Vec<Listener> {
     let mut all = Vec::with_capacity(count);
     for _ in 1..count {
         if let Ok(socket) = first.socket.try_clone() {
-            all.push(Listener { socket, bind: Arc::clone(bind), fixed: first.fixed, unix: first.unix });
+            all.push(Listener {
+                socket,
+                bind: Arc::clone(bind),
+                fixed: first.fixed,
+                unix: first.unix,
+                backlog: first.backlog,
+            });
         }
     }
     all.push(first);
@@ -196,7 +231,7 @@ fn open_inet(bind: &Arc<Bind>, addr: SocketAddr, setting: Setting<'_>) -> Result
     }
     socket.bind(&addr.into()).map_err(failed("cannot bind socket", bind))?;
     socket.listen(backlog(bind, setting)).map_err(failed("cannot listen to socket", bind))?;
-    Ok(Listener { socket, bind: Arc::clone(bind), fixed: None, unix: false })
+    Ok(Listener { socket, bind: Arc::clone(bind), fixed: None, unix: false, backlog: backlog(bind, setting) })
 }
 
 fn backlog(bind: &Bind, setting: Setting<'_>) -> i32 {
@@ -244,7 +279,7 @@ fn open_unix(bind: &Arc<Bind>, path: &Path, setting: Setting<'_>) -> Result<List
         let _ = std::fs::remove_file(&beside);
         return Err(error);
     }
-    Ok(Listener { socket, bind: Arc::clone(bind), fixed: None, unix: true })
+    Ok(Listener { socket, bind: Arc::clone(bind), fixed: None, unix: true, backlog: backlog(bind, setting) })
 }
 
 fn set_owner(bind: &Bind, path: &Path) -> Result<(), BindError> {
@@ -265,7 +300,7 @@ fn open_abstract(bind: &Arc<Bind>, name: &[u8], setting: Setting<'_>) -> Result<
     let addr = abstract_address(name).map_err(failed("abstract socket name too long", bind))?;
     socket.bind(&addr).map_err(failed("cannot bind UNIX socket", bind))?;
     socket.listen(backlog(bind, setting)).map_err(failed("cannot listen to UNIX socket", bind))?;
-    Ok(Listener { socket, bind: Arc::clone(bind), fixed: None, unix: true })
+    Ok(Listener { socket, bind: Arc::clone(bind), fixed: None, unix: true, backlog: backlog(bind, setting) })
 }
 
 /// An abstract address padded with zeros to the whole of sun_path: HAProxy's `abns@` names are that, not the short
@@ -293,5 +328,5 @@ fn adopt(bind: &Arc<Bind>, fd: RawFd, setting: Setting<'_>) -> Result<Listener, 
         socket.listen(backlog(bind, setting)).map_err(failed("cannot listen to socket", bind))?;
     }
     let fixed = local.as_socket().and_then(|addr| fixed_address(bind, addr));
-    Ok(Listener { socket, bind: Arc::clone(bind), fixed, unix })
+    Ok(Listener { socket, bind: Arc::clone(bind), fixed, unix, backlog: backlog(bind, setting) })
 }

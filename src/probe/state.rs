@@ -18,7 +18,7 @@ pub fn describe(generation: &Generation, proxy: &LiveProxy, server: &LiveServer)
         _ => "DOWN",
     };
     let progress = if steps == of || steps == 0 { String::new() } else { format!(" {steps}/{of}") };
-    let address = match &server.conf.endpoint {
+    let address = match &server.reached().endpoint {
         Endpoint::Inet(a) => format!(" address={}; port={};", a.ip(), a.port()),
         _ => String::new(),
     };

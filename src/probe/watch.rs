@@ -39,7 +39,7 @@ impl Watch {
         let tune = &reporter.generation.config.global.tune;
         Some(Self {
             at: (proxy.index, server.index),
-            target: Target::new(&proxy.conf, &server.conf, tune, &server.check.settings())?,
+            target: Target::new(&proxy.conf, &server.reached(), tune, &server.check.settings())?,
             kind: Kind::new(&proxy.conf, &server.conf, means),
             proxy: Arc::clone(proxy),
             server: Arc::clone(server),
@@ -98,7 +98,7 @@ impl Watch {
         self.edition = edition;
         let tune = &reporter.generation.config.global.tune;
         let settings = self.server.check.settings();
-        if let Some(target) = Target::new(&self.proxy.conf, &self.server.conf, tune, &settings) {
+        if let Some(target) = Target::new(&self.proxy.conf, &self.server.reached(), tune, &settings) {
             self.target = target;
         }
     }

@@ -5,8 +5,9 @@ use super::session::{self, Session};
 use super::worker::Worker;
 use crate::config::model::Mode;
 use crate::expr::facts::ConnFacts;
+use crate::live::doors::Phase;
 use crate::live::sessions::{Card, Conn, Entry};
-use crate::net::{Accepted, Listener, Stream};
+use crate::net::{Accepted, Listener, Stream, raw};
 use crate::tasks;
 use socket2::Socket;
 use std::future::Future;
@@ -26,17 +27,38 @@ const BURST: usize = 16;
 /// How long to leave the listener alone when the process is out of descriptors or memory: HAProxy's figure.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
 
-/// Accepts until dropped.
-pub async fn accept_loop(listener: AsyncFd<Listener>, gate: Rc<Gate>, worker: Rc<Worker>) {
+/// Accepts while the frontend's doors are open, until dropped.
+pub async fn accept_loop(listener: Arc<Listener>, gate: Rc<Gate>, worker: Rc<Worker>) {
+    let proxy = Arc::clone(&gate.proxy);
+    while proxy.front.doors.open().await {
+        // Watched anew each time: for the reactor a socket that was paused has ended for good.
+        match raw::watch(Arc::clone(&listener)) {
+            Ok(listener) => accept_while_open(&listener, &gate, &worker).await,
+            Err(e) => {
+                let name = &proxy.conf.name;
+                return super::say("ALERT", format!("cannot poll a listener of proxy {name}: {e}"));
+            }
+        }
+    }
+}
+
+async fn accept_while_open(listener: &AsyncFd<Arc<Listener>>, gate: &Rc<Gate>, worker: &Rc<Worker>) {
+    let doors = &gate.proxy.front.doors;
     let most = match gate.shared.generation.config.global.tune.maxaccept {
         n if n > 0 => usize::try_from(n).unwrap_or(BURST),
         _ => BURST,
     };
-    while let Ok(mut ready) = listener.readable().await {
+    loop {
+        let ready = tokio::select! {
+            biased;
+            ready = listener.readable() => ready,
+            () = doors.change() => return,
+        };
+        let Ok(mut ready) = ready else { return };
         for _ in 0..most {
             let inside = gate.enter().await;
             match listener.get_ref().accept() {
-                Ok((socket, peer)) => begin(&listener, socket, peer, inside, &gate, &worker),
+                Ok((socket, peer)) => begin(listener.get_ref(), socket, peer, inside, gate, worker),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     ready.clear_ready();
                     break;
@@ -44,9 +66,10 @@ pub async fn accept_loop(listener: AsyncFd<Listener>, gate: Rc<Gate>, worker: Rc
                 // The client was gone before we looked.
                 Err(e)
                     if matches!(e.raw_os_error(), Some(libc::ECONNABORTED | libc::EINTR | libc::EPROTO)) => {}
+                Err(_) if doors.phase() != Phase::Open => return,
                 Err(error) => {
                     drop(inside);
-                    shortage(&error, &gate, &worker);
+                    shortage(&error, gate, worker);
                     tokio::time::sleep(SHORTAGE_PAUSE).await;
                     break;
                 }
@@ -58,7 +81,7 @@ pub async fn accept_loop(listener: AsyncFd<Listener>, gate: Rc<Gate>, worker: Rc
 }
 
 fn begin(
-    listener: &AsyncFd<Listener>,
+    listener: &Listener,
     socket: Socket,
     peer: Option<SocketAddr>,
     inside: Inside,
@@ -66,7 +89,6 @@ fn begin(
     worker: &Rc<Worker>,
 ) {
     inside.open();
-    let listener = listener.get_ref();
     let mut stream = Stream::fresh(socket, listener.is_unix());
     // What a client of HTTP has to say mostly came along.
     if gate.proxy.conf.mode != Mode::Http && stream.watch().is_err() {
@@ -136,7 +158,7 @@ fn shortage(error: &io::Error, gate: &Gate, worker: &Worker) {
     };
     let text = format!(
         "Proxy {name} {words} (maxsock={}). Please check system tunables.",
-        gate.shared.generation.process.maxconn
+        gate.shared.generation.process.limits.maxconn()
     );
     worker.log.report(&gate.proxy.conf.log, crate::logging::level::EMERG, &text);
 }

@@ -10,7 +10,7 @@ use crate::{probe, tasks};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -113,8 +113,8 @@ async fn control(
             _ = signals.hup.recv() => dump(shared, &log),
             _ = signals.quit.recv() => {}
             _ = signals.usr2.recv() => say("WARNING", "SIGUSR2 received, but reloading is not supported by weir yet: start a new process with -sf."),
-            _ = signals.ttou.recv() => { let _ = workers.phase.send(Phase::Paused); }
-            _ = signals.ttin.recv() => say("WARNING", "SIGTTIN received, but taking listeners back is not supported by weir yet."),
+            _ = signals.ttou.recv() => admin.report(&shared.generation.pause_all()),
+            _ = signals.ttin.recv() => admin.report(&shared.generation.resume_all()),
         }
     }
 }
@@ -138,14 +138,15 @@ async fn stop(
         tokio::time::sleep(grace).await;
     }
     shared.generation.process.stopping.store(true, SeqCst);
+    let stopped = shared.generation.stop_notices();
+    shared.generation.close_all();
     let _ = workers.phase.send(Phase::Stopping);
-    for proxy in &shared.generation.proxies {
-        let front = proxy.front.total.load(Relaxed);
-        let back = proxy.back.as_ref().map_or(0, |b| b.total());
-        let text = format!("Proxy {} stopped (cumulated conns: FE: {front}, BE: {back}).", proxy.conf.name);
-        log.report(&proxy.conf.log, level::WARNING, &text);
+    for notice in stopped {
+        if let Some(proxy) = shared.generation.proxy(notice.proxy) {
+            log.report(&proxy.conf.log, notice.level, &notice.log);
+        }
         if !options.quiet {
-            say("WARNING", text);
+            say("WARNING", notice.log);
         }
     }
     let threads = workers.threads.len();

@@ -5,7 +5,7 @@ use super::Shared;
 use crate::live::LiveProxy;
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -90,8 +90,6 @@ pub struct Gate {
     pub front_conns: Arc<AtomicUsize>,
     pub bind_conns: Arc<AtomicUsize>,
     pub bind_max: Option<usize>,
-    /// The frontend's `maxconn`, else `-N`; 0: none.
-    pub front_max: usize,
     pub rate: Arc<Budget>,
     /// Connections of this thread, for its end.
     pub local: Rc<Local>,
@@ -116,13 +114,18 @@ impl Gate {
             }
             let room = &self.shared.room;
             let freed = room.freed.notified();
-            tokio::pin!(freed);
+            let changed = self.shared.generation.process.limits.watch();
+            tokio::pin!(freed, changed);
             freed.as_mut().enable();
+            changed.as_mut().enable();
             room.waiting.fetch_add(1, SeqCst);
             // A place freed between the two looks told nobody.
             let inside = self.try_enter();
             if inside.is_none() {
-                freed.await;
+                tokio::select! {
+                    () = freed => {}
+                    () = changed => {}
+                }
             }
             room.waiting.fetch_sub(1, SeqCst);
             if let Some(inside) = inside {
@@ -136,8 +139,8 @@ impl Gate {
     fn try_enter(self: &Rc<Self>) -> Option<Inside> {
         let process = &self.shared.generation.process;
         let places: [(&AtomicUsize, usize); 3] = [
-            (&process.connections, process.maxconn),
-            (&self.front_conns, self.front_max),
+            (&process.connections, process.limits.maxconn()),
+            (&self.front_conns, self.front_max()),
             (&self.bind_conns, self.bind_max.unwrap_or(0)),
         ];
         // Looking first leaves the counts alone while they are full, so that nobody sees a place taken that never was.
@@ -156,23 +159,31 @@ impl Gate {
         Some(Inside { gate: Rc::clone(self), opened: Cell::new(false) })
     }
 
+    /// The frontend's `maxconn`, else `-N`; 0: none.
+    fn front_max(&self) -> usize {
+        match self.proxy.front.maxconn.load(Relaxed) {
+            0 => self.shared.proxy_maxconn,
+            most => most,
+        }
+    }
+
     fn has_rates(&self) -> bool {
-        let global = &self.shared.generation.config.global;
+        let limits = &self.shared.generation.process.limits;
         let front = self.proxy.conf.front.as_ref().and_then(|f| f.rate_limit_sessions);
-        global.maxconnrate > 0 || global.maxsessrate > 0 || front.is_some()
+        limits.connections.load(Relaxed) > 0 || limits.sessions.load(Relaxed) > 0 || front.is_some()
     }
 
     fn pause(&self) -> Option<Duration> {
         if !self.has_rates() {
             return None;
         }
-        let global = &self.shared.generation.config.global;
+        let limits = &self.shared.generation.process.limits;
         let now = Instant::now();
         let take = |budget: &Budget, limit: u32| if limit == 0 { None } else { budget.take(limit, now) };
         let front = self.proxy.conf.front.as_ref().and_then(|f| f.rate_limit_sessions).unwrap_or(0);
         take(&self.rate, front)
-            .or_else(|| take(&self.shared.room.conns, global.maxconnrate))
-            .or_else(|| take(&self.shared.room.sessions, global.maxsessrate))
+            .or_else(|| take(&self.shared.room.conns, limits.connections.load(Relaxed)))
+            .or_else(|| take(&self.shared.room.sessions, limits.sessions.load(Relaxed)))
     }
 }
 

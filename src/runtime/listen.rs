@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// A listener and the proxy it belongs to; `group` is the same for the sockets of one `bind` line.
 pub struct Bound {
-    pub listener: Listener,
+    pub listener: Arc<Listener>,
     pub proxy: ProxyIndex,
     pub group: usize,
 }
@@ -51,7 +51,7 @@ pub fn open_all(config: &Config, options: &Options, threads: usize) -> Result<Li
                 Ok(listeners) => {
                     for (listener, thread) in listeners.into_iter().zip(wanted) {
                         if let Some(place) = all.threads.get_mut(thread) {
-                            place.push(Bound { listener, proxy: index, group });
+                            place.push(Bound { listener: Arc::new(listener), proxy: index, group });
                         }
                     }
                 }

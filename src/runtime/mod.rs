@@ -22,6 +22,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// What the command line says beside the configuration.
 #[derive(Clone, Debug, Default)]
@@ -112,6 +113,8 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     process::confine(global, &identity)?;
     let config = Arc::new(config);
     let process = Arc::new(Process::new(std::process::id(), process::hostname(), threads, maxconn));
+    process.limits.connections.store(config.global.maxconnrate, Relaxed);
+    process.limits.sessions.store(config.global.maxsessrate, Relaxed);
     let hub = logging::Hub::new(Arc::clone(&process), &config.global);
     let generation = Arc::new(Generation::build(Arc::clone(&config), process, None));
     let shared = Arc::new(Shared {

@@ -6,7 +6,7 @@ use super::gate::{Budget, Gate, Local};
 use super::listen::{Bound, Listeners};
 use crate::ids::ProxyIndex;
 use crate::live::counters;
-use crate::live::{Generation, LiveProxy, Process};
+use crate::live::{Generation, Process};
 use crate::net::raw;
 use crate::tasks::{self, Task};
 use crate::{http, logging, tcp};
@@ -22,8 +22,6 @@ use tokio::sync::{mpsc, watch};
 pub enum Phase {
     #[default]
     Running,
-    /// TTOU: listeners are let go, and bound again by nobody; connections go on.
-    Paused,
     /// Stop accepting, finish what runs.
     Stopping,
     /// Drop everything.
@@ -63,6 +61,9 @@ impl Workers {
             let entries = bounds
                 .into_iter()
                 .map(|b| {
+                    if let Some(proxy) = shared.generation.proxy(b.proxy) {
+                        proxy.front.doors.add(Arc::clone(&b.listener));
+                    }
                     let front = fronts.entry(b.proxy).or_default();
                     let new = || BindLimits { front: Arc::clone(front), ..BindLimits::default() };
                     let limit = limits.entry(b.group).or_insert_with(new).clone();
@@ -158,10 +159,6 @@ async fn all_done(local: &Local) {
     }
 }
 
-fn front_max(proxy: &LiveProxy, default: usize) -> usize {
-    proxy.conf.front.as_ref().map(|f| f.maxconn).filter(|n| *n > 0).unwrap_or(default)
-}
-
 fn accept_tasks(entries: Vec<(Bound, BindLimits)>, worker: &Rc<Worker>, local: &Rc<Local>) -> Vec<Task> {
     let mut tasks = Vec::new();
     for (bound, limits) in entries {
@@ -172,18 +169,10 @@ fn accept_tasks(entries: Vec<(Bound, BindLimits)>, worker: &Rc<Worker>, local: &
             front_conns: limits.front,
             bind_conns: limits.conns,
             bind_max: bound.listener.bind.maxconn,
-            front_max: front_max(proxy, worker.shared.proxy_maxconn),
             rate: limits.rate,
             local: Rc::clone(local),
         });
-        match bound.listener.watch() {
-            Ok(listener) => {
-                tasks.push(tasks::start("accept", accept_loop(listener, gate, Rc::clone(worker))))
-            }
-            Err(e) => {
-                super::say("ALERT", format!("cannot poll a listener of proxy {}: {e}", proxy.conf.name))
-            }
-        }
+        tasks.push(tasks::start("accept", accept_loop(bound.listener, gate, Rc::clone(worker))));
     }
     tasks
 }

@@ -451,11 +451,11 @@ fn svname<'s>(s: &'s Subject<'_>) -> Option<Value<'s>> {
 
 fn slim<'s>(s: &'s Subject<'_>) -> Option<Value<'s>> {
     let limit = match s.part {
-        Part::Front(_) => match s.proxy.conf.front.as_ref()?.maxconn {
-            0 => s.generation.process.maxconn,
+        Part::Front(_) => match s.proxy.front.maxconn.load(Relaxed) {
+            0 => s.generation.process.limits.maxconn(),
             n => n,
         },
-        Part::Server(server, _) => match server.conf.maxconn {
+        Part::Server(server, _) => match server.maxconn() {
             0 => return None,
             n => n as usize,
         },

@@ -3,9 +3,11 @@
 use super::snapshot::{Part, Subject};
 use super::value::Value;
 use crate::config::model::Endpoint;
+use crate::live::doors::Phase;
 use crate::live::server::admin;
 use crate::live::{LiveServer, OperState};
 use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// `status`
@@ -23,16 +25,15 @@ pub(super) fn status<'s>(s: &'s Subject<'_>) -> Option<Value<'s>> {
 
 fn front_status(s: &Subject<'_>) -> &'static str {
     let stopping = s.generation.process.stopping.load(Relaxed);
-    let full = s
-        .proxy
-        .conf
-        .front
-        .as_ref()
-        .is_some_and(|f| f.maxconn > 0 && s.proxy.front.current.load(Relaxed) >= f.maxconn);
-    match (stopping, full) {
-        (true, _) => "STOP",
-        (_, true) => "FULL",
-        _ => "OPEN",
+    let front = &s.proxy.front;
+    let most = front.maxconn.load(Relaxed);
+    let full = most > 0 && front.current.load(Relaxed) >= most;
+    match (front.doors.phase(), full) {
+        _ if stopping => "STOP",
+        (Phase::Closed, _) => "STOP",
+        (Phase::Paused, _) => "PAUSED",
+        (Phase::Open, true) => "FULL",
+        (Phase::Open, false) => "OPEN",
     }
 }
 
@@ -109,11 +110,16 @@ pub(super) fn down_transitions<'s>(s: &'s Subject<'_>) -> Option<Value<'s>> {
 /// `addr`
 pub(super) fn address<'s>(s: &'s Subject<'_>) -> Option<Value<'s>> {
     match s.part {
-        Part::Server(server, _) if s.legends => Some(match &server.conf.endpoint {
-            Endpoint::Inet(address) => Value::text(address.to_string()),
-            Endpoint::Unix(_) | Endpoint::Abstract(_) => Value::text("unix"),
-            Endpoint::Unresolved { port, .. } => Value::text(format!("?:{port}")),
-        }),
+        Part::Server(server, _) if s.legends => {
+            let reached = server.reached();
+            let port = reached.shown_port();
+            Some(match &reached.endpoint {
+                Endpoint::Inet(SocketAddr::V4(v4)) => Value::text(format!("{}:{port}", v4.ip())),
+                Endpoint::Inet(v6) => Value::text(format!("[{}]:{port}", v6.ip())),
+                Endpoint::Unix(_) | Endpoint::Abstract(_) => Value::text("unix"),
+                Endpoint::Unresolved { .. } => Value::text(format!("?:{port}")),
+            })
+        }
         _ => None,
     }
 }

@@ -157,6 +157,12 @@ pub struct Kinds(pub u8);
 impl Kinds {
     pub const ALL: Self = Self(15);
 
+    /// From the number in a command: 1 frontends, 2 backends, 4 servers, 8 listeners; -1 all.
+    #[must_use]
+    pub fn mask(number: i64) -> Self {
+        Self((number & 15) as u8)
+    }
+
     /// From letters: `LFBS`.
     #[must_use]
     pub const fn of(letters: &str) -> Self {

@@ -224,8 +224,9 @@ impl Session {
     ) -> Result<Result<Stream, net::DialError>, Stop> {
         let watched = front.options.abortonclose || back.options.abortonclose;
         let generation = Arc::clone(&self.ctx.generation);
+        let reached = slot.server().reached();
         let how = net::Dial {
-            server: &slot.server().conf,
+            server: &reached,
             source: conf.source.as_ref(),
             client: &self.ctx.conn,
             header_ip: None,

@@ -4,16 +4,34 @@
 //! or is long is an `Answer::Job` or `Answer::Pieces`. State changes only by methods of `live`.
 
 pub mod errors;
+pub mod frontend;
 pub mod patterns;
+pub mod process;
+pub mod server;
+mod server_settings;
+pub mod servers;
 pub mod session;
 pub mod sessions;
+pub mod stat;
+pub mod target;
 pub mod unbuilt;
 
 use super::command::Command;
 
 /// Searched in this order.
-const FAMILIES: &[&[Command]] =
-    &[errors::TABLE, patterns::TABLE, session::TABLE, sessions::TABLE, unbuilt::TABLE];
+#[rustfmt::skip] // a line each, so that those added at the same time do not collide
+const FAMILIES: &[&[Command]] = &[
+    errors::TABLE,
+    frontend::TABLE,
+    patterns::TABLE,
+    process::TABLE,
+    server::TABLE,
+    servers::TABLE,
+    session::TABLE,
+    sessions::TABLE,
+    stat::TABLE,
+    unbuilt::TABLE,
+];
 
 pub(super) fn all() -> impl Iterator<Item = &'static Command> {
     FAMILIES.iter().flat_map(|family| family.iter())

@@ -5,8 +5,8 @@ use crate::admin::command::{Call, Command};
 use crate::admin::session::Prompt;
 use crate::admin::usage;
 use crate::config::condition::VERSION;
-use crate::config::model::Address;
 use crate::config::model::global::{Level, SeverityOutput};
+use crate::config::model::{Address, StatsSocket};
 use crate::config::units::{self, Unit};
 use Level::{Admin, Operator, User};
 use std::fmt::Write as _;
@@ -147,14 +147,19 @@ fn timeout(call: &mut Call<'_>) -> Answer {
 fn sockets(call: &mut Call<'_>) -> Answer {
     let mut out = String::from("# socket lvl processes\n");
     for socket in &call.admin.sockets {
-        let address = match &socket.bind.address {
-            Address::Unix(path) => format!("unix@{}", path.display()),
-            Address::Inet(v4 @ SocketAddr::V4(_)) => format!("ipv4@{v4}"),
-            Address::Inet(v6) => format!("ipv6@{v6}"),
-            Address::Abstract(name) => format!("abns@{}", String::from_utf8_lossy(name)),
-            Address::Fd(fd) => format!("fd@{fd}"),
-        };
+        let address = shown_address(socket);
         let _ = writeln!(out, "{address} {} all", name(socket.level));
     }
     Answer::text(out)
+}
+
+/// The address of a socket as `show cli sockets` has it.
+pub(super) fn shown_address(socket: &StatsSocket) -> String {
+    match &socket.bind.address {
+        Address::Unix(path) => format!("unix@{}", path.display()),
+        Address::Inet(v4 @ SocketAddr::V4(_)) => format!("ipv4@{v4}"),
+        Address::Inet(v6) => format!("ipv6@{v6}"),
+        Address::Abstract(name) => format!("abns@{}", String::from_utf8_lossy(name)),
+        Address::Fd(fd) => format!("fd@{fd}"),
+    }
 }

@@ -193,7 +193,7 @@ impl Summary {
         let process = &generation.process;
         let latest = history::with(|h| h.total.latest());
         let (state, headline) = self.health();
-        let (now, limit) = (process.connections.load(Relaxed) as u64, process.maxconn as u64);
+        let (now, limit) = (process.connections.load(Relaxed) as u64, process.limits.maxconn() as u64);
         let rate = |id, label, series: usize| Tile {
             id,
             label,

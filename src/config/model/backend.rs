@@ -219,6 +219,10 @@ pub struct Server {
     pub name: Arc<str>,
     /// HAProxy's `id`, from 1
     pub id: u32,
+    /// Set by the user.
+    pub id_is_forced: bool,
+    /// The name the address was found by.
+    pub fqdn: Option<Arc<str>>,
     pub place: Option<crate::config::raw::Place>,
     pub endpoint: Endpoint,
     /// `server s 1.2.3.4` without a port, or `:+N`/`:-N`: the client's destination port plus this.
@@ -253,12 +257,26 @@ pub struct Server {
     pub hash_key: HashKey,
 }
 
+impl Server {
+    /// The port, or the number that is added to the client's, as HAProxy shows it; 0 where there is none.
+    #[must_use]
+    pub fn shown_port(&self) -> i32 {
+        match &self.endpoint {
+            Endpoint::Inet(address) => self.port_offset.unwrap_or_else(|| i32::from(address.port())),
+            Endpoint::Unresolved { port, .. } => i32::from(*port),
+            Endpoint::Unix(_) | Endpoint::Abstract(_) => 0,
+        }
+    }
+}
+
 impl Default for Server {
     /// What a `server` line without any option means.
     fn default() -> Self {
         Self {
             name: Arc::default(),
             id: 0,
+            id_is_forced: false,
+            fqdn: None,
             place: None,
             endpoint: Endpoint::Inet(SocketAddr::from(([0, 0, 0, 0], 0))),
             port_offset: None,
