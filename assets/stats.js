@@ -150,8 +150,10 @@
 
   function compare(a, b) {
     const { column, down } = state.sort;
-    const order = key(a, column) < key(b, column) ? -1 : key(a, column) > key(b, column) ? 1 : 0;
-    return (order || a[2].localeCompare(b[2], 'en', { numeric: true })) * (order && down ? -1 : 1);
+    const names = a[2].localeCompare(b[2], 'en', { numeric: true });
+    const [x, y] = [key(a, column), key(b, column)];
+    const order = column < 0 ? names : x < y ? -1 : x > y ? 1 : 0;
+    return (down ? -order : order) || names;
   }
 
   const UNITS = { '': 1, k: 1e3, M: 1e6, G: 1e9, T: 1e12, P: 1e15, E: 1e18 };
@@ -338,9 +340,9 @@
 
   function banner(kind, text) {
     $('.banner')?.remove();
-    const bar = make('p', { className: 'banner ' + kind, textContent: text });
+    const bar = make('p', { className: 'banner toast ' + kind, textContent: text });
     bar.setAttribute('role', 'status');
-    $('main').prepend(bar);
+    document.body.append(bar);
     setTimeout(() => bar.remove(), 12000);
   }
 
@@ -366,6 +368,7 @@
   }
 
   async function act(form, proxy, servers, action) {
+    const label = $('[name=action]', form).selectedOptions[0].textContent;
     const body = new URLSearchParams();
     servers.forEach(server => body.append('s', server));
     body.append('b', $('[name=b]', form).value);
@@ -375,9 +378,12 @@
       const answer = await fetch(uri, { method: 'POST', body, credentials: 'same-origin', headers: { Accept: 'application/json' } });
       const outcome = answer.headers.get('content-type') === 'application/json' ? await answer.json() : { class: 'bad', text: await answer.text() };
       if (outcome.code === 'IVAL') return location.reload();
-      banner(outcome.class, outcome.text);
+      banner(outcome.class, `${outcome.text} ${label}: ${servers.join(', ')} of ${proxy.section.dataset.name}.`);
     } catch (error) { banner('bad', `The request failed: ${error.message}.`); }
+    $('[name=action]', form).selectedIndex = 0;
     proxy.chosen.clear();
+    const all = $('thead input', proxy.section);
+    if (all) all.checked = false;
     $$('tbody input[type=checkbox]', proxy.section).forEach(box => { box.checked = false; });
     refresh();
   }

@@ -91,6 +91,8 @@ Try in another terminal:
   curl -i --cookie SERVERID=app2 http://127.0.0.1:{PORT}/account  # with the cookie: always app2
   curl -i http://127.0.0.1:{PORT}/static/site.css                 # by its path: files
 
+and in a browser http://127.0.0.1:{PORT}/stats: what it is doing, and its servers to drain and take out.
+
 What it logs of each request follows. Ctrl-C ends it.
 "
     );

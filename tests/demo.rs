@@ -72,6 +72,8 @@ fn what_it_offers_works() {
         "{style}"
     );
 
+    assert!(get("/stats", None).contains("data-name=\"dynamic\""), "the page");
+
     // A second one says what is in its way.
     let second = Command::new(env!("CARGO_BIN_EXE_weir")).arg("demo").output().unwrap();
     assert!(!second.status.success());

@@ -151,7 +151,10 @@ impl Summary {
             return (State::Down, format!("{} down", plural(self.dead, "backend")));
         }
         if count.down > 0 {
-            return (self.worst, format!("{} of {} down", count.down, plural(count.servers, "server")));
+            return (
+                self.worst,
+                format!("{} of {} down", text::number(count.down as u64), plural(count.servers, "server")),
+            );
         }
         if self.worst >= State::Failing {
             let failing = if count.failing > 0 { plural(count.failing, "server") } else { "a proxy".into() };
@@ -162,7 +165,7 @@ impl Summary {
             (0, ..) => (State::Up, "No servers".into()),
             (_, 0, _) if count.unchecked > 0 => (State::NoCheck, "No server is checked".into()),
             (_, _, 1) => (State::Up, "1 server up".into()),
-            (all, _, up) if up == all => (State::Up, format!("All {up} servers up")),
+            (all, _, up) if up == all => (State::Up, format!("All {} up", plural(up, "server"))),
             (_, _, up) => (State::Up, format!("{} up", plural(up, "server"))),
         }
     }
@@ -178,8 +181,11 @@ impl Summary {
             (count.maint, "in maintenance"),
             (count.unchecked, "not checked"),
         ];
-        let parts: Vec<String> =
-            parts.iter().filter(|(n, _)| *n > 0).map(|(n, words)| format!("{n} {words}")).collect();
+        let parts: Vec<String> = parts
+            .iter()
+            .filter(|(n, _)| *n > 0)
+            .map(|(n, words)| format!("{} {words}", text::number(*n as u64)))
+            .collect();
         if parts.is_empty() {
             plural(self.proxies.len(), "proxy").replace("proxys", "proxies")
         } else {
@@ -265,10 +271,10 @@ fn words(count: &Count, state: State) -> String {
         return format!("{}, not checked", plural(count.servers, "server"));
     }
     let up = count.up + count.failing + count.unchecked;
-    let mut text = format!("{up} of {} up", count.servers);
+    let mut text = format!("{} of {} up", text::number(up as u64), text::number(count.servers as u64));
     for (n, words) in [(count.drain, "draining"), (count.maint, "in maintenance")] {
         if n > 0 {
-            text += &format!(", {n} {words}");
+            text += &format!(", {} {words}", text::number(n as u64));
         }
     }
     text

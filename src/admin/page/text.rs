@@ -100,7 +100,7 @@ pub fn milliseconds(n: u64) -> String {
 /// `1 server`, `2 servers`.
 #[must_use]
 pub fn plural(n: usize, word: &str) -> String {
-    format!("{n} {word}{}", if n == 1 { "" } else { "s" })
+    format!("{} {word}{}", number(n as u64), if n == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
