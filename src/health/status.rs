@@ -67,10 +67,10 @@ impl Status {
         STATUSES.iter().find(|r| r.1 == code).map(|r| r.0)
     }
 
-    /// HAProxy's number for it, as in state files (2 is its check that has just begun).
+    /// HAProxy's number for it, as in state files (2 is its check that has just begun, 14 where those with a code begin).
     #[must_use]
     pub fn number(self) -> u8 {
-        self as u8 + u8::from(self >= Self::Checked)
+        self as u8 + u8::from(self >= Self::Checked) + u8::from(self.has_code())
     }
 
     /// `check_status`

@@ -282,6 +282,39 @@ fn limits() {
 }
 
 #[test]
+fn variables() {
+    let lines: Vec<String> = [
+        "set var",
+        "set var foo int(5)",
+        "set var proc.x",
+        "set var proc.x int(5)",
+        "set var proc.x expr int(6),add(3)",
+        "set var txn.x int(1)",
+        "set var proc.t str(abc)",
+        "set var proc.b bool(true)",
+        "set var proc.i ipv4(1.2.3.4)",
+        "set var proc.f fmt a%[int(5)]b",
+        "set var proc.y var(proc.x),mul(2)",
+    ]
+    .iter()
+    .map(|line| format!("experimental-mode on;{line}"))
+    .collect();
+    let mut all: Vec<&str> = lines.iter().map(String::as_str).collect();
+    all.extend([
+        "set var proc.x int(7)",
+        "get var proc.x",
+        "get var proc.t",
+        "get var proc.b",
+        "get var proc.i",
+        "get var proc.f",
+        "get var proc.y",
+        "get var proc.none",
+        "set severity-output number;get var proc.x",
+    ]);
+    compare(GLOBAL, SECTIONS, &all);
+}
+
+#[test]
 fn dumps() {
     check(&[
         "show servers",

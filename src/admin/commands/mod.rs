@@ -15,6 +15,7 @@ pub mod sessions;
 pub mod stat;
 pub mod target;
 pub mod unbuilt;
+pub mod variables;
 
 use super::command::Command;
 
@@ -30,6 +31,7 @@ const FAMILIES: &[&[Command]] = &[
     session::TABLE,
     sessions::TABLE,
     stat::TABLE,
+    variables::TABLE,
     unbuilt::TABLE,
 ];
 

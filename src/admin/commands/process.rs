@@ -1,13 +1,10 @@
-//! The process: environment, threads, variables.
+//! The process: environment, threads.
 
 use crate::admin::answer::Answer;
 use crate::admin::command::{Call, Command};
 use crate::config::condition::VERSION;
 use crate::config::model::global::Level::{Operator, User};
-use crate::expr::Value;
-use crate::live::variables;
 use std::fmt::Write as _;
-use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,7 +12,13 @@ pub const TABLE: &[Command] = &[
     Command::new("show env", Operator, "show env [var]", "show the environment of the process", show_env),
     Command::new("show activity", User, "show activity", "what each thread does", show_activity),
     Command::new("show threads", User, "show threads", "the threads and their processor time", show_threads),
-    Command::new("get var", Operator, "get var <name>", "show a variable of the process", get_var),
+    Command::new(
+        "show proc",
+        User,
+        "show proc [debug]",
+        "the processes, as a master socket shows them",
+        show_proc,
+    ),
 ];
 
 fn show_env(call: &mut Call<'_>) -> Answer {
@@ -122,28 +125,22 @@ fn show_threads(_: &mut Call<'_>) -> Answer {
     Answer::text(out)
 }
 
-fn get_var(call: &mut Call<'_>) -> Answer {
-    let name = call.word(2);
-    if name.is_empty() {
-        return Answer::error("Missing process-wide variable identifier.");
-    }
-    let Some(value) = name.strip_prefix("proc.").and_then(variables::get) else {
-        return Answer::error("Variable not found.");
+/// One process is its own master and worker.
+fn show_proc(call: &mut Call<'_>) -> Answer {
+    let process = &call.live().process;
+    let up = process.started.mono.elapsed().as_secs();
+    let up = format!("{}d{:02}h{:02}m{:02}s", up / 86_400, up / 3600 % 24, up / 60 % 60, up % 60);
+    let row = |kind: &str, reloads: &str| {
+        format!("{:<15} {kind:<15} {reloads:<15} {up:<15} {VERSION:<15}\n", process.pid)
     };
-    let kind = match &value {
-        Value::Bool(_) => "bool",
-        Value::Int(_) => "sint",
-        Value::Addr(IpAddr::V4(_)) => "ipv4",
-        Value::Addr(IpAddr::V6(_)) => "ipv6",
-        Value::Str(_) => "str",
-        Value::Bin(_) => "bin",
-    };
-    let binary = matches!(value, Value::Bin(_));
-    let mut text = value.into_text();
-    if binary {
-        text = text.iter().flat_map(|b| format!("{b:02x}").into_bytes()).collect();
-    }
-    let text = String::from_utf8_lossy(&text);
-    // Without a newline of its own, as HAProxy leaves it.
-    Answer::unended(crate::admin::severity::INFO, format!("{name}: type={kind} value=<{text}>"))
+    Answer::text(format!(
+        "{:<15} {:<15} {:<15} {:<15} {:<15}\n{}# workers\n{}# programs\n",
+        "#<PID>",
+        "<type>",
+        "<reloads>",
+        "<uptime>",
+        "<version>",
+        row("master", "0 [failed: 0]"),
+        row("worker", "0"),
+    ))
 }

@@ -5,7 +5,7 @@ use crate::admin::answer::{Answer, Pieces};
 use crate::admin::command::{Call, Command};
 use crate::config::model::global::Level::User;
 use crate::config::model::{Endpoint, Server};
-use crate::health::{Status, Verdict};
+use crate::health::Verdict;
 use crate::live::server::admin;
 use crate::live::{CheckState, Generation, LiveProxy, LiveServer};
 use std::fmt::Display;
@@ -103,7 +103,7 @@ fn state_line(_: &Generation, proxy: &LiveProxy, server: &LiveServer, out: &mut 
         &server.weight(),
         &server.conf.weight,
         &server.since_change(Instant::now()).as_secs(),
-        &status_number(last.status),
+        &last.status.number().max(1),
         &result_number(last.status.verdict()),
         &server.check.health().value(),
         &(check_bits(&server.check, 0) | paused),
@@ -173,30 +173,6 @@ fn check_bits(check: &CheckState, kind: u8) -> u8 {
     }
     let running = u8::from(check.is_running());
     running | CONFIGURED | kind | if check.is_enabled() { ENABLED } else { 0 }
-}
-
-/// HAProxy's number of a status. 2 is never the last result, 14 marks where results with data begin.
-pub(in crate::admin) fn status_number(status: Status) -> u8 {
-    match status {
-        Status::Unknown | Status::Initializing => 1,
-        Status::Checked => 3,
-        Status::Analysis => 4,
-        Status::SocketError => 5,
-        Status::L4Ok => 6,
-        Status::L4Timeout => 7,
-        Status::L4Connect => 8,
-        Status::L6Ok => 9,
-        Status::L6Timeout => 10,
-        Status::L6Response => 11,
-        Status::L7Timeout => 12,
-        Status::L7Response => 13,
-        Status::L7Ok => 15,
-        Status::L7Conditional => 16,
-        Status::L7Status => 17,
-        Status::ProcessError => 18,
-        Status::ProcessTimeout => 19,
-        Status::ProcessOk => 20,
-    }
 }
 
 fn result_number(verdict: Verdict) -> u8 {

@@ -1,0 +1,217 @@
+//! Variables of scope `proc`: what rules on all threads share.
+
+use crate::admin::answer::{Answer, severity};
+use crate::admin::command::{Call, Command, Mode};
+use crate::clock::Now;
+use crate::config::model::global::Level::Operator;
+use crate::config::model::{Proxy, VarScope};
+use crate::expr::facts::{ConnFacts, LiveFacts, LogRecord, Payload, ProcessFacts};
+use crate::expr::{Expr, Facts, LogFormat, Scope, Site, Value};
+use crate::live::{Generation, variables};
+use crate::message::Head;
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+pub const TABLE: &[Command] = &[
+    Command::new("get var", Operator, "get var <name>", "show a variable of the process", get),
+    Command::new(
+        "set var",
+        Operator,
+        "set var <name> [fmt|expr] {<fmt>|<expr>}",
+        "set a variable of the process",
+        set,
+    )
+    .only(Mode::Experimental),
+];
+
+fn get(call: &mut Call<'_>) -> Answer {
+    let name = call.word(2);
+    if name.is_empty() {
+        return Answer::error(NO_NAME);
+    }
+    let Some(value) = name.strip_prefix("proc.").and_then(variables::get) else {
+        return Answer::error("Variable not found.");
+    };
+    let kind = match &value {
+        Value::Bool(_) => "bool",
+        Value::Int(_) => "sint",
+        Value::Addr(IpAddr::V4(_)) => "ipv4",
+        Value::Addr(IpAddr::V6(_)) => "ipv6",
+        Value::Str(_) => "str",
+        Value::Bin(_) => "bin",
+    };
+    let text = match value {
+        Value::Bin(bytes) => bytes.iter().map(|b| format!("{b:02x}")).collect(),
+        other => String::from_utf8_lossy(&other.into_text()).into_owned(),
+    };
+    // One newline less than others, as HAProxy has it.
+    Answer::unended(severity::INFO, format!("{name}: type={kind} value=<{text}>"))
+}
+
+const NO_NAME: &str = "Missing process-wide variable identifier.";
+const SCOPES: &[&str] = &["proc", "sess", "txn", "req", "res", "check"];
+
+fn set(call: &mut Call<'_>) -> Answer {
+    let full = call.word(2);
+    if full.is_empty() {
+        return Answer::error(NO_NAME);
+    }
+    if !call.has(3) {
+        return Answer::error("Missing either 'expr', 'fmt' or expression.");
+    }
+    let mistake = |text: String| Answer::unended(severity::ERR, text);
+    let (scope, name) = full.split_once('.').unwrap_or((full, ""));
+    if !SCOPES.contains(&scope) {
+        return mistake(format!(
+            "invalid variable name '{full}'. A variable name must be start by its scope. The scope can be 'proc', \
+             'sess', 'txn', 'req', 'res' or 'check'"
+        ));
+    }
+    if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.')) {
+        return mistake(format!("invalid syntax at '{full}'"));
+    }
+    if scope != "proc" {
+        return mistake(format!(
+            "'set var': cannot set variable '{full}', only scope 'proc' is permitted here."
+        ));
+    }
+    let words: Vec<&str> = call.words.iter().skip(3).map(String::as_str).collect();
+    match evaluate(call.live(), &words) {
+        Ok(Some(value)) => variables::set(name, value),
+        Ok(None) => variables::unset(name),
+        Err(text) => return mistake(text),
+    }
+    Answer::Done
+}
+
+/// `fmt <format>`, `expr <expression>` or an expression.
+fn evaluate(live: &Generation, words: &[&str]) -> Result<Option<Value>, String> {
+    let scope = Scope::default();
+    let mut scene = Scene::new(live);
+    match words {
+        ["fmt", format, ..] => {
+            let format = LogFormat::parse(format, Site::Check, &scope).map_err(|e| e.message)?;
+            let mut text = Vec::new();
+            format.render(&mut scene, &mut text);
+            Ok(Some(Value::Str(text)))
+        }
+        words => {
+            let words = match words {
+                ["expr", rest @ ..] if !rest.is_empty() => rest,
+                words => words,
+            };
+            let (expr, _) = Expr::parse(words, Site::Check, &scope).map_err(|e| e.message)?;
+            Ok(expr.eval(&mut scene))
+        }
+    }
+}
+
+/// What an expression sees where there is no traffic.
+struct Scene<'a> {
+    live: &'a Generation,
+    now: Now,
+    conn: ConnFacts,
+    log: LogRecord,
+    random: u32,
+}
+
+impl<'a> Scene<'a> {
+    fn new(live: &'a Generation) -> Self {
+        let now = Now::read();
+        let conn = ConnFacts {
+            src: None,
+            dst: None,
+            accepted: now.wall,
+            listener_id: 0,
+            listener_name: None,
+            proxy_tlvs: Vec::new(),
+        };
+        let random = now.wall.duration_since(SystemTime::UNIX_EPOCH).map_or(1, |d| d.subsec_nanos() | 1);
+        Self { live, now, conn, log: LogRecord::default(), random }
+    }
+}
+
+impl Facts for Scene<'_> {
+    fn conn(&self) -> &ConnFacts {
+        &self.conn
+    }
+
+    fn live(&self) -> &dyn LiveFacts {
+        self.live
+    }
+
+    fn frontend(&self) -> Option<&Proxy> {
+        None
+    }
+
+    fn backend(&self) -> Option<&Proxy> {
+        None
+    }
+
+    fn server_name(&self) -> Option<&str> {
+        None
+    }
+
+    fn request(&self) -> Option<&Head> {
+        None
+    }
+
+    fn response(&self) -> Option<&Head> {
+        None
+    }
+
+    fn request_payload(&self) -> Option<Payload<'_>> {
+        None
+    }
+
+    fn response_payload(&self) -> Option<Payload<'_>> {
+        None
+    }
+
+    fn log(&self) -> &LogRecord {
+        &self.log
+    }
+
+    fn date(&self) -> SystemTime {
+        self.now.wall
+    }
+
+    fn random(&mut self) -> u32 {
+        // xorshift: nothing that matters hangs on it.
+        let mut x = self.random;
+        x ^= x << 13;
+        x ^= x >> 17;
+        x ^= x << 5;
+        self.random = x;
+        x
+    }
+
+    fn var(&self, scope: VarScope, name: &str) -> Option<Value> {
+        if scope == VarScope::Process { variables::get(name) } else { None }
+    }
+
+    fn set_var(&mut self, scope: VarScope, name: &str, value: Value) {
+        if scope == VarScope::Process {
+            variables::set(name, value);
+        }
+    }
+
+    fn unset_var(&mut self, scope: VarScope, name: &str) {
+        if scope == VarScope::Process {
+            variables::unset(name);
+        }
+    }
+
+    fn unique_id(&mut self) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn process(&self) -> ProcessFacts<'_> {
+        let process = &self.live.process;
+        ProcessFacts { pid: process.pid, hostname: &process.hostname, nbthread: process.nbthread, thread: 0 }
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
+}
