@@ -7,9 +7,11 @@ mod harness;
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
 
 use browser::Browser;
 use harness::client::Client;
+use harness::console::Console;
 use harness::origin::Origin;
 use harness::own_address;
 use harness::process::{Program, Proxy};
@@ -17,12 +19,13 @@ use harness::process::{Program, Proxy};
 const PAGE: u16 = 8404;
 const WEB: u16 = 8080;
 const ORIGIN: u16 = 9000;
+const TUNNEL: u16 = 8081;
 
 /// `admin:secret`
 const LOGIN: &str = "Authorization: Basic YWRtaW46c2VjcmV0";
 
 struct Rig {
-    _proxy: Proxy,
+    proxy: Proxy,
     address: Ipv4Addr,
     _origin: Origin,
 }
@@ -38,10 +41,11 @@ impl Rig {
              stats show-legends\n    stats show-modules\n    stats show-desc \"<script>alert(1)</script>\"\n\
              frontend www\n    bind {address}:{WEB}\n    default_backend web\n\
              backend web\n    description \"</h2><img src=x onerror=alert(1)>\"\n    server s1 {address}:{ORIGIN}\n    server s2 {address}:{ORIGIN}\n\
-             backend other\n    server lonely {address}:9\n{more}"
+             backend other\n    server lonely {address}:9\n{}",
+            more.replace("ADDRESS", &address.to_string())
         );
         let proxy = Proxy::start(Program::Weir, &config, address, &[PAGE, WEB]).unwrap();
-        Self { _proxy: proxy, address, _origin: origin }
+        Self { proxy, address, _origin: origin }
     }
 
     fn client(&self, port: u16) -> Client {
@@ -64,9 +68,13 @@ impl Rig {
 
     /// The status column of a server.
     fn status(&self, backend: &str, server: &str) -> String {
+        self.column(backend, server, 17)
+    }
+
+    fn column(&self, backend: &str, server: &str, column: usize) -> String {
         let csv = self.get("/stats;csv", LOGIN);
         let line = csv.lines().find(|l| l.starts_with(&format!("{backend},{server},"))).expect("a line");
-        line.split(',').nth(17).unwrap().to_owned()
+        line.split(',').nth(column).unwrap().to_owned()
     }
 
     /// A request through the proxy to a server.
@@ -165,6 +173,44 @@ fn the_document_is_guarded() {
     assert!(rig.get("/stats;row=4.2.1", LOGIN).contains("Sessions in progress"));
     assert!(rig.get("/stats;row=4.2.9", LOGIN).starts_with("HTTP/1.1 404 "));
     assert!(rig.get("/stats;st=PART", LOGIN).contains("Done in part"));
+}
+
+#[test]
+fn csv_is_that_of_the_socket() {
+    let rig = Rig::start("");
+    rig.visit();
+    // Asking changes the page's own figures; elsewhere a second may pass between the two.
+    let lines = |text: &str| {
+        let wanted = |l: &&str| ["# ", "www,", "web,", "other,"].iter().any(|start| l.starts_with(start));
+        text.lines().filter(wanted).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let ask = || {
+        let http = rig.get("/stats;csv", LOGIN);
+        let mut console = Console::connect(&rig.proxy.dir().join("admin.sock"));
+        console.send(b"show stat\n");
+        console.finish_sending();
+        (lines(&http), lines(&String::from_utf8_lossy(&console.rest())))
+    };
+    let (http, socket) = (0..5).map(|_| ask()).find(|(http, socket)| http == socket).unwrap_or_else(ask);
+    assert_eq!(http, socket);
+    assert_eq!(http.len(), 7, "{http:?}");
+}
+
+#[test]
+fn sessions_are_cut() {
+    let tunnel =
+        format!("listen raw\n    mode tcp\n    bind ADDRESS:{TUNNEL}\n    server t ADDRESS:{ORIGIN}\n");
+    let rig = Rig::start(&tunnel);
+    let mut client = rig.client(TUNNEL);
+    client.send(b"GET / HTTP/1.1\r\n");
+    let in_progress = || rig.column("raw", "t", 4);
+    let started = Instant::now();
+    while in_progress() != "1" {
+        assert!(started.elapsed() < Duration::from_secs(10), "no session on the server");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(rig.post("", "s=t&b=raw&action=shutdown").contains(";st=DONE"));
+    assert!(client.rest().1, "the session goes on");
 }
 
 #[test]
