@@ -300,47 +300,56 @@ fn processes() -> Vec<(u32, char, u32, u32)> {
         .collect()
 }
 
+/// A leader that does not end on TERM, a child that does not either, one that does, and a grandchild.
+const ENDLESS: &str = "#!/bin/sh
+trap '' TERM
+sleep 1000 & a=$!
+(trap - TERM; exec sleep 1000) & b=$!
+sh -c 'sleep 1000; true' & c=$!
+echo $$ $a $b $c > DIR/pids.new
+mv DIR/pids.new DIR/pids
+sleep 1000
+";
+
+/// The processes of [`ENDLESS`], once they run; the leader is the first.
+fn endless(bench: &Bench) -> Vec<u32> {
+    let pids = wait("pids", || fs::read_to_string(bench.path("pids")).ok()).expect("the program runs");
+    let pids: Vec<u32> = pids.split_whitespace().map(|pid| pid.parse().unwrap()).collect();
+    assert_eq!(pids.len(), 4);
+    pids
+}
+
+/// None of them is left, nor any other of the leader's group.
+fn are_gone(pids: &[u32]) {
+    let left = || -> Vec<_> {
+        processes().into_iter().filter(|p| p.1 != 'Z' && (pids.contains(&p.0) || p.3 == pids[0])).collect()
+    };
+    wait("their end", || left().is_empty().then_some(())).unwrap_or_else(|| panic!("left: {:?}", left()));
+}
+
 #[test]
 fn the_timeout_ends_the_whole_group() {
     let mut bench = Bench::new();
-    // One child that ends on TERM, one that does not, and a grandchild; the leader does not either.
-    bench.script(
-        "endless.sh",
-        "#!/bin/sh
-trap '' TERM
-sleep 1000 &
-(trap - TERM; exec sleep 1000) &
-(sh -c 'sleep 1000; true') &
-echo $$ > DIR/leader.new
-mv DIR/leader.new DIR/leader
-sleep 1000
-",
+    bench.script("endless.sh", ENDLESS);
+    bench.weir(
+        "backend b\n external-check command DIR/endless.sh\n server s 127.0.0.1:22100 check inter 1s downinter 1h",
     );
-    bench.weir("backend b\n external-check command DIR/endless.sh\n server s 127.0.0.1:22100 check inter 500ms downinter 1h");
-    let leader = bench.dir.path().join("leader");
-    let leader: u32 = wait("the leader", || read(&leader).trim().parse().ok()).expect("the program runs");
+    let pids = endless(&bench);
     bench.line(&["b/s failed, reason: External check timeout, code: 0"]);
-    let members = || processes().into_iter().filter(|p| p.3 == leader).collect::<Vec<_>>();
-    wait("their end", || members().is_empty().then_some(()))
-        .unwrap_or_else(|| panic!("left: {:?}", members()));
+    are_gone(&pids);
 }
 
 #[test]
 fn no_program_outlives_weir() {
     let mut bench = Bench::new();
-    bench.script(
-        "endless.sh",
-        "#!/bin/sh\nsleep 1000 &\necho $$ > DIR/leader.new\nmv DIR/leader.new DIR/leader\nsleep 1000\n",
-    );
+    bench.script("endless.sh", ENDLESS);
     bench.weir("backend b\n external-check command DIR/endless.sh\n server s 127.0.0.1:22100 check inter 1h");
-    let leader = bench.dir.path().join("leader");
-    let leader: u32 = wait("the leader", || read(&leader).trim().parse().ok()).expect("the program runs");
+    let pids = endless(&bench);
+    assert!(pids.iter().all(|pid| harness::process::is_alive(*pid)), "the program waits for its end");
     let mut proxy = bench.proxy.take().unwrap();
     proxy.signal("TERM");
     proxy.wait(LIMIT).expect("weir ends");
-    let members = || processes().into_iter().filter(|p| p.3 == leader && p.1 != 'Z').collect::<Vec<_>>();
-    wait("their end", || members().is_empty().then_some(()))
-        .unwrap_or_else(|| panic!("left: {:?}", members()));
+    are_gone(&pids);
 }
 
 /// Of a listing of /proc/self/fd: number and target, without the listed directory itself.
@@ -457,7 +466,7 @@ fn what_programs_print() {
     bench.script("binary.sh", "#!/bin/sh\nprintf 'a\\000\\033[1m\\377\"b\\n'\n");
     // What it leaves behind holds the pipe open.
     bench.script("daemon.sh", "#!/bin/sh\nsleep 1000 &\necho $! > DIR/daemon\necho started\n");
-    bench.script("late.sh", "#!/bin/sh\n(sleep 1000; echo late) &\necho $! > DIR/late\nexit 6\n");
+    bench.script("late.sh", "#!/bin/sh\nsleep 1000 &\necho $! > DIR/late\nexit 6\n");
     bench.script("big.sh", "#!/bin/sh\necho first\nhead -c 3000000 /dev/zero\nexit 7\n");
     bench.script("stuck.sh", "#!/bin/sh\necho about to hang\nsleep 1000\n");
     bench.script("flood.sh", "#!/bin/sh\nexec yes flooded\n");

@@ -2,7 +2,7 @@
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::model::probes::ExternalChecks;
-use super::model::{Balance, CheckKind, LogStyle, Mode, Proxy};
+use super::model::{Backend, Balance, CheckKind, HashMethod, LogStyle, Mode, Proxy};
 use super::parser::Parser;
 use super::resolve::kind;
 use super::suggest;
@@ -44,10 +44,24 @@ fn limits(parser: &mut Parser, proxy: &mut Proxy) {
     }
 }
 
+fn has_fixed_weights(back: &Backend) -> bool {
+    match back.balance {
+        Balance::RoundRobin | Balance::LeastConn | Balance::First | Balance::Random { .. } => false,
+        Balance::StaticRr => true,
+        _ => back.hash_type.method == HashMethod::MapBased,
+    }
+}
+
 /// What `option external-check` needs, and what is of no use without it.
 fn external_checks(parser: &mut Parser, proxy: &Proxy) {
     let Some(back) = &proxy.back else { return };
     let (kind, name, said) = (kind_of(proxy), &proxy.name, &back.external);
+    if matches!(back.check, CheckKind::External { dynamic_weight: true }) && has_fixed_weights(back) {
+        let message = format!(
+            "{kind} '{name}' : 'dynamic-weight' changes nothing with a balancing algorithm whose weights are fixed ('static-rr', and 'hash-type map-based')."
+        );
+        report(parser, Severity::Warning, message);
+    }
     if !matches!(back.check, CheckKind::External { .. }) {
         for (what, _) in
             [("command", &said.command), ("path", &said.path)].iter().filter(|(_, v)| v.is_some())

@@ -39,7 +39,7 @@ impl ExternalCheck {
             // Not the check's `addr` and `port`: the program is told where traffic goes.
             endpoint: &job.server.conf.endpoint,
             connections: job.server.current(),
-            maxconn: job.server.conf.maxconn,
+            maxconn: job.server.maxconn(),
         };
         let run = if self.may_fork {
             // Not `timeout check`: HAProxy takes the connect's limit for the whole.

@@ -297,6 +297,18 @@ mod tests {
                 "'external-check path' will be ignored for backend 'b' (requires 'option external-check').",
             ]
         );
+        let fixed = |lines: &str| {
+            let text =
+                format!("{lines}\n option external-check dynamic-weight\n external-check command /x\n");
+            let text = format!("global\n external-check\n insecure-fork-wanted\nbackend b\n{text}");
+            read(&text)
+                .unwrap()
+                .diagnostics
+                .iter()
+                .any(|d| d.message.contains("'dynamic-weight' changes nothing"))
+        };
+        assert!(fixed(" balance static-rr") && fixed(" balance source"));
+        assert!(!fixed(" balance roundrobin") && !fixed(" balance source\n hash-type consistent"));
         // The option that comes last counts.
         let replaced = said(" option external-check\n option httpchk\n external-check command /x\n");
         assert_eq!(replaced.len(), 1);
