@@ -39,6 +39,15 @@ fn five_typos_give_five_errors() {
     assert_eq!(alerts, 5, "{output}");
 }
 
+#[test]
+fn a_warning_is_said_once() {
+    let config = format!(
+        "{BASE}frontend f\n    bind 127.0.0.1:8000\n    http-request deny if {{ res.hdr(x) y }}\n    default_backend web\nbackend web\n"
+    );
+    let (_, output) = Program::Weir.check(&config);
+    assert_eq!(output.matches("will never match").count(), 1, "{output}");
+}
+
 #[track_caller]
 fn refuses(config: &str, says: &[&str]) {
     let (code, output) = Program::Weir.check(config);

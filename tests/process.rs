@@ -298,7 +298,7 @@ fn rates_hold_clients_back() {
 }
 
 #[test]
-fn a_graceful_stop_takes_its_unix_sockets_along() {
+fn a_graceful_stop_closes_its_unix_sockets() {
     let address = harness::own_address();
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("front.sock");

@@ -6,7 +6,8 @@ use crate::expr::facts::{ConnFacts, LiveFacts, LogRecord, Payload, ProcessFacts}
 use crate::expr::{Facts, Value};
 use crate::ids::ProxyIndex;
 use crate::live::rules::{Editable, Settings};
-use crate::live::{Generation, LiveProxy, LiveServer, variables};
+use crate::live::variables::Variables;
+use crate::live::{Generation, LiveProxy, LiveServer};
 use crate::message::Head;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,9 +19,6 @@ pub struct Session {
     pub frontend: Arc<LiveProxy>,
     pub engine: Rc<Engine>,
 }
-
-/// Variables of the narrower scopes, few enough for a scan.
-pub type Variables = Vec<(VarScope, Box<str>, Value)>;
 
 /// One request in work. Contexts are pooled per thread: [`Context::begin`] readies one for a connection.
 pub struct Context {
@@ -61,7 +59,7 @@ impl Context {
             body_complete: false,
             log: LogRecord::default(),
             settings: Settings::default(),
-            variables: Vec::new(),
+            variables: Variables::default(),
         }
     }
 
@@ -115,9 +113,7 @@ impl Context {
     }
 
     pub fn drop_scope(&mut self, scope: VarScope) {
-        if !self.variables.is_empty() {
-            self.variables.retain(|(s, _, _)| *s != scope);
-        }
+        self.variables.keep(|s| s != scope);
     }
 }
 
@@ -176,28 +172,15 @@ impl Facts for Context {
     }
 
     fn var(&self, scope: VarScope, name: &str) -> Option<Value> {
-        if scope == VarScope::Process {
-            return variables::get(name);
-        }
-        self.variables.iter().find(|(s, n, _)| *s == scope && &**n == name).map(|(_, _, v)| v.clone())
+        self.variables.get(scope, name)
     }
 
     fn set_var(&mut self, scope: VarScope, name: &str, value: Value) {
-        if scope == VarScope::Process {
-            variables::set(name, value);
-            return;
-        }
-        match self.variables.iter_mut().find(|(s, n, _)| *s == scope && &**n == name) {
-            Some((_, _, slot)) => *slot = value,
-            None => self.variables.push((scope, name.into(), value)),
-        }
+        self.variables.set(scope, name, value);
     }
 
     fn unset_var(&mut self, scope: VarScope, name: &str) {
-        if scope == VarScope::Process {
-            variables::unset(name);
-        }
-        self.variables.retain(|(s, n, _)| *s != scope || &**n != name);
+        self.variables.unset(scope, name);
     }
 
     fn unique_id(&mut self) -> Option<Vec<u8>> {

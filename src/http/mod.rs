@@ -30,13 +30,12 @@ mod stream;
 pub mod target;
 #[cfg(test)]
 mod tests;
-mod timer;
 mod upgrade;
 mod upstream;
 
 pub use serve::serve;
 
-use crate::clock::Now;
+use crate::live::ticker::Ticker;
 use crate::live::{Generation, LiveProxy};
 use crate::logging;
 use crate::net::relay::Pipes;
@@ -44,11 +43,11 @@ use buffer::Buffers;
 use context::{Context, Session};
 use h1::Limits;
 use pool::Pools;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 /// What the connections of one worker thread share.
 pub struct Engine {
@@ -66,8 +65,7 @@ pub struct Engine {
     unused_bells: RefCell<Vec<u32>>,
     pools: Pools,
     pipes: Pipes,
-    random: Cell<u64>,
-    epoch: Cell<Now>,
+    ticker: Ticker,
     request_limits: Limits,
 }
 
@@ -81,10 +79,6 @@ impl Engine {
     #[must_use]
     pub fn new(thread: usize, generation: &Generation, log: Rc<logging::Sender>) -> Rc<Self> {
         let tune = &generation.config.global.tune;
-        let seed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let random = seed.as_nanos() as u64
-            ^ (u64::from(generation.process.pid) << 32)
-            ^ (thread as u64).rotate_left(17);
         Rc::new(Self {
             thread,
             log,
@@ -96,8 +90,7 @@ impl Engine {
             unused_bells: RefCell::default(),
             pools: Pools::default(),
             pipes: Pipes::new(if tune.pipesize > 0 { tune.pipesize } else { PIPE }),
-            random: Cell::new(random | 1),
-            epoch: Cell::new(Now::read()),
+            ticker: Ticker::new((u64::from(generation.process.pid) << 32) ^ (thread as u64).rotate_left(17)),
             request_limits: Limits {
                 head: tune.bufsize.saturating_sub(tune.maxrewrite),
                 // HAProxy's count takes the end of the fields for one.
@@ -137,14 +130,9 @@ impl Engine {
         }
     }
 
-    /// Wall clock at `mono`, without asking the kernel: the two clocks are compared once a second.
+    /// Wall clock at `mono`.
     fn wall(&self, mono: Instant) -> SystemTime {
-        let mut epoch = self.epoch.get();
-        if mono.saturating_duration_since(epoch.mono) > Duration::from_secs(1) {
-            epoch = Now::read();
-            self.epoch.set(epoch);
-        }
-        epoch.wall + mono.saturating_duration_since(epoch.mono)
+        self.ticker.wall(mono)
     }
 
     /// The monotonic clock.
@@ -152,14 +140,8 @@ impl Engine {
         Instant::now()
     }
 
-    /// xorshift64*: for balancing and `rand`, not for secrets.
     fn random(&self) -> u32 {
-        let mut x = self.random.get();
-        x ^= x >> 12;
-        x ^= x << 25;
-        x ^= x >> 27;
-        self.random.set(x);
-        (x.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32) as u32
+        self.ticker.random()
     }
 
     fn take_context(&self, client: &serve::Client) -> Box<Context> {

@@ -2,20 +2,20 @@
 
 use super::body::Flow;
 use super::buffer::Inbox;
-use super::context::{Context, Session, Variables};
+use super::context::{Context, Session};
 use super::exchange::{self, End};
 use super::h1::blame::Blame;
 use super::h1::{self, Fault, Limits, Parsed, RequestFraming};
 use super::pool::Idle;
-use super::timer::Timer;
 use super::{Engine, finish, reply};
 use crate::config::model::VarScope;
 use crate::expr::facts::ConnFacts;
 use crate::ids::{ProxyIndex, ServerIndex};
 use crate::live::captures::Capture;
 use crate::live::sessions::Card;
+use crate::live::variables::Variables;
 use crate::live::{Generation, LiveProxy, LiveServer};
-use crate::net::{Accepted, Stream};
+use crate::net::{Accepted, Stream, Timer};
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -109,7 +109,7 @@ pub fn serve(
                 }
                 Err(no_head) => Box::pin(client.without_head(no_head, Some((&mut context, started)))).await,
             };
-            context.variables.retain(|(scope, _, _)| *scope == VarScope::Session);
+            context.variables.keep(|scope| scope == VarScope::Session);
             std::mem::swap(&mut context.variables, &mut client.variables);
             std::mem::swap(&mut context.conn, &mut client.conn);
             engine.keep_context(context);

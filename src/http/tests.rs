@@ -132,7 +132,7 @@ fn proxy(proxy: Proxy) -> SocketAddr {
                     preread: Vec::new(),
                     at: Instant::now(),
                     handshake: 0,
-                    variables: Vec::new(),
+                    variables: crate::live::variables::Variables::default(),
                 };
                 let front = Arc::clone(&generation.proxies[0]);
                 tokio::task::spawn_local(serve(

@@ -25,6 +25,7 @@ pub mod sessions;
 mod shares;
 #[cfg(test)]
 mod tests;
+pub mod ticker;
 pub mod variables;
 
 pub use backend::{InUse, LiveBackend};

@@ -148,13 +148,20 @@ pub fn log_level(level: Option<u8>) -> LogLevel {
 
 /// The parser cuts nothing: the capture's length is applied here through the frontend's declared slot.
 pub fn capture(expr: &Expr, slot: usize, ctx: &mut dyn Editable) {
-    let Some(value) = expr.eval(ctx) else { return };
-    let mut text = value.into_text();
     let limit = ctx.frontend().and_then(|f| f.request_captures.get(slot)).map(|(_, len)| *len);
-    if let Some(limit) = limit {
-        text.truncate(limit);
-    }
-    let slots = &mut ctx.log_mut().request_captures;
+    let Some(text) = expr.eval(ctx).map(Value::into_text) else { return };
+    put(text, limit, slot, &mut ctx.log_mut().request_captures);
+}
+
+/// `http-response capture`: into the frontend's response slot.
+pub fn capture_response(expr: &Expr, slot: usize, ctx: &mut dyn Editable) {
+    let limit = ctx.frontend().and_then(|f| f.response_captures.get(slot)).map(|(_, len)| *len);
+    let Some(text) = expr.eval(ctx).map(Value::into_text) else { return };
+    put(text, limit, slot, &mut ctx.log_mut().response_captures);
+}
+
+fn put(mut text: Vec<u8>, limit: Option<usize>, slot: usize, slots: &mut Vec<Option<Vec<u8>>>) {
+    text.truncate(limit.unwrap_or(usize::MAX));
     if slots.len() <= slot {
         slots.resize(slot + 1, None);
     }
@@ -219,19 +226,4 @@ pub fn set_tos(peer: Peer, expr: &Expr, ctx: &mut dyn Editable) {
 /// The expression as a number, cast as HAProxy casts samples.
 pub fn integer(expr: &Expr, ctx: &mut dyn Editable) -> Option<i64> {
     expr.eval(ctx).and_then(|v| v.to_int())
-}
-
-/// `http-response capture`: into the frontend's response slot.
-pub fn capture_response(expr: &Expr, slot: usize, ctx: &mut dyn Editable) {
-    let Some(value) = expr.eval(ctx) else { return };
-    let mut text = value.into_text();
-    let limit = ctx.frontend().and_then(|f| f.response_captures.get(slot)).map(|(_, len)| *len);
-    if let Some(limit) = limit {
-        text.truncate(limit);
-    }
-    let slots = &mut ctx.log_mut().response_captures;
-    if slots.len() <= slot {
-        slots.resize(slot + 1, None);
-    }
-    slots[slot] = Some(text);
 }

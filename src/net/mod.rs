@@ -16,10 +16,10 @@ pub use listener::Listener;
 pub use stream::Stream;
 pub use timer::Timer;
 
-use crate::config::model::{Bind, KeepAliveProbes, VarScope};
-use crate::expr::Value;
+use crate::config::model::{Bind, KeepAliveProbes};
 use crate::expr::facts::ConnFacts;
 use crate::live::sessions::Card;
+use crate::live::variables::Variables;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -57,5 +57,5 @@ pub struct Accepted {
     /// What the PROXY header took, in milliseconds (`%Th`).
     pub handshake: i64,
     /// What `tcp-request connection|session` rules set.
-    pub variables: Vec<(VarScope, Box<str>, Value)>,
+    pub variables: Variables,
 }

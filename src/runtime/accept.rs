@@ -7,6 +7,7 @@ use crate::config::model::Mode;
 use crate::expr::facts::ConnFacts;
 use crate::live::doors::Phase;
 use crate::live::sessions::{Card, Conn, Entry};
+use crate::live::variables::Variables;
 use crate::net::{Accepted, Listener, Stream, raw};
 use crate::tasks;
 use socket2::Socket;
@@ -123,7 +124,7 @@ fn begin(
         preread: Vec::new(),
         at,
         handshake: 0,
-        variables: Vec::new(),
+        variables: Variables::default(),
     };
     if let Some(session) = session::begin(accepted, Arc::clone(&gate.proxy), worker) {
         tasks::detached("client connection", Connection { session, entry, _inside: inside });

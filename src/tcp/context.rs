@@ -5,7 +5,8 @@ use crate::config::model::{Proxy, VarScope};
 use crate::expr::facts::{ConnFacts, LiveFacts, LogRecord, Payload, ProcessFacts};
 use crate::expr::{Facts, Value};
 use crate::live::rules::{Editable, Settings};
-use crate::live::{Generation, LiveProxy, LiveServer, variables};
+use crate::live::variables::Variables;
+use crate::live::{Generation, LiveProxy, LiveServer};
 use crate::message::Head;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ pub struct Context {
     pub accepted: Instant,
     pub log: LogRecord,
     pub settings: Settings,
-    pub variables: Vec<(VarScope, Box<str>, Value)>,
+    pub variables: Variables,
     /// Received from the client and not forwarded yet.
     pub request: Vec<u8>,
     pub request_complete: bool,
@@ -59,7 +60,7 @@ impl Context {
             conn,
             accepted,
             settings: Settings::default(),
-            variables: Vec::new(),
+            variables: Variables::default(),
             request: Vec::new(),
             request_complete: false,
             response: Vec::new(),
@@ -118,28 +119,15 @@ impl Facts for Context {
     }
 
     fn var(&self, scope: VarScope, name: &str) -> Option<Value> {
-        if scope == VarScope::Process {
-            return variables::get(name);
-        }
-        self.variables.iter().find(|(s, n, _)| *s == scope && &**n == name).map(|(_, _, v)| v.clone())
+        self.variables.get(scope, name)
     }
 
     fn set_var(&mut self, scope: VarScope, name: &str, value: Value) {
-        if scope == VarScope::Process {
-            variables::set(name, value);
-            return;
-        }
-        match self.variables.iter_mut().find(|(s, n, _)| *s == scope && &**n == name) {
-            Some((_, _, slot)) => *slot = value,
-            None => self.variables.push((scope, name.into(), value)),
-        }
+        self.variables.set(scope, name, value);
     }
 
     fn unset_var(&mut self, scope: VarScope, name: &str) {
-        if scope == VarScope::Process {
-            variables::unset(name);
-        }
-        self.variables.retain(|(s, n, _)| *s != scope || &**n != name);
+        self.variables.unset(scope, name);
     }
 
     fn unique_id(&mut self) -> Option<Vec<u8>> {

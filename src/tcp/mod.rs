@@ -12,13 +12,13 @@ mod session;
 
 pub use session::{connection_rules, serve, session_rules};
 
-use crate::clock::Now;
 use crate::live::Generation;
+use crate::live::ticker::Ticker;
 use crate::logging;
 use crate::net::relay::Pipes;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 /// Buffers kept for the next that needs one.
 const KEPT: usize = 64;
@@ -31,24 +31,20 @@ pub struct Engine {
     pipes: Pipes,
     buffers: RefCell<Vec<Box<[u8]>>>,
     bufsize: usize,
-    random: Cell<u64>,
-    epoch: Cell<Now>,
+    ticker: Ticker,
 }
 
 impl Engine {
     #[must_use]
     pub fn new(thread: usize, generation: &Generation, log: Rc<logging::Sender>) -> Rc<Self> {
         let tune = &generation.config.global.tune;
-        let now = Now::read();
-        let seed = now.wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
         Rc::new(Self {
             thread,
             log,
             pipes: Pipes::new(tune.pipesize),
             buffers: RefCell::default(),
             bufsize: tune.bufsize,
-            random: Cell::new((seed ^ (thread as u64).rotate_left(23)) | 1),
-            epoch: Cell::new(now),
+            ticker: Ticker::new((thread as u64).rotate_left(23)),
         })
     }
 
@@ -63,23 +59,12 @@ impl Engine {
         }
     }
 
-    /// Wall clock at `mono`; the two clocks are compared once a second.
+    /// Wall clock at `mono`.
     fn wall(&self, mono: Instant) -> SystemTime {
-        let mut epoch = self.epoch.get();
-        if mono.saturating_duration_since(epoch.mono) > Duration::from_secs(1) {
-            epoch = Now::read();
-            self.epoch.set(epoch);
-        }
-        epoch.wall + mono.saturating_duration_since(epoch.mono)
+        self.ticker.wall(mono)
     }
 
-    /// xorshift64*: for balancing and `rand`, not for secrets.
     fn random(&self) -> u32 {
-        let mut x = self.random.get();
-        x ^= x >> 12;
-        x ^= x << 25;
-        x ^= x >> 27;
-        self.random.set(x);
-        (x.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32) as u32
+        self.ticker.random()
     }
 }

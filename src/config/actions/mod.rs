@@ -160,11 +160,7 @@ impl Arguments<'_> {
             return Err(());
         }
         let context = format!("error detected while parsing an '{}' condition", self.rule);
-        let condition = self.parser.condition(self.line, index, &context, self.site)?;
-        for warning in condition.iter().flat_map(Condition::warnings) {
-            self.parser.warning(self.line, index, warning.clone());
-        }
-        Ok(condition)
+        self.parser.condition(self.line, index, &context, self.site)
     }
 
     /// Reports an error in HAProxy's frame.

@@ -4,7 +4,7 @@ use super::http::Message;
 use crate::config::model::{Proxy, VarScope};
 use crate::expr::facts::{ConnFacts, LiveFacts, LogRecord, Payload, ProcessFacts};
 use crate::expr::{Facts, Value};
-use crate::live::variables;
+use crate::live::variables::Variables;
 use crate::message::Head;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -18,7 +18,7 @@ pub struct Scene<'a> {
     pub now: SystemTime,
     pub random: u32,
     log: LogRecord,
-    variables: Vec<(VarScope, Box<str>, Value)>,
+    variables: Variables,
     /// Since the last connect or send.
     pub received: Vec<u8>,
     pub closed: bool,
@@ -57,7 +57,7 @@ impl<'a> Scene<'a> {
             now,
             random,
             log,
-            variables: Vec::new(),
+            variables: Variables::default(),
             received: Vec::new(),
             closed: false,
             message: None,
@@ -133,27 +133,15 @@ impl Facts for Scene<'_> {
     }
 
     fn var(&self, scope: VarScope, name: &str) -> Option<Value> {
-        if scope == VarScope::Process {
-            return variables::get(name);
-        }
-        self.variables.iter().find(|(s, n, _)| *s == scope && &**n == name).map(|(_, _, v)| v.clone())
+        self.variables.get(scope, name)
     }
 
     fn set_var(&mut self, scope: VarScope, name: &str, value: Value) {
-        if scope == VarScope::Process {
-            return variables::set(name, value);
-        }
-        match self.variables.iter_mut().find(|(s, n, _)| *s == scope && &**n == name) {
-            Some((_, _, slot)) => *slot = value,
-            None => self.variables.push((scope, name.into(), value)),
-        }
+        self.variables.set(scope, name, value);
     }
 
     fn unset_var(&mut self, scope: VarScope, name: &str) {
-        if scope == VarScope::Process {
-            variables::unset(name);
-        }
-        self.variables.retain(|(s, n, _)| *s != scope || &**n != name);
+        self.variables.unset(scope, name);
     }
 
     fn unique_id(&mut self) -> Option<Vec<u8>> {
