@@ -7,9 +7,9 @@
   const uri = location.origin + root.dataset.uri;
   const ORDER = ['up', 'nocheck', 'maint', 'drain', 'failing', 'rising', 'down'];
   const PER_PAGE = 100;
-  const FIELDS = 7; // of a row in the feed, before its cells
+  const FIELDS = 8; // of a row in the feed, before its cells
   const ZERO = new Set(['0', '0 / 0', '0 B']);
-  const STATUS = 0, CHECK = 1, LIMIT = 5, TIME = 15;
+  const STATUS = 0, CHECK = 1, QUEUE = 3, LIMIT = 5, TIME = 15;
 
   const remember = {
     get(key) { try { return localStorage.getItem('weir.' + key); } catch { return null; } },
@@ -213,17 +213,18 @@
     const cells = tr.cells;
     for (let i = 0; i < row.length - FIELDS; i++) {
       const cell = cells[i + 1], text = row[FIELDS + i];
-      if (i === LIMIT) limit(cell, text, row[4]);
+      if (i === LIMIT) gauge(cell, text, row[4]);
+      else if (i === QUEUE && row[5] >= 0) gauge(cell, text, row[5]);
       else {
         setText(cell, text);
         cell.className = ZERO.has(text) ? 'z' : '';
       }
     }
-    if (cells[1].title !== row[5]) cells[1].title = row[5];
-    if (cells[2].title !== row[6]) cells[2].title = row[6];
+    if (cells[1].title !== row[6]) cells[1].title = row[6];
+    if (cells[2].title !== row[7]) cells[2].title = row[7];
   }
 
-  function limit(cell, text, percent) {
+  function gauge(cell, text, percent) {
     let meter = $('meter', cell);
     if (!meter && percent < 0) return setText(cell, text);
     if (!meter) {

@@ -91,7 +91,7 @@ fn opening(view: &View<'_>, summary: &Summary, out: &mut String) {
     }
 }
 
-/// `[id, class, name, kind, load, status title, check title, cell, cell…]`
+/// `[id, class, name, kind, load, queue, status title, check title, cell, cell…]`
 fn row(row: &Row, out: &mut String) {
     let kind = match row.kind {
         Kind::Frontend => "front",
@@ -101,7 +101,8 @@ fn row(row: &Row, out: &mut String) {
     };
     let _ = write!(out, "[\"{}\",\"{}\",", row.id, row.state.class());
     json(&row.name, out);
-    let _ = write!(out, ",\"{kind}\",{},", row.load.map_or(-1, |n| n as i64));
+    let percent = |n: Option<u64>| n.map_or(-1, |n| n as i64);
+    let _ = write!(out, ",\"{kind}\",{},{},", percent(row.load), percent(row.queue));
     json(&row.status_title, out);
     out.push(',');
     json(&row.check_title, out);

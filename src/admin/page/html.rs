@@ -257,11 +257,9 @@ fn table_row(view: &View<'_>, row: &Row, out: &mut String) {
             row::CHECK if !row.check_title.is_empty() => {
                 write!(out, "<td title=\"{}\">{text}</td>", escaped(&row.check_title))
             }
-            row::LIMIT => {
+            row::LIMIT | row::QUEUE if gauge(row, i).is_some() => {
                 let _ = write!(out, "<td>{text}");
-                if let Some(percent) = row.load {
-                    meter(percent, out);
-                }
+                meter(gauge(row, i).unwrap_or(0), out);
                 out.write_str("</td>")
             }
             _ if matches!(cell.as_str(), "0" | "0 / 0" | "0 B") => write!(out, "<td class=z>{text}</td>"),
@@ -269,6 +267,11 @@ fn table_row(view: &View<'_>, row: &Row, out: &mut String) {
         };
     }
     out.push_str("</tr>\n");
+}
+
+/// The percentage a cell shows beside its text.
+fn gauge(row: &Row, cell: usize) -> Option<u64> {
+    if cell == row::QUEUE { row.queue } else { row.load }
 }
 
 fn meter(percent: u64, out: &mut String) {

@@ -22,7 +22,7 @@ pub const HEADINGS: [Heading; 16] = [
     heading("Status", "State, and how long it has lasted"),
     heading("Last check", "Result of the last health check, and how long it took"),
     heading("Weight", "Share of the traffic; b: backup"),
-    heading("Queue", "Requests waiting: now / most so far"),
+    heading("Queue", "Requests waiting: now / most so far, and how much of maxqueue is used"),
     heading("Sessions", "Sessions in progress: now / most so far"),
     heading("Limit", "Limit of sessions, and how much of it is used"),
     heading("Rate", "Sessions per second: now / most so far"),
@@ -40,6 +40,7 @@ pub const HEADINGS: [Heading; 16] = [
 /// Where the text of a cell is looked for.
 pub const STATUS: usize = 0;
 pub const CHECK: usize = 1;
+pub const QUEUE: usize = 3;
 pub const LIMIT: usize = 5;
 
 /// Names a row in URLs and in the document.
@@ -69,6 +70,8 @@ pub struct Row {
     pub check_title: String,
     /// Sessions in percent of their limit.
     pub load: Option<u64>,
+    /// Waiting requests in percent of `maxqueue`.
+    pub queue: Option<u64>,
 }
 
 macro_rules! known {
@@ -84,7 +87,7 @@ macro_rules! known {
 }
 
 known! {
-    status lastchg check_status check_code check_duration last_chk check_desc weight bck qcur qmax scur smax slim
+    status lastchg check_status check_code check_duration last_chk check_desc weight bck qcur qmax qlimit scur smax slim
     rate rate_max stot bin bout dreq dresp dcon dses ereq econ eresp wretr wredis hrsp_4xx hrsp_5xx rtime ttime req_tot
     mode
 }
@@ -173,9 +176,10 @@ impl Row {
             name: name_of(subject),
             state: State::of(&status),
             cells,
-            status_title: words::status(&status),
+            status_title: status_title(kind, &status),
             check_title: check_title(subject),
-            load: limit.and_then(|limit| Some((sessions? * 100).checked_div(limit)?.min(100))),
+            load: percent(sessions, limit),
+            queue: percent(count(k.qcur), count(k.qlimit)),
         }
     }
 }
@@ -189,6 +193,20 @@ pub fn name_of(subject: &Subject<'_>) -> String {
         Kind::Server | Kind::Listener => {
             Column::named("svname").map(|c| text_of(c, subject)).unwrap_or_default()
         }
+    }
+}
+
+/// How much of a limit is used; `None`: there is none.
+fn percent(now: Option<u64>, limit: Option<u64>) -> Option<u64> {
+    Some((now? * 100).checked_div(limit?)?.min(100))
+}
+
+/// The state in a sentence.
+fn status_title(kind: Kind, status: &str) -> String {
+    match (kind, status) {
+        (Kind::Backend, "UP") => "Up: there are servers for new requests.".into(),
+        (Kind::Backend, "DOWN") => "Down: no server is left for new requests.".into(),
+        _ => words::status(status),
     }
 }
 
