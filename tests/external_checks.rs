@@ -10,7 +10,9 @@ use harness::own_address;
 use harness::process::{Program, Proxy};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -45,7 +47,7 @@ impl Bench {
     fn start(&mut self, program: Program, global: &str, rest: &str) {
         self.proxy = None;
         let text = format!(
-            "global\n stats socket DIR/admin.sock\n max-spread-checks 1ms\n external-check\n{global}\n\
+            "global\n stats socket DIR/admin.sock level admin\n max-spread-checks 1ms\n external-check\n{global}\n\
              defaults\n mode tcp\n timeout connect 20s\n timeout client 20s\n timeout server 20s\n \
              option log-health-checks\n option external-check\n external-check path /usr/bin:/bin\n{rest}\n"
         );
@@ -57,6 +59,16 @@ impl Bench {
 
     fn weir(&mut self, rest: &str) {
         self.start(Program::Weir, " insecure-fork-wanted", rest);
+    }
+
+    /// What the administration socket answers.
+    fn command(&self, command: &str) -> String {
+        let mut socket = UnixStream::connect(self.path("admin.sock")).unwrap();
+        socket.set_read_timeout(Some(LIMIT)).unwrap();
+        socket.write_all(format!("{command}\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer
     }
 
     fn stderr(&self) -> String {
@@ -158,6 +170,13 @@ fn arguments_and_environment_are_haproxys() {
             (names.len() == ADDRESS_SERVERS).then_some(names)
         })
         .unwrap_or_else(|| panic!("not all checks ran:\n{}", bench.stderr()));
+        // A command moves a server; `maxconn` is told as configured whatever commands say.
+        bench.command("set maxconn server inet/plain 5");
+        bench.command("set server inet/plain addr 127.0.0.9 port 22111");
+        wait("the new address", || {
+            read(&out.join("inet-plain")).contains("\nHAPROXY_SERVER_ADDR=127.0.0.9\n").then_some(())
+        })
+        .unwrap_or_else(|| panic!("{}\n{}", read(&out.join("inet-plain")), bench.stderr()));
         bench.proxy = None;
         all.into_iter().map(|name| (name.clone(), read(&out.join(name)))).collect()
     };

@@ -35,11 +35,12 @@ impl ExternalCheck {
     }
 
     pub async fn run(&self, job: &Job<'_>) -> Finding {
+        let reached = job.server.reached();
         let moment = Moment {
             // Not the check's `addr` and `port`: the program is told where traffic goes.
-            endpoint: &job.server.conf.endpoint,
+            endpoint: &reached.endpoint,
             connections: job.server.current(),
-            maxconn: job.server.maxconn(),
+            maxconn: job.server.conf.maxconn,
         };
         let run = if self.may_fork {
             // Not `timeout check`: HAProxy takes the connect's limit for the whole.
