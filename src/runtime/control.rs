@@ -103,11 +103,15 @@ async fn control(
         tasks::start("checks", probe::run(Arc::clone(&shared.generation), Rc::clone(&log), startup)),
     ];
     let admin = Rc::new(Admin::new(Arc::clone(&shared.generation), Rc::clone(&log)));
-    let _admin_sockets = admin::serve(&admin, sockets)
+    let admin_sockets = admin::serve(&admin, sockets)
         .map_err(|e| format!("[haproxy.main()] Cannot watch the administration sockets: {e}"))?;
     loop {
         tokio::select! {
-            _ = signals.usr1.recv() => return Ok(stop(shared, workers, &mut signals, &log, options).await),
+            _ = signals.usr1.recv() => {
+                // Who asks from now on asks the process that replaces this one; those inside are served on.
+                drop(admin_sockets);
+                return Ok(stop(shared, workers, &mut signals, &log, options).await);
+            }
             _ = signals.term.recv() => return Ok(End::Signal(libc::SIGTERM)),
             _ = signals.int.recv() => return Ok(End::Signal(libc::SIGINT)),
             _ = signals.hup.recv() => dump(shared, &log),

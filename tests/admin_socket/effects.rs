@@ -133,6 +133,27 @@ fn signals_pause_and_resume() {
     );
 }
 
+/// What the next process has is the next process's: an old one that finishes takes no new clients, and keeps those it has.
+#[test]
+fn a_finishing_process_leaves_its_sockets() {
+    let address = own_address();
+    let global = format!("    stats socket ipv4@{address}:8089 level admin\n");
+    let rig = Rig::start(Program::Weir, &global, TWO, address);
+    let silent = std::net::TcpListener::bind(at(address, 9001)).unwrap();
+    let mut client = Client::connect(at(address, 8080));
+    client.send(GET);
+    let _held = silent.accept().unwrap();
+    let mut inside = Console::connect(&rig.socket("admin"));
+    inside.send(b"prompt\n");
+    inside.until("> ");
+    rig.proxy.signal("USR1");
+    eventually("let go", || refused(address, 8089) && refused(address, 8080));
+    let path = rig.socket("admin");
+    eventually("refuses", || std::os::unix::net::UnixStream::connect(&path).is_err());
+    inside.send(b"show cli level\nquit\n");
+    assert_eq!(inside.rest(), b"admin\n\n> ");
+}
+
 #[test]
 fn traffic_follows_a_moved_server() {
     let (rig, address) =
