@@ -9,6 +9,7 @@ mod harness;
 
 mod check;
 mod hashing;
+mod health;
 mod logging;
 mod malformed;
 mod messages;
