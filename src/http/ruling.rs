@@ -12,6 +12,7 @@ use super::rules::{self, Verdict};
 use crate::config::model::action::Peer;
 use crate::config::model::{Proxy, VarScope};
 use crate::live::rules::{TcpVerdict, run_tcp_rules};
+use crate::logging::level;
 use crate::message::Version;
 use std::future::poll_fn;
 use std::time::Instant;
@@ -106,6 +107,7 @@ impl Exchange<'_> {
         }
         let blocked = Failure::new(Cause::Proxy, Phase::Header, 502);
         if back.options.checkcache && cookies::leaks_cookie(self.ctx) {
+            self.warn_of_cookie(back);
             return Err(blocked.into());
         }
         if let Some(conf) = &back.back
@@ -116,6 +118,14 @@ impl Exchange<'_> {
         }
         self.after_response_rules(front, Some(back));
         Ok(())
+    }
+
+    /// `option checkcache` blocks a response: that is a matter for whoever runs the server.
+    fn warn_of_cookie(&self, back: &Proxy) {
+        let server = self.ctx.server.as_ref().map_or("<dispatch>", |s| s.name());
+        let name = &back.name;
+        let text = format!("Blocking cacheable cookie in response from instance {name}, server {server}.");
+        self.client.session.engine.log.report(&back.log, level::ALERT, &text);
     }
 
     fn run_response_rules(&mut self, proxy: &Proxy) -> Result<(), Stop> {
