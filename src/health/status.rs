@@ -73,6 +73,12 @@ impl Status {
         self as u8 + u8::from(self >= Self::Checked) + u8::from(self.has_code())
     }
 
+    /// The reverse of [`Self::number`].
+    #[must_use]
+    pub fn by_number(number: u8) -> Self {
+        STATUSES.iter().find(|r| r.0.number() == number).map_or(Self::Unknown, |r| r.0)
+    }
+
     /// `check_status`
     #[must_use]
     pub fn code(self) -> &'static str {

@@ -45,6 +45,11 @@ impl Lifetime {
         times.changed = now;
     }
 
+    /// As a state file says.
+    pub(super) fn restore(&self, since_change: Duration, now: Instant) {
+        self.lock().changed = now.checked_sub(since_change).unwrap_or(now);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Times> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

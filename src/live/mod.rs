@@ -19,6 +19,7 @@ mod pick;
 mod queue;
 mod rate;
 mod reach;
+pub mod restore;
 pub mod rules;
 pub mod server;
 pub mod sessions;

@@ -11,6 +11,7 @@ mod limits;
 mod listen;
 mod process;
 mod session;
+mod states;
 mod worker;
 
 use crate::config::Loaded;
@@ -110,6 +111,7 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     } else {
         process::write_pid(pidfile, std::process::id());
     }
+    let states = states::States::read(&config);
     process::confine(global, &identity)?;
     let config = Arc::new(config);
     let process = Arc::new(Process::new(std::process::id(), process::hostname(), threads, maxconn));
@@ -117,6 +119,9 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     process.limits.sessions.store(config.global.maxsessrate, Relaxed);
     let hub = logging::Hub::new(Arc::clone(&process), &config.global);
     let generation = Arc::new(Generation::build(Arc::clone(&config), process, None));
+    for line in states.apply(&generation) {
+        say("WARNING", format!("config : {line}"));
+    }
     let shared = Arc::new(Shared {
         generation,
         hub,

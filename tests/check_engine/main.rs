@@ -7,3 +7,4 @@ mod harness;
 mod mail;
 mod observe;
 mod rig;
+mod states;

@@ -353,7 +353,7 @@ fn nothing_to_do(parser: &mut Parser, line: &Line) {
     }
 }
 
-/// Only what `load-server-state-from-file` reads, which is refused.
+/// What `load-server-state-from-file` reads.
 fn state_path(parser: &mut Parser, line: &Line, what: &str) -> Option<PathBuf> {
     if line.word(1).is_empty() {
         let message = format!("'{}' expects {what} as an argument.", line.word(0));
@@ -363,7 +363,6 @@ fn state_path(parser: &mut Parser, line: &Line, what: &str) -> Option<PathBuf> {
     if !parser.at_most(line, 2) {
         return None;
     }
-    parser.no_effect(line, 0, "'load-server-state-from-file' is refused");
     Some(PathBuf::from(line.word(1)))
 }
 

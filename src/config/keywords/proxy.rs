@@ -228,9 +228,6 @@ pub const TABLE: &[Keyword] = &[
                     return p.alert(l, 1, message);
                 }
             };
-            if state != LoadState::None {
-                return p.unsupported(l, 1, "load-server-state-from-file");
-            }
             if let Some(back) = back(p) {
                 back.load_state = state;
             }
@@ -249,7 +246,6 @@ pub const TABLE: &[Keyword] = &[
             if let Some(back) = back(p) {
                 back.server_state_file = Some(name.into());
             }
-            p.no_effect(l, 0, "'load-server-state-from-file' is refused");
         },
     ),
     Keyword::new(
