@@ -134,7 +134,9 @@ fn configure(args: &Args) -> ExitCode {
     };
     let warned = loaded.diagnostics.iter().any(|d| d.severity == Severity::Warning);
     if warned || !args.options.quiet {
-        eprint!("{}", diagnostic::render(&loaded.diagnostics, std::process::id(), args.with_diag));
+        let text = diagnostic::render(&loaded.diagnostics, std::process::id(), args.with_diag);
+        eprint!("{text}");
+        crate::live::startup::keep(&text);
     }
     for option in args.unbuilt.iter().filter(|_| !args.check) {
         say("WARNING", format!("'{option}' is not supported by weir yet"));

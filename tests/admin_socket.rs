@@ -9,11 +9,15 @@ mod harness;
 mod commands;
 #[path = "admin_socket/effects.rs"]
 mod effects;
+#[path = "admin_socket/insides.rs"]
+mod insides;
 #[path = "admin_socket/patterns.rs"]
 mod patterns;
 #[path = "admin_socket/protocol.rs"]
 mod protocol;
 #[path = "admin_socket/rig.rs"]
 mod rig;
+#[path = "admin_socket/servers.rs"]
+mod servers;
 #[path = "admin_socket/sessions.rs"]
 mod sessions;

@@ -167,6 +167,17 @@ impl Table {
         matches!(self.algorithm, Algorithm::RoundRobin | Algorithm::StaticRr | Algorithm::First)
     }
 
+    /// A candidate was appended to the pool.
+    pub fn grown(&mut self, pool: &Pool) {
+        let i = pool.servers.len().saturating_sub(1);
+        match &mut self.state {
+            State::RoundRobin(t) => t.grown(pool, i),
+            State::LeastConn(t) => t.grown(pool, i),
+            State::First(t) => *t = First::new(pool),
+            State::Map(_) | State::Ring(_) => self.changed(pool, i),
+        }
+    }
+
     /// Candidate `i` became usable or unusable, or its effective weight changed. The pool already says so.
     pub fn changed(&mut self, pool: &Pool, i: usize) {
         match &mut self.state {

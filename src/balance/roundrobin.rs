@@ -125,6 +125,12 @@ impl RoundRobin {
         chosen
     }
 
+    /// Candidate `i` is new.
+    pub fn grown(&mut self, pool: &Pool, i: usize) {
+        self.seats.push(Seat::default());
+        self.changed(pool, i);
+    }
+
     pub fn changed(&mut self, pool: &Pool, i: usize) {
         let (Some(s), Some(seat)) = (pool.servers.get(i), self.seats.get_mut(i)) else { return };
         let line = if s.backup { &mut self.backup } else { &mut self.active };

@@ -40,6 +40,29 @@ pub struct Draft {
     pub errorfiles: Vec<ErrorFiles>,
 }
 
+impl Draft {
+    #[must_use]
+    pub fn new(section: Section, header: Line, proxy: Proxy, scope: Scope) -> Self {
+        Self {
+            section,
+            default_server: ServerDraft::new(header.clone()),
+            header,
+            proxy,
+            scope,
+            broken_acls: Vec::new(),
+            incomplete: false,
+            binds: Vec::new(),
+            servers: Vec::new(),
+            default_backend: None,
+            use_backend: Vec::new(),
+            use_server: Vec::new(),
+            log_global: false,
+            checks: Checks::default(),
+            errorfiles: Vec::new(),
+        }
+    }
+}
+
 /// A name to be resolved, and where it was said (for the diagnostic).
 #[derive(Clone, Debug)]
 pub struct Reference {

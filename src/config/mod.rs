@@ -10,6 +10,7 @@ pub mod checks;
 pub mod condition;
 pub mod diagnostic;
 pub mod draft;
+pub mod dynamic;
 pub mod dynamic_cookie;
 pub mod environment;
 pub mod keyword;

@@ -1,8 +1,8 @@
 //! Section headers, the `defaults` chain, and the dispatch of lines to their keyword rows.
 
-use super::checks::{Checks, HealthCheck};
+use super::checks::HealthCheck;
 use super::diagnostic::{Diagnostic, Severity};
-use super::draft::{Draft, ServerDraft};
+use super::draft::Draft;
 use super::keyword::{Keyword, Prefix, Section};
 use super::keywords;
 use super::keywords::server::template_names;
@@ -427,23 +427,7 @@ impl Walker<'_> {
             patterns: Arc::clone(&self.parser.patterns),
             ..Scope::default()
         };
-        self.parser.drafts.push(Draft {
-            section,
-            header: header.clone(),
-            proxy,
-            scope,
-            broken_acls: Vec::new(),
-            incomplete: false,
-            binds: Vec::new(),
-            servers: Vec::new(),
-            default_server: ServerDraft::new(header.clone()),
-            default_backend: None,
-            use_backend: Vec::new(),
-            use_server: Vec::new(),
-            log_global: false,
-            checks: Checks::default(),
-            errorfiles: Vec::new(),
-        });
+        self.parser.drafts.push(Draft::new(section, header.clone(), proxy, scope));
         let mut chain = Vec::new();
         let mut next = from;
         while let Some(defaults) = next.and_then(|i| self.defaults.get(i)) {

@@ -6,6 +6,7 @@ use super::lifetime::Lifetime;
 use super::queue::Queue;
 use super::rate::Rate;
 use super::server::{LiveServer, OperState, admin};
+use super::servers::Servers;
 use crate::balance::hash::{avalanche, xxh32};
 use crate::balance::{Affinity, Algorithm, Candidate, Function, Hashing, Pool, Table, WEIGHT_SCALE};
 use crate::config::model::backend as model;
@@ -21,7 +22,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub struct LiveBackend {
     pub proxy: Arc<Proxy>,
-    pub servers: Vec<Arc<LiveServer>>,
+    pub servers: Servers,
     pub counters: Sharded<BackCounters>,
     pub fullconn: u32,
     pub session_rate: Rate,
@@ -102,10 +103,10 @@ impl LiveBackend {
                 balanced: 0,
                 warm_since: vec![None; servers.len()],
             }),
-            servers,
+            servers: Servers::new(servers),
             proxy,
         };
-        for i in 0..backend.servers.len() {
+        for i in 0..backend.servers.places() {
             let lists = backend.lock();
             lists.publish(&backend, i);
         }
@@ -174,7 +175,7 @@ impl LiveBackend {
     pub fn in_use(&self) -> InUse {
         let lists = self.lock();
         let (pool, scale) = (&lists.pool, lists.table.algorithm().scale());
-        let user_weight = (0..self.servers.len())
+        let user_weight = (0..self.servers.places())
             .filter(|i| pool.takes_part(*i))
             .map(|i| pool.servers.get(i).map_or(0, |c| c.weight))
             .sum();
@@ -293,6 +294,12 @@ impl Lists {
         }
     }
 
+    /// A server was appended to the pool.
+    pub fn grown(&mut self) {
+        self.warm_since.push(None);
+        self.table.grown(&self.pool);
+    }
+
     pub fn all_warming(&self) -> Vec<usize> {
         self.warm_since.iter().enumerate().filter(|(_, s)| s.is_some()).map(|(i, _)| i).collect()
     }
@@ -334,7 +341,7 @@ impl Lists {
             self.note_queue(backend, Some(i));
         }
         // Another server may take part now, or this one have more room.
-        for i in 0..backend.servers.len() {
+        for i in 0..backend.servers.places() {
             let waiting = self.any.len();
             self.serve_queue(backend, i, wake);
             requeued += waiting - self.any.len();
@@ -360,7 +367,7 @@ fn is_usable(server: &LiveServer, effective: u32) -> bool {
 }
 
 /// A server as it stands in the configuration.
-fn candidate(server: &LiveServer, algorithm: Algorithm) -> Candidate {
+pub(super) fn candidate(server: &LiveServer, algorithm: Algorithm) -> Candidate {
     let conf = &server.conf;
     let effective = conf.weight * algorithm.scale();
     let usable = is_usable(server, effective);

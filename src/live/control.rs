@@ -63,7 +63,12 @@ pub(super) struct Change {
 
 impl LiveBackend {
     /// Applies `change` to server `i` and draws the consequences for balancing and queues.
-    fn change(&self, i: usize, now: Instant, change: impl FnOnce(&LiveServer, &mut Lists)) -> Change {
+    pub(super) fn change(
+        &self,
+        i: usize,
+        now: Instant,
+        change: impl FnOnce(&LiveServer, &mut Lists),
+    ) -> Change {
         let mut wake = Vec::new();
         let report = {
             let lists = &mut *self.lock();
@@ -215,8 +220,8 @@ impl Generation {
     /// Servers that track one which starts down or in maintenance start like it.
     pub(super) fn inherit_states(&self, now: Instant) {
         // A chain of n servers is settled after n rounds.
-        for _ in 0..self.tracking.len() {
-            for (tracked, by) in &self.tracking {
+        for _ in 0..self.tracking().len() {
+            for (tracked, by) in &self.tracking() {
                 let (Some((_, _, from)), Some((_, backend, _))) = (self.find(*tracked), self.find(*by))
                 else {
                     continue;
@@ -234,19 +239,19 @@ impl Generation {
     }
 
     /// Servers whose state follows the one at `at`.
-    pub(super) fn trackers(&self, at: ServerAt) -> impl Iterator<Item = ServerAt> {
-        self.tracking.iter().filter(move |(tracked, _)| *tracked == at).map(|(_, by)| *by)
+    pub(super) fn trackers(&self, at: ServerAt) -> impl Iterator<Item = ServerAt> + use<> {
+        self.tracking().into_iter().filter(move |(tracked, _)| *tracked == at).map(|(_, by)| by)
     }
 
     /// The server that the one at `at` tracks.
     #[must_use]
     pub fn tracked_by(&self, at: ServerAt) -> Option<&Arc<LiveServer>> {
-        let tracked = self.tracking.iter().find(|(_, by)| *by == at)?.0;
+        let tracked = self.tracking().into_iter().find(|(_, by)| *by == at)?.0;
         self.find(tracked).map(|(_, _, server)| server)
     }
 
     pub(super) fn tracked_name(&self, at: ServerAt) -> Option<String> {
-        let tracked = self.tracking.iter().find(|(_, by)| *by == at)?.0;
+        let tracked = self.tracking().into_iter().find(|(_, by)| *by == at)?.0;
         self.find(tracked).map(|(proxy, _, server)| full_name(proxy, server))
     }
 
@@ -264,8 +269,8 @@ impl Generation {
 fn dump_proxy(proxy: &LiveProxy, lines: &mut Vec<String>) {
     let name = &proxy.conf.name;
     let front = (proxy.front.current.load(Relaxed), proxy.front.total.load(Relaxed));
-    let servers = proxy.back.as_ref().map_or(&[][..], |b| &b.servers);
-    for s in servers {
+    let servers: Vec<&Arc<LiveServer>> = proxy.back.iter().flat_map(|b| &b.servers).collect();
+    for s in &servers {
         let state = if s.is_up() { "UP" } else { "DOWN" };
         lines.push(format!(
             "SIGHUP: Server {name}/{} is {state}. Conn: {} act, {} pend, {} tot.",

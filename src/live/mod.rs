@@ -9,6 +9,7 @@ mod clear;
 pub mod control;
 pub mod counters;
 pub mod doors;
+pub mod dynamic;
 pub mod frontend;
 mod lifetime;
 mod limits;
@@ -22,8 +23,10 @@ mod reach;
 pub mod restore;
 pub mod rules;
 pub mod server;
+pub mod servers;
 pub mod sessions;
 mod shares;
+pub mod startup;
 #[cfg(test)]
 mod tests;
 pub mod ticker;
@@ -45,9 +48,10 @@ use limits::Limits;
 use crate::config::model::{Config, Proxy, UseBackend};
 use crate::expr::facts::LiveFacts;
 use crate::ids::ProxyIndex;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
+use tokio::sync::Notify;
 
 /// Facts and totals of the process.
 #[derive(Debug)]
@@ -65,6 +69,8 @@ pub struct Process {
     pub requests: AtomicU64,
     /// Messages refused for their form so far.
     pub captured: captures::Total,
+    /// Rings when servers were added or removed: their checks begin and end.
+    pub server_changes: Notify,
     /// The sessions in progress on each thread.
     pub sessions: sessions::Roster,
     /// Where requests for the statistics page and its like go.
@@ -86,6 +92,7 @@ impl Process {
             log_drops: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             captured: captures::Total::default(),
+            server_changes: Notify::new(),
             sessions: sessions::Roster::new(nbthread),
             applets: applet::Applets::default(),
         }
@@ -99,7 +106,7 @@ pub struct Generation {
     pub proxies: Vec<Arc<LiveProxy>>,
     pub process: Arc<Process>,
     /// (tracked, tracking) servers (`track`).
-    tracking: Vec<(ServerAt, ServerAt)>,
+    tracking: RwLock<Vec<(ServerAt, ServerAt)>>,
     /// For each `mailers` section and each of its mailers.
     pub outboxes: Vec<Vec<Outbox>>,
 }
@@ -144,8 +151,10 @@ impl Generation {
             .collect();
         let outboxes =
             config.mailers.iter().map(|m| m.mailers.iter().map(|_| Outbox::default()).collect()).collect();
-        let mut generation = Self { config, proxies, process, tracking: Vec::new(), outboxes };
-        generation.tracking = generation.find_tracking();
+        let generation = Self { config, proxies, process, tracking: RwLock::default(), outboxes };
+        for (tracked, by) in generation.find_tracking() {
+            generation.add_tracking(tracked, by);
+        }
         generation.inherit_states(now);
         generation
     }
@@ -165,6 +174,20 @@ impl Generation {
             }
         }
         found
+    }
+
+    /// The server at a place, gone or not.
+    #[must_use]
+    pub fn server(&self, at: ServerAt) -> Option<&Arc<LiveServer>> {
+        self.backend(at.0)?.servers.get(at.1.get())
+    }
+
+    fn tracking(&self) -> Vec<(ServerAt, ServerAt)> {
+        self.tracking.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn add_tracking(&self, tracked: ServerAt, by: ServerAt) {
+        self.tracking.write().unwrap_or_else(PoisonError::into_inner).push((tracked, by));
     }
 
     #[must_use]

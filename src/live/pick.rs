@@ -186,7 +186,7 @@ impl Lists {
 
     fn choose_sticky(&mut self, backend: &LiveBackend, sticky: Sticky) -> Option<Choice> {
         let i = sticky.server.get();
-        let server = backend.servers.get(i)?;
+        let server = backend.servers.get(i).filter(|s| !s.is_gone())?;
         if !server.is_up() && !sticky.even_down {
             return None;
         }

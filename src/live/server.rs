@@ -46,6 +46,8 @@ pub struct LiveServer {
     pub index: ServerIndex,
     pub conf: Arc<Server>,
     pub counters: Sharded<ServerCounters>,
+    /// Removed while the process runs.
+    pub(super) gone: AtomicBool,
     pub(super) oper: AtomicU8,
     pub(super) admin: AtomicU8,
     pub(super) weight: AtomicU32,
@@ -95,6 +97,7 @@ impl LiveServer {
         Self {
             index,
             counters: Sharded::new(threads),
+            gone: AtomicBool::new(false),
             oper: AtomicU8::new(oper as u8),
             admin: AtomicU8::new(orders),
             weight: AtomicU32::new(weight),
@@ -124,6 +127,12 @@ impl LiveServer {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.conf.name
+    }
+
+    /// Removed by command: only its place is left.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Relaxed)
     }
 
     #[must_use]

@@ -309,6 +309,16 @@ impl Roster {
         all
     }
 
+    /// Tasks alive on each worker.
+    pub async fn task_counts(&self) -> Vec<usize> {
+        let mut counts = Vec::new();
+        for mailbox in &self.0 {
+            let count = |_: &Registry| tokio::runtime::Handle::current().metrics().num_alive_tasks();
+            counts.push(self.ask(mailbox, count).await.unwrap_or(0));
+        }
+        counts
+    }
+
     /// Ends one session. False: there is none of that id.
     pub async fn shut(&self, id: u64) -> bool {
         for mailbox in &self.0 {

@@ -1,5 +1,6 @@
 //! Backends under load: queues, priorities, limits, slow start, tracking.
 
+mod dynamic;
 mod orders;
 
 use super::control::ServerAt;

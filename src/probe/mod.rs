@@ -18,12 +18,13 @@ mod target;
 mod udp;
 mod watch;
 
-use crate::live::{Generation, Notice};
+use crate::live::{Generation, Notice, ServerAt};
 use crate::{logging, tasks};
 use agent::Agent;
 use startup::Means;
 pub use startup::Startup;
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::io::Write as _;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -37,32 +38,39 @@ const TICK: Duration = Duration::from_secs(1);
 pub async fn run(generation: Arc<Generation>, log: Rc<logging::Sender>, startup: Startup) {
     let means = Means::new(startup, &generation.config);
     let reporter = Rc::new(Reporter { generation: Arc::clone(&generation), log });
-    let checks = checks(&reporter, &means);
-    let intervals: Vec<Duration> = checks.iter().map(Check::interval).collect();
+    let checks: Vec<(ServerAt, Check)> = checks(&reporter, &means);
+    let intervals: Vec<Duration> = checks.iter().map(|(_, c)| c.interval()).collect();
     let firsts = schedule::first_runs(&intervals, generation.config.global.max_spread_checks);
     let seed = generation.process.pid | 1;
     let started = tokio::time::Instant::now();
     let _mailers = mail::start(&generation, &reporter.log);
-    let _checks: Vec<tasks::Task> = checks
-        .into_iter()
-        .zip(firsts)
-        .zip(0_u32..)
-        .map(|((check, first), i)| {
-            let random = Cell::new(seed.wrapping_mul(2 * i + 1));
-            let reporter = Rc::clone(&reporter);
-            tasks::start("check", async move {
-                match check {
-                    Check::Health(watch) => {
-                        watch.keep_checking(started + first, &reporter, &random).await;
-                    }
-                    Check::Agent(agent) => agent.keep_asking(started + first, &reporter, &random).await,
-                }
-            })
-        })
-        .collect();
+    let mut running = Running::new();
+    for (((at, check), first), i) in checks.into_iter().zip(firsts).zip(0_u32..) {
+        let random = Cell::new(seed.wrapping_mul(2 * i + 1));
+        running.entry(at).or_default().push(check.start(started + first, &reporter, random));
+    }
+    let mut tick = tokio::time::interval_at(started + TICK, TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tokio::time::sleep(TICK).await;
-        generation.tick(Instant::now());
+        tokio::select! {
+            _ = tick.tick() => generation.tick(Instant::now()),
+            () = generation.process.server_changes.notified() => follow(&reporter, &means, &mut running),
+        }
+    }
+}
+
+/// The tasks of each checked server.
+type Running = HashMap<ServerAt, Vec<tasks::Task>>;
+
+/// Servers were added or removed while the process runs.
+fn follow(reporter: &Rc<Reporter>, means: &Means, running: &mut Running) {
+    running.retain(|at, _| reporter.generation.server(*at).is_some_and(|s| !s.is_gone()));
+    let now = tokio::time::Instant::now();
+    let new: Vec<(ServerAt, Check)> =
+        checks(reporter, means).into_iter().filter(|(at, _)| !running.contains_key(at)).collect();
+    for (at, check) in new {
+        let random = Cell::new(at.1.0.wrapping_mul(2) | 1);
+        running.entry(at).or_default().push(check.start(now, reporter, random));
     }
 }
 
@@ -73,6 +81,16 @@ enum Check {
 }
 
 impl Check {
+    fn start(self, first: tokio::time::Instant, reporter: &Rc<Reporter>, random: Cell<u32>) -> tasks::Task {
+        let reporter = Rc::clone(reporter);
+        tasks::start("check", async move {
+            match self {
+                Self::Health(watch) => watch.keep_checking(first, &reporter, &random).await,
+                Self::Agent(agent) => agent.keep_asking(first, &reporter, &random).await,
+            }
+        })
+    }
+
     fn interval(&self) -> Duration {
         match self {
             Self::Health(watch) => watch.interval(),
@@ -82,13 +100,15 @@ impl Check {
 }
 
 /// Each server's check and then its agent: the order their first runs are spread in.
-fn checks(reporter: &Reporter, means: &Means) -> Vec<Check> {
+fn checks(reporter: &Reporter, means: &Means) -> Vec<(ServerAt, Check)> {
     let proxies = reporter.generation.proxies.iter().filter(|p| !p.conf.disabled);
     proxies
         .flat_map(|p| p.back.iter().flat_map(|b| &b.servers).map(move |s| (p, s)))
         .flat_map(|(proxy, server)| {
             let watch = Watch::new(proxy, server, reporter, means).map(Check::Health);
-            watch.into_iter().chain(Agent::new(proxy, server, reporter).map(Check::Agent))
+            let agent = Agent::new(proxy, server, reporter).map(Check::Agent);
+            let at = (proxy.index, server.index);
+            watch.into_iter().chain(agent).map(move |check| (at, check))
         })
         .collect()
 }

@@ -165,7 +165,9 @@ impl Rows {
                 Step::Server(i) => match proxy.back.as_ref().and_then(|b| b.servers.get(i)) {
                     Some(server) => {
                         self.step = Step::Server(i + 1);
-                        selection.kinds.has(Kind::Server) && selection.wants_server(server)
+                        !server.is_gone()
+                            && selection.kinds.has(Kind::Server)
+                            && selection.wants_server(server)
                     }
                     None => {
                         self.step = Step::Back;

@@ -91,6 +91,16 @@ pub fn compare(global: &str, sections: &str, lines: &[&str]) {
 
 /// As [`compare`], what differs between two runs taken out of each answer first.
 pub fn compare_masked(global: &str, sections: &str, lines: &[&str], hide: fn(&str) -> String) {
+    let said = ["(what is logged)", "(what is written to standard error)"];
+    compare_also(&said, global, sections, lines, hide);
+}
+
+/// The answers alone.
+pub fn compare_answers(global: &str, sections: &str, lines: &[&str]) {
+    compare_also(&[], global, sections, lines, str::to_owned);
+}
+
+fn compare_also(said: &[&str], global: &str, sections: &str, lines: &[&str], hide: fn(&str) -> String) {
     let address = own_address();
     let (theirs, ours) = (
         observe(Program::HaProxy, global, sections, lines, address, hide),
@@ -98,8 +108,7 @@ pub fn compare_masked(global: &str, sections: &str, lines: &[&str], hide: fn(&st
     );
     let mut report = String::new();
     let mut differing = 0;
-    let said = ["(what is logged)", "(what is written to standard error)"];
-    for ((line, theirs), ours) in lines.iter().chain(&said).zip(&theirs).zip(&ours) {
+    for ((line, theirs), ours) in lines.iter().chain(said).zip(&theirs).zip(&ours) {
         if theirs != ours {
             differing += 1;
             let _ = writeln!(report, "## {line:?}\n{}", difference(theirs, ours));

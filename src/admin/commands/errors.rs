@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 #[rustfmt::skip]
 pub const TABLE: &[Command] = &[
-    Command::new("show errors", Operator, "show errors [<px>] [request|response]", "Shows the last request and response each proxy refused for its form.", show),
+    Command::new("show errors", Operator, "show errors [<px>] [request|response]", "show the last request and response each proxy refused for its form", show),
 ];
 
 /// A dump's line is at most this long, as HAProxy's.

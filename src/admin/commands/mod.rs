@@ -3,8 +3,11 @@
 //! A handler answers with an [`Answer`](super::Answer); it runs on the control thread and must not wait: what takes time
 //! or is long is an `Answer::Job` or `Answer::Pieces`. State changes only by methods of `live`.
 
+pub mod absent;
+pub mod dynamic;
 pub mod errors;
 pub mod frontend;
+pub mod insides;
 pub mod patterns;
 pub mod process;
 pub mod server;
@@ -22,8 +25,11 @@ use super::command::Command;
 /// Searched in this order.
 #[rustfmt::skip] // a line each, so that those added at the same time do not collide
 const FAMILIES: &[&[Command]] = &[
+    absent::TABLE,
+    dynamic::TABLE,
     errors::TABLE,
     frontend::TABLE,
+    insides::TABLE,
     patterns::TABLE,
     process::TABLE,
     server::TABLE,

@@ -9,21 +9,21 @@ use std::sync::Arc;
 
 #[rustfmt::skip]
 pub const TABLE: &[Command] = &[
-    Command::new("add acl", Operator, "add acl [@<ver>] <acl> <pattern>", "Adds a pattern.", |c| add(c, ACL)),
-    Command::new("add map", Operator, "add map [@<ver>] <map> <key> <val>", "Adds a key and its value, or the lines of a payload.", |c| add(c, MAP)),
-    Command::new("clear acl", Operator, "clear acl [@<ver>] <acl>", "Removes all entries.", |c| clear(c, ACL)),
-    Command::new("clear map", Operator, "clear map [@<ver>] <map>", "Removes all entries.", |c| clear(c, MAP)),
-    Command::new("commit acl", Operator, "commit acl @<ver> <acl>", "Makes a prepared version the current one.", |c| commit(c, ACL)),
-    Command::new("commit map", Operator, "commit map @<ver> <map>", "Makes a prepared version the current one.", |c| commit(c, MAP)),
-    Command::new("del acl", Operator, "del acl <acl> [<key>|#<ref>]", "Removes the entries of that key, or the one of that number.", |c| delete(c, ACL)),
-    Command::new("del map", Operator, "del map <map> [<key>|#<ref>]", "Removes the entries of that key, or the one of that number.", |c| delete(c, MAP)),
-    Command::new("get acl", User, "get acl <acl> <value>", "Tells which pattern matches a text.", |c| get(c, ACL)),
-    Command::new("get map", User, "get map <acl> <value>", "Tells which key matches a text, and its value.", |c| get(c, MAP)),
-    Command::new("prepare acl", Operator, "prepare acl <acl>", "Begins a version that replaces the current one as a whole.", |c| prepare(c, ACL)),
-    Command::new("prepare map", Operator, "prepare map <acl>", "Begins a version that replaces the current one as a whole.", |c| prepare(c, MAP)),
-    Command::new("set map", Operator, "set map <map> [<key>|#<ref>] <value>", "Gives the entries of that key, or the one of that number, another value.", set),
-    Command::new("show acl", User, "show acl [@<ver>] <acl>]", "Lists the ACLs, or the entries of one.", |c| show(c, ACL)),
-    Command::new("show map", User, "show map [@ver] [map]", "Lists the maps, or the entries of one.", |c| show(c, MAP)),
+    Command::new("add acl", Operator, "add acl [@<ver>] <acl> <pattern>", "add a pattern", |c| add(c, ACL)),
+    Command::new("add map", Operator, "add map [@<ver>] <map> <key> <val>", "add a key and its value, or the lines of a payload", |c| add(c, MAP)),
+    Command::new("clear acl", Operator, "clear acl [@<ver>] <acl>", "remove all entries", |c| clear(c, ACL)),
+    Command::new("clear map", Operator, "clear map [@<ver>] <map>", "remove all entries", |c| clear(c, MAP)),
+    Command::new("commit acl", Operator, "commit acl @<ver> <acl>", "make a prepared version the current one", |c| commit(c, ACL)),
+    Command::new("commit map", Operator, "commit map @<ver> <map>", "make a prepared version the current one", |c| commit(c, MAP)),
+    Command::new("del acl", Operator, "del acl <acl> [<key>|#<ref>]", "remove the entries of that key, or the one of that number", |c| delete(c, ACL)),
+    Command::new("del map", Operator, "del map <map> [<key>|#<ref>]", "remove the entries of that key, or the one of that number", |c| delete(c, MAP)),
+    Command::new("get acl", User, "get acl <acl> <value>", "tell which pattern matches a text", |c| get(c, ACL)),
+    Command::new("get map", User, "get map <acl> <value>", "tell which key matches a text, and its value", |c| get(c, MAP)),
+    Command::new("prepare acl", Operator, "prepare acl <acl>", "begin a version that replaces the current one as a whole", |c| prepare(c, ACL)),
+    Command::new("prepare map", Operator, "prepare map <acl>", "begin a version that replaces the current one as a whole", |c| prepare(c, MAP)),
+    Command::new("set map", Operator, "set map <map> [<key>|#<ref>] <value>", "give the entries of that key, or the one of that number, another value", set),
+    Command::new("show acl", User, "show acl [@<ver>] <acl>]", "list the ACLs, or the entries of one", |c| show(c, ACL)),
+    Command::new("show map", User, "show map [@ver] [map]", "list the maps, or the entries of one", |c| show(c, MAP)),
 ];
 
 /// Which of the two a command speaks of.

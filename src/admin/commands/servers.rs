@@ -68,7 +68,7 @@ fn dump(call: &mut Call<'_>, head: &str, line: Line) -> Answer {
     };
     let mut head = Some(head.as_bytes().to_vec());
     let mut servers = chosen.into_iter().flat_map(|proxy| {
-        let servers = proxy.back.as_ref().map(|b| b.servers.clone()).unwrap_or_default();
+        let servers: Vec<Arc<LiveServer>> = proxy.back.iter().flat_map(|b| &b.servers).cloned().collect();
         servers.into_iter().map(move |server| (Arc::clone(&proxy), server))
     });
     let pieces: Pieces = Box::new(move |out| {

@@ -19,9 +19,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 #[rustfmt::skip]
 pub const TABLE: &[Command] = &[
-    Command::new("show sess", Operator, "show sess [<id>|all|help] [<filter>]*", "Lists the sessions in progress, or tells all of one.", show),
-    Command::new("shutdown sessions server", Level::Admin, "shutdown sessions server <bk>/<srv>", "Ends all sessions of a server.", shutdown_server),
-    Command::new("shutdown session", Level::Admin, "shutdown session [id]", "Ends one session.", shutdown),
+    Command::new("show sess", Operator, "show sess [<id>|all|help] [<filter>]*", "list the sessions in progress, or tells all of one", show),
+    Command::new("shutdown sessions server", Level::Admin, "shutdown sessions server <bk>/<srv>", "end all sessions of a server", shutdown_server),
+    Command::new("shutdown session", Level::Admin, "shutdown session [id]", "end one session", shutdown),
 ];
 
 const HELP: &str = "\

@@ -63,8 +63,8 @@ pub fn apply(generation: &Generation, form: &Form, mut tell: impl FnMut(&[Notice
     let (mut asked, mut done) = (0, 0);
     let now = Instant::now();
     for name in &form.servers {
-        let servers = proxy.back.as_ref().map_or(&[][..], |b| &b.servers);
-        let Some(server) = servers.iter().find(|s| s.name() == name) else {
+        let mut servers = proxy.back.iter().flat_map(|b| &b.servers);
+        let Some(server) = servers.find(|s| s.name() == name) else {
             asked += 1;
             continue;
         };

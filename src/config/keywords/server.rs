@@ -596,6 +596,26 @@ fn server(parser: &mut Parser, line: &Line) {
     }
 }
 
+/// A server added while the process runs, with the `accepted` options alone.
+pub fn running(parser: &mut Parser, line: &Line, accepted: &[&str]) -> Option<ServerDraft> {
+    let mut draft = begin(parser, line)?;
+    draft.server.name = line.word(1).into();
+    draft.init_addr = vec![InitAddr::None];
+    let context = context(parser, line.word(1));
+    let mut i = 3;
+    while i < line.words.len() {
+        let word = line.word(i);
+        let known = every_option().find(|o| o.name == word);
+        if (known.is_some() || UNSUPPORTED.contains(&word)) && !accepted.contains(&word) {
+            parser.alert(line, i, format!("'{word}' option is not accepted for dynamic server"));
+            return None;
+        }
+        i += 1 + known.map_or(0, |o| o.taken);
+    }
+    (endpoint(parser, line, 2, &context, &mut draft) && options(parser, line, 3, &context, &mut draft))
+        .then_some(draft)
+}
+
 fn template(parser: &mut Parser, line: &Line) {
     if line.words.len() < 4 {
         let message = "'server-template' expects <prefix> <nb | range> <addr>[:<port>] as arguments.";

@@ -1,0 +1,15 @@
+//! What the process said while it started, for `show startup-logs`. Kept until it is replaced: it is short.
+
+use std::sync::{Mutex, PoisonError};
+
+static SAID: Mutex<String> = Mutex::new(String::new());
+
+/// Keeps a text that was written to standard error.
+pub fn keep(text: &str) {
+    SAID.lock().unwrap_or_else(PoisonError::into_inner).push_str(text);
+}
+
+#[must_use]
+pub fn said() -> String {
+    SAID.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
