@@ -344,9 +344,6 @@ mod tests {
         for line in [
             "global\n tune.idletimer 1s",
             "global\n tune.idle-pool.shared off",
-            "global\n server-state-base /tmp",
-            "global\n server-state-file x",
-            "backend b\n server-state-file-name x",
             "backend b\n mode http\n retry-on 0rtt-rejected",
             "backend b\n server s 127.0.0.1:1 non-stick",
             "backend b\n option tcp-smart-connect",
