@@ -8,6 +8,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use tokio::task::JoinHandle;
 
@@ -18,9 +19,38 @@ pub struct Task {
     handle: JoinHandle<()>,
 }
 
+static ALIVE: AtomicUsize = AtomicUsize::new(0);
+
+/// Tasks of the process that somebody holds, waiting ones included; client connections are not among them.
+#[must_use]
+pub fn alive() -> usize {
+    ALIVE.load(Relaxed)
+}
+
+/// Counts a task for as long as it lasts.
+struct Alive;
+
+impl Alive {
+    fn new() -> Self {
+        ALIVE.fetch_add(1, Relaxed);
+        Self
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        ALIVE.fetch_sub(1, Relaxed);
+    }
+}
+
+async fn counted(future: impl Future<Output = ()> + 'static, alive: Alive) {
+    future.await;
+    drop(alive);
+}
+
 /// Starts `future` on this thread's local set.
 pub fn start(name: &'static str, future: impl Future<Output = ()> + 'static) -> Task {
-    Task { name, handle: tokio::task::spawn_local(future) }
+    Task { name, handle: tokio::task::spawn_local(counted(future, Alive::new())) }
 }
 
 /// Starts `future` and lets it run to its own end.

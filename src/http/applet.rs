@@ -42,7 +42,7 @@ impl Exchange<'_> {
         match rules::run(rules::Phase::Request, &stats.http_request, 0, self.ctx) {
             Verdict::Answer(answer) => return Err(Stop::by_rule(answer)),
             Verdict::Continue | Verdict::Allow => {}
-            _ => return Err(Failure::new(Cause::Proxy, Phase::Request, 403).into()),
+            _ => return Err(Failure::denied(Phase::Request, 403).into()),
         }
         if !stats.auth.is_empty() && !is_known(stats, self.ctx) {
             let realm = stats.realm.as_deref().unwrap_or(STATS_REALM);
@@ -56,9 +56,7 @@ impl Exchange<'_> {
     pub(super) async fn serve(&mut self, asked: Asked) -> Result<End, Stop> {
         self.service = Some(asked.service);
         let front = Arc::clone(&self.client.session.frontend);
-        if self.backend.is_none() {
-            front.front.counters.here().intercepted.inc();
-        }
+        self.intercepted = true;
         if asked.service == Service::Stats && asked.admin && self.ctx.request.method() == Method::Post {
             let wait = front.conf.timeouts.http_request.or(front.conf.timeouts.client);
             self.buffer_body(wait.unwrap_or(Duration::from_secs(60)), 0).await?;

@@ -76,11 +76,13 @@ impl Exchange<'_> {
             if !fresh && self.take_idle(&server, conf) {
                 live.counters.here().reuses.inc();
                 server.counters.here().reuses.inc();
+                server.begin_session();
                 return Ok(());
             }
             let timeout = self.ctx.settings.timeout_connect.or(back.timeouts.connect);
             live.counters.here().connects.inc();
             server.counters.here().connects.inc();
+            server.begin_session();
             match self.dial(front, back, conf, &server, timeout).await? {
                 Ok((stream, address)) => {
                     self.client.session.engine.pools.in_use(&server, true);
@@ -182,9 +184,7 @@ impl Exchange<'_> {
         live: &Arc<LiveBackend>,
         timeout: Option<Duration>,
     ) -> Result<(), Stop> {
-        live.counters.here().failed_connections.inc();
         if let Some(slot) = &self.slot {
-            slot.server().counters.here().failed_connections.inc();
             slot.server().saw(Sight::ConnectFailed);
         }
         let timed_out = error.kind == net::DialErrorKind::Timeout;
@@ -296,13 +296,13 @@ impl Exchange<'_> {
 
     /// A connection left by an earlier request: this client's own, or the thread's.
     fn take_idle(&mut self, server: &Arc<LiveServer>, conf: &Backend) -> bool {
-        let own = self.client.own.take().filter(|own| {
-            let (s, idle) = &**own;
-            Arc::ptr_eq(s, server) && idle.downs == server.downs() && idle.is_alive(std::task::Waker::noop())
-        });
+        let own = self.client.own.take().filter(|own| Arc::ptr_eq(&own.server, server));
+        let own = own
+            .and_then(|own| own.take())
+            .filter(|idle| idle.downs == server.downs() && idle.is_alive(std::task::Waker::noop()));
         let pools = &self.client.session.engine.pools;
         let first = self.client.requests == 0;
-        let Some(idle) = own.map(|own| own.1).or_else(|| pools.take(server, conf.reuse, first)) else {
+        let Some(idle) = own.or_else(|| pools.take(server, conf.reuse, first)) else {
             return false;
         };
         let (uses, downs, ends) = (idle.uses, idle.downs, idle.ends);

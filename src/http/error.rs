@@ -37,11 +37,18 @@ pub struct Failure {
     pub phase: Phase,
     /// What the client is told; 0: nothing, the connection is closed.
     pub status: u16,
+    /// A rule refused the request or the response (`dreq`, `dresp`).
+    pub denied: bool,
 }
 
 impl Failure {
     pub const fn new(cause: Cause, phase: Phase, status: u16) -> Self {
-        Self { cause, phase, status }
+        Self { cause, phase, status, denied: false }
+    }
+
+    /// Refused by a rule.
+    pub const fn denied(phase: Phase, status: u16) -> Self {
+        Self { denied: true, ..Self::new(Cause::Proxy, phase, status) }
     }
 
     /// The client left: nobody is there to be told.

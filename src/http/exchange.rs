@@ -113,6 +113,20 @@ pub struct Exchange<'a> {
     pub logged: bool,
     /// The service of our own that answers.
     pub service: Option<Service>,
+    /// Answered here: by a service, a redirection, the monitor.
+    pub intercepted: bool,
+    /// A rule refused the request or the response.
+    pub denied: bool,
+    pub sent: Sent,
+    /// The status the server gave.
+    pub server_status: u16,
+}
+
+/// Bytes that left for the server and came from it, as HAProxy counts them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sent {
+    pub request: u64,
+    pub response: u64,
 }
 
 /// Runs one request whose head is in `ctx`.
@@ -188,6 +202,10 @@ impl<'a> Exchange<'a> {
             letters: *b"--",
             logged: false,
             service: None,
+            intercepted: false,
+            denied: false,
+            sent: Sent::default(),
+            server_status: 0,
         }
     }
 
@@ -196,6 +214,7 @@ impl<'a> Exchange<'a> {
         let front = Arc::clone(&self.client.session.frontend);
         if let Some(answer) = reply::monitor(&front.conf, self.ctx) {
             self.logged = true;
+            self.intercepted = true;
             return Err(Stop::Answer { answer: Box::new(answer), letters: *b"LR" });
         }
         self.request_rules(&front.conf).await?;
@@ -216,6 +235,8 @@ impl<'a> Exchange<'a> {
         let framing = self.obtain_response(&front.conf, &back.conf).await?;
         // HAProxy counts what the server sent, before rules change it.
         let accounted = write::accounted(&self.ctx.response);
+        self.server_status = self.ctx.response.status();
+        self.sent.response += accounted;
         self.response = Flow::new(framing.length);
         if let Some(up) = &mut self.up {
             let absorbed = self.response.absorb(&mut up.inbox);
@@ -251,7 +272,10 @@ impl<'a> Exchange<'a> {
         ctx.log.bytes_from_client = write::accounted(&ctx.request);
         forwarded::capture_request_headers(&front.conf, ctx);
         cookies::capture_request(&front.conf, ctx);
-        front.front.counters.here().requests.inc();
+        front.front.count(ctx.conn.listener_id, |c| {
+            c.requests.inc();
+            c.h1_requests.inc();
+        });
     }
 
     /// `use_backend`, `default_backend`, or the listen section itself.
@@ -304,8 +328,11 @@ impl<'a> Exchange<'a> {
         write::response(&self.ctx.response, version, keep, case.as_deref(), &mut self.to_client.bytes);
         self.note_early(&front.conf);
         let streamed = self.stream(&front.conf, back).await;
-        self.ctx.log.bytes_to_client += self.response.accounted();
-        self.ctx.log.bytes_from_client += self.request.accounted();
+        let (request, response) = (self.request.accounted(), self.response.accounted());
+        self.ctx.log.bytes_to_client += response;
+        self.ctx.log.bytes_from_client += request;
+        self.sent.response += response;
+        self.sent.request += request;
         if let Err(failure) = streamed {
             self.letters = failure.letters();
             self.drop_upstream();
@@ -352,6 +379,7 @@ impl<'a> Exchange<'a> {
         let (answer, letters) = match stop {
             Stop::Silent | Stop::Service(_) => {
                 self.letters = *b"PR";
+                self.denied = true;
                 return End::Reset;
             }
             Stop::Failed(failure) if failure.status == 0 || self.answered => {
@@ -364,17 +392,23 @@ impl<'a> Exchange<'a> {
                     };
                 }
                 self.letters = failure.letters();
+                self.denied = failure.denied;
                 self.drop_upstream();
                 let quiet = failure.cause == Cause::ClientAbort;
                 return if quiet { End::Close } else { End::Linger };
             }
             Stop::Failed(failure) => {
+                self.denied = failure.denied;
                 self.letters = failure.letters();
                 self.drop_upstream();
                 let answer = reply::error(failure.status, self.ctx);
                 return self.answer(answer).await;
             }
-            Stop::Answer { answer, letters } => (answer, letters),
+            Stop::Answer { answer, letters } => {
+                self.denied = answer.denied;
+                self.intercepted |= !answer.denied && letters == *b"LR";
+                (answer, letters)
+            }
         };
         self.letters = letters;
         self.drop_upstream();

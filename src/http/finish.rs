@@ -1,6 +1,7 @@
 //! The end of an exchange, however it came: times, counters, and exactly one log line.
 
 use super::context::Context;
+use super::counting;
 use super::exchange::Exchange;
 use super::serve::Client;
 use crate::clock::millis;
@@ -26,49 +27,13 @@ pub fn exchange(exchange: &mut Exchange<'_>) {
     if let Some(backend) = &exchange.backend {
         backend.leave();
     }
-    count(exchange);
+    counting::exchange(exchange);
     if !exchange.logged {
         exchange.logged = true;
         log(exchange);
     }
     exchange.client.card.end();
     exchange.client.idle_from = exchange.client.session.engine.now();
-}
-
-fn count(exchange: &Exchange<'_>) {
-    let log = &exchange.ctx.log;
-    let status = u16::try_from(log.status).unwrap_or(0);
-    let front = exchange.client.session.frontend.front.counters.here();
-    front.bytes_in.add(log.bytes_from_client);
-    front.bytes_out.add(log.bytes_to_client);
-    if status > 0 {
-        front.response(status);
-    }
-    if exchange.letters == *b"PR" {
-        front.denied_requests.inc();
-    }
-    let Some(backend) = &exchange.backend else { return };
-    let back = backend.counters.here();
-    back.requests.inc();
-    back.bytes_in.add(log.bytes_from_client);
-    back.bytes_out.add(log.bytes_to_client);
-    if status > 0 {
-        back.response(status);
-    }
-    let letter = exchange.letters[0];
-    if letter == b'C' {
-        back.client_aborts.inc();
-    } else if letter == b'S' {
-        back.server_aborts.inc();
-    }
-    let Some(server) = &exchange.ctx.server else { return };
-    let server = server.counters.here();
-    server.requests.inc();
-    server.bytes_in.add(log.bytes_from_client);
-    server.bytes_out.add(log.bytes_to_client);
-    if status > 0 && exchange.times.responded.is_some() {
-        server.response(status);
-    }
 }
 
 /// Fills the record and sends the line, if one is wanted.
@@ -163,10 +128,12 @@ pub fn without_request(
     logged: bool,
 ) {
     let front = Arc::clone(&client.session.frontend);
-    let counters = front.front.counters.here();
-    counters.requests.inc();
-    counters.failed_requests.inc();
-    counters.response(status);
+    front.front.count(ctx.conn.listener_id, |c| {
+        c.requests.inc();
+        c.h1_requests.inc();
+        c.failed_requests.inc();
+        c.response(status);
+    });
     if !logged || front.conf.log.targets.is_empty() {
         return;
     }

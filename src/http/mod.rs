@@ -10,6 +10,7 @@ mod buffer;
 mod connect;
 pub mod context;
 pub mod cookies;
+mod counting;
 mod error;
 mod exchange;
 mod finish;

@@ -55,6 +55,29 @@ impl Drop for Idle {
     }
 }
 
+/// An idle connection only its client may use (`http-reuse never`).
+pub struct Own {
+    pub server: Arc<LiveServer>,
+    idle: Option<Idle>,
+}
+
+impl Own {
+    pub fn new(server: Arc<LiveServer>, idle: Idle) -> Self {
+        server.connections.here().private.inc();
+        Self { server, idle: Some(idle) }
+    }
+
+    pub fn take(mut self) -> Option<Idle> {
+        self.idle.take()
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        self.server.connections.here().private.sub(1);
+    }
+}
+
 #[derive(Default)]
 struct ServerPool {
     idle: Vec<Idle>,
@@ -98,6 +121,12 @@ impl Pools {
                 }
             };
             let idle = pool.idle.swap_remove(at);
+            let here = server.connections.here();
+            if idle.uses > 1 {
+                here.proven.sub(1)
+            } else {
+                here.unproven.sub(1)
+            };
             if idle.downs == server.downs() && idle.is_alive(Waker::noop()) {
                 return Some(idle);
             }
@@ -114,6 +143,13 @@ impl Pools {
         } else {
             pool.used = pool.used.saturating_sub(1);
         }
+        let here = server.connections.here();
+        if more {
+            here.used.inc();
+        } else {
+            here.used.sub(1);
+        }
+        here.needed.raise_to(pool.peak as u64);
     }
 
     /// Keeps a connection for later, unless the server's limits or its record speak against it.
@@ -134,9 +170,20 @@ impl Pools {
         let pool = pools.entry(key(server)).or_default();
         pool.server.get_or_insert_with(|| Arc::clone(server));
         let wanted = pool.peak + SPARE.max(conf.pool_low_conn as usize);
+        let here = server.connections.here();
         if pool.idle.len() >= limit.min(wanted) {
-            pool.idle.remove(0);
+            let oldest = pool.idle.remove(0);
+            if oldest.uses > 1 {
+                here.proven.sub(1)
+            } else {
+                here.unproven.sub(1)
+            };
         }
+        if idle.uses > 1 {
+            here.proven.inc()
+        } else {
+            here.unproven.inc()
+        };
         pool.idle.push(idle);
     }
 
@@ -155,7 +202,14 @@ impl Pools {
                 pool.idle.sort_by_key(|i| i.since);
                 pool.idle.drain(..surplus);
                 pool.peak = pool.used;
+                // The estimate follows the need upwards at once and downwards slowly, as HAProxy's does.
+                let here = server.connections.here();
+                here.needed.set((here.needed.get() + pool.peak as u64).div_ceil(2));
             }
+            let proven = pool.idle.iter().filter(|i| i.uses > 1).count();
+            let here = server.connections.here();
+            here.proven.set(proven as u64);
+            here.unproven.set((pool.idle.len() - proven) as u64);
             pool.used > 0 || !pool.idle.is_empty()
         });
     }

@@ -2,7 +2,7 @@
 
 use super::applet::Asked;
 use super::cookies;
-use super::error::{Cause, Failure, Phase};
+use super::error::{Failure, Phase};
 use super::exchange::{Exchange, Stop};
 use super::forwarded;
 use super::h1::BodyLength;
@@ -29,7 +29,7 @@ impl Exchange<'_> {
         if !proxy.tcp_request_content.is_empty() {
             match self.content_verdict(&proxy.tcp_request_content, proxy.tcp_inspect_delay).await? {
                 TcpVerdict::Reject | TcpVerdict::Close => {
-                    return Err(Failure::new(Cause::Proxy, Phase::Request, 0).into());
+                    return Err(Failure::denied(Phase::Request, 0).into());
                 }
                 TcpVerdict::SilentDrop => return Err(Stop::Silent),
                 _ => {}
@@ -38,7 +38,7 @@ impl Exchange<'_> {
         if let Some(policy) = proxy.options.http_restrict_req_hdr_names
             && !forwarded::restrict_names(policy, &mut self.ctx.request)
         {
-            return Err(Failure::new(Cause::Proxy, Phase::Request, 403).into());
+            return Err(Failure::denied(Phase::Request, 403).into());
         }
         let mut from = 0;
         while !proxy.http_request.is_empty() {
@@ -49,7 +49,7 @@ impl Exchange<'_> {
                 Verdict::Answer(answer) => return Err(Stop::by_rule(answer)),
                 Verdict::Service(service) => return Err(Asked::by_rule(service, proxy)),
                 Verdict::Tarpit(answer) => return self.tarpit(proxy, answer).await,
-                Verdict::Reject => return Err(Failure::new(Cause::Proxy, Phase::Request, 0).into()),
+                Verdict::Reject => return Err(Failure::denied(Phase::Request, 0).into()),
                 Verdict::SilentDrop => return Err(Stop::Silent),
                 Verdict::EarlyHint { bytes, resume } => {
                     if self.ctx.request.version() >= Version::HTTP_11 {
@@ -105,7 +105,7 @@ impl Exchange<'_> {
         if !std::ptr::eq(front, back) {
             self.run_response_rules(front)?;
         }
-        let blocked = Failure::new(Cause::Proxy, Phase::Header, 502);
+        let blocked = Failure::denied(Phase::Header, 502);
         if back.options.checkcache && cookies::leaks_cookie(self.ctx) {
             self.warn_of_cookie(back);
             return Err(blocked.into());
@@ -131,7 +131,7 @@ impl Exchange<'_> {
     fn run_response_rules(&mut self, proxy: &Proxy) -> Result<(), Stop> {
         if !proxy.tcp_response_content.is_empty() {
             match run_tcp_rules(&proxy.tcp_response_content, 0, self.ctx, true) {
-                TcpVerdict::Reject => return Err(Failure::new(Cause::Proxy, Phase::Header, 502).into()),
+                TcpVerdict::Reject => return Err(Failure::denied(Phase::Header, 502).into()),
                 TcpVerdict::Close | TcpVerdict::SilentDrop => return Err(Stop::Silent),
                 _ => {}
             }
@@ -146,7 +146,7 @@ impl Exchange<'_> {
                 let letters = if answer.denied { *b"PH" } else { *b"LH" };
                 Err(Stop::Answer { answer, letters })
             }
-            Verdict::Reject => Err(Failure::new(Cause::Proxy, Phase::Header, 502).into()),
+            Verdict::Reject => Err(Failure::denied(Phase::Header, 502).into()),
             Verdict::SilentDrop => Err(Stop::Silent),
             _ => Ok(()),
         }

@@ -6,7 +6,7 @@ use super::context::{Context, Session};
 use super::exchange::{self, End};
 use super::h1::blame::Blame;
 use super::h1::{self, Fault, Limits, Parsed, RequestFraming};
-use super::pool::Idle;
+use super::pool::Own;
 use super::{Engine, finish, reply};
 use crate::config::model::VarScope;
 use crate::expr::facts::ConnFacts;
@@ -14,7 +14,7 @@ use crate::ids::{ProxyIndex, ServerIndex};
 use crate::live::captures::Capture;
 use crate::live::sessions::Card;
 use crate::live::variables::Variables;
-use crate::live::{Generation, LiveProxy, LiveServer};
+use crate::live::{Generation, LiveProxy};
 use crate::net::{Accepted, Stream, Timer};
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
@@ -37,7 +37,7 @@ pub struct Client {
     /// When the connection was accepted, or the last response ended.
     pub idle_from: Instant,
     /// A server connection only this client may use (`http-reuse never`).
-    pub own: Option<Box<(Arc<LiveServer>, Idle)>>,
+    pub own: Option<Box<Own>>,
     /// Where the last request went (`option prefer-last-server`).
     pub last_server: Option<(ProxyIndex, ServerIndex)>,
     /// `%Th`: milliseconds the PROXY header took.
@@ -132,6 +132,7 @@ impl Client {
         let mut inbox = Inbox::default();
         inbox.preload(&engine.buffers, &accepted.preread);
         let accepted_at = accepted.at;
+        frontend.front.count(accepted.conn.listener_id, |c| c.h1_sessions.inc());
         Self {
             stream: accepted.stream,
             card: accepted.card,

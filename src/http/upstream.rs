@@ -7,7 +7,7 @@ use super::exchange::{Exchange, Stop};
 use super::forwarded;
 use super::h1::write::{self, Persistence as Keep};
 use super::h1::{self, BodyLength, Limits, Parsed, ResponseFraming};
-use super::pool::Idle;
+use super::pool::{Idle, Own};
 use super::serve::Client;
 use crate::config::model::{Backend, ConnectionMode, Proxy, Reuse};
 use crate::live::captures::Capture;
@@ -73,8 +73,9 @@ impl Exchange<'_> {
                 self.rewind();
                 continue;
             }
-            self.count_trouble(trouble, &live);
+            self.tell_trouble(trouble);
             if !self.may_repeat(trouble, conf) {
+                self.count_trouble(trouble, &live);
                 return Err(trouble.failure().into());
             }
             self.retries += 1;
@@ -107,13 +108,17 @@ impl Exchange<'_> {
         }
     }
 
-    fn count_trouble(&self, trouble: Trouble, live: &LiveBackend) {
+    /// To those who observe the server.
+    fn tell_trouble(&self, trouble: Trouble) {
         self.saw(match trouble {
             Trouble::Empty { .. } => Sight::Closed,
             Trouble::Junk => Sight::BadResponse,
             Trouble::TimedOut => Sight::ReadTimeout,
             Trouble::Status(status) => Sight::Response(status),
         });
+    }
+
+    fn count_trouble(&self, trouble: Trouble, live: &LiveBackend) {
         let Some(slot) = &self.slot else { return };
         if !matches!(trouble, Trouble::Status(_)) {
             live.counters.here().failed_responses.inc();
@@ -145,6 +150,7 @@ impl Exchange<'_> {
             let _ = name;
             forwarded::name_server(back, &server.conf.name, &mut self.ctx.request);
         }
+        self.sent.request = write::accounted(&self.ctx.request);
         write::request(&self.ctx.request, keep, case.as_deref(), &mut self.to_server.bytes);
         if self.absorb_request().is_err() {
             return Err(Asked::Client(Failure::new(Cause::Proxy, Phase::Data, 400)));
@@ -376,7 +382,7 @@ impl Exchange<'_> {
         let mut idle = Idle::new(up.stream, up.uses + 1, up.downs);
         idle.ends = up.ends;
         if reuse == Reuse::Never {
-            self.client.own = Some(Box::new((up.server, idle)));
+            self.client.own = Some(Box::new(Own::new(up.server, idle)));
         } else {
             engine.pools.put(&up.server, idle, self.client.session.generation.process.nbthread);
         }

@@ -353,7 +353,10 @@ impl Lists {
     pub fn publish(&self, backend: &LiveBackend, i: usize) {
         if let (Some(c), Some(s)) = (self.pool.servers.get(i), backend.servers.get(i)) {
             // As people count it: a scaled weight rounds up, so that a server in slow start is not shown as unused.
-            s.effective.store(c.effective.div_ceil(self.table.algorithm().scale().max(1)), Relaxed);
+            let scale = self.table.algorithm().scale().max(1);
+            s.effective.store(c.effective.div_ceil(scale), Relaxed);
+            let whole = (c.weight * scale).max(1);
+            s.throttle.store((c.effective * 100 / whole).max(1), Relaxed);
             s.usable.store(c.usable, Relaxed);
         }
     }

@@ -12,7 +12,7 @@ impl Generation {
             proxy.front.clear(all, now);
             if let Some(backend) = &proxy.back {
                 backend.clear(all, now);
-                backend.servers.iter().for_each(|s| s.clear(all));
+                backend.servers.iter().for_each(|s| s.clear(all, now));
             }
         }
     }
@@ -21,11 +21,15 @@ impl Generation {
 impl FrontState {
     fn clear(&self, all: bool, now: Instant) {
         self.max.store(self.current.load(Relaxed), Relaxed);
-        if all {
-            self.total.store(0, Relaxed);
-            self.counters.clear();
+        self.counters.clear(all);
+        let totals = self.counters.total();
+        self.connection_rate.clear(totals.connections, now);
+        self.session_rate.clear(totals.sessions, now);
+        self.request_rate.clear(totals.requests, now);
+        for listener in &self.listeners {
+            listener.max.store(listener.current.load(Relaxed), Relaxed);
+            listener.counters.clear(all);
         }
-        self.session_rate.clear(self.total.load(Relaxed), now);
     }
 }
 
@@ -33,10 +37,10 @@ impl LiveBackend {
     fn clear(&self, all: bool, now: Instant) {
         self.sessions_max.store(self.current(), Relaxed);
         self.queued_max.store(self.queued(), Relaxed);
+        self.counters.clear(all);
         if all {
             self.total.store(0, Relaxed);
             self.down_transitions.store(0, Relaxed);
-            self.counters.clear();
             self.lock().balanced = 0;
         }
         self.session_rate.clear(self.total(), now);
@@ -44,22 +48,28 @@ impl LiveBackend {
 }
 
 impl LiveServer {
-    fn clear(&self, all: bool) {
+    fn clear(&self, all: bool, now: Instant) {
         self.served_max.store(self.current(), Relaxed);
         self.queued_max.store(self.queued(), Relaxed);
+        self.counters.clear(all);
         if all {
             for total in [&self.sessions, &self.failed_checks, &self.down_transitions, &self.failed_analyses]
             {
                 total.store(0, Relaxed);
             }
-            self.counters.clear();
         }
+        self.session_rate.clear(self.total(), now);
     }
 }
 
 impl<S: Shard> Sharded<S> {
-    /// From here on totals count from nothing. The copies go on: each has one writer, and it is not this thread.
-    fn clear(&self) {
-        self.set_base(self.sum());
+    /// Maxima begin again; with `all` totals count from nothing. The copies go on: each has one writer, and it is not
+    /// this thread.
+    fn clear(&self, all: bool) {
+        self.all().iter().for_each(S::reset_maxima);
+        if all {
+            self.set_base(self.sum());
+            self.all().iter().for_each(S::reset_averages);
+        }
     }
 }

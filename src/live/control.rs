@@ -4,6 +4,7 @@
 //! comes back as [`Notice`]s, in HAProxy's words.
 
 use super::backend::{Lists, LiveBackend};
+use super::counters::{FrontTotals, Shard};
 use super::server::{LiveServer, OperState, admin};
 use super::{Generation, LiveProxy};
 use crate::config::model::Mark;
@@ -147,6 +148,9 @@ impl LiveBackend {
     /// Goes on with slow starts. To be called about every second.
     pub fn tick(&self, now: Instant) {
         self.session_rate.tick(self.total(), now);
+        for server in &self.servers {
+            server.session_rate.tick(server.total(), now);
+        }
         let warming: Vec<usize> = self.lock().all_warming();
         for i in warming {
             self.change(i, now, |_, _| {});
@@ -154,7 +158,38 @@ impl LiveBackend {
     }
 }
 
+/// What all frontends and backends counted together.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Totals {
+    pub front: FrontTotals,
+    pub requests_out: u64,
+    pub streams: u64,
+}
+
+impl Totals {
+    /// Bytes sent, to clients and to servers.
+    #[must_use]
+    pub fn bytes_out(&self) -> u64 {
+        self.front.bytes_out + self.requests_out
+    }
+}
+
 impl Generation {
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for proxy in &self.proxies {
+            for shard in proxy.front.counters.all() {
+                shard.add_to(&mut totals.front);
+            }
+            if let Some(back) = &proxy.back {
+                totals.requests_out += back.counters.total().requests_out;
+                totals.streams += u64::from(back.current());
+            }
+        }
+        totals
+    }
+
     /// Slow starts and rates: about every second, on the control thread.
     pub fn tick(&self, now: Instant) {
         for proxy in &self.proxies {
@@ -163,6 +198,8 @@ impl Generation {
                 backend.tick(now);
             }
         }
+        let totals = self.totals();
+        self.process.tick(&totals.front, totals.bytes_out(), now);
     }
 
     pub(super) fn find(
@@ -250,6 +287,13 @@ impl Generation {
         self.find(tracked).map(|(_, _, server)| server)
     }
 
+    /// The same with its place.
+    #[must_use]
+    pub fn tracked_at(&self, at: ServerAt) -> Option<(ServerAt, &LiveServer)> {
+        let tracked = self.tracking().into_iter().find(|(_, by)| *by == at)?.0;
+        self.find(tracked).map(|(_, _, server)| (tracked, &**server))
+    }
+
     pub(super) fn tracked_name(&self, at: ServerAt) -> Option<String> {
         let tracked = self.tracking().into_iter().find(|(_, by)| *by == at)?.0;
         self.find(tracked).map(|(proxy, _, server)| full_name(proxy, server))
@@ -268,7 +312,7 @@ impl Generation {
 
 fn dump_proxy(proxy: &LiveProxy, lines: &mut Vec<String>) {
     let name = &proxy.conf.name;
-    let front = (proxy.front.current.load(Relaxed), proxy.front.total.load(Relaxed));
+    let front = (proxy.front.current.load(Relaxed), proxy.front.total());
     let servers: Vec<&Arc<LiveServer>> = proxy.back.iter().flat_map(|b| &b.servers).collect();
     for s in &servers {
         let state = if s.is_up() { "UP" } else { "DOWN" };

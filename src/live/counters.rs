@@ -33,6 +33,15 @@ impl Counter {
         self.0.load(Relaxed)
     }
 
+    /// For numbers that go up and down: as many as were added on the same thread.
+    pub fn sub(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_sub(n), Relaxed);
+    }
+
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Relaxed);
+    }
+
     pub fn raise_to(&self, n: u64) {
         if n > self.get() {
             self.0.store(n, Relaxed);
@@ -45,6 +54,10 @@ pub trait Shard: Default {
     type Total: Default + Copy + std::fmt::Debug;
     fn add_to(&self, total: &mut Self::Total);
     fn take_off(total: &mut Self::Total, base: &Self::Total);
+    /// Forgets maxima. One that another thread raises at that moment may be lost.
+    fn reset_maxima(&self);
+    /// Forgets averages, in the same way.
+    fn reset_averages(&self);
 }
 
 /// A set of counters, one copy a thread.
@@ -69,6 +82,11 @@ impl<S: Shard> Sharded<S> {
         &self.shards[THREAD.with(Cell::get).min(last)]
     }
 
+    /// All copies, whoever writes them.
+    pub fn all(&self) -> &[S] {
+        &self.shards
+    }
+
     #[must_use]
     pub fn total(&self) -> S::Total {
         let mut total = self.sum();
@@ -91,43 +109,76 @@ impl<S: Shard> Sharded<S> {
 }
 
 macro_rules! counters {
-    ($(#[$doc:meta])* $name:ident => $total:ident { $($(#[$fdoc:meta])* $field:ident),* $(,)? }) => {
+    (
+        $(#[$doc:meta])* $name:ident => $total:ident {
+            $($(#[$fdoc:meta])* $field:ident),* $(,)?
+            $(; now $($(#[$pdoc:meta])* $part:ident),* $(,)?)?
+            $(; max $($(#[$mdoc:meta])* $most:ident),* $(,)?)?
+        }
+    ) => {
         $(#[$doc])*
         #[derive(Debug, Default)]
         #[repr(align(128))]
-        pub struct $name { $($(#[$fdoc])* pub $field: Counter),* }
+        pub struct $name {
+            $($(#[$fdoc])* pub $field: Counter,)*
+            $($($(#[$pdoc])* pub $part: Counter),*,)?
+            $($($(#[$mdoc])* pub $most: Counter),*)?
+        }
 
-        /// The sum over all threads.
+        /// The sum over all threads; of what is a maximum, the largest.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct $total { $($(#[$fdoc])* pub $field: u64),* }
+        pub struct $total {
+            $($(#[$fdoc])* pub $field: u64,)*
+            $($($(#[$pdoc])* pub $part: u64),*,)?
+            $($($(#[$mdoc])* pub $most: u64),*)?
+        }
 
         impl Shard for $name {
             type Total = $total;
-            fn add_to(&self, total: &mut $total) { $(total.$field = total.$field.wrapping_add(self.$field.get());)* }
-            fn take_off(total: &mut $total, base: &$total) { $(total.$field = total.$field.wrapping_sub(base.$field);)* }
+            fn add_to(&self, total: &mut $total) {
+                $(total.$field = total.$field.wrapping_add(self.$field.get());)*
+                $($(total.$part = total.$part.wrapping_add(self.$part.get());)*)?
+                $($(total.$most = total.$most.max(self.$most.get());)*)?
+            }
+            fn take_off(total: &mut $total, base: &$total) {
+                $(total.$field = total.$field.wrapping_sub(base.$field);)*
+            }
+            fn reset_maxima(&self) {
+                $($(self.$most.set(0);)*)?
+            }
+            fn reset_averages(&self) {
+                $($(self.$part.set(0);)*)?
+            }
         }
     };
 }
 
 counters! {
-    /// What a frontend counts (sessions in progress are in `FrontState`).
+    /// What a frontend or a listener counts (sessions in progress are in `FrontState`).
     FrontCounters => FrontTotals {
-        connections, sessions, requests,
+        /// Accepted, and those of them no `tcp-request connection` rule refused.
+        connections, sessions,
+        requests,
         bytes_in, bytes_out,
+        /// Of the requests what went on to servers and services, of the responses what came from there.
+        requests_out, responses_in,
         /// `dreq`, `dresp`, `ereq`
         denied_requests, denied_responses, failed_requests,
         denied_connections, denied_sessions,
         internal_errors, rewrites_failed,
         responses_1xx, responses_2xx, responses_3xx, responses_4xx, responses_5xx, responses_other,
         intercepted,
+        /// Sessions and requests by the client's protocol; the rest of the sessions speaks none that we read.
+        h1_sessions, h1_requests,
     }
 }
 
 counters! {
     /// What a backend counts as a whole.
     BackCounters => BackTotals {
-        sessions, requests, balanced,
+        requests,
         bytes_in, bytes_out,
+        requests_out, responses_in,
         denied_requests, denied_responses,
         /// `econ`, `eresp`
         failed_connections, failed_responses,
@@ -136,26 +187,91 @@ counters! {
         client_aborts, server_aborts,
         connects, reuses,
         internal_errors, rewrites_failed,
-        responses_1xx, responses_2xx, responses_3xx, responses_4xx, responses_5xx, responses_other,
+        responses_1xx, responses_2xx, responses_3xx, responses_4xx, responses_5xx, responses_other;
+        now
+        /// Milliseconds of the last [`WINDOW`] requests: see [`Timed`].
+        queue_ms, connect_ms, response_ms, total_ms, timed;
+        max queue_max, connect_max, response_max, total_max,
     }
 }
 
 counters! {
     /// What one server counts.
     ServerCounters => ServerTotals {
-        sessions, requests, balanced,
+        requests, balanced,
         bytes_in, bytes_out,
+        requests_out, responses_in,
         denied_responses,
         failed_connections, failed_responses,
         retries, redispatches,
         client_aborts, server_aborts,
         connects, reuses,
         internal_errors, rewrites_failed,
-        responses_1xx, responses_2xx, responses_3xx, responses_4xx, responses_5xx, responses_other,
-        /// Sums in milliseconds over `timed` requests (`qtime`, `ctime`, `rtime`, `ttime`).
-        queue_ms, connect_ms, response_ms, total_ms, timed,
+        responses_1xx, responses_2xx, responses_3xx, responses_4xx, responses_5xx, responses_other;
+        now
+        /// Milliseconds of the last [`WINDOW`] requests: see [`Timed`].
+        queue_ms, connect_ms, response_ms, total_ms, timed;
+        max queue_max, connect_max, response_max, total_max,
     }
 }
+
+counters! {
+    /// What a thread holds of a server's connections now.
+    ServerConnections => ServerConnectionTotals {
+                used,
+        /// Idle ones: used for one client so far, reused before, for one client alone.
+        unproven, proven, private,
+        /// How many were needed at once lately.
+        needed,
+    }
+}
+
+/// Averages are over this many requests.
+pub const WINDOW: u64 = 1024;
+
+/// What one request took, in milliseconds; `None`: it does not count (no connection was made).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timed {
+    pub queue: u64,
+    pub connect: u64,
+    pub response: u64,
+    pub total: u64,
+}
+
+/// A sliding sum as HAProxy keeps it: once the window is full, each new value takes the place of an average one.
+fn slide(sum: &Counter, full: bool, value: u64) {
+    let old = sum.get();
+    sum.set(if full { old - old.div_ceil(WINDOW) } else { old } + value);
+}
+
+/// The average of a sliding sum over `timed` values.
+#[must_use]
+pub fn average(sum: u64, timed: u64) -> u64 {
+    if timed == 0 { 0 } else { sum.div_ceil(timed) }
+}
+
+macro_rules! count_times {
+    ($($name:ident),*) => { $(
+        impl $name {
+            /// Counts the times of a request that ended.
+            pub fn times(&self, t: Timed) {
+                let full = self.timed.get() >= WINDOW;
+                if !full {
+                    self.timed.inc();
+                }
+                slide(&self.queue_ms, full, t.queue);
+                slide(&self.connect_ms, full, t.connect);
+                slide(&self.response_ms, full, t.response);
+                slide(&self.total_ms, full, t.total);
+                self.queue_max.raise_to(t.queue);
+                self.connect_max.raise_to(t.connect);
+                self.response_max.raise_to(t.response);
+                self.total_max.raise_to(t.total);
+            }
+        }
+    )* };
+}
+count_times!(BackCounters, ServerCounters);
 
 macro_rules! count_status {
     ($($name:ident),*) => { $(
@@ -191,7 +307,7 @@ mod tests {
                 s.spawn(move || {
                     enter_thread(i);
                     for _ in 0..1000 {
-                        c.here().sessions.inc();
+                        c.here().requests.inc();
                         c.here().response(200);
                     }
                 });
@@ -199,6 +315,33 @@ mod tests {
         });
         c.here().response(503);
         let t = c.total();
-        assert_eq!((t.sessions, t.responses_2xx, t.responses_5xx), (2000, 2000, 1));
+        assert_eq!((t.requests, t.responses_2xx, t.responses_5xx), (2000, 2000, 1));
+    }
+
+    /// `values` after one another, and the average HAProxy would show.
+    fn check_average(values: impl Iterator<Item = u64>, expected: u64) {
+        let c = ServerCounters::default();
+        values.for_each(|v| c.times(Timed { queue: v, ..Timed::default() }));
+        let mut t = ServerTotals::default();
+        c.add_to(&mut t);
+        assert_eq!(average(t.queue_ms, t.timed), expected);
+    }
+
+    #[test]
+    fn averages_slide() {
+        check_average([].into_iter(), 0);
+        check_average([10, 20, 31].into_iter(), 21);
+        check_average(std::iter::repeat_n(7, 5000), 7);
+        // 1024 values of 0 after as many of 100: about 1/e of them is left
+        check_average(std::iter::repeat_n(100, 1024).chain(std::iter::repeat_n(0, 1024)), 37);
+    }
+
+    #[test]
+    fn maxima_are_not_summed() {
+        let c: Sharded<ServerCounters> = Sharded::new(1);
+        for shard in c.all() {
+            shard.times(Timed { total: 5, ..Timed::default() });
+        }
+        assert_eq!((c.total().total_max, c.total().timed), (5, 2));
     }
 }

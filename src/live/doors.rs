@@ -8,7 +8,7 @@ use super::{Generation, LiveProxy};
 use crate::ids::ProxyIndex;
 use crate::net::Listener;
 use std::io;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
@@ -179,7 +179,7 @@ impl LiveProxy {
     /// What is said when a proxy stops.
     #[must_use]
     pub fn stop_notice(&self) -> Notice {
-        let front = self.front.total.load(Relaxed);
+        let front = self.front.total();
         let back = self.back.as_ref().map_or(0, |b| b.total());
         let text = format!("Proxy {} stopped (cumulated conns: FE: {front}, BE: {back}).", self.conf.name);
         Notice::new(self.index, WARNING, text)

@@ -17,8 +17,9 @@ mod observe;
 mod orders;
 mod outbox;
 mod pick;
+mod process;
 mod queue;
-mod rate;
+pub mod rate;
 mod reach;
 pub mod restore;
 pub mod rules;
@@ -34,70 +35,21 @@ pub mod variables;
 
 pub use backend::{InUse, LiveBackend};
 pub use checks::{CheckState, Forced, Settings, Which};
-pub use control::{Notice, ServerAt};
-pub use frontend::FrontState;
+pub use control::{Notice, ServerAt, Totals};
+pub use frontend::{FrontState, ListenerState};
 pub use lifetime::Lifetime;
 pub use observe::Sight;
 pub use outbox::{Letter, Outbox};
 pub use pick::{HashInput, Refusal, Slot, Sticky, Want};
+pub use process::{Process, Rates};
 pub use server::{LiveServer, OperState};
 
-use crate::clock::Now;
-use limits::Limits;
-
-use crate::config::model::{Config, Proxy, UseBackend};
+use crate::config::model::{Bind, Config, Proxy, UseBackend};
 use crate::expr::facts::LiveFacts;
 use crate::ids::ProxyIndex;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
-use tokio::sync::Notify;
-
-/// Facts and totals of the process.
-#[derive(Debug)]
-pub struct Process {
-    pub pid: u32,
-    pub hostname: String,
-    pub nbthread: usize,
-    pub started: Now,
-    /// Client connections now.
-    pub connections: AtomicUsize,
-    pub limits: Limits,
-    /// Set by a graceful stop: keep-alive connections are closed after the running request.
-    pub stopping: AtomicBool,
-    pub log_drops: AtomicU64,
-    pub requests: AtomicU64,
-    /// Messages refused for their form so far.
-    pub captured: captures::Total,
-    /// Rings when servers were added or removed: their checks begin and end.
-    pub server_changes: Notify,
-    /// The sessions in progress on each thread.
-    pub sessions: sessions::Roster,
-    /// Where requests for the statistics page and its like go.
-    pub applets: applet::Applets,
-}
-
-impl Process {
-    /// A process that starts now.
-    #[must_use]
-    pub fn new(pid: u32, hostname: String, nbthread: usize, maxconn: usize) -> Self {
-        Self {
-            pid,
-            hostname,
-            nbthread,
-            started: Now::read(),
-            connections: AtomicUsize::new(0),
-            limits: Limits::new(maxconn),
-            stopping: AtomicBool::new(false),
-            log_drops: AtomicU64::new(0),
-            requests: AtomicU64::new(0),
-            captured: captures::Total::default(),
-            server_changes: Notify::new(),
-            sessions: sessions::Roster::new(nbthread),
-            applets: applet::Applets::default(),
-        }
-    }
-}
 
 /// One running configuration. Connections keep the generation they began with.
 #[derive(Debug)]
@@ -144,7 +96,8 @@ impl Generation {
                     let fullconn = b.fullconn.unwrap_or_else(|| fullconn(&config, index));
                     Arc::new(LiveBackend::new(Arc::clone(conf), b, fullconn, threads, now))
                 });
-                let front = FrontState::new(conf.front.as_ref(), threads, now);
+                let listeners = counted_listeners(conf);
+                let front = FrontState::new(conf.front.as_ref(), listeners, threads, now);
                 let captures = captures::Captures::default();
                 Arc::new(LiveProxy { index, conf: Arc::clone(conf), front, back, captures })
             })
@@ -198,6 +151,11 @@ impl Generation {
     fn backend(&self, index: ProxyIndex) -> Option<&Arc<LiveBackend>> {
         self.proxy(index)?.back.as_ref()
     }
+}
+
+/// The listeners to be counted one by one (`option socket-stats`).
+fn counted_listeners(conf: &Proxy) -> &[Arc<Bind>] {
+    conf.front.as_ref().filter(|_| conf.options.socket_stats).map_or(&[], |f| &f.binds)
 }
 
 /// What `fullconn` is when nobody says: a tenth of the connections of all frontends that may lead to the backend.

@@ -126,7 +126,6 @@ impl LiveBackend {
 
     fn slot(self: &Arc<Self>, i: usize, server_queue: u32, backend_queue: u32) -> Option<Slot> {
         let server = Arc::clone(self.servers.get(i)?);
-        server.sessions.fetch_add(1, Relaxed);
         Some(Slot { backend: Arc::clone(self), server, server_queue, backend_queue })
     }
 
@@ -176,8 +175,13 @@ impl Lists {
             random: want.random,
         };
         let Some(i) = self.table.pick(&self.pool, &request) else { return Choice::Wait(None) };
-        if self.pool.has_room(i) {
+        if request.avoid != Some(i)
+            && let Some(server) = backend.servers.get(i)
+        {
             self.balanced += 1;
+            server.counters.here().balanced.inc();
+        }
+        if self.pool.has_room(i) {
             self.take(backend, i);
             return Choice::Server(i);
         }

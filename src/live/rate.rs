@@ -2,7 +2,7 @@
 //!
 //! The window is HAProxy's: this second's events plus the last second's in proportion to what is left of it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -19,34 +19,52 @@ struct Window {
     base: u64,
     before: u64,
     max: u64,
+    /// When the last event was seen, to the second.
+    last: Option<Instant>,
 }
 
 impl Rate {
     #[must_use]
     pub fn new(now: Instant) -> Self {
-        Self { window: Mutex::new(Window { start: now, base: 0, before: 0, max: 0 }) }
+        Self { window: Mutex::new(Window { start: now, base: 0, before: 0, max: 0, last: None }) }
     }
 
-    /// Turns the window if a second is over. To be called about every second; `read` does it too.
+    /// Turns the window if a second is over. To be called about every second; reading does it too.
     pub fn tick(&self, total: u64, now: Instant) {
-        self.window.lock().unwrap_or_else(PoisonError::into_inner).turn(total, now);
+        drop(self.turned(total, now));
     }
 
     #[must_use]
     pub fn read(&self, total: u64, now: Instant) -> u64 {
-        let mut w = self.window.lock().unwrap_or_else(PoisonError::into_inner);
-        w.turn(total, now);
+        let w = self.turned(total, now);
         let left = SECOND.saturating_sub(now.saturating_duration_since(w.start));
         let share = u128::from(w.before) * left.as_millis() / 1000;
-        (total - w.base.min(total)) + u64::try_from(share).unwrap_or(u64::MAX)
+        total.saturating_sub(w.base) + u64::try_from(share).unwrap_or(u64::MAX)
     }
 
     /// The busiest second so far, the one that runs included.
     #[must_use]
     pub fn max(&self, total: u64, now: Instant) -> u64 {
-        let mut w = self.window.lock().unwrap_or_else(PoisonError::into_inner);
-        w.turn(total, now);
+        let w = self.turned(total, now);
         w.max.max(total.saturating_sub(w.base))
+    }
+
+    /// How long ago the last event was, to the second; `None`: there was none yet.
+    #[must_use]
+    pub fn idle(&self, total: u64, now: Instant) -> Option<Duration> {
+        let w = self.turned(total, now);
+        let last = if total > w.base { Some(now) } else { w.last };
+        last.map(|at| now.saturating_duration_since(at))
+    }
+
+    fn turned(&self, total: u64, now: Instant) -> MutexGuard<'_, Window> {
+        let mut w = self.lock();
+        w.turn(total, now);
+        w
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Window> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -54,7 +72,7 @@ impl Rate {
     /// The maximum is forgotten, and the total goes on from `total`.
     pub(super) fn clear(&self, total: u64, now: Instant) {
         let mut w = self.window.lock().unwrap_or_else(PoisonError::into_inner);
-        *w = Window { start: now, base: total, before: 0, max: 0 };
+        *w = Window { start: now, base: total, before: 0, max: 0, last: w.last };
     }
 }
 
@@ -66,6 +84,9 @@ impl Window {
         }
         let counted = total.saturating_sub(self.base);
         self.max = self.max.max(counted);
+        if counted > 0 {
+            self.last = Some(self.start + SECOND);
+        }
         // Silence of more than a second leaves nothing to slide over.
         self.before = if passed < 2 * SECOND { counted } else { 0 };
         self.base = total;
@@ -82,10 +103,22 @@ mod tests {
         let t0 = Instant::now();
         let rate = Rate::new(t0);
         assert_eq!(rate.read(10, t0 + Duration::from_millis(500)), 10);
+        assert_eq!(rate.max(10, t0 + Duration::from_millis(500)), 10);
         // 20 in the first second, 5 so far in the second one, half of which is over
         assert_eq!(rate.read(20, t0 + SECOND), 20);
         assert_eq!(rate.read(25, t0 + Duration::from_millis(1500)), 5 + 10);
         assert_eq!(rate.read(25, t0 + Duration::from_millis(4000)), 0);
         assert_eq!(rate.max(25, t0 + Duration::from_millis(4000)), 20);
+    }
+
+    #[test]
+    fn tells_the_last_event() {
+        let t0 = Instant::now();
+        let rate = Rate::new(t0);
+        let at = |ms| t0 + Duration::from_millis(ms);
+        assert_eq!(rate.idle(0, at(100)), None);
+        assert_eq!(rate.idle(1, at(600)), Some(Duration::ZERO));
+        assert_eq!(rate.idle(1, at(1000)), Some(Duration::ZERO));
+        assert_eq!(rate.idle(1, at(4500)), Some(Duration::from_millis(3500)));
     }
 }

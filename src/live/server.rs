@@ -1,9 +1,10 @@
 //! One server's state as everyone may read it. It changes through its [`super::LiveBackend`] only.
 
 use super::checks::CheckState;
-use super::counters::{ServerCounters, Sharded};
+use super::counters::{ServerConnections, ServerCounters, Sharded};
 use super::lifetime::Lifetime;
 use super::observe::Observed;
+use super::rate::Rate;
 use super::reach::Moved;
 use crate::config::model::backend::InitState;
 use crate::config::model::{Check, Endpoint, Server};
@@ -48,12 +49,15 @@ pub struct LiveServer {
     pub counters: Sharded<ServerCounters>,
     /// Removed while the process runs.
     pub(super) gone: AtomicBool,
+    pub connections: Sharded<ServerConnections>,
+    pub session_rate: Rate,
     pub(super) oper: AtomicU8,
     pub(super) admin: AtomicU8,
     pub(super) weight: AtomicU32,
     pub(super) maxconn: AtomicU32,
     pub(super) moved: Moved,
     pub(super) effective: AtomicU32,
+    pub(super) throttle: AtomicU32,
     pub(super) usable: AtomicBool,
     pub(super) served: AtomicU32,
     pub(super) served_max: AtomicU32,
@@ -98,12 +102,15 @@ impl LiveServer {
             index,
             counters: Sharded::new(threads),
             gone: AtomicBool::new(false),
+            connections: Sharded::new(threads),
+            session_rate: Rate::new(now),
             oper: AtomicU8::new(oper as u8),
             admin: AtomicU8::new(orders),
             weight: AtomicU32::new(weight),
             maxconn: AtomicU32::new(conf.maxconn),
             moved: Moved::default(),
             effective: AtomicU32::new(0),
+            throttle: AtomicU32::new(100),
             usable: AtomicBool::new(false),
             served: AtomicU32::new(0),
             served_max: AtomicU32::new(0),
@@ -185,6 +192,12 @@ impl LiveServer {
         self.downs.fetch_add(1, Relaxed);
     }
 
+    /// Percent of its weight that a slow start has reached.
+    #[must_use]
+    pub fn throttle(&self) -> u32 {
+        self.throttle.load(Relaxed)
+    }
+
     /// Requests in progress, and the most there ever were.
     #[must_use]
     pub fn current(&self) -> u32 {
@@ -207,7 +220,12 @@ impl LiveServer {
         self.queued_max.load(Relaxed)
     }
 
-    /// Slots given out so far.
+    /// A connection to it is tried, or an idle one used again: HAProxy counts a session each time.
+    pub fn begin_session(&self) {
+        self.sessions.fetch_add(1, Relaxed);
+    }
+
+    /// Sessions so far, attempts included.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.sessions.load(Relaxed)

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// Idle pipes kept per thread.
 const KEPT: usize = 64;
@@ -41,6 +41,7 @@ impl Pipe {
         }
         // SAFETY: as above.
         let capacity = unsafe { libc::fcntl(write.as_raw_fd(), libc::F_GETPIPE_SZ) };
+        OPEN.fetch_add(1, Ordering::Relaxed);
         Ok(Self { read, write, held: 0, capacity: usize::try_from(capacity).unwrap_or(65536) })
     }
 
@@ -71,7 +72,14 @@ impl Pipe {
     pub fn drain(&mut self, to: RawFd) -> io::Result<usize> {
         let moved = splice(self.read.as_raw_fd(), to, self.held)?;
         self.held -= moved.min(self.held);
+        SPLICED.fetch_add(moved as u64, Ordering::Relaxed);
         Ok(moved)
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        OPEN.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -108,7 +116,10 @@ impl Pipes {
     /// Out of descriptors: the caller copies instead.
     pub fn take(&self) -> io::Result<Pipe> {
         match self.idle.borrow_mut().pop() {
-            Some(pipe) => Ok(pipe),
+            Some(pipe) => {
+                KEPT_NOW.fetch_sub(1, Ordering::Relaxed);
+                Ok(pipe)
+            }
             None => Pipe::open(self.size),
         }
     }
@@ -118,8 +129,32 @@ impl Pipes {
         let mut idle = self.idle.borrow_mut();
         if pipe.is_empty() && idle.len() < KEPT {
             idle.push(pipe);
+            KEPT_NOW.fetch_add(1, Ordering::Relaxed);
         }
     }
+}
+
+impl Drop for Pipes {
+    fn drop(&mut self) {
+        KEPT_NOW.fetch_sub(self.idle.borrow().len(), Ordering::Relaxed);
+    }
+}
+
+static OPEN: AtomicUsize = AtomicUsize::new(0);
+static KEPT_NOW: AtomicUsize = AtomicUsize::new(0);
+static SPLICED: AtomicU64 = AtomicU64::new(0);
+
+/// Pipes of the process in use, and kept for use.
+#[must_use]
+pub fn pipes() -> (usize, usize) {
+    let kept = KEPT_NOW.load(Ordering::Relaxed);
+    (OPEN.load(Ordering::Relaxed).saturating_sub(kept), kept)
+}
+
+/// Bytes the process has moved without copying them.
+#[must_use]
+pub fn spliced() -> u64 {
+    SPLICED.load(Ordering::Relaxed)
 }
 
 static OFF: AtomicBool = AtomicBool::new(false);

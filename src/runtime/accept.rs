@@ -89,7 +89,7 @@ fn begin(
     gate: &Rc<Gate>,
     worker: &Rc<Worker>,
 ) {
-    inside.open();
+    inside.open(listener.bind.id);
     let mut stream = Stream::fresh(socket, listener.is_unix());
     // What a client of HTTP has to say mostly came along.
     if gate.proxy.conf.mode != Mode::Http && stream.watch().is_err() {

@@ -119,6 +119,10 @@ impl Gate {
             freed.as_mut().enable();
             changed.as_mut().enable();
             room.waiting.fetch_add(1, SeqCst);
+            let process = &self.shared.generation.process;
+            if process.connections.load(SeqCst) >= process.limits.maxconn() {
+                process.maxconn_reached.fetch_add(1, SeqCst);
+            }
             // A place freed between the two looks told nobody.
             let inside = self.try_enter();
             if inside.is_none() {
@@ -156,7 +160,7 @@ impl Gate {
                 return None;
             }
         }
-        Some(Inside { gate: Rc::clone(self), opened: Cell::new(false) })
+        Some(Inside { gate: Rc::clone(self), opened: Cell::new(None) })
     }
 
     /// The frontend's `maxconn`, else `-N`; 0: none.
@@ -190,14 +194,15 @@ impl Gate {
 /// A place for a connection, and the connection once it is [opened](Inside::open).
 pub struct Inside {
     gate: Rc<Gate>,
-    opened: Cell<bool>,
+    /// The listener it came in by.
+    opened: Cell<Option<u32>>,
 }
 
 impl Inside {
-    /// A connection was accepted.
-    pub fn open(&self) {
-        self.opened.set(true);
-        self.gate.proxy.front.open();
+    /// A connection was accepted on the listener with that `id`.
+    pub fn open(&self, listener: u32) {
+        self.opened.set(Some(listener));
+        self.gate.proxy.front.open(listener);
         self.gate.local.count.set(self.gate.local.count.get() + 1);
     }
 }
@@ -208,8 +213,8 @@ impl Drop for Inside {
         for now in [&gate.shared.generation.process.connections, &*gate.front_conns, &*gate.bind_conns] {
             now.fetch_sub(1, SeqCst);
         }
-        if self.opened.get() {
-            gate.proxy.front.close();
+        if let Some(listener) = self.opened.get() {
+            gate.proxy.front.close(listener);
             gate.local.count.set(gate.local.count.get().saturating_sub(1));
             if gate.local.count.get() == 0 {
                 gate.local.changed.notify_waiters();

@@ -45,17 +45,19 @@ async fn after_header(mut accepted: Accepted, proxy: Arc<LiveProxy>, worker: Rc<
 
 /// False: a rule rejected it.
 fn session_rules(accepted: &mut Accepted, proxy: &Arc<LiveProxy>, worker: &Worker) -> bool {
-    if proxy.conf.tcp_request_session.is_empty() {
-        return true;
-    }
-    let verdict = tcp::session_rules(accepted, proxy, worker.generation(), &worker.tcp);
-    if matches!(verdict, TcpVerdict::Reject | TcpVerdict::SilentDrop) {
-        proxy.front.counters.here().denied_sessions.inc();
+    let listener = accepted.conn.listener_id;
+    let rules = !proxy.conf.tcp_request_session.is_empty();
+    let verdict = rules.then(|| tcp::session_rules(accepted, proxy, worker.generation(), &worker.tcp));
+    if let Some(verdict) = verdict
+        && matches!(verdict, TcpVerdict::Reject | TcpVerdict::SilentDrop)
+    {
+        proxy.front.count(listener, |c| c.denied_sessions.inc());
         if verdict == TcpVerdict::SilentDrop {
             accepted.stream.vanish_on_close();
         }
         return false;
     }
+    proxy.front.count(listener, |c| c.sessions.inc());
     true
 }
 
@@ -95,7 +97,7 @@ fn connection_rules(accepted: &mut Accepted, proxy: &Arc<LiveProxy>, worker: &Wo
                 from = resume;
             }
             verdict @ (TcpVerdict::Reject | TcpVerdict::SilentDrop) => {
-                proxy.front.counters.here().denied_connections.inc();
+                proxy.front.count(accepted.conn.listener_id, |c| c.denied_connections.inc());
                 refuse(accepted, verdict);
                 return None;
             }
@@ -142,7 +144,7 @@ async fn header(accepted: &mut Accepted) -> Result<(), &'static str> {
 
 /// A connection that never became a session has a log line of its own form.
 fn embryonic(accepted: &Accepted, proxy: &LiveProxy, worker: &Worker, problem: &str) {
-    proxy.front.counters.here().failed_requests.inc();
+    proxy.front.count(accepted.conn.listener_id, |c| c.failed_requests.inc());
     let conf = &proxy.conf;
     if conf.options.dontlognull && accepted.preread.is_empty() {
         return;

@@ -3,7 +3,10 @@
 use super::json;
 use super::value::{Tags, Value};
 use crate::config::condition::VERSION;
-use crate::live::Generation;
+use crate::live::{Generation, Rates, Totals};
+use crate::net::{raw, relay};
+use crate::tasks;
+use rustix::process::{Resource, getrlimit};
 use std::io::Write as _;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, UNIX_EPOCH};
@@ -24,6 +27,11 @@ type ValueOf = for<'s, 'g> fn(&'s Facts<'g>) -> Option<Value<'s>>;
 pub struct Facts<'a> {
     generation: &'a Generation,
     now: Instant,
+    totals: Totals,
+    /// Bytes of memory in use; `None`: the system does not tell.
+    resident: Option<u64>,
+    /// Limit of descriptors.
+    descriptors: u64,
     /// Times with their fraction.
     float: bool,
 }
@@ -73,7 +81,14 @@ pub fn dump(generation: &Generation, format: InfoFormat, desc: bool, float: bool
 impl<'a> Facts<'a> {
     #[must_use]
     pub fn new(generation: &'a Generation, float: bool) -> Self {
-        Self { generation, now: Instant::now(), float }
+        Self {
+            generation,
+            now: Instant::now(),
+            totals: generation.totals(),
+            resident: resident(),
+            descriptors: raw::nofile_limit().map_or(0, |(soft, _)| soft),
+            float,
+        }
     }
 
     fn seconds<'s>(&self, span: Duration) -> Option<Value<'s>> {
@@ -135,12 +150,22 @@ pub static FIELDS: &[Field] = &[
         "How long the process has been running",
     ),
     field("Uptime_sec", "MDP", |f| f.seconds(f.uptime()), "The same in seconds"),
-    field("Memmax_MB", "CLP", none, "Limit of memory in megabytes (-m), 0: none"),
-    field("PoolAlloc_MB", "MGP", none, "Memory taken from the system, in megabytes"),
-    field("PoolUsed_MB", "MGP", none, "Memory in use, in megabytes"),
-    field("PoolFailed", "MCP", none, "Requests for memory that failed"),
-    field("Ulimit-n", "CLP", none, "Limit of file descriptors"),
-    field("Maxsock", "CLP", none, "Limit of sockets"),
+    field(
+        "Memmax_MB",
+        "CLP",
+        |_| Some(Value::u32(memory_limit() >> 20)),
+        "Limit of memory in megabytes (-m), 0: none",
+    ),
+    field(
+        "PoolAlloc_MB",
+        "MGP",
+        |f| f.resident.map(|n| Value::u32(n >> 20)),
+        "Memory taken from the system, in megabytes",
+    ),
+    field("PoolUsed_MB", "MGP", |f| f.resident.map(|n| Value::u32(n >> 20)), "Memory in use, in megabytes"),
+    field("PoolFailed", "MCP", zero, "Requests for memory that failed"),
+    field("Ulimit-n", "CLP", |f| Some(Value::u32(f.descriptors)), "Limit of file descriptors"),
+    field("Maxsock", "CLP", |f| Some(Value::u32(f.descriptors)), "Limit of sockets"),
     field(
         "Maxconn",
         "CLP",
@@ -159,53 +184,83 @@ pub static FIELDS: &[Field] = &[
         |f| Some(Value::u32(f.generation.process.connections.load(Relaxed))),
         "Client connections now",
     ),
-    field("CumConns", "MCP", none, "Client connections so far"),
-    field("CumReq", "MCP", none, "Requests so far"),
-    field("MaxSslConns", "MMP", none, "Limit of TLS connections, 0: none"),
-    field("CurrSslConns", "MGP", none, "TLS connections now, to clients and servers"),
-    field("CumSslConns", "MCP", none, "TLS connections so far, to clients and servers"),
-    field("Maxpipes", "CLP", none, "Limit of pipes for splicing, 0: none"),
-    field("PipesUsed", "MGP", none, "Pipes in use"),
-    field("PipesFree", "MGP", none, "Pipes kept for use"),
-    field("ConnRate", "MRP", none, "Client connections in the last second"),
+    field("CumConns", "MCP", |f| Some(Value::u32(f.totals.front.connections)), "Client connections so far"),
+    field("CumReq", "MCP", |f| Some(Value::u32(f.totals.front.requests)), "Requests so far"),
+    field("MaxSslConns", "MMP", zero, "Limit of TLS connections, 0: none"),
+    field("CurrSslConns", "MGP", zero, "TLS connections now, to clients and servers"),
+    field("CumSslConns", "MCP", zero, "TLS connections so far, to clients and servers"),
+    field("Maxpipes", "CLP", zero, "Limit of pipes for splicing, 0: none"),
+    field("PipesUsed", "MGP", |_| Some(Value::u32(relay::pipes().0)), "Pipes in use"),
+    field("PipesFree", "MGP", |_| Some(Value::u32(relay::pipes().1)), "Pipes kept for use"),
+    field(
+        "ConnRate",
+        "MRP",
+        |f| Some(Value::u32(f.rates().connections.read(f.totals.front.connections, f.now))),
+        "Client connections in the last second",
+    ),
     field(
         "ConnRateLimit",
         "CLP",
         |f| Some(Value::u32(f.generation.process.limits.connections.load(Relaxed))),
         "Limit of client connections a second (maxconnrate), 0: none",
     ),
-    field("MaxConnRate", "MMP", none, "Most client connections in one second"),
-    field("SessRate", "MRP", none, "Sessions in the last second"),
+    field(
+        "MaxConnRate",
+        "MMP",
+        |f| Some(Value::u32(f.rates().connections.max(f.totals.front.connections, f.now))),
+        "Most client connections in one second",
+    ),
+    field(
+        "SessRate",
+        "MRP",
+        |f| Some(Value::u32(f.rates().sessions.read(f.totals.front.sessions, f.now))),
+        "Sessions in the last second",
+    ),
     field(
         "SessRateLimit",
         "CLP",
         |f| Some(Value::u32(f.generation.process.limits.sessions.load(Relaxed))),
         "Limit of sessions a second (maxsessrate), 0: none",
     ),
-    field("MaxSessRate", "MRP", none, "Most sessions in one second"),
-    field("SslRate", "MRP", none, "TLS connections of clients in the last second"),
-    field("SslRateLimit", "CLP", none, "Limit of TLS connections a second (maxsslrate), 0: none"),
-    field("MaxSslRate", "MMP", none, "Most TLS connections in one second"),
-    field("SslFrontendKeyRate", "MGP", none, "TLS keys computed for clients in the last second"),
-    field("SslFrontendMaxKeyRate", "MMP", none, "Most TLS keys computed for clients in one second"),
+    field(
+        "MaxSessRate",
+        "MRP",
+        |f| Some(Value::u32(f.rates().sessions.max(f.totals.front.sessions, f.now))),
+        "Most sessions in one second",
+    ),
+    field("SslRate", "MRP", zero, "TLS connections of clients in the last second"),
+    field("SslRateLimit", "CLP", zero, "Limit of TLS connections a second (maxsslrate), 0: none"),
+    field("MaxSslRate", "MMP", zero, "Most TLS connections in one second"),
+    field("SslFrontendKeyRate", "MGP", zero, "TLS keys computed for clients in the last second"),
+    field("SslFrontendMaxKeyRate", "MMP", zero, "Most TLS keys computed for clients in one second"),
     field(
         "SslFrontendSessionReuse_pct",
         "MGP",
-        none,
+        zero,
         "Percent of clients' TLS connections that resumed a session",
     ),
-    field("SslBackendKeyRate", "MRP", none, "TLS keys computed for servers in the last second"),
-    field("SslBackendMaxKeyRate", "MMP", none, "Most TLS keys computed for servers in one second"),
-    field("SslCacheLookups", "MCP", none, "TLS sessions looked up in the cache"),
-    field("SslCacheMisses", "MCP", none, "TLS sessions not found in the cache"),
-    field("CompressBpsIn", "MRP", none, "Bytes given to compression in the last second"),
-    field("CompressBpsOut", "MRP", none, "Bytes that came out of compression in the last second"),
-    field("CompressBpsRateLim", "CLP", none, "Limit of CompressBpsOut (maxcomprate), 0: none"),
+    field("SslBackendKeyRate", "MRP", zero, "TLS keys computed for servers in the last second"),
+    field("SslBackendMaxKeyRate", "MMP", zero, "Most TLS keys computed for servers in one second"),
+    field("SslCacheLookups", "MCP", zero, "TLS sessions looked up in the cache"),
+    field("SslCacheMisses", "MCP", zero, "TLS sessions not found in the cache"),
+    field("CompressBpsIn", "MRP", zero, "Bytes given to compression in the last second"),
+    field("CompressBpsOut", "MRP", zero, "Bytes that came out of compression in the last second"),
+    field("CompressBpsRateLim", "CLP", zero, "Limit of CompressBpsOut (maxcomprate), 0: none"),
     field("ZlibMemUsage", "MGP", none, "Memory zlib uses"),
     field("MaxZlibMemUsage", "CLP", none, "Limit of the memory zlib uses"),
-    field("Tasks", "MGP", none, "Tasks of the process, waiting ones included"),
-    field("Run_queue", "MGP", none, "Tasks that could run now"),
-    field("Idle_pct", "MaP", none, "Percent of the last second the threads waited for work"),
+    field(
+        "Tasks",
+        "MGP",
+        |f| Some(Value::u32(tasks::alive() + f.generation.process.connections.load(Relaxed))),
+        "Tasks of the process, waiting ones included",
+    ),
+    field("Run_queue", "MGP", |_| Some(Value::u32(queue())), "Tasks that could run now"),
+    field(
+        "Idle_pct",
+        "MaP",
+        |f| Some(Value::U32(f.generation.process.idle_percent())),
+        "Percent of the last second the threads waited for work",
+    ),
     field("node", "COS", |f| Some(Value::text(f.node())), "Name of this node (node)"),
     field(
         "description",
@@ -219,48 +274,112 @@ pub static FIELDS: &[Field] = &[
         |f| Some(Value::U32(f.generation.process.stopping.load(Relaxed).into())),
         "1 while the process finishes what it has and stops, else 0",
     ),
-    field("Jobs", "MGP", none, "What keeps the process alive: client connections and listeners"),
-    field("Unstoppable Jobs", "MGP", none, "Those of them a stop does not wait for"),
-    field("Listeners", "MGP", none, "Listening sockets"),
-    field("ActivePeers", "MGP", none, "Peers that exchange tables with us"),
-    field("ConnectedPeers", "MGP", none, "Peers connected with us"),
+    field(
+        "Jobs",
+        "MGP",
+        |f| Some(Value::u32(f.listeners() + f.generation.process.connections.load(Relaxed))),
+        "What keeps the process alive: client connections and listeners",
+    ),
+    field("Unstoppable Jobs", "MGP", zero, "Those of them a stop does not wait for"),
+    field("Listeners", "MGP", |f| Some(Value::u32(f.listeners())), "Listening sockets"),
+    field("ActivePeers", "MGP", zero, "Peers that exchange tables with us"),
+    field("ConnectedPeers", "MGP", zero, "Peers connected with us"),
     field(
         "DroppedLogs",
         "MGP",
         |f| Some(Value::u32(f.generation.process.log_drops.load(Relaxed))),
         "Log lines that could not be sent",
     ),
-    field("BusyPolling", "MGP", none, "1 with busy-polling, else 0"),
-    field("FailedResolutions", "MGP", none, "Names that could not be resolved"),
-    field("TotalBytesOut", "MGP", none, "Bytes sent to clients"),
-    field("TotalSplicedBytesOut", "MGP", none, "Bytes moved without being copied (splice)"),
-    field("BytesOutRate", "MRP", none, "Bytes sent to clients in the last second"),
-    field("DebugCommandsIssued", "MGP", none, "Debugging commands given on the stats socket"),
-    field("CumRecvLogs", "MCP", none, "Log lines received for forwarding"),
-    field("Build info", "POS", none, "How the program was built"),
-    field("Memmax_bytes", "CLP", none, "Limit of memory in bytes (-m), 0: none"),
-    field("PoolAlloc_bytes", "MGP", none, "Memory taken from the system, in bytes"),
-    field("PoolUsed_bytes", "MGP", none, "Memory in use, in bytes"),
+    field("BusyPolling", "MGP", zero, "1 with busy-polling, else 0"),
+    field("FailedResolutions", "MGP", zero, "Names that could not be resolved"),
+    field("TotalBytesOut", "MGP", |f| Some(Value::U64(f.totals.bytes_out())), "Bytes sent to clients"),
+    field(
+        "TotalSplicedBytesOut",
+        "MGP",
+        |_| Some(Value::U64(relay::spliced())),
+        "Bytes moved without being copied (splice)",
+    ),
+    field(
+        "BytesOutRate",
+        "MRP",
+        |f| Some(Value::U64(f.rates().bytes_out.read(f.totals.bytes_out(), f.now))),
+        "Bytes sent to clients in the last second",
+    ),
+    field("DebugCommandsIssued", "MGP", zero, "Debugging commands given on the stats socket"),
+    field("CumRecvLogs", "MCP", zero, "Log lines received for forwarding"),
+    field(
+        "Build info",
+        "POS",
+        |_| Some(Value::text(concat!("weir-", env!("CARGO_PKG_VERSION")))),
+        "How the program was built",
+    ),
+    field(
+        "Memmax_bytes",
+        "CLP",
+        |_| Some(Value::u32(memory_limit())),
+        "Limit of memory in bytes (-m), 0: none",
+    ),
+    field("PoolAlloc_bytes", "MGP", |f| f.resident.map(Value::U64), "Memory taken from the system, in bytes"),
+    field("PoolUsed_bytes", "MGP", |f| f.resident.map(Value::U64), "Memory in use, in bytes"),
     field(
         "Start_time_sec",
         "MDP",
         |f| f.seconds(f.start_time()),
         "When the process started, in seconds since 1970",
     ),
-    field("Tainted", "SGP", none, "What makes this process an unusual one, 0: nothing"),
+    field("Tainted", "SGP", |_| Some(Value::text("0")), "What makes this process an unusual one, 0: nothing"),
     field("TotalWarnings", "MCP", none, "Warnings about the configuration"),
-    field("MaxconnReached", "MCP", none, "Times a client had to wait because maxconn was reached"),
+    field(
+        "MaxconnReached",
+        "MCP",
+        |f| Some(Value::u32(f.generation.process.maxconn_reached.load(Relaxed))),
+        "Times a client had to wait because maxconn was reached",
+    ),
     field("BootTime_ms", "MDP", none, "Milliseconds from the start until everything was ready"),
-    field("Niced_tasks", "MGP", none, "Tasks that could run now, but yield to others"),
-    field("CurrStreams", "MGP", none, "Streams in progress"),
-    field("CumStreams", "MCP", none, "Streams so far"),
-    field("BlockedTrafficWarnings", "MCP", none, "Warnings about a task that held up a thread"),
+    field("Niced_tasks", "MGP", zero, "Tasks that could run now, but yield to others"),
+    field("CurrStreams", "MGP", |f| Some(Value::U64(f.totals.streams)), "Streams in progress"),
+    field("CumStreams", "MCP", |f| Some(Value::U64(f.totals.front.requests)), "Streams so far"),
+    field("BlockedTrafficWarnings", "MCP", zero, "Warnings about a task that held up a thread"),
     field("PatternsAdded", "MCP", none, "Patterns added to ACLs and maps"),
     field("PatternsFreed", "MCP", none, "Patterns removed from ACLs and maps"),
     field("Weir_version", "POS", |_| Some(Value::text(env!("CARGO_PKG_VERSION"))), "Version of weir"),
 ];
 
+/// What does not exist here is not counted: TLS, compression, peers, resolvers, log forwarding.
+fn zero<'s>(_: &'s Facts<'_>) -> Option<Value<'s>> {
+    Some(Value::U32(0))
+}
+
+/// The process's resident memory. HAProxy shows its pools here; weir has none, so this is all it uses.
+fn resident() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: u64 = line.trim().trim_end_matches("kB").trim_end().parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+/// `-m`; 0: none.
+fn memory_limit() -> u64 {
+    getrlimit(Resource::As).current.unwrap_or(0)
+}
+
+/// Tasks of the control thread that could run now.
+fn queue() -> usize {
+    tokio::runtime::Handle::try_current().map_or(0, |handle| handle.metrics().global_queue_depth())
+}
+
 impl Facts<'_> {
+    fn rates(&self) -> &Rates {
+        &self.generation.process.rates
+    }
+
+    /// Addresses listened on, those for administration included.
+    fn listeners(&self) -> usize {
+        let config = &self.generation.config;
+        let fronts = config.proxies.iter().filter(|p| !p.disabled).filter_map(|p| p.front.as_ref());
+        fronts.map(|f| f.binds.len()).sum::<usize>() + config.global.stats_sockets.len()
+    }
+
     fn node(&self) -> &str {
         self.generation.config.global.node.as_deref().unwrap_or(&self.generation.process.hostname)
     }

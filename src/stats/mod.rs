@@ -4,6 +4,7 @@
 //!
 //! [`Rows`] walks a generation, [`StatDump`] and [`info::dump`] write it out.
 
+mod checks;
 pub mod columns;
 pub mod dump;
 pub mod info;

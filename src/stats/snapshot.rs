@@ -3,7 +3,7 @@
 use super::value::{Kind, Kinds};
 use crate::live::counters::{BackTotals, FrontTotals, ServerTotals};
 use crate::live::server::admin;
-use crate::live::{Generation, InUse, LiveBackend, LiveProxy, LiveServer};
+use crate::live::{Generation, InUse, ListenerState, LiveBackend, LiveProxy, LiveServer};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -80,6 +80,7 @@ pub struct Subject<'a> {
 #[derive(Debug)]
 pub enum Part<'a> {
     Front(FrontTotals),
+    Listener(&'a ListenerState, FrontTotals),
     Server(&'a LiveServer, ServerTotals),
     Back(&'a LiveBackend, BackTotals, InUse),
 }
@@ -89,6 +90,7 @@ impl Subject<'_> {
     pub fn kind(&self) -> Kind {
         match self.part {
             Part::Front(_) => Kind::Frontend,
+            Part::Listener(..) => Kind::Listener,
             Part::Server(..) => Kind::Server,
             Part::Back(..) => Kind::Backend,
         }
@@ -98,6 +100,7 @@ impl Subject<'_> {
     #[must_use]
     pub fn sid(&self) -> u32 {
         match self.part {
+            Part::Listener(listener, _) => listener.bind.id,
             Part::Server(server, _) => server.conf.id,
             Part::Front(_) | Part::Back(..) => 0,
         }
@@ -117,6 +120,7 @@ pub struct Rows {
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Front,
+    Listener(usize),
     Server(usize),
     Back,
 }
@@ -135,6 +139,10 @@ impl Rows {
         let back = || proxy.back.as_deref();
         let part = match step {
             Step::Front => Part::Front(proxy.front.counters.total()),
+            Step::Listener(i) => {
+                let listener = proxy.front.listeners.get(i)?;
+                Part::Listener(listener, listener.counters.total())
+            }
             Step::Server(i) => {
                 let server = back()?.servers.get(i)?;
                 Part::Server(server, server.counters.total())
@@ -159,9 +167,20 @@ impl Rows {
             let itself = selection.sid.is_none_or(|id| id == 0);
             let wanted = match self.step {
                 Step::Front => {
-                    self.step = Step::Server(0);
+                    self.step = Step::Listener(0);
                     itself && selection.kinds.has(Kind::Frontend) && proxy.conf.front.is_some()
                 }
+                Step::Listener(i) => match proxy.front.listeners.get(i) {
+                    Some(listener) => {
+                        self.step = Step::Listener(i + 1);
+                        let this = selection.sid.is_none_or(|id| id == listener.bind.id);
+                        this && selection.kinds.has(Kind::Listener)
+                    }
+                    None => {
+                        self.step = Step::Server(0);
+                        false
+                    }
+                },
                 Step::Server(i) => match proxy.back.as_ref().and_then(|b| b.servers.get(i)) {
                     Some(server) => {
                         self.step = Step::Server(i + 1);

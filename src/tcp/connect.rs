@@ -64,6 +64,7 @@ impl Session {
             self.card.assigned(&server);
             live.counters.here().connects.inc();
             server.counters.here().connects.inc();
+            server.begin_session();
             let timeout = self.ctx.settings.timeout_connect.or(back.timeouts.connect);
             let error = match self.dial(front, back, conf, &taken, timeout).await? {
                 Ok(stream) => {
@@ -75,8 +76,6 @@ impl Session {
                 }
                 Err(error) => error,
             };
-            live.counters.here().failed_connections.inc();
-            server.counters.here().failed_connections.inc();
             server.saw(Sight::ConnectFailed);
             let timed_out = error.kind == DialErrorKind::Timeout;
             if self.retries >= conf.retries || !error.retryable {

@@ -3,6 +3,7 @@
 use super::session::Session;
 use crate::clock::millis;
 use crate::config::model::{LogStyle, Proxy};
+use crate::live::counters::Timed;
 use crate::live::rules::LogLevel;
 use crate::logging::{self, level};
 use std::sync::Arc;
@@ -34,31 +35,65 @@ pub fn log(session: &mut Session) {
 
 fn count(session: &Session) {
     let log = &session.ctx.log;
-    let front = session.ctx.frontend.front.counters.here();
-    front.bytes_in.add(log.bytes_from_client);
-    front.bytes_out.add(log.bytes_to_client);
+    let (bytes_in, bytes_out) = (log.bytes_from_client, log.bytes_to_client);
+    let [cause, phase] = session.letters;
+    let sent = if session.times.connected.is_some() { bytes_in } else { 0 };
+    session.ctx.frontend.front.count(session.ctx.conn.listener_id, |front| {
+        front.bytes_in.add(bytes_in);
+        front.bytes_out.add(bytes_out);
+        front.requests_out.add(sent);
+        front.responses_in.add(bytes_out);
+        if phase == b'R' && matches!(cause, b'C' | b'c') {
+            front.failed_requests.inc();
+        }
+    });
     let Some(backend) = &session.backend else { return };
-    let back = backend.counters.here();
-    back.sessions.inc();
-    back.bytes_in.add(log.bytes_from_client);
-    back.bytes_out.add(log.bytes_to_client);
-    let client_left = session.letters[0] == b'C';
-    let server_left = session.letters[0] == b'S';
-    if client_left {
-        back.client_aborts.inc();
-    } else if server_left {
-        back.server_aborts.inc();
+    let client_left = cause == b'C';
+    let server_left = cause == b'S' && phase == b'D';
+    let unconnected = matches!(cause, b'S' | b's') && matches!(phase, b'C' | b'Q');
+    let times = times(session);
+    let server = session.ctx.server.as_ref();
+    // The same is counted of both, in two types.
+    macro_rules! count {
+        ($counters:expr) => {{
+            let counters = $counters.counters.here();
+            counters.bytes_in.add(bytes_in);
+            counters.bytes_out.add(bytes_out);
+            counters.requests_out.add(sent);
+            counters.responses_in.add(bytes_out);
+            if client_left {
+                counters.client_aborts.inc();
+            }
+            if server_left {
+                counters.server_aborts.inc();
+            }
+            if unconnected {
+                counters.failed_connections.inc();
+            }
+            if let Some(times) = times {
+                counters.times(times);
+            }
+        }};
     }
-    let Some(server) = &session.ctx.server else { return };
-    let server = server.counters.here();
-    server.sessions.inc();
-    server.bytes_in.add(log.bytes_from_client);
-    server.bytes_out.add(log.bytes_to_client);
-    if client_left {
-        server.client_aborts.inc();
-    } else if server_left {
-        server.server_aborts.inc();
+    count!(backend);
+    if let Some(server) = server {
+        count!(server);
     }
+}
+
+/// `None`: there was no connection to a server.
+fn times(session: &Session) -> Option<Timed> {
+    let times = &session.times;
+    let (assigned, connected) = (times.assigned?, times.connected?);
+    let span = |from: Instant, to: Instant| {
+        u64::try_from(to.saturating_duration_since(from).as_millis()).unwrap_or(u64::MAX)
+    };
+    Some(Timed {
+        queue: span(session.ctx.accepted, assigned),
+        connect: span(assigned, connected),
+        response: 0,
+        total: span(session.ctx.accepted, Instant::now()),
+    })
 }
 
 fn log_line(session: &mut Session, now: Instant) {

@@ -205,6 +205,8 @@ impl Relay<'_> {
                 if silent {
                     self.client.vanish_on_close();
                 }
+                let listener = self.ctx.conn.listener_id;
+                self.ctx.frontend.front.count(listener, |c| c.denied_responses.inc());
                 if let Some(server) = &self.ctx.server {
                     server.counters.here().denied_responses.inc();
                 }

@@ -255,11 +255,11 @@ impl Session {
                 }
                 TcpVerdict::SwitchHttp => return Ok(Ruled::Http),
                 TcpVerdict::Reject | TcpVerdict::Close => {
-                    self.ctx.frontend.front.counters.here().denied_requests.inc();
+                    self.count_denied();
                     return Err(Stop(*b"PR"));
                 }
                 TcpVerdict::SilentDrop => {
-                    self.ctx.frontend.front.counters.here().denied_requests.inc();
+                    self.count_denied();
                     self.client.vanish_on_close();
                     return Err(Stop(*b"PR"));
                 }
@@ -268,6 +268,13 @@ impl Session {
                     return Ok(Ruled::GoOn);
                 }
             }
+        }
+    }
+
+    fn count_denied(&self) {
+        self.ctx.frontend.front.count(self.ctx.conn.listener_id, |c| c.denied_requests.inc());
+        if let Some(back) = &self.backend {
+            back.counters.here().denied_requests.inc();
         }
     }
 

@@ -1,0 +1,175 @@
+//! What an exchange adds to the counters of its frontend, backend and server when it ends. One place, so that what a
+//! termination state means in numbers can be read off it.
+
+use super::exchange::Exchange;
+use crate::live::counters::Timed;
+use std::time::{Duration, Instant};
+
+/// Counts an exchange that ended.
+pub fn exchange(exchange: &Exchange<'_>) {
+    let end = End::of(exchange);
+    count_front(exchange, &end);
+    let Some(backend) = &exchange.backend else {
+        // Until another backend is chosen, HAProxy has the bytes on the frontend's own.
+        if let Some(own) = &exchange.client.session.frontend.back {
+            let back = own.counters.here();
+            back.bytes_in.add(end.bytes_in);
+            back.bytes_out.add(end.bytes_out);
+        }
+        return;
+    };
+    let back = backend.counters.here();
+    back.requests.inc();
+    back.bytes_in.add(end.bytes_in);
+    back.bytes_out.add(end.bytes_out);
+    back.requests_out.add(end.requests_out);
+    back.responses_in.add(end.responses_in);
+    back.response(end.status);
+    if end.denied_request {
+        back.denied_requests.inc();
+    }
+    if end.denied_response {
+        back.denied_responses.inc();
+    }
+    if end.client_left {
+        back.client_aborts.inc();
+    }
+    if end.server_left {
+        back.server_aborts.inc();
+    }
+    if end.broken_off {
+        back.failed_responses.inc();
+    }
+    if end.unconnected {
+        back.failed_connections.inc();
+    }
+    if end.internal {
+        back.internal_errors.inc();
+    }
+    if let Some(times) = end.times {
+        back.times(times);
+    }
+    count_server(exchange, &end);
+}
+
+fn count_front(exchange: &Exchange<'_>, end: &End) {
+    let listener = exchange.ctx.conn.listener_id;
+    exchange.client.session.frontend.front.count(listener, |front| {
+        front.bytes_in.add(end.bytes_in);
+        front.bytes_out.add(end.bytes_out);
+        front.requests_out.add(end.requests_out);
+        front.responses_in.add(end.responses_in);
+        front.response(end.status);
+        if end.denied_request {
+            front.denied_requests.inc();
+        }
+        if end.denied_response {
+            front.denied_responses.inc();
+        }
+        if end.bad_request {
+            front.failed_requests.inc();
+        }
+        if end.internal {
+            front.internal_errors.inc();
+        }
+        if exchange.intercepted && exchange.backend.is_none() {
+            front.intercepted.inc();
+        }
+    });
+}
+
+fn count_server(exchange: &Exchange<'_>, end: &End) {
+    let Some(server) = &exchange.ctx.server else { return };
+    let server = server.counters.here();
+    server.bytes_in.add(end.bytes_in);
+    server.bytes_out.add(end.bytes_out);
+    server.requests_out.add(end.requests_out);
+    server.responses_in.add(end.responses_in);
+    if exchange.times.responded.is_some() {
+        server.requests.inc();
+        server.response(exchange.server_status);
+    }
+    if end.denied_response {
+        server.denied_responses.inc();
+    }
+    if end.client_left {
+        server.client_aborts.inc();
+    }
+    if end.server_left {
+        server.server_aborts.inc();
+    }
+    if end.broken_off {
+        server.failed_responses.inc();
+    }
+    if end.unconnected {
+        server.failed_connections.inc();
+    }
+    if end.internal {
+        server.internal_errors.inc();
+    }
+    if let Some(times) = end.times {
+        server.times(times);
+    }
+}
+
+/// What the end of an exchange means to the counters.
+#[allow(clippy::struct_excessive_bools)]
+struct End {
+    status: u16,
+    bytes_in: u64,
+    bytes_out: u64,
+    requests_out: u64,
+    responses_in: u64,
+    denied_request: bool,
+    denied_response: bool,
+    bad_request: bool,
+    client_left: bool,
+    server_left: bool,
+    /// The server closed before its response was whole.
+    broken_off: bool,
+    /// No connection to a server was had.
+    unconnected: bool,
+    internal: bool,
+    times: Option<Timed>,
+}
+
+impl End {
+    fn of(exchange: &Exchange<'_>) -> Self {
+        let log = &exchange.ctx.log;
+        let [cause, phase] = exchange.letters;
+        let in_request = phase == b'R' || phase == b'T';
+        Self {
+            status: u16::try_from(log.status).unwrap_or(0),
+            bytes_in: log.bytes_from_client,
+            bytes_out: log.bytes_to_client,
+            requests_out: exchange.sent.request,
+            responses_in: exchange.sent.response,
+            denied_request: exchange.denied && in_request,
+            denied_response: exchange.denied && !in_request,
+            bad_request: phase == b'R' && !exchange.denied && matches!(cause, b'C' | b'c' | b'P'),
+            client_left: cause == b'C',
+            server_left: matches!(cause, b'S' | b's') && phase == b'D',
+            broken_off: cause == b'S' && phase == b'D',
+            unconnected: matches!(cause, b'S' | b's') && matches!(phase, b'C' | b'Q'),
+            internal: cause == b'I',
+            times: times(exchange),
+        }
+    }
+}
+
+/// `None`: no server answered, so there is nothing to average.
+fn times(exchange: &Exchange<'_>) -> Option<Timed> {
+    let times = &exchange.times;
+    let (assigned, connected, responded) = (times.assigned?, times.connected?, times.responded?);
+    Some(Timed {
+        queue: span(times.head, assigned),
+        connect: span(assigned, connected),
+        response: span(connected, responded),
+        total: span(times.started, exchange.client.session.engine.now()),
+    })
+}
+
+fn span(from: Instant, to: Instant) -> u64 {
+    let span: Duration = to.saturating_duration_since(from);
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,107 @@
+//! Facts and totals of the process.
+
+use super::applet::Applets;
+use super::captures::Total;
+use super::counters::FrontTotals;
+use super::limits::Limits;
+use super::rate::Rate;
+use super::sessions::Roster;
+use crate::clock::Now;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+#[derive(Debug)]
+pub struct Process {
+    pub pid: u32,
+    pub hostname: String,
+    pub nbthread: usize,
+    pub started: Now,
+    /// Client connections now.
+    pub connections: AtomicUsize,
+    pub limits: Limits,
+    /// Set by a graceful stop: keep-alive connections are closed after the running request.
+    pub stopping: AtomicBool,
+    pub log_drops: AtomicU64,
+    pub requests: AtomicU64,
+    /// How often a client had to wait because `maxconn` was reached.
+    pub maxconn_reached: AtomicU64,
+    pub rates: Rates,
+    /// Where requests for the statistics page and its like go.
+    pub applets: Applets,
+    /// Messages refused for their form so far.
+    pub captured: Total,
+    /// Rings when servers were added or removed: their checks begin and end.
+    pub server_changes: Notify,
+    /// The sessions in progress on each thread.
+    pub sessions: Roster,
+    idle_percent: AtomicU32,
+    worked: Mutex<(Instant, Duration)>,
+}
+
+/// Of all frontends together.
+#[derive(Debug)]
+pub struct Rates {
+    pub connections: Rate,
+    pub sessions: Rate,
+    pub bytes_out: Rate,
+}
+
+impl Process {
+    /// A process that starts now.
+    #[must_use]
+    pub fn new(pid: u32, hostname: String, nbthread: usize, maxconn: usize) -> Self {
+        let started = Now::read();
+        let rate = || Rate::new(started.mono);
+        Self {
+            pid,
+            hostname,
+            nbthread,
+            started,
+            connections: AtomicUsize::new(0),
+            limits: Limits::new(maxconn),
+            stopping: AtomicBool::new(false),
+            log_drops: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            maxconn_reached: AtomicU64::new(0),
+            rates: Rates { connections: rate(), sessions: rate(), bytes_out: rate() },
+            applets: Applets::default(),
+            captured: Total::default(),
+            server_changes: Notify::new(),
+            sessions: Roster::new(nbthread),
+            idle_percent: AtomicU32::new(100),
+            worked: Mutex::new((started.mono, cpu_time())),
+        }
+    }
+
+    /// Percent of the last second the threads waited.
+    #[must_use]
+    pub fn idle_percent(&self) -> u32 {
+        self.idle_percent.load(Relaxed)
+    }
+
+    /// About every second: `totals` of all frontends, and the bytes sent to clients and servers.
+    pub(super) fn tick(&self, totals: &FrontTotals, bytes_out: u64, now: Instant) {
+        self.rates.connections.tick(totals.connections, now);
+        self.rates.sessions.tick(totals.sessions, now);
+        self.rates.bytes_out.tick(bytes_out, now);
+        let mut worked = self.worked.lock().unwrap_or_else(PoisonError::into_inner);
+        let cpu = cpu_time();
+        let passed = now.saturating_duration_since(worked.0);
+        if passed < Duration::from_millis(100) {
+            return;
+        }
+        let all = passed.as_secs_f64() * self.nbthread.max(1) as f64;
+        let busy = cpu.saturating_sub(worked.1).as_secs_f64() / all;
+        *worked = (now, cpu);
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        self.idle_percent.store((100.0 * (1.0 - busy)).clamp(0.0, 100.0) as u32, Relaxed);
+    }
+}
+
+/// What all threads of the process have used so far.
+fn cpu_time() -> Duration {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(u64::try_from(spent.tv_sec).unwrap_or(0), u32::try_from(spent.tv_nsec).unwrap_or(0))
+}
