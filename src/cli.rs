@@ -9,7 +9,7 @@ use crate::config::environment::Environment;
 use crate::config::model::Proxy;
 use crate::config::{self, Loaded};
 use crate::runtime::{self, Options, say};
-use crate::{demo, net};
+use crate::{demo, net, top};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -45,6 +45,9 @@ enum Version {
 #[must_use]
 pub fn main() -> ExitCode {
     let words: Vec<String> = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
+    if let Some(("top", rest)) = words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return top::run(rest);
+    }
     match parse(&words) {
         Ok(args) => dispatch(args),
         Err(problem) => {

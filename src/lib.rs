@@ -28,3 +28,4 @@ pub mod admin;
 pub mod cli;
 pub mod demo;
 pub mod runtime;
+pub mod top;

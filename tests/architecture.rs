@@ -31,6 +31,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("cli", 5),
     ("demo", 5),
     ("runtime", 5),
+    ("top", 5),
 ];
 
 /// Engines meet in `live`, never in each other; but all of them log.
