@@ -4,15 +4,10 @@
 
 mod harness;
 
+use harness::ask;
 use harness::process::{Program, Proxy};
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
+use harness::terminal::{Terminal, wait_until};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
-
-const LIMIT: Duration = Duration::from_secs(30);
 
 fn start(program: Program) -> Proxy {
     let address = harness::own_address();
@@ -25,15 +20,6 @@ fn start(program: Program) -> Proxy {
     Proxy::start(program, &config, address, &[8080]).unwrap()
 }
 
-fn ask(socket: &Path, line: &str) -> String {
-    let mut stream = UnixStream::connect(socket).unwrap();
-    stream.set_read_timeout(Some(LIMIT)).unwrap();
-    writeln!(stream, "{line}").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
-}
-
 /// The status column of a server, by the socket.
 fn status(socket: &Path, server: &str) -> String {
     let answer = ask(socket, "show stat");
@@ -41,96 +27,11 @@ fn status(socket: &Path, server: &str) -> String {
     line.split(',').nth(17).unwrap_or("").to_owned()
 }
 
-/// A terminal with `weir top` in it; `script` (util-linux) makes it.
-struct Screen {
-    child: Child,
-    seen: Arc<Mutex<String>>,
-}
-
-impl Screen {
-    fn open(socket: &Path) -> Self {
-        let command = format!(
-            "stty rows 40 cols 160; exec {} top -i 0.2 -s {}",
-            Program::Weir.path().display(),
-            socket.display()
-        );
-        let mut child = Command::new("script")
-            .args(["-qfc", &command, "/dev/null"])
-            .env("TERM", "xterm-256color")
-            .env("SHELL", "/bin/sh")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("script (bsdutils) starts");
-        let seen = Arc::new(Mutex::new(String::new()));
-        let (mut output, sink) = (child.stdout.take().unwrap(), Arc::clone(&seen));
-        std::thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok(n @ 1..) = output.read(&mut bytes) {
-                sink.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..n]));
-            }
-        });
-        Self { child, seen }
-    }
-
-    fn press(&mut self, keys: &str) {
-        let stdin = self.child.stdin.as_mut().unwrap();
-        stdin.write_all(keys.as_bytes()).unwrap();
-        stdin.flush().unwrap();
-    }
-
-    /// Waits until `text` has been drawn so many times. Blanks do not count: what is blank already is not drawn.
-    fn wait_for(&self, text: &str, times: usize) {
-        let wanted: String = text.split_whitespace().collect();
-        wait_until(&format!("'{text}' is drawn"), || {
-            let drawn = without_controls(&self.seen.lock().unwrap());
-            let drawn: String = drawn.split_whitespace().collect();
-            drawn.matches(&wanted).count() >= times
-        });
-    }
-}
-
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !holds() {
-        assert!(started.elapsed() < LIMIT, "never: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The text between the escape sequences.
-fn without_controls(text: &str) -> String {
-    let mut out = String::new();
-    let mut letters = text.chars().peekable();
-    while let Some(letter) = letters.next() {
-        if letter != '\u{1b}' {
-            out.push(letter);
-            continue;
-        }
-        if letters.next_if_eq(&'[').is_some() {
-            for letter in letters.by_ref() {
-                if ('@'..='~').contains(&letter) {
-                    break;
-                }
-            }
-        } else {
-            letters.next();
-        }
-    }
-    out
-}
-
 fn drains_after_a_yes(program: Program) {
     let proxy = start(program);
     let socket = proxy.dir().join("admin.sock");
-    let mut screen = Screen::open(&socket);
+    let weir = Program::Weir.path();
+    let mut screen = Terminal::open(&format!("{} top -i 0.2 -s {}", weir.display(), socket.display()));
     screen.wait_for("app/s2", 1);
     screen.press("/s2\r");
     // A no first. That the question comes again shows that the no was taken.
@@ -145,7 +46,7 @@ fn drains_after_a_yes(program: Program) {
     screen.press("ry");
     wait_until("s2 is back", || status(&socket, "s2") == "no check");
     screen.press("q");
-    wait_until("q quits", || screen.child.try_wait().unwrap().is_some());
+    wait_until("q quits", || screen.has_ended());
 }
 
 #[test]

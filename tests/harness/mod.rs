@@ -6,9 +6,14 @@ pub mod console;
 pub mod origin;
 pub mod process;
 pub mod syslog;
+pub mod terminal;
 
+use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
 
 static NEXT: AtomicU16 = AtomicU16::new(1);
 
@@ -44,4 +49,14 @@ pub fn bind_soon<T>(mut bind: impl FnMut() -> std::io::Result<T>) -> T {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     bind().expect("the address is free")
+}
+
+/// One line to a stats socket, and all it answers.
+pub fn ask(socket: &Path, line: &str) -> String {
+    let mut stream = UnixStream::connect(socket).expect("the socket listens");
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a limit is set");
+    writeln!(stream, "{line}").expect("the line is taken");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer comes");
+    answer
 }
