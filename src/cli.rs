@@ -157,7 +157,9 @@ fn configure(args: &Args) -> ExitCode {
 /// What `-c` says of a configuration without errors.
 fn verdict(loaded: &Loaded, quiet: bool) -> ExitCode {
     let listens = |p: &Proxy| !p.disabled && p.front.as_ref().is_some_and(|f| !f.binds.is_empty());
-    let (text, code) = if loaded.config.proxies.iter().any(|p| listens(p)) {
+    let (text, code) = if loaded.config.proxies.iter().any(|p| listens(p))
+        || !loaded.config.vrrp.routers.is_empty()
+    {
         ("Configuration file is valid", ExitCode::SUCCESS)
     } else {
         ("Configuration file has no error but will not start (no listener) => exit(2).", ExitCode::from(2))

@@ -29,6 +29,9 @@ pub const USERLIST: Sections = Section::Userlist.set();
 pub const HTTP_ERRORS: Sections = Section::HttpErrors.set();
 pub const HEALTH_CHECK: Sections = Section::HealthCheck.set();
 pub const MAILERS: Sections = Section::Mailers.set();
+pub const VRRP: Sections = Section::Vrrp.set();
+pub const VRRP_GROUP: Sections = Section::VrrpGroup.set();
+pub const VRRP_SCRIPT: Sections = Section::VrrpScript.set();
 /// The proxy sections, as the columns of HAProxy's keyword matrix combine.
 pub const ANY_PROXY: Sections = DEFAULTS.or(FRONTEND).or(BACKEND).or(LISTEN);
 pub const FRONT: Sections = DEFAULTS.or(FRONTEND).or(LISTEN);
@@ -52,6 +55,9 @@ pub enum Section {
     HttpErrors,
     HealthCheck,
     Mailers,
+    Vrrp,
+    VrrpGroup,
+    VrrpScript,
     /// A section of HAProxy's that weir has not got yet: its lines are swallowed.
     Unsupported,
 }
@@ -70,6 +76,9 @@ impl Section {
             Self::HttpErrors => Sections(64),
             Self::HealthCheck => Sections(128),
             Self::Mailers => Sections(256),
+            Self::Vrrp => Sections(1024),
+            Self::VrrpGroup => Sections(2048),
+            Self::VrrpScript => Sections(4096),
         }
     }
 
@@ -87,6 +96,9 @@ impl Section {
             Self::HttpErrors => "http-errors",
             Self::HealthCheck => "healthcheck",
             Self::Mailers => "mailers",
+            Self::Vrrp => "vrrp",
+            Self::VrrpGroup => "vrrp-group",
+            Self::VrrpScript => "vrrp-script",
         }
     }
 

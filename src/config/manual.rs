@@ -1,10 +1,11 @@
 //! The reference manual and the `-dK` listing, both drawn from the keyword tables.
 
 use super::keyword::{
-    BACKEND, DEFAULTS, FRONTEND, GLOBAL, HEALTH_CHECK, HTTP_ERRORS, Keyword, LISTEN, MAILERS, USERLIST,
+    BACKEND, DEFAULTS, FRONTEND, GLOBAL, HEALTH_CHECK, HTTP_ERRORS, Keyword, LISTEN, MAILERS, USERLIST, VRRP,
+    VRRP_GROUP, VRRP_SCRIPT,
 };
 use super::keywords::{TABLES, bind, server, unsupported};
-use super::sections;
+use super::section_names;
 use std::fmt::Write;
 
 /// The text of `docs/configuration.md`.
@@ -24,6 +25,9 @@ pub fn manual() -> String {
     section(&mut out, "`http-errors` sections", rows().filter(|k| k.sections.0 & HTTP_ERRORS.0 != 0), false);
     section(&mut out, "`mailers` sections", rows().filter(|k| k.sections.0 & MAILERS.0 != 0), false);
     section(&mut out, "`healthcheck` sections", rows().filter(|k| k.sections.0 & HEALTH_CHECK.0 != 0), false);
+    for (name, set) in [("vrrp", VRRP), ("vrrp-group", VRRP_GROUP), ("vrrp-script", VRRP_SCRIPT)] {
+        section(&mut out, &format!("`{name}` sections"), rows().filter(|k| k.sections.0 & set.0 != 0), false);
+    }
     out.push_str("\n## Options of `bind` lines\n\n| option | arguments | |\n|---|---|---|\n");
     for option in bind::OPTIONS {
         let _ = writeln!(out, "| `{}` | {} | {} |", option.name, code(option.args), option.doc);
@@ -86,7 +90,7 @@ fn unsupported_part(out: &mut String) {
             let _ = write!(out, "\n{title}: {}.\n", names.join(", "));
         }
     };
-    list("Sections", &mut sections::UNSUPPORTED.iter().map(|s| (*s).to_owned()));
+    list("Sections", &mut section_names::UNSUPPORTED.iter().map(|s| (*s).to_owned()));
     list("In `global`", &mut unsupported::GLOBAL.iter().filter(|n| !built(n)).map(|s| (*s).to_owned()));
     list("In proxies", &mut unsupported::PROXY.iter().filter(|n| !built(n)).map(|s| (*s).to_owned()));
     let options = unsupported::OPTIONS.iter().map(|o| format!("option {o}"));
@@ -109,6 +113,9 @@ pub fn list_keywords(kind: &str) -> Option<String> {
         ("http-errors", HTTP_ERRORS.0),
         ("healthcheck", HEALTH_CHECK.0),
         ("mailers", MAILERS.0),
+        ("vrrp", VRRP.0),
+        ("vrrp-group", VRRP_GROUP.0),
+        ("vrrp-script", VRRP_SCRIPT.0),
     ] {
         let _ = writeln!(out, "{name}");
         let rows = TABLES.iter().flat_map(|t| t.iter()).filter(|k| k.sections.0 & set != 0);

@@ -23,12 +23,14 @@ pub mod parser;
 pub mod preprocess;
 pub mod raw;
 pub mod resolve;
+pub mod section_names;
 pub mod sections;
 mod servers;
 pub mod suggest;
 pub mod system;
 mod tls;
 pub mod units;
+pub mod vrrp;
 mod whole;
 
 pub use manual::{list_keywords, manual};

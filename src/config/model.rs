@@ -20,6 +20,7 @@ pub mod mail;
 pub mod probes;
 pub mod reply;
 pub mod tls;
+pub mod vrrp;
 
 pub use action::{
     HttpAction, HttpRule, Redirect, RedirectTarget, Rule, Service, TcpAction, TcpRule, VarScope,
@@ -40,6 +41,7 @@ pub struct Config {
     pub global: Global,
     pub proxies: Vec<Arc<Proxy>>,
     pub userlists: Vec<Arc<Userlist>>,
+    pub vrrp: vrrp::VrrpConfig,
     pub http_errors: Vec<Arc<HttpErrors>>,
     pub mailers: Vec<mail::Mailers>,
     /// Pattern files and maps, as rules and the administration socket change them.

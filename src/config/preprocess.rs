@@ -115,7 +115,7 @@ impl Reader<'_> {
         }
         if self.reading() {
             self.environment_line(&line);
-            if super::sections::is_header(line.word(0)) {
+            if super::section_names::is_header(line.word(0)) {
                 self.section = line.words.iter().take(2).map(|w| w.text.clone()).collect();
             }
             self.read.lines.push(line);

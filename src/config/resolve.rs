@@ -11,6 +11,7 @@ use super::parser::Parser;
 use super::raw::Place;
 use super::servers;
 use super::suggest;
+use super::vrrp;
 use super::whole;
 use crate::ids::{ProxyIndex, ServerIndex};
 use std::collections::{HashMap, HashSet};
@@ -22,6 +23,7 @@ use std::sync::Arc;
 pub fn resolve(mut parser: Parser, files: Vec<PathBuf>) -> (Config, Vec<Diagnostic>, Environment) {
     let drafts = std::mem::take(&mut parser.drafts);
     let names = Names::collect(&mut parser, &drafts);
+    let vrrp = vrrp::resolve(&mut parser, &drafts);
     let mut ids = Ids::taken(&mut parser, &drafts);
     let mut proxies = Vec::with_capacity(drafts.len());
     for (position, draft) in drafts.into_iter().enumerate() {
@@ -39,6 +41,7 @@ pub fn resolve(mut parser: Parser, files: Vec<PathBuf>) -> (Config, Vec<Diagnost
         global: parser.global,
         proxies: proxies.into_iter().map(Arc::new).collect(),
         userlists: parser.userlists,
+        vrrp,
         http_errors: parser.http_errors,
         mailers: parser.mailer_sections,
         patterns: parser.patterns,

@@ -10,48 +10,12 @@ use super::model::{Backend, Front, HttpErrors, Proxy, Userlist};
 use super::order::Order;
 use super::parser::Parser;
 use super::raw::Line;
+use super::section_names::{BUILT, UNSUPPORTED};
 use super::suggest;
+use super::vrrp;
 use crate::expr::{Directory, Scope};
 use std::collections::HashMap;
 use std::sync::Arc;
-
-/// Sections weir reads.
-const BUILT: &[(&str, Section)] = &[
-    ("global", Section::Global),
-    ("defaults", Section::Defaults),
-    ("frontend", Section::Frontend),
-    ("backend", Section::Backend),
-    ("listen", Section::Listen),
-    ("userlist", Section::Userlist),
-    ("http-errors", Section::HttpErrors),
-    ("healthcheck", Section::HealthCheck),
-    ("mailers", Section::Mailers),
-];
-
-/// HAProxy's other sections (and weir's own to come): each is one error, its lines are passed over.
-pub const UNSUPPORTED: &[&str] = &[
-    "acme",
-    "cache",
-    "crt-store",
-    "dynamic-update",
-    "fcgi-app",
-    "log-forward",
-    "log-profile",
-    "peers",
-    "program",
-    "resolvers",
-    "ring",
-    "traces",
-    "vrrp",
-    "vrrp-group",
-    "vrrp-script",
-];
-
-/// Is `word`, at the beginning of a line, a section header?
-#[must_use]
-pub fn is_header(word: &str) -> bool {
-    BUILT.iter().any(|(name, _)| *name == word) || UNSUPPORTED.contains(&word)
-}
 
 /// A `defaults` section: its lines are applied again to every proxy that stands on it.
 #[derive(Clone)]
@@ -183,6 +147,10 @@ impl Walker<'_> {
                     self.parser.alert(&block.header, 1, message);
                 }
                 self.parser.http_error = HttpErrors { name: name.as_str().into(), ..HttpErrors::default() };
+            }
+            section @ (Section::Vrrp | Section::VrrpGroup | Section::VrrpScript) => {
+                self.name(block, section.name());
+                vrrp::begin(self.parser, section, &block.header);
             }
             Section::HealthCheck => {
                 let name = self.name(block, "healthcheck");

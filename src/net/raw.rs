@@ -252,3 +252,37 @@ pub fn watch<T: AsRawFd>(owner: T) -> io::Result<tokio::io::unix::AsyncFd<T>> {
     unsafe { tokio::io::unix::AsyncFd::register_with_interest(owner, tokio::io::Interest::READABLE) }
         .map_err(Into::into)
 }
+
+/// A packet socket that only sends: it is bound to no protocol, hence receives nothing. Needs CAP_NET_RAW.
+pub fn packet_socket() -> io::Result<OwnedFd> {
+    // SAFETY: `socket` takes no pointer; the descriptor it answers is new and ours.
+    unsafe {
+        let fd = check(libc::socket(
+            libc::AF_PACKET,
+            libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK,
+            0,
+        ))?;
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}
+
+/// Sends a whole ethernet frame out of the interface with this index.
+pub fn send_frame(socket: &impl AsRawFd, interface: u32, frame: &[u8]) -> io::Result<()> {
+    // SAFETY: an all-zero `sockaddr_ll` is a valid value of it.
+    let mut to: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    to.sll_family = libc::AF_PACKET as u16;
+    to.sll_ifindex = i32::try_from(interface).map_err(|_| io::ErrorKind::InvalidInput)?;
+    to.sll_halen = 6;
+    // SAFETY: pointers and lengths describe `frame` and `to`, which outlive the call.
+    let sent = unsafe {
+        libc::sendto(
+            socket.as_raw_fd(),
+            frame.as_ptr().cast(),
+            frame.len(),
+            0,
+            (&raw const to).cast(),
+            size_of::<libc::sockaddr_ll>() as libc::socklen_t,
+        )
+    };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

@@ -3,10 +3,10 @@
 use super::worker::{Phase, Workers};
 use super::{Options, Shared, listen, say};
 use crate::admin::{self, Admin};
-use crate::live::counters;
+use crate::live::{Generation, counters};
 use crate::logging::{self, level};
 use crate::net::raw;
-use crate::{probe, tasks};
+use crate::{probe, tasks, vrrp};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,6 +16,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How long workers may take to flush their logs when the process is told to end at once.
 const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// How long giving up virtual addresses may take.
+const HAND_OVER: Duration = Duration::from_secs(2);
 
 /// Why the process ends.
 enum End {
@@ -32,6 +35,7 @@ pub fn run(
     sockets: Vec<admin::listen::Bound>,
     options: &Options,
     startup: probe::Startup,
+    vrrp: Option<vrrp::io::Prepared>,
 ) -> Result<ExitCode, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -39,7 +43,7 @@ pub fn run(
         .map_err(|e| format!("[haproxy.main()] Cannot create the control thread's reactor: {e}"))?;
     counters::enter_thread(shared.generation.process.nbthread);
     let set = tokio::task::LocalSet::new();
-    let end = set.block_on(&runtime, control(shared, &mut workers, sockets, options, startup))?;
+    let end = set.block_on(&runtime, control(shared, &mut workers, sockets, options, startup, vrrp))?;
     let _ = workers.phase.send(Phase::Ending);
     let until = Instant::now() + LAST_WORDS;
     while workers.threads.iter().any(|t| !t.is_finished()) && Instant::now() < until {
@@ -93,6 +97,7 @@ async fn control(
     sockets: Vec<admin::listen::Bound>,
     options: &Options,
     startup: probe::Startup,
+    vrrp: Option<vrrp::io::Prepared>,
 ) -> Result<End, String> {
     let mut signals = Signals::watch().map_err(|e| format!("[haproxy.main()] Cannot watch signals: {e}"))?;
     let log = logging::Sender::new(&shared.hub);
@@ -105,20 +110,49 @@ async fn control(
     let admin = Rc::new(Admin::new(Arc::clone(&shared.generation), Rc::clone(&log)));
     let admin_sockets = admin::serve(&admin, sockets)
         .map_err(|e| format!("[haproxy.main()] Cannot watch the administration sockets: {e}"))?;
+    let duty = vrrp.map(|prepared| Duty::start(prepared, &shared.generation, &log));
     loop {
         tokio::select! {
             _ = signals.usr1.recv() => {
+                Duty::end(duty).await;
                 // Who asks from now on asks the process that replaces this one; those inside are served on.
                 drop(admin_sockets);
                 return Ok(stop(shared, workers, &mut signals, &log, options).await);
             }
-            _ = signals.term.recv() => return Ok(End::Signal(libc::SIGTERM)),
-            _ = signals.int.recv() => return Ok(End::Signal(libc::SIGINT)),
+            _ = signals.term.recv() => {
+                Duty::end(duty).await;
+                return Ok(End::Signal(libc::SIGTERM));
+            }
+            _ = signals.int.recv() => {
+                Duty::end(duty).await;
+                return Ok(End::Signal(libc::SIGINT));
+            }
             _ = signals.hup.recv() => dump(shared, &log),
             _ = signals.quit.recv() => {}
             _ = signals.usr2.recv() => say("WARNING", "SIGUSR2 received, but reloading is not supported by weir yet: start a new process with -sf."),
             _ = signals.ttou.recv() => admin.report(&shared.generation.pause_all()),
             _ = signals.ttin.recv() => admin.report(&shared.generation.resume_all()),
+        }
+    }
+}
+
+/// The virtual routers, which hand their addresses over before anything else ends.
+struct Duty {
+    stop: Rc<tokio::sync::Notify>,
+    routers: tasks::Task,
+}
+
+impl Duty {
+    fn start(prepared: vrrp::io::Prepared, generation: &Arc<Generation>, log: &Rc<logging::Sender>) -> Self {
+        let stop = Rc::new(tokio::sync::Notify::new());
+        let routers = vrrp::io::run(prepared, Arc::clone(generation), Rc::clone(log), Rc::clone(&stop));
+        Self { stop, routers: tasks::start("vrrp", routers) }
+    }
+
+    async fn end(duty: Option<Self>) {
+        if let Some(duty) = duty {
+            duty.stop.notify_one();
+            let _ = tokio::time::timeout(HAND_OVER, duty.routers).await;
         }
     }
 }

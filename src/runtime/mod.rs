@@ -17,7 +17,7 @@ mod worker;
 use crate::config::Loaded;
 use crate::config::model::Config;
 use crate::live::{Generation, Process};
-use crate::{logging, probe};
+use crate::{logging, probe, vrrp};
 use gate::Room;
 use std::fmt;
 use std::path::PathBuf;
@@ -92,8 +92,9 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
         );
     }
     let listeners = listen::open_all(&config, options, threads)?;
-    // HAProxy goes on when it has an administration socket to listen on: servers are checked all the same.
-    if listeners.count() == 0 && global.stats_sockets.is_empty() {
+    // HAProxy goes on when it has an administration socket to listen on: servers are checked all the same. So does a node
+    // that has virtual addresses to hold.
+    if listeners.count() == 0 && global.stats_sockets.is_empty() && config.vrrp.routers.is_empty() {
         return Err(
             "[haproxy.main()] No enabled listener found (check for 'bind' directives) ! Exiting.".to_owned()
         );
@@ -101,6 +102,7 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     let admin_sockets = listen::open_admin(&config)?;
     let beside = listeners.count() + admin_sockets.len() + global.stats_maxconn;
     let maxconn = limits::apply(&config, options, beside, threads)?;
+    let vrrp = vrrp::io::Prepared::open(&config.vrrp)?;
     process::signal_old(options);
     let identity = process::Identity::find(global)?;
     let pidfile = process::open_pidfile(options.pidfile.as_deref().or(global.pidfile.as_deref()))?;
@@ -112,7 +114,7 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
         process::write_pid(pidfile, std::process::id());
     }
     let states = states::States::read(&config);
-    process::confine(global, &identity)?;
+    process::confine(global, &identity, vrrp.is_some())?;
     let config = Arc::new(config);
     let process = Arc::new(Process::new(std::process::id(), process::hostname(), threads, maxconn));
     process.limits.connections.store(config.global.maxconnrate, Relaxed);
@@ -132,5 +134,5 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     if options.notify {
         process::notify_ready();
     }
-    control::run(&shared, workers, admin_sockets, options, startup)
+    control::run(&shared, workers, admin_sockets, options, startup, vrrp)
 }

@@ -336,6 +336,9 @@ impl Router {
         let reason = match heard {
             None => "no master heard".to_owned(),
             Some(h) if h.priority == STOPS => format!("{} stops", h.address),
+            Some(h) if h.priority < self.priority && now < h.at + interval + interval / 2 => {
+                format!("priority {} is above {} of {}", self.priority, h.priority, h.address)
+            }
             Some(h) => format!(
                 "master down after {:.2} s, last advert from {} prio {}",
                 now.saturating_duration_since(h.at).as_secs_f64(),

@@ -1,7 +1,9 @@
 //! Checked views of bytes: a value here has been validated once and cannot panic.
 
+pub mod arp;
 pub mod checksum;
 pub mod dns;
 pub mod icmp;
+pub mod ipv4;
 pub mod proxy_protocol;
 pub mod vrrp;

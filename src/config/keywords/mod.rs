@@ -32,6 +32,7 @@ pub mod timeouts;
 pub mod tune;
 pub mod unsupported;
 pub mod userlist;
+pub mod vrrp;
 
 /// Every table, in the order the manual shows them.
 pub const TABLES: &[&[Keyword]] = &[
@@ -57,6 +58,7 @@ pub const TABLES: &[&[Keyword]] = &[
     tcp_rules::TABLE,
     replies::TABLE,
     userlist::TABLE,
+    vrrp::TABLE,
     unsupported::TABLE,
 ];
 

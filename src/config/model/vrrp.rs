@@ -1,0 +1,121 @@
+//! `vrrp`, `vrrp-group` and `vrrp-script` sections.
+
+use crate::config::raw::Place;
+use crate::ids::ProxyIndex;
+use crate::wire::vrrp::{Auth, Version};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One virtual router.
+#[derive(Clone, Debug)]
+pub struct Vrrp {
+    pub place: Place,
+    pub name: Arc<str>,
+    pub interface: String,
+    pub vrid: u8,
+    pub version: Version,
+    pub starts_master: bool,
+    pub priority: u8,
+    pub interval: Duration,
+    pub preempt: bool,
+    pub preempt_delay: Duration,
+    pub start_delay: Duration,
+    pub auth: Auth,
+    /// Where adverts come from; none: the interface's first address.
+    pub source: Option<IpAddr>,
+    pub peers: Vec<IpAddr>,
+    pub min_ttl: u8,
+    pub addresses: Vec<VirtualAddress>,
+    pub garp: Garp,
+    pub tracks: Vec<Track>,
+    pub notify: Notify,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualAddress {
+    pub address: IpAddr,
+    pub prefix: u8,
+    /// None: the router's interface.
+    pub device: Option<String>,
+    pub label: Option<String>,
+}
+
+/// How the addresses are announced: gratuitous ARP, unsolicited neighbour advertisements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Garp {
+    /// A second burst comes this long after the first; zero: none.
+    pub delay: Duration,
+    /// Packets in a burst.
+    pub repeat: u32,
+    /// While master, a burst every so often; zero: none.
+    pub refresh: Duration,
+}
+
+impl Default for Garp {
+    /// keepalived's.
+    fn default() -> Self {
+        Self { delay: Duration::from_secs(5), repeat: 5, refresh: Duration::ZERO }
+    }
+}
+
+/// What a router's priority follows. Weight 0: its failure is a fault. A positive weight is added while it is well, a
+/// negative one while it fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Track {
+    pub what: Tracked,
+    pub weight: i32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tracked {
+    Interface(String),
+    /// Place in the configuration's scripts.
+    Script(usize),
+    /// Well while at least so many servers are usable.
+    Backend {
+        proxy: ProxyIndex,
+        min_up: usize,
+    },
+    /// Well while it accepts connections.
+    Frontend(ProxyIndex),
+}
+
+/// Programs to run on a change of state: words, without a shell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notify {
+    pub master: Option<Vec<String>>,
+    pub backup: Option<Vec<String>>,
+    pub fault: Option<Vec<String>>,
+    pub stop: Option<Vec<String>>,
+    pub any: Option<Vec<String>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct VrrpScript {
+    pub name: Arc<str>,
+    pub command: Vec<String>,
+    pub interval: Duration,
+    pub timeout: Duration,
+    pub rise: u32,
+    pub fall: u32,
+    pub weight: i32,
+    /// Counts as failing until it passed `rise` times.
+    pub init_fail: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct VrrpGroup {
+    pub name: Arc<str>,
+    /// Places in the configuration's routers.
+    pub members: Vec<usize>,
+    pub notify: Notify,
+}
+
+/// All of it.
+#[derive(Clone, Debug, Default)]
+pub struct VrrpConfig {
+    pub routers: Vec<Vrrp>,
+    pub groups: Vec<VrrpGroup>,
+    pub scripts: Vec<VrrpScript>,
+}

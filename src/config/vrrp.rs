@@ -1,0 +1,437 @@
+//! `vrrp` sections as they are read, and their check once all names are known.
+
+use super::diagnostic::{Diagnostic, Severity};
+use super::draft::Draft;
+use super::keyword::Section;
+use super::model::vrrp::{
+    Garp, Notify, Track, Tracked, VirtualAddress, Vrrp, VrrpConfig, VrrpGroup, VrrpScript,
+};
+use super::parser::Parser;
+use super::raw::Line;
+use super::suggest;
+use crate::ids::ProxyIndex;
+use crate::wire::vrrp::{Auth, LONGEST_V3, OWNER, TTL, Version};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// keepalived's default, and the RFC's.
+const PRIORITY: u8 = 100;
+
+/// What the sections have said so far.
+#[derive(Default)]
+pub struct Drafts {
+    pub routers: Vec<RouterDraft>,
+    pub groups: Vec<GroupDraft>,
+    pub scripts: Vec<ScriptDraft>,
+}
+
+pub struct RouterDraft {
+    pub header: Line,
+    pub interface: Option<String>,
+    pub vrid: Option<u8>,
+    pub version: Option<Version>,
+    pub starts_master: bool,
+    pub priority: u8,
+    /// With its line, for what depends on the version.
+    pub interval: Option<(Line, Duration)>,
+    pub preempt: bool,
+    pub preempt_delay: Duration,
+    pub start_delay: Duration,
+    pub auth: Option<(Line, Auth)>,
+    pub source: Option<(Line, IpAddr)>,
+    pub peers: Vec<(Line, IpAddr)>,
+    pub min_ttl: u8,
+    pub addresses: Vec<(Line, VirtualAddress)>,
+    pub garp: Garp,
+    pub tracks: Vec<TrackDraft>,
+    pub notify: Notify,
+}
+
+pub struct TrackDraft {
+    pub line: Line,
+    pub what: TrackedName,
+    pub weight: Option<i32>,
+}
+
+pub enum TrackedName {
+    Interface(String),
+    Script(String),
+    Backend(String, usize),
+    Frontend(String),
+}
+
+pub struct GroupDraft {
+    pub header: Line,
+    pub members: Vec<Line>,
+    pub notify: Notify,
+}
+
+pub struct ScriptDraft {
+    pub header: Line,
+    pub command: Vec<String>,
+    pub interval: Duration,
+    pub timeout: Option<Duration>,
+    pub rise: u32,
+    pub fall: u32,
+    pub weight: i32,
+    pub init_fail: bool,
+}
+
+/// A section begins.
+pub fn begin(parser: &mut Parser, section: Section, header: &Line) {
+    let header = header.clone();
+    match section {
+        Section::Vrrp => parser.vrrp.routers.push(RouterDraft {
+            header,
+            interface: None,
+            vrid: None,
+            version: None,
+            starts_master: false,
+            priority: PRIORITY,
+            interval: None,
+            preempt: true,
+            preempt_delay: Duration::ZERO,
+            start_delay: Duration::ZERO,
+            auth: None,
+            source: None,
+            peers: Vec::new(),
+            min_ttl: TTL,
+            addresses: Vec::new(),
+            garp: Garp::default(),
+            tracks: Vec::new(),
+            notify: Notify::default(),
+        }),
+        Section::VrrpGroup => {
+            parser.vrrp.groups.push(GroupDraft { header, members: Vec::new(), notify: Notify::default() });
+        }
+        Section::VrrpScript => parser.vrrp.scripts.push(ScriptDraft {
+            header,
+            command: Vec::new(),
+            interval: Duration::from_secs(1),
+            timeout: None,
+            rise: 1,
+            fall: 1,
+            weight: 0,
+            init_fail: false,
+        }),
+        _ => {}
+    }
+}
+
+/// Names become places, and what no line alone can be wrong about is checked.
+pub fn resolve(parser: &mut Parser, proxies: &[Draft]) -> VrrpConfig {
+    let drafts = std::mem::take(&mut parser.vrrp);
+    let names = Names {
+        scripts: drafts.scripts.iter().map(|s| s.header.word(1).to_owned()).collect(),
+        weights: drafts.scripts.iter().map(|s| s.weight).collect(),
+        routers: drafts.routers.iter().map(|r| r.header.word(1).to_owned()).collect(),
+        fronts: named(proxies, |d| d.section.has_front()),
+        backs: named(proxies, |d| d.section.has_back()),
+    };
+    twins(parser, drafts.routers.iter().map(|r| &r.header));
+    twins(parser, drafts.groups.iter().map(|g| &g.header));
+    twins(parser, drafts.scripts.iter().map(|s| &s.header));
+    same_vrid(parser, &drafts.routers);
+    VrrpConfig {
+        groups: drafts.groups.into_iter().map(|g| group(parser, g, &names)).collect(),
+        scripts: drafts.scripts.iter().filter_map(|s| script(parser, s)).collect(),
+        routers: drafts.routers.into_iter().filter_map(|r| router(parser, r, &names)).collect(),
+    }
+}
+
+struct Names {
+    scripts: Vec<String>,
+    weights: Vec<i32>,
+    routers: Vec<String>,
+    fronts: Vec<(String, ProxyIndex)>,
+    backs: Vec<(String, ProxyIndex)>,
+}
+
+fn named(proxies: &[Draft], keep: impl Fn(&Draft) -> bool) -> Vec<(String, ProxyIndex)> {
+    (0..)
+        .zip(proxies)
+        .filter(|(_, draft)| keep(draft))
+        .map(|(i, draft)| (draft.proxy.name.to_string(), ProxyIndex(i)))
+        .collect()
+}
+
+fn twins<'a>(parser: &mut Parser, headers: impl Iterator<Item = &'a Line>) {
+    let mut seen: Vec<&Line> = Vec::new();
+    for header in headers {
+        if let Some(first) = seen.iter().find(|s| s.word(1) == header.word(1)) {
+            let message = format!(
+                "{} '{}' has the same name as the one declared at {}:{}.",
+                header.word(0),
+                header.word(1),
+                first.place.file,
+                first.place.line
+            );
+            parser.alert(header, 1, message);
+        }
+        seen.push(header);
+    }
+}
+
+/// Two routers of one vrid on one interface would hear each other as the same router.
+fn same_vrid(parser: &mut Parser, routers: &[RouterDraft]) {
+    let six = |r: &RouterDraft| r.addresses.first().is_some_and(|(_, a)| a.address.is_ipv6());
+    for (i, router) in routers.iter().enumerate() {
+        let twin = routers[..i].iter().find(|other| {
+            router.vrid.is_some()
+                && other.vrid == router.vrid
+                && other.interface == router.interface
+                && six(other) == six(router)
+        });
+        if let Some(other) = twin {
+            let message = format!(
+                "vrrp '{}' has the virtual-router-id and the interface of '{}': give one of them another id.",
+                router.header.word(1),
+                other.header.word(1)
+            );
+            parser.alert(&router.header, 1, message);
+        }
+    }
+}
+
+fn missing(parser: &mut Parser, header: &Line, line: &str) {
+    let message = format!("{} '{}' has no '{line}'.", header.word(0), header.word(1));
+    parser.alert(header, 1, message);
+}
+
+fn unknown<'a>(
+    parser: &mut Parser,
+    line: &Line,
+    at: usize,
+    what: &str,
+    names: impl Iterator<Item = &'a str>,
+) {
+    let name = line.word(at);
+    let message = format!("'{}' : no {what} is named '{name}'.", line.word(0));
+    let mut diagnostic = Diagnostic::at(Severity::Alert, line, at, message);
+    diagnostic.hint = suggest::hint(name, names);
+    parser.report(diagnostic);
+}
+
+fn script(parser: &mut Parser, draft: &ScriptDraft) -> Option<VrrpScript> {
+    if draft.command.is_empty() {
+        missing(parser, &draft.header, "command");
+        return None;
+    }
+    Some(VrrpScript {
+        name: draft.header.word(1).into(),
+        command: draft.command.clone(),
+        interval: draft.interval,
+        timeout: draft.timeout.unwrap_or(draft.interval),
+        rise: draft.rise,
+        fall: draft.fall,
+        weight: draft.weight,
+        init_fail: draft.init_fail,
+    })
+}
+
+fn group(parser: &mut Parser, draft: GroupDraft, names: &Names) -> VrrpGroup {
+    let mut members = Vec::new();
+    for line in &draft.members {
+        match names.routers.iter().position(|name| name == line.word(1)) {
+            Some(at) => members.push(at),
+            None => unknown(parser, line, 1, "vrrp section", names.routers.iter().map(String::as_str)),
+        }
+    }
+    if draft.members.is_empty() {
+        missing(parser, &draft.header, "member");
+    }
+    VrrpGroup { name: draft.header.word(1).into(), members, notify: draft.notify }
+}
+
+fn router(parser: &mut Parser, draft: RouterDraft, names: &Names) -> Option<Vrrp> {
+    let tracks = draft.tracks.iter().filter_map(|t| track(parser, t, names)).collect();
+    family(parser, &draft);
+    if let Some((line, _)) = draft.addresses.iter().find(|(_, a)| a.address.is_ipv6()) {
+        parser.alert(line, 1, "vrrp with IPv6 is not supported by weir yet");
+    }
+    let version = version(parser, &draft);
+    if draft.addresses.is_empty() {
+        missing(parser, &draft.header, "address");
+    }
+    if draft.vrid.is_none() {
+        missing(parser, &draft.header, "virtual-router-id");
+    }
+    let Some(interface) = draft.interface else {
+        missing(parser, &draft.header, "interface");
+        return None;
+    };
+    if !draft.preempt && draft.starts_master {
+        let message = format!(
+            "vrrp '{}' has 'nopreempt' and 'state master': it would take the addresses from a living master as it starts. Write 'state backup'.",
+            draft.header.word(1)
+        );
+        parser.alert(&draft.header, 1, message);
+    }
+    Some(Vrrp {
+        place: draft.header.place.clone(),
+        name: draft.header.word(1).into(),
+        interface,
+        vrid: draft.vrid?,
+        version,
+        starts_master: draft.starts_master || draft.priority == OWNER,
+        priority: draft.priority,
+        interval: draft.interval.map_or(Duration::from_secs(1), |(_, i)| i),
+        preempt: draft.preempt,
+        preempt_delay: draft.preempt_delay,
+        start_delay: draft.start_delay,
+        auth: draft.auth.map_or(Auth::None, |(_, a)| a),
+        source: draft.source.map(|(_, s)| s),
+        peers: draft.peers.into_iter().map(|(_, p)| p).collect(),
+        min_ttl: draft.min_ttl,
+        addresses: draft.addresses.into_iter().map(|(_, a)| a).collect(),
+        garp: draft.garp,
+        tracks,
+        notify: draft.notify,
+    })
+}
+
+/// One router is of one family.
+fn family(parser: &mut Parser, draft: &RouterDraft) {
+    let Some((_, first)) = draft.addresses.first() else { return };
+    let six = first.address.is_ipv6();
+    let addresses = draft.addresses.iter().map(|(line, a)| (line, a.address));
+    let others = draft.source.iter().chain(&draft.peers).map(|(line, address)| (line, *address));
+    for (line, address) in addresses.chain(others).filter(|(_, a)| a.is_ipv6() != six) {
+        let message = format!(
+            "'{}' : {address} is not of the family of the router's first address, {}: write a vrrp section for each family.",
+            line.word(0),
+            first.address
+        );
+        parser.alert(line, 1, message);
+    }
+}
+
+/// What depends on the version.
+fn version(parser: &mut Parser, draft: &RouterDraft) -> Version {
+    let six = draft.addresses.first().is_some_and(|(_, a)| a.address.is_ipv6());
+    // As keepalived: version 2, which knows no IPv6.
+    let version = draft.version.unwrap_or(if six { Version::V3 } else { Version::V2 });
+    if six && draft.version == Some(Version::V2) {
+        let message =
+            format!("vrrp '{}' : version 2 knows no IPv6: write 'version 3'.", draft.header.word(1));
+        parser.alert(&draft.header, 1, message);
+    }
+    if let (Version::V3, Some((line, _))) = (version, &draft.auth) {
+        parser.alert(line, 0, "'authentication' : version 3 has none (RFC 9568 section 9): remove the line.");
+    }
+    if let Some((line, interval)) = &draft.interval {
+        let whole = interval.subsec_nanos() == 0;
+        let problem = match version {
+            Version::V2 if !whole || interval.as_secs() > 255 => {
+                Some("whole seconds up to 255s with version 2")
+            }
+            Version::V3 if interval.as_millis() % 10 != 0 || *interval > LONGEST_V3 => {
+                Some("a multiple of 10ms up to 40950ms with version 3")
+            }
+            _ => None,
+        };
+        if let Some(problem) = problem {
+            parser.alert(line, 1, format!("'advert-interval' : must be {problem}."));
+        }
+    }
+    version
+}
+
+fn track(parser: &mut Parser, draft: &TrackDraft, names: &Names) -> Option<Track> {
+    let line = &draft.line;
+    let find =
+        |list: &[(String, ProxyIndex)], name: &str| list.iter().find(|(n, _)| n == name).map(|(_, i)| *i);
+    let (what, usual) = match &draft.what {
+        TrackedName::Interface(name) => (Tracked::Interface(name.clone()), 0),
+        TrackedName::Script(name) => {
+            let Some(at) = names.scripts.iter().position(|n| n == name) else {
+                unknown(parser, line, 2, "vrrp-script section", names.scripts.iter().map(String::as_str));
+                return None;
+            };
+            (Tracked::Script(at), names.weights.get(at).copied().unwrap_or(0))
+        }
+        TrackedName::Backend(name, min_up) => {
+            let Some(proxy) = find(&names.backs, name) else {
+                unknown(parser, line, 2, "backend", names.backs.iter().map(|(n, _)| n.as_str()));
+                return None;
+            };
+            (Tracked::Backend { proxy, min_up: *min_up }, 0)
+        }
+        TrackedName::Frontend(name) => {
+            let Some(proxy) = find(&names.fronts, name) else {
+                unknown(parser, line, 2, "frontend", names.fronts.iter().map(|(n, _)| n.as_str()));
+                return None;
+            };
+            (Tracked::Frontend(proxy), 0)
+        }
+    };
+    Some(Track { what, weight: draft.weight.unwrap_or(usual) })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::environment::Environment;
+    use crate::config::{Source, load};
+
+    const WHOLE: &str = "interface eth0\n virtual-router-id 51\n address 10.0.0.1/24";
+
+    /// What is wrong with the lines of a `vrrp` section beside the three it must have, without the place.
+    fn complaints(text: &str) -> String {
+        let source = Source { name: "t.cfg".into(), bytes: text.as_bytes().to_vec() };
+        match load(&[source], &Environment::default()) {
+            Ok(_) => String::new(),
+            Err(all) => all.iter().map(|d| d.message.clone()).collect::<Vec<_>>().join("\n"),
+        }
+    }
+
+    fn check(lines: &str, expected: &str) {
+        let got = complaints(&format!("vrrp VI_1\n {WHOLE}\n {lines}\n"));
+        assert!(if expected.is_empty() { got.is_empty() } else { got.contains(expected) }, "{lines}: {got}");
+    }
+
+    #[test]
+    fn good_lines() {
+        check("", "");
+        check("version 3\n advert-interval 100ms\n peer 10.0.0.2\n source 10.0.0.3\n nopreempt", "");
+        check("address 10.0.0.2 dev eth1 label eth1:1\n track interface eth1 weight -10\n garp-repeat 3", "");
+        check(
+            "notify /bin/x a b\nvrrp-group G\n member VI_1\nvrrp-script s\n command \"/bin/true x\"\n weight 5",
+            "",
+        );
+    }
+
+    #[test]
+    fn bad_lines() {
+        check("advert-interval 100ms", "whole seconds up to 255s with version 2");
+        check("version 3\n advert-interval 105ms", "a multiple of 10ms");
+        check("version 3\n authentication pass x", "version 3 has none");
+        check("authentication ah x", "not supported by weir: use 'pass'");
+        check("virtual-router-id 0", "virtual-router-id");
+        check("priority 256", "priority");
+        check("state master\n nopreempt", "Write 'state backup'");
+        check("address fe80::1", "not of the family");
+        check("address 10.0.0.1/33", "the prefix must be 0 to 32");
+        check("address 10.0.0.2 label a-much-too-long-label", "15 letters");
+        check("track backend nope", "no backend is named 'nope'");
+        check("track script nope", "no vrrp-script section is named 'nope'");
+        check("track l4 x", "'track l4' is not supported by weir yet");
+        check("notify relative", "with its whole path");
+        check("preempt", "preempt");
+        check("vrrp VI_2", "has no 'interface'");
+    }
+
+    #[test]
+    fn whole_file() {
+        assert!(complaints("vrrp A\n interface eth0\n").contains("has no 'address'"));
+        assert!(complaints(&format!("vrrp A\n {WHOLE}\nvrrp A\n {WHOLE}\n")).contains("has the same name"));
+        assert!(
+            complaints(&format!("vrrp A\n {WHOLE}\nvrrp B\n {WHOLE}\n"))
+                .contains("give one of them another id")
+        );
+        assert!(complaints("vrrp-group G\n").contains("has no 'member'"));
+        assert!(complaints("vrrp-group G\n member X\n").contains("no vrrp section is named 'X'"));
+        assert!(complaints("vrrp-script S\n").contains("has no 'command'"));
+        let six = "vrrp A\n interface eth0\n virtual-router-id 1\n address 2001:db8::1/64\n";
+        assert!(complaints(six).contains("vrrp with IPv6 is not supported by weir yet"));
+    }
+}

@@ -1,0 +1,78 @@
+//! Adds and removes addresses by rtnetlink.
+
+use crate::config::model::vrrp::VirtualAddress;
+use crate::tasks::{self, Task};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
+use rtnetlink::{AddressMessageBuilder, Error, Handle};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+pub struct Kernel {
+    handle: Handle,
+    _connection: Task,
+}
+
+impl Kernel {
+    /// # Errors
+    /// No netlink socket.
+    pub fn connect() -> io::Result<Self> {
+        let (connection, handle, _) = rtnetlink::new_connection()?;
+        Ok(Self { handle, _connection: tasks::start("vrrp netlink", connection) })
+    }
+
+    /// # Errors
+    /// A sentence with the address; that it is there already is none.
+    pub async fn add(&self, device: u32, address: &VirtualAddress) -> Result<(), String> {
+        let mut request = self.handle.address().add(device, address.address, address.prefix);
+        *request.message_mut() = message(device, address);
+        match request.execute().await {
+            Err(error) if code(&error) != Some(libc::EEXIST) => {
+                Err(format!("cannot add {}/{}: {}", address.address, address.prefix, words(&error)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it was there.
+    ///
+    /// # Errors
+    /// A sentence with the address.
+    pub async fn remove(&self, device: u32, address: &VirtualAddress) -> Result<bool, String> {
+        match self.handle.address().del(message(device, address)).execute().await {
+            Ok(()) => Ok(true),
+            Err(error) if matches!(code(&error), Some(libc::EADDRNOTAVAIL | libc::ENODEV)) => Ok(false),
+            Err(error) => {
+                Err(format!("cannot remove {}/{}: {}", address.address, address.prefix, words(&error)))
+            }
+        }
+    }
+}
+
+fn message(device: u32, address: &VirtualAddress) -> AddressMessage {
+    let mut message = match address.address {
+        IpAddr::V4(v4) => {
+            AddressMessageBuilder::<Ipv4Addr>::new().index(device).address(v4, address.prefix).build()
+        }
+        IpAddr::V6(v6) => {
+            AddressMessageBuilder::<Ipv6Addr>::new().index(device).address(v6, address.prefix).build()
+        }
+    };
+    // As keepalived adds them: without a broadcast address.
+    message.attributes.retain(|a| !matches!(a, AddressAttribute::Broadcast(_)));
+    if let Some(label) = &address.label {
+        message.attributes.push(AddressAttribute::Label(label.clone()));
+    }
+    message
+}
+
+/// The kernel's error number.
+fn code(error: &Error) -> Option<i32> {
+    match error {
+        Error::NetlinkError(message) => message.code.map(|code| -code.get()),
+        _ => None,
+    }
+}
+
+fn words(error: &Error) -> String {
+    code(error).map_or_else(|| error.to_string(), |code| io::Error::from_raw_os_error(code).to_string())
+}

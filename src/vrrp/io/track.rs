@@ -1,0 +1,202 @@
+//! What a router's priority follows, and the arithmetic of it, as keepalived's.
+
+use super::Event;
+use super::command::{self, Ended};
+use super::link::Links;
+use crate::config::model::vrrp::{Tracked, Vrrp, VrrpConfig, VrrpScript};
+use crate::live::Generation;
+use crate::tasks::{self, Task};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// How often backends and frontends are looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How each tracked thing of each router fares.
+pub struct Tracks {
+    routers: Vec<RouterTracks>,
+}
+
+struct RouterTracks {
+    /// Why the router's own link is no good.
+    link: Option<String>,
+    tracks: Vec<TrackState>,
+}
+
+struct TrackState {
+    weight: i32,
+    well: bool,
+    why: String,
+}
+
+impl Tracks {
+    pub fn new(config: &VrrpConfig) -> Self {
+        let routers = config
+            .routers
+            .iter()
+            .map(|router| RouterTracks {
+                link: None,
+                tracks: router
+                    .tracks
+                    .iter()
+                    .map(|t| TrackState { weight: t.weight, well: true, why: String::new() })
+                    .collect(),
+            })
+            .collect();
+        let mut tracks = Self { routers };
+        for (at, router) in config.routers.iter().enumerate() {
+            for (i, track) in router.tracks.iter().enumerate() {
+                if let Tracked::Script(script) = track.what
+                    && let Some(script) = config.scripts.get(script).filter(|s| s.init_fail)
+                {
+                    tracks.set(at, i, false, format!("script {} has not passed yet", script.name));
+                }
+            }
+        }
+        tracks
+    }
+
+    pub fn link(&mut self, router: usize, why: Option<String>) {
+        if let Some(router) = self.routers.get_mut(router) {
+            router.link = why;
+        }
+    }
+
+    pub fn set(&mut self, router: usize, track: usize, well: bool, why: String) {
+        if let Some(track) = self.routers.get_mut(router).and_then(|r| r.tracks.get_mut(track)) {
+            track.well = well;
+            track.why = why;
+        }
+    }
+
+    /// Tracked interfaces; answers the routers that follow one.
+    pub fn learn_links(&mut self, config: &VrrpConfig, links: &Links) -> Vec<usize> {
+        let mut followers = Vec::new();
+        for (at, router) in config.routers.iter().enumerate() {
+            for (i, track) in router.tracks.iter().enumerate() {
+                if let Tracked::Interface(name) = &track.what {
+                    let well = links.named(name).is_some_and(|l| l.is_up);
+                    self.set(at, i, well, format!("interface {name} is down"));
+                    followers.push(at);
+                }
+            }
+        }
+        followers
+    }
+
+    /// Why the router cannot serve: its link, or a failing track of weight 0.
+    pub fn fault(&self, router: usize) -> Option<String> {
+        let router = self.routers.get(router)?;
+        let failing = router.tracks.iter().find(|t| t.weight == 0 && !t.well).map(|t| t.why.clone());
+        router.link.clone().or(failing)
+    }
+
+    /// Base priority and weights, between 1 and 254; the owner of the addresses stays it.
+    pub fn priority(&self, at: usize, router: &Vrrp) -> u8 {
+        if router.priority == crate::wire::vrrp::OWNER {
+            return router.priority;
+        }
+        let weights = self.routers.get(at).map_or(0, |r| {
+            let counts = |t: &&TrackState| if t.weight > 0 { t.well } else { !t.well };
+            r.tracks.iter().filter(counts).map(|t| t.weight).sum::<i32>()
+        });
+        u8::try_from((i32::from(router.priority) + weights).clamp(1, 254)).unwrap_or(1)
+    }
+}
+
+/// Starts what watches scripts, backends and frontends.
+pub fn watch(generation: &Arc<Generation>, tell: &mpsc::Sender<Event>) -> Vec<Task> {
+    let config = &generation.config.vrrp;
+    let mut tasks = Vec::new();
+    for (at, script) in config.scripts.iter().enumerate() {
+        let followers = followers(config, |t| *t == Tracked::Script(at));
+        if !followers.is_empty() {
+            let (script, tell) = (script.clone(), tell.clone());
+            tasks
+                .push(tasks::start("vrrp script", async move { run_script(script, followers, &tell).await }));
+        }
+    }
+    let proxies = followers(config, |t| matches!(t, Tracked::Backend { .. } | Tracked::Frontend(_)));
+    if !proxies.is_empty() {
+        let (generation, tell) = (Arc::clone(generation), tell.clone());
+        tasks.push(tasks::start("vrrp proxies", async move { look(&generation, proxies, &tell).await }));
+    }
+    tasks
+}
+
+/// Router and place of each track that `follows`.
+fn followers(config: &VrrpConfig, follows: impl Fn(&Tracked) -> bool) -> Vec<(usize, usize)> {
+    let all = config.routers.iter().enumerate();
+    all.flat_map(|(at, r)| r.tracks.iter().enumerate().map(move |(i, t)| (at, i, t)))
+        .filter(|(_, _, t)| follows(&t.what))
+        .map(|(at, i, _)| (at, i))
+        .collect()
+}
+
+async fn run_script(script: VrrpScript, followers: Vec<(usize, usize)>, tell: &mpsc::Sender<Event>) {
+    let (mut passes, mut failures) = (0, 0);
+    let mut well = !script.init_fail;
+    let mut beat = tokio::time::interval(script.interval);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        beat.tick().await;
+        let ended = command::run(&script.command, script.timeout).await;
+        if matches!(ended, Ended::Code(0)) {
+            (passes, failures) = (passes + 1, 0);
+        } else {
+            (passes, failures) = (0, failures + 1);
+        }
+        let now = if well { failures < script.fall } else { passes >= script.rise };
+        if now == well {
+            continue;
+        }
+        well = now;
+        let why = format!("script {} {ended}", script.name);
+        for (router, track) in &followers {
+            let event = Event::Tracked { router: *router, track: *track, well, why: why.clone() };
+            if tell.send(event).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+async fn look(generation: &Generation, proxies: Vec<(usize, usize)>, tell: &mpsc::Sender<Event>) {
+    let mut last = vec![true; proxies.len()];
+    let mut beat = tokio::time::interval(LOOK);
+    loop {
+        beat.tick().await;
+        for ((router, track), last) in proxies.iter().zip(&mut last) {
+            let what = generation.config.vrrp.routers.get(*router).and_then(|r| r.tracks.get(*track));
+            let Some((well, why)) = what.and_then(|t| proxy_fares(generation, &t.what)) else { continue };
+            if well == *last {
+                continue;
+            }
+            *last = well;
+            let event = Event::Tracked { router: *router, track: *track, well, why };
+            if tell.send(event).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn proxy_fares(generation: &Generation, what: &Tracked) -> Option<(bool, String)> {
+    match what {
+        Tracked::Backend { proxy, min_up } => {
+            let proxy = generation.proxy(*proxy)?;
+            let (active, backups) = proxy.back.as_ref()?.usable();
+            let up = active + backups;
+            let why = format!("backend {} has {up} servers, {min_up} are wanted", proxy.conf.name);
+            Some((up >= *min_up, why))
+        }
+        Tracked::Frontend(proxy) => {
+            let proxy = generation.proxy(*proxy)?;
+            let accepts = !proxy.conf.disabled && !generation.process.stopping.load(Relaxed);
+            Some((accepts, format!("frontend {} does not accept", proxy.conf.name)))
+        }
+        Tracked::Interface(_) | Tracked::Script(_) => None,
+    }
+}
