@@ -83,7 +83,7 @@ fn tcp_connections_go_on_as_http() {
 #[test]
 fn servers_that_clients_are_sent_to() {
     let front = "http-response set-header X-R r\nhttp-after-response set-header X-A a";
-    let back = "cookie SRV insert\nserver far ADDR:9001 redir http://far.example/pre cookie c\nuse-server far if { path_beg /far }";
+    let back = "balance roundrobin\ncookie SRV insert\nserver far ADDR:9001 redir http://far.example/pre cookie c\nuse-server far if { path_beg /far }";
     let row = |name: &'static str| Row::new(name).front(front).back(back);
     compare(vec![
         row("redir, GET").get("/far?b=c"),
