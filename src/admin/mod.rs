@@ -15,6 +15,7 @@ mod console;
 pub mod listen;
 mod manual;
 pub mod page;
+pub mod prometheus;
 mod protocol;
 mod session;
 mod socket;

@@ -159,7 +159,7 @@ impl Duty {
 
 /// The services of our own that answer requests.
 async fn applets(shared: Arc<Shared>, log: Rc<logging::Sender>) {
-    let served = [admin::page::applet(log)];
+    let served = [admin::page::applet(log), admin::prometheus::applet()];
     shared.generation.process.applets.run(&served).await;
 }
 

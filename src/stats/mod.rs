@@ -9,6 +9,7 @@ pub mod columns;
 pub mod dump;
 pub mod info;
 mod json;
+pub mod prometheus;
 mod server;
 mod snapshot;
 #[cfg(test)]

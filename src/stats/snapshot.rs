@@ -96,6 +96,21 @@ impl Subject<'_> {
         }
     }
 
+    /// The rows of a backend's servers; of anything else none.
+    pub fn servers(&self) -> impl Iterator<Item = Subject<'_>> {
+        let servers = match self.part {
+            Part::Back(back, ..) => Some(back.servers.iter()),
+            _ => None,
+        };
+        servers.into_iter().flatten().filter(|server| !server.is_gone()).map(|server| Subject {
+            generation: self.generation,
+            proxy: self.proxy,
+            part: Part::Server(server, server.counters.total()),
+            now: self.now,
+            legends: self.legends,
+        })
+    }
+
     /// The `sid` column.
     #[must_use]
     pub fn sid(&self) -> u32 {

@@ -212,8 +212,8 @@ fn patterns(
 
 const REPLY: &str = "[status <code>] [content-type <type>] [ { default-errorfiles | errorfile <file> | errorfiles <name> | \
                      file <file> | lf-file <file> | string <str> | lf-string <fmt> } ] [ hdr <name> <fmt> ]*";
-/// Services of `use-service`; without a value: known and not built.
-const SERVICES: &[(&str, Option<Service>)] = &[("prometheus-exporter", None)];
+/// Services of `use-service`.
+const SERVICES: &[(&str, Service)] = &[("prometheus-exporter", Service::Prometheus)];
 const SAMPLE: &str = "a sample expression";
 
 /// HAProxy's other actions, by name or, where they take parentheses, by the beginning of it.
@@ -413,8 +413,7 @@ fn use_service(arguments: &mut Arguments<'_>, _: Set) -> Option<HttpAction> {
     let index = arguments.at;
     let name = arguments.word("a service name")?;
     match SERVICES.iter().find(|(known, _)| *known == name) {
-        Some((_, Some(service))) => Some(HttpAction::UseService(*service)),
-        Some((_, None)) => arguments.unsupported(index, &format!("http-request use-service {name}")),
+        Some((_, service)) => Some(HttpAction::UseService(*service)),
         None => {
             let message = format!("'{name}' unknown service name.");
             let hint = suggest::hint(&name, SERVICES.iter().map(|(known, _)| *known));
