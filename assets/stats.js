@@ -7,8 +7,8 @@
   const uri = location.origin + root.dataset.uri;
   const ORDER = ['up', 'nocheck', 'maint', 'drain', 'failing', 'rising', 'down'];
   const PER_PAGE = 100;
-  const FIELDS = 8; // of a row in the feed, before its cells
-  const ZERO = new Set(['0', '0 / 0', '0 B']);
+  const FIELDS = 9; // of a row in the feed, before its cells
+  const ZERO = new Set(['0', '0 / 0', '0 B', '0 ms']);
   const STATUS = 0, CHECK = 1, QUEUE = 3, LIMIT = 5, TIME = 15;
 
   const remember = {
@@ -213,7 +213,8 @@
     const cells = tr.cells;
     for (let i = 0; i < row.length - FIELDS; i++) {
       const cell = cells[i + 1], text = row[FIELDS + i];
-      if (i === LIMIT) gauge(cell, text, row[4]);
+      if (i === STATUS) status(cell, text, row[8]);
+      else if (i === LIMIT) gauge(cell, text, row[4]);
       else if (i === QUEUE && row[5] >= 0) gauge(cell, text, row[5]);
       else {
         setText(cell, text);
@@ -222,6 +223,13 @@
     }
     if (cells[1].title !== row[6]) cells[1].title = row[6];
     if (cells[2].title !== row[7]) cells[2].title = row[7];
+  }
+
+  function status(cell, text, age) {
+    let span = $('.age', cell);
+    if (!span) cell.replaceChildren('', span = make('span', { className: 'age' }));
+    if (cell.firstChild.data !== text + ' ') cell.firstChild.data = text + ' ';
+    setText(span, age);
   }
 
   function gauge(cell, text, percent) {

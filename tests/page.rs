@@ -176,6 +176,31 @@ fn the_document_is_guarded() {
 }
 
 #[test]
+fn a_failed_check_is_told() {
+    let rig = Rig::start(
+        "backend checked\n    default-server check inter 100ms fall 1\n    server gone ADDRESS:9\n    \
+         server follows ADDRESS:9 track checked/ordered no-check\n    server ordered ADDRESS:9 disabled\n",
+    );
+    let started = Instant::now();
+    while rig.status("checked", "gone") != "DOWN" {
+        assert!(started.elapsed() < Duration::from_secs(10), "the server stays up");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let page = rig.get("/stats", LOGIN);
+    let row = between(&page, "<tr id=r6.2.1 ", "</tr>");
+    assert!(row.contains("DOWN <span class=age>") && row.contains(">L4CON "), "{row}");
+    assert!(row.contains("the connection is refused or fails - Connection refused"), "{row}");
+    let problems = between(&page, "id=problems", "</section>");
+    assert!(problems.contains("checked/gone") && problems.contains(", L4CON"), "{problems}");
+    // What is ordered is no problem, and says where it was ordered.
+    assert!(!problems.contains("ordered"), "{problems}");
+    let follower = between(&page, "<tr id=r6.2.2 ", "</tr>");
+    assert!(follower.contains("as is the server it tracks: checked/ordered."), "{follower}");
+    let feed = rig.get("/stats;live", LOGIN);
+    assert!(feed.contains("\"checked/gone\",\"DOWN ") && feed.contains("\"L4CON "), "{feed}");
+}
+
+#[test]
 fn csv_is_that_of_the_socket() {
     let rig = Rig::start("");
     rig.visit();

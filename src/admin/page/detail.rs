@@ -45,7 +45,7 @@ fn document(view: &View<'_>, subject: &Subject<'_>, part: bool) -> String {
 fn about(view: &View<'_>, subject: &Subject<'_>, out: &mut String) {
     let proxy = &subject.proxy.conf;
     let cells = row::Row::of(subject);
-    let status = cells.cells[row::STATUS].as_str();
+    let status = cells.status();
     let _ = write!(
         out,
         "<article><h2 id=about><a href=\"{}#p{}\">{}</a> / {}</h2><p class=\"badge state {}\">{}</p> <p>{}</p>",
@@ -54,7 +54,7 @@ fn about(view: &View<'_>, subject: &Subject<'_>, out: &mut String) {
         escaped(&proxy.name),
         escaped(&cells.name),
         cells.state.class(),
-        escaped(status),
+        escaped(&status),
         escaped(&cells.status_title),
     );
     if !cells.check_title.is_empty() {

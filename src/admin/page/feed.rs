@@ -91,7 +91,7 @@ fn opening(view: &View<'_>, summary: &Summary, out: &mut String) {
     }
 }
 
-/// `[id, class, name, kind, load, queue, status title, check title, cell, cell…]`
+/// `[id, class, name, kind, load, queue, status title, check title, age, cell, cell…]`
 fn row(row: &Row, out: &mut String) {
     let kind = match row.kind {
         Kind::Frontend => "front",
@@ -106,6 +106,8 @@ fn row(row: &Row, out: &mut String) {
     json(&row.status_title, out);
     out.push(',');
     json(&row.check_title, out);
+    out.push(',');
+    json(&row.age, out);
     for cell in &row.cells {
         out.push(',');
         json(cell, out);

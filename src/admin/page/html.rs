@@ -253,7 +253,10 @@ fn table_row(view: &View<'_>, row: &Row, out: &mut String) {
     for (i, cell) in row.cells.iter().enumerate() {
         let text = escaped(cell);
         let _ = match i {
-            row::STATUS => write!(out, "<td title=\"{}\">{text}</td>", escaped(&row.status_title)),
+            row::STATUS => {
+                let title = escaped(&row.status_title);
+                write!(out, "<td title=\"{title}\">{text} <span class=age>{}</span></td>", row.age)
+            }
             row::CHECK if !row.check_title.is_empty() => {
                 write!(out, "<td title=\"{}\">{text}</td>", escaped(&row.check_title))
             }
@@ -262,7 +265,9 @@ fn table_row(view: &View<'_>, row: &Row, out: &mut String) {
                 meter(gauge(row, i).unwrap_or(0), out);
                 out.write_str("</td>")
             }
-            _ if matches!(cell.as_str(), "0" | "0 / 0" | "0 B") => write!(out, "<td class=z>{text}</td>"),
+            _ if matches!(cell.as_str(), "0" | "0 / 0" | "0 B" | "0 ms") => {
+                write!(out, "<td class=z>{text}</td>")
+            }
             _ => write!(out, "<td>{text}</td>"),
         };
     }

@@ -66,6 +66,8 @@ pub struct Row {
     pub name: String,
     pub state: State,
     pub cells: [String; HEADINGS.len()],
+    /// How long the state has lasted.
+    pub age: String,
     pub status_title: String,
     pub check_title: String,
     /// Sessions in percent of their limit.
@@ -87,7 +89,8 @@ macro_rules! known {
 }
 
 known! {
-    status lastchg check_status check_code check_duration last_chk check_desc weight bck qcur qmax qlimit scur smax slim
+    status lastchg check_status check_code check_duration last_chk check_desc
+    agent_status agent_code agent_duration last_agt agent_desc weight bck qcur qmax qlimit scur smax slim
     rate rate_max stot bin bout dreq dresp dcon dses ereq econ eresp wretr wredis hrsp_4xx hrsp_5xx rtime ttime req_tot
     mode
 }
@@ -133,6 +136,12 @@ pub fn id_of(subject: &Subject<'_>) -> RowId {
 }
 
 impl Row {
+    /// `DOWN 1m 5s`
+    #[must_use]
+    pub fn status(&self) -> String {
+        format!("{} {}", self.cells[STATUS], self.age).trim_end().to_owned()
+    }
+
     #[must_use]
     pub fn of(subject: &Subject<'_>) -> Self {
         let k = known();
@@ -153,7 +162,7 @@ impl Row {
         let times = if text_of(k.mode, subject) == "http" { count(k.rtime) } else { count(k.ttime) };
         let bytes = |n: Option<u64>| n.map(text::bytes).unwrap_or_default();
         let cells = [
-            since.map_or_else(|| status.clone(), |n| format!("{status} {}", text::seconds(n))),
+            status.clone(),
             check_cell(subject),
             weight_cell(subject),
             pair(count(k.qcur), count(k.qmax)),
@@ -176,11 +185,22 @@ impl Row {
             name: name_of(subject),
             state: State::of(&status),
             cells,
+            age: since.map(text::seconds).unwrap_or_default(),
             status_title: status_title(kind, &status),
             check_title: check_title(subject),
             load: percent(sessions, limit),
             queue: percent(count(k.qcur), count(k.qlimit)),
         }
+    }
+}
+
+/// What is wrong with a row, and since when: `DOWN 1m 5s, L7STS/503`.
+#[must_use]
+pub fn trouble(subject: &Subject<'_>) -> String {
+    let status = Row::of(subject).status();
+    match health_check().result(subject).as_str() {
+        "" => status,
+        result => format!("{status}, {result}"),
     }
 }
 
@@ -210,37 +230,85 @@ fn status_title(kind: Kind, status: &str) -> String {
     }
 }
 
-/// `L7OK/200 3 ms`
-fn check_cell(subject: &Subject<'_>) -> String {
-    let k = known();
-    let mut cell = text_of(k.check_status, subject);
-    if cell.is_empty() {
-        return cell;
-    }
-    let code = text_of(k.check_code, subject);
-    if !code.is_empty() && code != "0" {
-        cell += &format!("/{code}");
-    }
-    if let Some(ms) = number(k.check_duration, subject) {
-        cell += &format!(" {}", text::milliseconds(ms));
-    }
-    cell
+/// Where the results of one of a server's two checks stand.
+struct Results {
+    status: &'static Column,
+    code: &'static Column,
+    duration: &'static Column,
+    words: &'static Column,
+    answer: &'static Column,
 }
 
-/// The check in a sentence, with what the server answered.
-#[must_use]
-pub fn check_title(subject: &Subject<'_>) -> String {
+fn health_check() -> Results {
     let k = known();
-    let status = text_of(k.check_status, subject);
-    if status.is_empty() {
-        return String::new();
+    Results {
+        status: k.check_status,
+        code: k.check_code,
+        duration: k.check_duration,
+        words: k.check_desc,
+        answer: k.last_chk,
     }
-    let mut title = format!("{}: {}", text_of(k.check_desc, subject), words::check(&status));
-    let last = text_of(k.last_chk, subject);
-    if !last.is_empty() {
-        title += &format!(" - {last}");
+}
+
+fn agent_check() -> Results {
+    let k = known();
+    Results {
+        status: k.agent_status,
+        code: k.agent_code,
+        duration: k.agent_duration,
+        words: k.agent_desc,
+        answer: k.last_agt,
     }
-    title
+}
+
+impl Results {
+    /// `L7OK/200`; empty: there is no such check. That the next one is under way would only flicker.
+    fn result(&self, subject: &Subject<'_>) -> String {
+        let mut result = text_of(self.status, subject).trim_start_matches("* ").to_owned();
+        let code = text_of(self.code, subject);
+        if !code.is_empty() && code != "0" {
+            result += &format!("/{code}");
+        }
+        result
+    }
+
+    /// `L7OK/200 3 ms`
+    fn cell(&self, subject: &Subject<'_>) -> String {
+        let mut cell = self.result(subject);
+        if let Some(ms) = number(self.duration, subject).filter(|_| !cell.is_empty()) {
+            cell += &format!(" {}", text::milliseconds(ms));
+        }
+        cell
+    }
+
+    /// In a sentence, with what the server answered.
+    fn sentence(&self, subject: &Subject<'_>) -> String {
+        let status = text_of(self.status, subject);
+        if status.is_empty() {
+            return String::new();
+        }
+        let mut sentence = format!("{}: {}", text_of(self.words, subject), words::check(&status));
+        let answer = text_of(self.answer, subject);
+        if !answer.is_empty() {
+            sentence += &format!(" - {answer}");
+        }
+        sentence
+    }
+}
+
+/// The health check; the agent's where there is no other.
+fn check_cell(subject: &Subject<'_>) -> String {
+    let health = health_check().cell(subject);
+    if health.is_empty() { agent_check().cell(subject) } else { health }
+}
+
+fn check_title(subject: &Subject<'_>) -> String {
+    let (health, agent) = (health_check().sentence(subject), agent_check().sentence(subject));
+    match (health.is_empty(), agent.is_empty()) {
+        (_, true) => health,
+        (true, false) => format!("Agent: {agent}"),
+        (false, false) => format!("{health}; agent: {agent}"),
+    }
 }
 
 fn weight_cell(subject: &Subject<'_>) -> String {

@@ -124,8 +124,7 @@ impl Summary {
                     Kind::Server | Kind::Listener => format!("{name}/{}", row::name_of(&subject)),
                     Kind::Frontend | Kind::Backend => format!("{name} ({})", row::name_of(&subject)),
                 };
-                let cell = row::Row::of(&subject);
-                let text = cell.cells[row::STATUS].clone();
+                let text = row::trouble(&subject);
                 found.problems.push(Problem { id: row::id_of(&subject), state, name, text });
             }
         }

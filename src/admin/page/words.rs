@@ -81,7 +81,8 @@ pub fn status(text: &str) -> String {
             "In maintenance: its name could not be resolved.".into()
         }
         ("MAINT", _) if rest.starts_with("(via") => {
-            format!("In maintenance, as the server it tracks is {rest}.")
+            let tracked = rest.trim_start_matches("(via ").trim_end_matches(')');
+            format!("In maintenance, as is the server it tracks: {tracked}.")
         }
         ("MAINT", _) => "In maintenance by order: gets no traffic and is not checked.".into(),
         ("DRAIN", _) => "Draining: keeps its sessions, gets no new ones but by persistence.".into(),
