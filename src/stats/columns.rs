@@ -301,7 +301,7 @@ pub static COLUMNS: &[Column] = &[
     column("downtime", "MCP", "BS", server::downtime, "Seconds it was down altogether"),
     column(
         "qlimit",
-        "CLS",
+        "CGS",
         "S",
         |s| match s.part {
             Part::Server(server, _) if server.conf.maxqueue > 0 => Some(Value::U32(server.conf.maxqueue)),
@@ -320,7 +320,7 @@ pub static COLUMNS: &[Column] = &[
     ),
     column(
         "throttle",
-        "MLP",
+        "MaP",
         "S",
         server::throttle,
         "Percent of its weight a server in slow start has reached",
@@ -383,7 +383,7 @@ pub static COLUMNS: &[Column] = &[
     column("hrsp_4xx", "MCP", "FBS", http!(responses_4xx), "Responses with a status of 400 to 499"),
     column("hrsp_5xx", "MCP", "FBS", http!(responses_5xx), "Responses with a status of 500 to 599"),
     column("hrsp_other", "MCP", "FBS", http!(responses_other), "Responses with another status, or none"),
-    column("hanafail", "MOP", "S", checks::hanafail, "Failures that traffic showed (observe)"),
+    column("hanafail", "MCP", "S", checks::hanafail, "Failures that traffic showed (observe)"),
     column(
         "req_rate",
         "MRP",
