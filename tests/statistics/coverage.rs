@@ -1,0 +1,47 @@
+//! No column of the table is one that nothing ever sets or counts.
+
+use std::collections::BTreeSet;
+
+use crate::course;
+use crate::harness::process::Program;
+
+/// Columns that stay empty or zero, and why.
+const EXCEPTIONS: &[(&str, &str)] = &[
+    ("comp_in", "there is no compression"),
+    ("comp_out", "there is no compression"),
+    ("comp_byp", "there is no compression"),
+    ("comp_rsp", "there is no compression"),
+    ("cache_lookups", "there is no cache"),
+    ("cache_hits", "there is no cache"),
+    ("srid", "a deleted server's number given again is not counted"),
+    ("h2sess", "HTTP/2 is not spoken"),
+    ("h2req", "HTTP/2 is not spoken"),
+    ("h3sess", "HTTP/3 is not spoken"),
+    ("h3req", "HTTP/3 is not spoken"),
+    ("req_other", "all requests are HTTP/1's"),
+    ("agg_server_status", "for Prometheus alone"),
+    ("agg_server_check_status", "for Prometheus alone"),
+    ("agg_check_status", "for Prometheus alone"),
+    ("wrew", "headers set have no limit that rewriting could meet"),
+    ("eint", "no traffic makes anything fail inside: no rewriting can, and every service answers"),
+    ("agent_code", "an agent has no code but 0"),
+];
+
+/// A connection over loopback takes a millisecond or none.
+const EITHER: &[&str] = &["ctime", "ctime_max"];
+
+#[test]
+fn every_column_is_set_or_counted() {
+    let mut rig = course::run(Program::Weir);
+    let table = rig.table();
+    let excepted: BTreeSet<&str> = EXCEPTIONS.iter().map(|(name, _)| *name).collect();
+    let silent: Vec<&str> = table
+        .columns
+        .iter()
+        .map(String::as_str)
+        .filter(|name| !rig.filled.contains(*name) && !excepted.contains(name) && !EITHER.contains(name))
+        .collect();
+    assert!(silent.is_empty(), "never set or counted: {silent:?}");
+    let gone: Vec<&&str> = excepted.iter().filter(|name| rig.filled.contains(**name)).collect();
+    assert!(gone.is_empty(), "filled after all, take them off the list: {gone:?}");
+}

@@ -1,0 +1,162 @@
+//! The statistics of haproxy and weir after the same traffic.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use crate::course;
+use crate::harness::process::Program;
+use crate::rig::Rig;
+use crate::table::Table;
+
+/// Columns whose values are not compared: times, rates, and what differs for a reason.
+const NOT_COMPARED: &[(&str, &str)] = &[
+    ("lastchg", "a time"),
+    ("downtime", "a time"),
+    ("lastsess", "a time"),
+    ("check_duration", "a time"),
+    ("agent_duration", "a time"),
+    ("qtime", "a time"),
+    ("ctime", "a time"),
+    ("rtime", "a time"),
+    ("ttime", "a time"),
+    ("qtime_max", "a time"),
+    ("ctime_max", "a time"),
+    ("rtime_max", "a time"),
+    ("ttime_max", "a time"),
+    ("throttle", "a time"),
+    ("rate", "a rate"),
+    ("rate_max", "a rate"),
+    ("req_rate", "a rate"),
+    ("req_rate_max", "a rate"),
+    ("conn_rate", "a rate"),
+    ("conn_rate_max", "a rate"),
+    ("addr", "each program has an address of its own"),
+    ("srv_icur", "which idle connections are kept is not haproxy's way"),
+    ("idle_conn_cur", "which idle connections are kept is not haproxy's way"),
+    ("safe_conn_cur", "which idle connections are kept is not haproxy's way"),
+    ("need_conn_est", "an estimate that decays with time"),
+];
+
+/// Values that differ: the proxy, its columns, the reason.
+const DIFFERENT: &[(&str, &[&str], &str)] = &[
+    (
+        "broken",
+        &["bin", "bout"],
+        "haproxy counts what it read of a body it did not forward, and an error page twice over",
+    ),
+    (
+        "oversized",
+        &["bin", "bout", "stot", "lbtot", "hrsp_2xx", "hrsp_5xx", "req_tot", "connect", "wrew", "eint"],
+        "a header too long for haproxy's buffer; here there is no such limit",
+    ),
+];
+
+/// Fields of haproxy 2.6's `show info` that 3.4 does not have.
+const GONE_FROM_INFO: &[&str] = &["TotalSplicdedBytesOut"];
+
+fn both() -> (Rig, Rig) {
+    std::thread::scope(|scope| {
+        let theirs = scope.spawn(|| course::run(Program::HaProxy));
+        let ours = scope.spawn(|| course::run(Program::Weir));
+        (theirs.join().unwrap(), ours.join().unwrap())
+    })
+}
+
+#[test]
+fn the_same_as_haproxy() {
+    let (mut theirs, mut ours) = both();
+    let mut report = String::new();
+    values(&mut report, &theirs.table(), &ours.table());
+    for form in ["show stat typed", "show stat json"] {
+        types(&mut report, form, &stat_types(&theirs.ask(form)), &stat_types(&ours.ask(form)));
+    }
+    for form in ["show info", "show info typed", "show info json"] {
+        types(&mut report, form, &info_types(&theirs.ask(form)), &info_types(&ours.ask(form)));
+    }
+    assert!(report.is_empty(), "differences:\n{report}");
+}
+
+fn values(report: &mut String, theirs: &Table, ours: &Table) {
+    assert!(ours.columns.starts_with(&theirs.columns), "{:?}\n{:?}", theirs.columns, ours.columns);
+    let names = |table: &Table| table.rows.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(theirs), names(ours));
+    let mut compared = 0;
+    // haproxy forgets the last check's text while the next one runs.
+    let checking = |row: &str| theirs.cell(row, "check_status").starts_with('*');
+    for (row, cells) in &theirs.rows {
+        for (column, theirs) in theirs.columns.iter().zip(cells) {
+            let listed = NOT_COMPARED.iter().any(|(name, _)| name == column)
+                || DIFFERENT.iter().any(|(proxy, columns, _)| {
+                    row.split('/').next() == Some(proxy) && columns.contains(&column.as_str())
+                })
+                || column == "last_chk" && checking(row);
+            let plain = |cell: &str| cell.trim_start_matches("* ").to_owned();
+            let (theirs, ours) = (plain(theirs), plain(ours.cell(row, column)));
+            compared += usize::from(!listed);
+            if theirs != ours && !listed {
+                let _ = writeln!(report, "{row} {column}: haproxy {theirs:?}, weir {ours:?}");
+            }
+        }
+    }
+    println!("{compared} values of {} rows compared", theirs.rows.len());
+}
+
+type Types = BTreeMap<String, String>;
+
+fn types(report: &mut String, form: &str, theirs: &Types, ours: &Types) {
+    assert!(theirs.len() > 30, "{form}: {theirs:?}");
+    for (name, theirs) in theirs {
+        let field = name.rsplit('/').next().unwrap_or("");
+        let ours = ours.get(name);
+        if ours != Some(theirs) && !GONE_FROM_INFO.contains(&field) {
+            let _ = writeln!(report, "{form} {name}: haproxy {theirs}, weir {ours:?}");
+        }
+    }
+}
+
+/// Place, tags and type of each column of each kind of object, of either form. The place of a protocol's own is its own
+/// program's business.
+fn stat_types(text: &str) -> Types {
+    let mut types = Types::new();
+    if text.starts_with('[') {
+        let objects: Vec<Vec<serde_json::Value>> = serde_json::from_str(text).expect("JSON");
+        for field in objects.iter().flatten() {
+            types.insert(format!("{}/{}", field["objType"], name(field)), json_type(field, true));
+        }
+    } else {
+        for line in text.lines().filter(|line| !line.is_empty()) {
+            let parts: Vec<&str> = line.split(':').collect();
+            let key: Vec<&str> = parts[0].split('.').collect();
+            types.insert(format!("{}/{}", key[0], key[4]), format!("{} {} {}", key[3], parts[1], parts[2]));
+        }
+    }
+    let modules = ["h1_", "h2_", "h3_", "ssl_", "quic_"];
+    types.retain(|key, _| !modules.iter().any(|start| key.contains(&format!("/{start}"))));
+    types
+}
+
+fn info_types(text: &str) -> Types {
+    if text.starts_with('[') {
+        let fields: Vec<serde_json::Value> = serde_json::from_str(text).expect("JSON");
+        return fields.iter().map(|field| (name(field), json_type(field, false))).collect();
+    }
+    text.lines()
+        .filter_map(|line| {
+            let (key, rest) = line.split_once(':')?;
+            let words: Vec<&str> = rest.split(':').collect();
+            match key.split('.').nth(1) {
+                Some(name) => Some((name.to_owned(), format!("{} {}", words[0], words[1]))),
+                None => Some((key.to_owned(), String::new())),
+            }
+        })
+        .collect()
+}
+
+fn name(field: &serde_json::Value) -> String {
+    field["field"]["name"].as_str().unwrap_or("").to_owned()
+}
+
+fn json_type(field: &serde_json::Value, place: bool) -> String {
+    let place = if place { field["field"]["pos"].to_string() } else { String::new() };
+    format!("{place} {} {}", field["tags"], field["value"]["type"])
+}
