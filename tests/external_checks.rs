@@ -158,8 +158,12 @@ fn arguments_and_environment_are_haproxys() {
         .replace("PID", &pid);
     let mut recorded = |program| -> BTreeMap<String, String> {
         let out = bench.dir.path().join("out");
-        let _ = fs::remove_dir_all(&out);
-        fs::create_dir(&out).unwrap();
+        // A program of the round before may still write there as it is removed.
+        wait("an empty place", || {
+            let _ = fs::remove_dir_all(&out);
+            fs::create_dir(&out).ok()
+        })
+        .unwrap();
         bench.start(program, " insecure-fork-wanted", &config);
         let all = wait("records", || {
             let names: BTreeSet<String> = fs::read_dir(&out)

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-const START: Duration = Duration::from_secs(10);
+const START: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(2);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
