@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod ids;
 pub mod message;
+pub mod random;
 pub mod wire;
 // layer 1: pure domain
 pub mod balance;

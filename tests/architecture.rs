@@ -12,6 +12,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("clock", 0),
     ("ids", 0),
     ("message", 0),
+    ("random", 0),
     ("wire", 0),
     ("balance", 1),
     ("config", 1),

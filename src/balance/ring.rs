@@ -4,6 +4,7 @@
 use super::hash::avalanche;
 use super::pool::{Pool, Serving};
 use super::{Affinity, MAX_EFFECTIVE};
+use crate::random::xorshift32;
 
 #[derive(Debug)]
 pub struct Ring {
@@ -108,7 +109,8 @@ impl Ring {
         let mut state = random;
         let mut best = self.by_hash(pool, state, avoid)?;
         for _ in 1..draws.max(1) {
-            state = next_random(state);
+            // Further draws come from the caller's one random number.
+            state = xorshift32(state);
             let drawn = self.by_hash(pool, state, avoid)?;
             let load = |i: usize, other: usize| {
                 let weight = pool.servers.get(other).map_or(0, |s| s.effective);
@@ -120,12 +122,4 @@ impl Ring {
         }
         pool.has_room(best).then_some(best)
     }
-}
-
-/// Marsaglia's xorshift: further draws from the caller's one random number.
-fn next_random(mut x: u32) -> u32 {
-    x |= u32::from(x == 0);
-    x ^= x << 13;
-    x ^= x >> 17;
-    x ^ (x << 5)
 }

@@ -73,14 +73,7 @@ impl Agent {
         {
             *self = fresh;
         }
-        let started = Instant::now();
-        let job = Job {
-            generation: &reporter.generation,
-            proxy: &self.proxy,
-            server: &self.server,
-            target: &self.target,
-            started,
-        };
+        let job = Job::begin(&reporter.generation, &self.proxy, &self.server, &self.target);
         self.server.agent.set_running(true);
         let heard = self.exchange(&job).await;
         self.server.agent.set_running(false);
@@ -92,7 +85,7 @@ impl Agent {
             Ok(line) => self.obey(&line, reporter),
             Err(finding) => finding,
         };
-        finding.duration = Some(started.elapsed());
+        finding.duration = Some(job.started.elapsed());
         let now = std::time::Instant::now();
         reporter.report(&reporter.generation.learn(self.at, Which::Agent, finding, now));
     }

@@ -23,7 +23,18 @@ pub struct Job<'a> {
     pub started: Instant,
 }
 
-impl Job<'_> {
+impl<'a> Job<'a> {
+    /// One that starts now.
+    #[must_use]
+    pub fn begin(
+        generation: &'a Generation,
+        proxy: &'a LiveProxy,
+        server: &'a LiveServer,
+        target: &'a Target,
+    ) -> Self {
+        Self { generation, proxy, server, target, started: Instant::now() }
+    }
+
     /// A connection to the server, with the PROXY header sent where one is wanted; else the finding that says why not.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! When checks run: spread out at the start, at their interval after, more or less by `spread-checks`.
 
+use crate::random::xorshift32;
 use std::cell::Cell;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -30,10 +31,7 @@ pub fn jitter(interval: Duration, spread: u32, random: &Cell<u32>) -> Duration {
     if spread == 0 {
         return interval;
     }
-    let mut x = random.get().max(1);
-    x ^= x << 13;
-    x ^= x >> 17;
-    x ^= x << 5;
+    let x = xorshift32(random.get());
     random.set(x);
     let range = f64::from(spread.min(50)) / 100.0;
     interval.mul_f64(1.0 + range * (f64::from(x) / f64::from(u32::MAX) * 2.0 - 1.0))

@@ -72,18 +72,11 @@ impl Watch {
 
     async fn run(&mut self, reporter: &Reporter) {
         self.follow_settings(reporter);
-        let started = Instant::now();
-        let job = Job {
-            generation: &reporter.generation,
-            proxy: &self.proxy,
-            server: &self.server,
-            target: &self.target,
-            started,
-        };
+        let job = Job::begin(&reporter.generation, &self.proxy, &self.server, &self.target);
         self.server.check.set_running(true);
         let mut finding = self.kind.run(&job).await;
         self.server.check.set_running(false);
-        finding.duration = Some(started.elapsed());
+        finding.duration = Some(job.started.elapsed());
         // Maintenance may have begun meanwhile: then nobody wants to know.
         if self.is_wanted() {
             self.learn(finding, reporter);

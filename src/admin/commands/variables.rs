@@ -9,6 +9,7 @@ use crate::expr::facts::{ConnFacts, LiveFacts, LogRecord, Payload, ProcessFacts}
 use crate::expr::{Expr, Facts, LogFormat, Scope, Site, Value};
 use crate::live::{Generation, variables};
 use crate::message::Head;
+use crate::random::xorshift32;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
@@ -177,13 +178,8 @@ impl Facts for Scene<'_> {
     }
 
     fn random(&mut self) -> u32 {
-        // xorshift: nothing that matters hangs on it.
-        let mut x = self.random;
-        x ^= x << 13;
-        x ^= x >> 17;
-        x ^= x << 5;
-        self.random = x;
-        x
+        self.random = xorshift32(self.random);
+        self.random
     }
 
     fn var(&self, scope: VarScope, name: &str) -> Option<Value> {

@@ -6,6 +6,7 @@ use crate::expr::facts::{ConnFacts, LiveFacts, LogRecord, Payload, ProcessFacts}
 use crate::expr::{Facts, Value};
 use crate::live::variables::Variables;
 use crate::message::Head;
+use crate::random::xorshift32;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -123,13 +124,8 @@ impl Facts for Scene<'_> {
     }
 
     fn random(&mut self) -> u32 {
-        // xorshift: nothing that matters hangs on it.
-        let mut x = self.random.max(1);
-        x ^= x << 13;
-        x ^= x >> 17;
-        x ^= x << 5;
-        self.random = x;
-        x
+        self.random = xorshift32(self.random);
+        self.random
     }
 
     fn var(&self, scope: VarScope, name: &str) -> Option<Value> {
