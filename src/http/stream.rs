@@ -92,6 +92,8 @@ impl Exchange<'_> {
             if up.inbox.is_drained()
                 && self.response.known_left().is_some_and(|n| n >= SPLICED)
                 && !self.splice_failed
+                && client.is_plain()
+                && up.stream.is_plain()
             {
                 return self.poll_splice(cx, moved);
             }

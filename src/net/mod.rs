@@ -7,6 +7,7 @@ pub mod dial;
 pub mod listener;
 pub mod raw;
 pub mod relay;
+pub mod secure;
 mod stream;
 mod timer;
 pub mod tls;

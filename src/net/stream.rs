@@ -1,5 +1,6 @@
 //! One connection, TCP or unix, with readiness kept by the thread's reactor.
 
+use super::secure::Secure;
 use socket2::{SockRef, Socket};
 use std::io::{self, IoSlice, Read};
 use std::net::{Shutdown, SocketAddr};
@@ -20,6 +21,8 @@ pub enum Stream {
     /// whose request is there when it is accepted and whose response fits the socket's buffer never gets there, which
     /// saves two system calls and the wakings for its acknowledgements.
     Fresh(Fresh),
+    /// TLS over one of the others.
+    Tls(Box<Secure>),
     /// The reactor refused it.
     Gone,
 }
@@ -33,25 +36,26 @@ pub struct Fresh {
     drained: bool,
 }
 
-/// For any socket; `$gone` where there is none.
+/// For any socket, the one below TLS too; `$gone` where there is none.
 macro_rules! each {
     ($self:expr, $s:ident => $body:expr, $gone:expr) => {
-        match $self {
+        match $self.socket() {
             Stream::Tcp($s) => $body,
             Stream::Unix($s) => $body,
             Stream::Fresh(Fresh { socket: $s, .. }) => $body,
-            Stream::Gone => $gone,
+            Stream::Tls(_) | Stream::Gone => $gone,
         }
     };
 }
 
 /// For those in the reactor; the others as said.
 macro_rules! watched {
-    ($self:expr, $s:ident => $body:expr, $fresh:pat => $tried:expr) => {
+    ($self:expr, $s:ident => $body:expr, $fresh:pat => $tried:expr, $t:ident => $tls:expr) => {
         match $self {
             Stream::Tcp($s) => $body,
             Stream::Unix($s) => $body,
             Stream::Fresh($fresh) => $tried,
+            Stream::Tls($t) => $tls,
             Stream::Gone => gone(),
         }
     };
@@ -116,7 +120,7 @@ impl Stream {
 
     /// Ready when a read may answer something: bytes, end or error. A fresh one may always be tried.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        watched!(self, s => s.poll_read_ready(cx), _ => Poll::Ready(Ok(())))
+        watched!(self, s => s.poll_read_ready(cx), _ => Poll::Ready(Ok(())), t => t.poll_read_ready(cx))
     }
 
     /// Reads what is there; 0 is the end of the stream (or an empty `buf`).
@@ -127,8 +131,11 @@ impl Stream {
                 done => return Poll::Ready(done),
             }
         }
+        if let Self::Tls(tls) = self {
+            return tls.poll_read(cx, buf);
+        }
         let mut read = ReadBuf::new(buf);
-        let polled = watched!(self, s => Pin::new(s).poll_read(cx, &mut read), _ => Poll::Pending);
+        let polled = watched!(self, s => Pin::new(s).poll_read(cx, &mut read), _ => Poll::Pending, _t => Poll::Pending);
         match polled {
             Poll::Ready(Ok(())) => Poll::Ready(Ok(read.filled().len())),
             Poll::Ready(Err(e)) => Poll::Ready(Err(e)),
@@ -139,25 +146,30 @@ impl Stream {
     /// # Errors
     /// `WouldBlock` when nothing is there.
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        watched!(self, s => s.try_read(buf), fresh => (&fresh.socket).read(buf))
+        watched!(self, s => s.try_read(buf), fresh => (&fresh.socket).read(buf), t => t.try_read(buf))
     }
 
     pub fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.watch()?;
-        watched!(self, s => s.poll_write_ready(cx), _ => Poll::Pending)
+        watched!(self, s => s.poll_write_ready(cx), _ => Poll::Pending, t => t.poll_write_ready(cx))
     }
 
     /// Writes what the socket takes; a short write clears readiness, as with reading.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.watch()?;
-        watched!(self, s => Pin::new(s).poll_write(cx, buf), _ => Poll::Pending)
+        watched!(self, s => Pin::new(s).poll_write(cx, buf), _ => Poll::Pending, t => t.poll_write(cx, buf))
     }
 
     /// # Errors
     /// `WouldBlock` when the socket's buffer is full.
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
         let quiet = libc::MSG_NOSIGNAL;
-        watched!(self, s => s.try_write(buf), fresh => fresh.socket.send_with_flags(buf, quiet))
+        watched!(
+            self,
+            s => s.try_write(buf),
+            fresh => fresh.socket.send_with_flags(buf, quiet),
+            t => t.try_write(buf)
+        )
     }
 
     /// The last write before a close: the kernel sends the end together with it.
@@ -169,6 +181,7 @@ impl Stream {
         match self {
             Self::Tcp(s) => s.try_io(Interest::WRITABLE, || SockRef::from(s).send_with_flags(buf, flags)),
             Self::Fresh(fresh) if !fresh.unix => fresh.socket.send_with_flags(buf, flags),
+            Self::Tls(tls) => tls.try_write_last(buf),
             other => other.try_write(buf),
         }
     }
@@ -180,7 +193,8 @@ impl Stream {
         watched!(
             self,
             s => s.try_write_vectored(bufs),
-            fresh => fresh.socket.send_vectored_with_flags(bufs, quiet)
+            fresh => fresh.socket.send_vectored_with_flags(bufs, quiet),
+            t => t.try_write_vectored(bufs)
         )
     }
 
@@ -189,7 +203,7 @@ impl Stream {
     /// # Errors
     /// Those of `io`, and `WouldBlock` when not ready.
     pub fn try_io<R>(&self, interest: Interest, io: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
-        watched!(self, s => s.try_io(interest, io), _ => io())
+        watched!(self, s => s.try_io(interest, io), _ => io(), t => t.socket().try_io(interest, io))
     }
 
     /// Half-close: the other side reads an end after what was written.
@@ -197,11 +211,38 @@ impl Stream {
     /// # Errors
     /// Not connected any more.
     pub fn shutdown_write(&self) -> io::Result<()> {
+        if let Self::Tls(tls) = self {
+            return tls.shutdown_write();
+        }
         each!(self, s => SockRef::from(s).shutdown(Shutdown::Write), gone())
+    }
+
+    /// Do its bytes stand in the kernel as they are, so that they may be spliced?
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        !matches!(self, Self::Tls(_))
+    }
+
+    /// The TLS connection, if it is one.
+    #[must_use]
+    pub fn secure(&self) -> Option<&Secure> {
+        match self {
+            Self::Tls(tls) => Some(tls),
+            _ => None,
+        }
+    }
+
+    /// Itself, or what is below TLS.
+    fn socket(&self) -> &Self {
+        match self {
+            Self::Tls(tls) => tls.socket(),
+            plain => plain,
+        }
     }
 
     /// Makes the close that follows send RST instead of FIN, leaving no TIME_WAIT.
     pub fn reset_on_close(&self) {
+        self.hush();
         if !self.is_unix() {
             each!(self, s => _ = SockRef::from(s).set_linger(Some(Duration::ZERO)), ());
         }
@@ -210,6 +251,7 @@ impl Stream {
     /// `silent-drop`: the close that follows is not seen by the client, which goes on waiting. Without the right to that,
     /// a reset is sent that dies at the first router, as HAProxy does.
     pub fn vanish_on_close(&self) {
+        self.hush();
         if !self.is_unix() && each!(self, s => super::raw::set_repair(s).is_err(), false) {
             each!(self, s => {
                 let socket = SockRef::from(s);
@@ -220,8 +262,15 @@ impl Stream {
         }
     }
 
+    /// The close that follows is not told in TLS's own words.
+    fn hush(&self) {
+        if let Self::Tls(tls) = self {
+            tls.hush();
+        }
+    }
+
     fn is_unix(&self) -> bool {
-        matches!(self, Self::Unix(_) | Self::Fresh(Fresh { unix: true, .. }))
+        matches!(self.socket(), Self::Unix(_) | Self::Fresh(Fresh { unix: true, .. }))
     }
 
     /// `None` on a unix socket.

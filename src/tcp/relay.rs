@@ -49,12 +49,13 @@ pub async fn run(session: &mut Session, upstream: Upstream, front: &Proxy, back:
         client_fin: front.timeouts.client_fin,
         server_fin: back.timeouts.server_fin,
     };
+    let plain = session.client.is_plain() && stream.is_plain();
     let has_splice = |request: bool| {
         let of = |p: &Proxy| {
             p.options.splice_auto
                 || if request { p.options.splice_request } else { p.options.splice_response }
         };
-        (of(front) || of(back)) && !relay::is_off()
+        (of(front) || of(back)) && plain && !relay::is_off()
     };
     let now = Instant::now();
     let server = std::sync::Arc::clone(slot.server());
@@ -74,8 +75,8 @@ pub async fn run(session: &mut Session, upstream: Upstream, front: &Proxy, back:
         ctx: &mut session.ctx,
         card: &session.card,
         gate: Gate::new(back, now),
-        request: Lane { first, splice: has_splice(true), ..Lane::default() },
-        response: Lane { splice: has_splice(false), ..Lane::default() },
+        request: Lane { first, splice: has_splice(true), plain, ..Lane::default() },
+        response: Lane { splice: has_splice(false), plain, ..Lane::default() },
         limits,
         client_at: session.client_at,
         server_at: now,
@@ -291,6 +292,8 @@ struct Lane {
     end: usize,
     pipe: Option<Pipe>,
     splice: bool,
+    /// Neither side is TLS.
+    plain: bool,
     /// Whole buffers in a row.
     full: u32,
     /// The reading side ended.
@@ -431,7 +434,7 @@ impl Lane {
         if let Poll::Ready(Ok(n)) = read {
             (self.start, self.end) = (0, n);
             self.full = if n == buffer.len() { self.full + 1 } else { 0 };
-            if self.full >= SPLICE_AFTER && !relay::is_off() {
+            if self.full >= SPLICE_AFTER && self.plain && !relay::is_off() {
                 self.splice = true;
             }
         }

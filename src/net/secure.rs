@@ -1,0 +1,387 @@
+//! TLS on a connected stream, either side, behind the interface of the plain one.
+//!
+//! Written means handed to the kernel, as on a plain stream: bytes are taken, made records, and reported as written only
+//! when the last of these is out. Whoever is told to wait offers the same bytes again, as with a plain socket.
+
+use super::Stream;
+use rustls::Connection;
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io::{self, BufRead, IoSlice, Read, Write};
+use std::task::{Context, Poll, ready};
+
+/// The most that is made records at once: what a slow reader may cost beside the engine's own buffer.
+const MOST: usize = 32 * 1024;
+
+/// A connection whose handshake is done.
+#[derive(Debug)]
+pub struct Secure {
+    socket: Stream,
+    inner: RefCell<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    tls: Connection,
+    /// Bytes of the caller's that stand in records which are not all out yet.
+    owed: usize,
+    /// The socket's stream ended.
+    ended: bool,
+    /// Nothing is to be said any more: the end was told, or the connection is broken or to vanish.
+    mute: bool,
+}
+
+/// Runs a handshake to its end. What the other side sent behind it stays inside.
+///
+/// # Errors
+/// `UnexpectedEof` when the other side closed, `InvalidData` around a [`rustls::Error`], else the socket's own.
+pub async fn shake(socket: Stream, tls: Connection) -> io::Result<Stream> {
+    let mut secure = Secure::new(socket, tls);
+    poll_fn(|cx| secure.poll_shake(cx)).await?;
+    Ok(Stream::Tls(Box::new(secure)))
+}
+
+impl Secure {
+    fn new(socket: Stream, mut tls: Connection) -> Self {
+        // How much is taken is bounded where it is written.
+        tls.set_buffer_limit(None);
+        Self { socket, inner: RefCell::new(Inner { tls, owed: 0, ended: false, mute: false }) }
+    }
+
+    /// The stream below.
+    pub fn socket(&self) -> &Stream {
+        &self.socket
+    }
+
+    /// Reads what the handshake said.
+    pub fn see<R>(&self, see: impl FnOnce(&Connection) -> R) -> R {
+        see(&self.inner.borrow().tls)
+    }
+
+    fn poll_shake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { socket, inner } = self;
+        let inner = inner.get_mut();
+        loop {
+            ready!(inner.poll_flush(socket, cx))?;
+            if !inner.tls.is_handshaking() {
+                return Poll::Ready(Ok(()));
+            }
+            if inner.ended {
+                inner.mute = true;
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+            ready!(inner.poll_take(socket, cx))?;
+        }
+    }
+
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut inner = self.inner.borrow_mut();
+        if inner.ended || inner.has_something() {
+            return Poll::Ready(Ok(()));
+        }
+        self.socket.poll_read_ready(cx)
+    }
+
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let Self { socket, inner } = self;
+        let inner = inner.get_mut();
+        loop {
+            if let Some(read) = inner.read(buf) {
+                return Poll::Ready(read);
+            }
+            // Answers of TLS itself (key updates, alerts) go out on the way; they are no reason to wait.
+            let _ = inner.poll_flush(socket, cx)?;
+            ready!(inner.poll_take(socket, cx))?;
+        }
+    }
+
+    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut inner = self.inner.borrow_mut();
+        loop {
+            if let Some(read) = inner.read(buf) {
+                return read;
+            }
+            inner.flush(&self.socket).or_else(|e| if would_block(&e) { Ok(()) } else { Err(e) })?;
+            inner.take(&mut Reading(|buf: &mut [u8]| self.socket.try_read(buf)))?;
+        }
+    }
+
+    pub fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_write_ready(cx)
+    }
+
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            match self.try_write(buf) {
+                Err(e) if would_block(&e) => ready!(self.socket.poll_write_ready(cx))?,
+                done => return Poll::Ready(done),
+            }
+        }
+    }
+
+    pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+        self.write(&[IoSlice::new(buf)], false)
+    }
+
+    /// As [`Stream::try_write_last`]: the end is told with it.
+    pub fn try_write_last(&self, buf: &[u8]) -> io::Result<usize> {
+        self.write(&[IoSlice::new(buf)], buf.len() <= MOST)
+    }
+
+    pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.write(bufs, false)
+    }
+
+    fn write(&self, bufs: &[IoSlice<'_>], last: bool) -> io::Result<usize> {
+        let mut inner = self.inner.borrow_mut();
+        if inner.owed == 0 {
+            let mut room = MOST;
+            for buf in bufs {
+                let part = buf.get(..room.min(buf.len())).unwrap_or_default();
+                inner.owed += inner.tls.writer().write(part)?;
+                room -= part.len();
+            }
+            if last {
+                inner.say_end();
+            }
+        }
+        inner.flush(&self.socket)?;
+        Ok(std::mem::take(&mut inner.owed))
+    }
+
+    /// Tells the end, then half-closes the socket.
+    pub fn shutdown_write(&self) -> io::Result<()> {
+        self.say_end();
+        self.socket.shutdown_write()
+    }
+
+    /// The close that follows is to say nothing.
+    pub fn hush(&self) {
+        self.inner.borrow_mut().mute = true;
+    }
+
+    fn say_end(&self) {
+        let mut inner = self.inner.borrow_mut();
+        inner.say_end();
+        let _ = inner.flush(&self.socket);
+    }
+}
+
+impl Drop for Secure {
+    fn drop(&mut self) {
+        if !self.inner.get_mut().mute {
+            self.say_end();
+        }
+    }
+}
+
+impl Inner {
+    fn say_end(&mut self) {
+        if !std::mem::replace(&mut self.mute, true) {
+            self.tls.send_close_notify();
+        }
+    }
+
+    fn has_something(&mut self) -> bool {
+        !matches!(self.tls.reader().fill_buf(), Err(e) if would_block(&e))
+    }
+
+    /// What is there in clear; `None`: more has to come. 0 is the end, told or not.
+    fn read(&mut self, buf: &mut [u8]) -> Option<io::Result<usize>> {
+        match self.tls.reader().read(buf) {
+            Err(e) if would_block(&e) => self.ended.then_some(Ok(0)),
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Some(Ok(0)),
+            done => Some(done),
+        }
+    }
+
+    fn poll_take(&mut self, socket: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut reading = Reading(|buf: &mut [u8]| match socket.poll_read(cx, buf) {
+            Poll::Ready(read) => read,
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        });
+        match self.take(&mut reading) {
+            Err(e) if would_block(&e) => Poll::Pending,
+            Err(e) => {
+                // The alert that says what was wrong.
+                let _ = self.flush(socket);
+                Poll::Ready(Err(e))
+            }
+            Ok(()) => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Takes what the socket has, once.
+    fn take(&mut self, source: &mut dyn Read) -> io::Result<()> {
+        match self.tls.read_tls(source) {
+            Ok(0) => self.ended = true,
+            Ok(_) => {
+                self.tls.process_new_packets().map_err(|error| {
+                    self.mute = true;
+                    io::Error::new(io::ErrorKind::InvalidData, error)
+                })?;
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+        Ok(())
+    }
+
+    fn poll_flush(&mut self, socket: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            match self.flush(socket) {
+                Err(e) if would_block(&e) => ready!(socket.poll_write_ready(cx))?,
+                done => return Poll::Ready(done),
+            }
+        }
+    }
+
+    /// Hands all records to the kernel, or answers `WouldBlock`.
+    fn flush(&mut self, socket: &Stream) -> io::Result<()> {
+        while self.tls.wants_write() {
+            match self.tls.write_tls(&mut Writing(socket)) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Err(e) if e.kind() != io::ErrorKind::Interrupted => return Err(e),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn would_block(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+}
+
+struct Reading<F>(F);
+
+impl<F: FnMut(&mut [u8]) -> io::Result<usize>> Read for Reading<F> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        (self.0)(buf)
+    }
+}
+
+struct Writing<'a>(&'a Stream);
+
+impl Write for Writing<'_> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0.try_write(buf)
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_write_vectored(bufs)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
+    use std::sync::Arc;
+    use tokio::net::UnixStream;
+
+    const CERTIFICATE: &[u8] = include_bytes!("../../tests/data/tls/localhost.crt");
+    const KEY: &[u8] = include_bytes!("../../tests/data/tls/localhost.key");
+
+    fn run(test: impl Future<Output = ()>) {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+    }
+
+    /// A client and a server, after their handshake.
+    async fn pair() -> (Stream, Stream) {
+        let certificate = CertificateDer::from_pem_slice(CERTIFICATE).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.clone()).unwrap();
+        let client = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let key = PrivateKeyDer::from_pem_slice(KEY).unwrap();
+        let server = ServerConfig::builder().with_no_client_auth();
+        let server = server.with_single_cert(vec![certificate], key).unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let client = Connection::from(ClientConnection::new(Arc::new(client), name).unwrap());
+        let server = Connection::from(ServerConnection::new(Arc::new(server)).unwrap());
+        let (a, b) = UnixStream::pair().unwrap();
+        let (a, b) = tokio::join!(shake(Stream::Unix(a), client), shake(Stream::Unix(b), server));
+        (a.unwrap(), b.unwrap())
+    }
+
+    async fn send(to: &mut Stream, bytes: &[u8]) {
+        let mut sent = 0;
+        while sent < bytes.len() {
+            sent += poll_fn(|cx| to.poll_write(cx, &bytes[sent..])).await.unwrap();
+        }
+    }
+
+    async fn receive(from: &mut Stream, chunk: usize) -> Vec<u8> {
+        let mut all = Vec::new();
+        let mut buf = vec![0; chunk];
+        loop {
+            match poll_fn(|cx| from.poll_read(cx, &mut buf)).await.unwrap() {
+                0 => return all,
+                n => all.extend_from_slice(&buf[..n]),
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_come_whole_and_the_end_is_told() {
+        run(async {
+            // More than a socket's buffers hold, read in pieces smaller and larger than a record.
+            let text: Vec<u8> = (0..1_000_000_u32).map(|i| (i % 251) as u8).collect();
+            for chunk in [1000, 40_000] {
+                let (mut a, mut b) = pair().await;
+                let writing = async {
+                    send(&mut a, &text).await;
+                    a.shutdown_write().unwrap();
+                };
+                let ((), read) = tokio::join!(writing, receive(&mut b, chunk));
+                assert!(read == text);
+                // The other direction is still open.
+                send(&mut b, b"later").await;
+                drop(b);
+                assert_eq!(receive(&mut a, 16).await, b"later");
+            }
+        });
+    }
+
+    #[test]
+    fn what_is_written_is_with_the_kernel() {
+        run(async {
+            let (a, mut b) = pair().await;
+            let block = vec![7; 100_000];
+            let mut written = 0;
+            // Until it would block: what was reported before arrives although the writer is gone.
+            while let Ok(n) = a.try_write(&block) {
+                written += n;
+            }
+            assert!(written > 0);
+            a.reset_on_close();
+            drop(a);
+            let mut got = 0;
+            let mut buf = vec![0; 65536];
+            while let Ok(n) = poll_fn(|cx| b.poll_read(cx, &mut buf)).await
+                && n > 0
+            {
+                got += n;
+            }
+            assert!(got >= written, "{got} of {written}");
+        });
+    }
+
+    #[test]
+    fn garbage_is_an_error_and_no_end() {
+        run(async {
+            let (a, mut b) = pair().await;
+            a.secure().unwrap().socket().try_write(b"this is no record").unwrap();
+            let mut buf = [0; 16];
+            let error = poll_fn(|cx| b.poll_read(cx, &mut buf)).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        });
+    }
+}
