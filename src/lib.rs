@@ -19,6 +19,7 @@ pub mod stats;
 pub mod tasks;
 // layer 3: engines
 pub mod http;
+pub mod l4;
 pub mod logging;
 pub mod probe;
 pub mod tcp;

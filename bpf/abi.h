@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0 */
+/*
+ * What the packet programs and the process share: the layout of every map. src/l4/abi.rs is the other half; a test compares sizes.
+ *
+ * Addresses are 16 bytes; IPv4 is mapped (::ffff:a.b.c.d). Ports in keys and servers are in network order, everything else is the
+ * machine's. Times of flows are CLOCK_MONOTONIC_COARSE in ns, timeouts are seconds.
+ */
+#ifndef WEIR_L4_ABI_H
+#define WEIR_L4_ABI_H
+
+#define L4_SERVICES 1024
+#define L4_SERVERS 16384
+#define L4_MEMBERS_MAX 1024
+#define L4_SLOTS_MAX (1 << 20)
+#define L4_NO_SERVER 0xffffffffu
+
+struct l4_address {
+	__u8 bytes[16];
+};
+
+/* How a packet reaches its server. */
+enum l4_mode {
+	L4_NAT = 1,
+	L4_DR = 2,
+	L4_TUN = 3,
+	L4_FULLNAT = 4,
+	/* The server is this host: a socket here takes the packet. */
+	L4_LOCAL = 5,
+};
+
+/* Map addresses: what clients connect to -> id of the service. A port of 0 is every port without an entry of its own. */
+struct l4_address_key {
+	struct l4_address address;
+	__be16 port;
+	__u8 protocol;
+	__u8 pad;
+};
+
+enum l4_scheduler {
+	/* A slot of the service's table: rr, wrr, sh, dh, mh. `l4_service.index` says which. */
+	L4_BY_TABLE = 0,
+	L4_LC = 1,
+	L4_WLC = 2,
+	L4_SED = 3,
+	L4_NQ = 4,
+	L4_FO = 5,
+	L4_OVF = 6,
+	L4_LBLC = 7,
+	L4_LBLCR = 8,
+	L4_TWOS = 9,
+};
+
+/* What chooses the slot of a table. */
+enum l4_index {
+	/* The number of the new flow, modulo the table's length. */
+	L4_TURN = 0,
+	L4_SOURCE = 1,
+	L4_SOURCE_PORT = 2,
+	L4_DESTINATION = 3,
+};
+
+#define L4_SERVICE_ONE_PACKET 1
+/* Equal load: the first listed, as IPVS; without, the greater weight. */
+#define L4_SERVICE_IPVS_TIES 2
+/* A hashed slot without a usable server: hash again (sh-fallback, mh-fallback). */
+#define L4_SERVICE_FALLBACK 4
+
+/* Map services, by id. */
+struct l4_service {
+	__u8 scheduler;
+	__u8 index;
+	__u16 flags;
+	/* How many of the inner arrays of `members` and `tables` are in use. */
+	__u32 members;
+	__u32 slots;
+	__u32 timeout_tcp;
+	__u32 timeout_tcpfin;
+	__u32 timeout_udp;
+	/* Seconds a template lives after its last flow; 0: no persistence. */
+	__u32 persist;
+	struct l4_address persist_mask;
+	/* fullnat: consecutive addresses from the first on, and the ports to use of each, both inclusive, in host order. */
+	struct l4_address source;
+	__u32 sources;
+	__u16 port_first;
+	__u16 port_last;
+};
+
+/* Map members: service id -> array of these, in the order of the configuration. Only servers that may get new flows. */
+struct l4_member {
+	__u32 server;
+	__u32 weight;
+	/* Share of all new flows it may get, in 1/65536; 65536: any. */
+	__u32 admission;
+	__u32 pad;
+};
+
+/* Flows end at their next packet: the server was removed or is down, and its service cuts. */
+#define L4_SERVER_CUT 1
+
+/* Map servers, by id. */
+struct l4_server {
+	struct l4_address address;
+	/* 0: the port the client used. */
+	__be16 port;
+	__u8 mode;
+	__u8 flags;
+	__u32 service;
+	/* Thresholds of flows; 0: none. */
+	__u32 upper;
+	__u32 lower;
+	/* Of UDP encapsulation (GUE); 0: plain IPIP. */
+	__be16 tunnel_port;
+	__u16 pad;
+};
+
+/* Map loads, by server id; written by the packet programs only. */
+struct l4_load {
+	__u32 active;
+	__u32 inactive;
+	__u32 persistent;
+	__u32 overloaded;
+};
+
+/* Map traffic, by server id, per CPU. A service's figures are its servers' sums. */
+struct l4_traffic {
+	__u64 flows;
+	__u64 in_packets;
+	__u64 out_packets;
+	__u64 in_bytes;
+	__u64 out_bytes;
+};
+
+/* Map flows: a packet's addresses as it arrives. */
+struct l4_flow_key {
+	struct l4_address source;
+	struct l4_address destination;
+	__be16 source_port;
+	__be16 destination_port;
+	__u8 protocol;
+	__u8 pad[3];
+};
+
+enum l4_direction {
+	L4_FORWARD = 0,
+	L4_REPLY = 1,
+};
+
+/* The states of IPVS, under its names in `show l4 flows`. */
+enum l4_state {
+	L4_NONE = 0,
+	L4_ESTABLISHED = 1,
+	L4_SYN_SENT = 2,
+	L4_SYN_RECV = 3,
+	L4_FIN_WAIT = 4,
+	L4_TIME_WAIT = 5,
+	L4_CLOSE = 6,
+	L4_CLOSE_WAIT = 7,
+	L4_LAST_ACK = 8,
+	L4_LISTEN = 9,
+	L4_SYNACK = 10,
+	L4_UDP = 11,
+	/* Released: its counters are given back, its entries are about to go. */
+	L4_RELEASED = 12,
+};
+
+#define L4_FLOW_PERSISTENT 1
+
+struct l4_flow {
+	/* server << 32 | flags << 8 | state. Changes by compare-and-swap alone, so that counters move with it exactly once. */
+	__u64 word;
+	__u64 seen;
+	/* What the packet's addresses become (nat, fullnat). */
+	struct l4_address source;
+	struct l4_address destination;
+	__be16 source_port;
+	__be16 destination_port;
+	__u32 service;
+	__u8 direction;
+	__u8 mode;
+	__u8 pad[6];
+};
+
+/* Map templates: which server a client stays on. */
+struct l4_template_key {
+	struct l4_address client;
+	__u32 service;
+};
+
+struct l4_template {
+	__u64 seen;
+	__u32 server;
+	__u32 flows;
+};
+
+/* Map counts, per CPU: what became of packets for our services that were not forwarded, and events. */
+enum l4_count {
+	L4_COUNT_NO_SERVER,
+	L4_COUNT_NO_ROUTE,
+	L4_COUNT_TABLE_FULL,
+	L4_COUNT_PORTS_EXHAUSTED,
+	L4_COUNT_CONFLICT,
+	L4_COUNT_FRAGMENT,
+	L4_COUNT_MALFORMED,
+	L4_COUNT_TTL,
+	L4_COUNT_TOO_BIG,
+	L4_COUNT_NOT_SYN,
+	L4_COUNT_REWRITE,
+	L4_COUNT_REFUSED,
+	L4_COUNT_CUT,
+	L4_COUNTS,
+};
+
+#endif
