@@ -159,6 +159,7 @@ fn verdict(loaded: &Loaded, quiet: bool) -> ExitCode {
     let listens = |p: &Proxy| !p.disabled && p.front.as_ref().is_some_and(|f| !f.binds.is_empty());
     let (text, code) = if loaded.config.proxies.iter().any(|p| listens(p))
         || !loaded.config.vrrp.routers.is_empty()
+        || !loaded.config.l4_services.is_empty()
     {
         ("Configuration file is valid", ExitCode::SUCCESS)
     } else {

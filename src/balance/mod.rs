@@ -7,6 +7,7 @@
 pub mod first;
 pub mod hash;
 pub mod key;
+pub mod l4;
 pub mod leastconn;
 pub mod map;
 pub mod pool;

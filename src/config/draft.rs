@@ -3,6 +3,7 @@
 use super::address::Family;
 use super::checks::Checks;
 use super::keyword::Section;
+use super::l4;
 use super::model::backend::Agent;
 use super::model::{Bind, Check, Proxy, Rule, Server};
 use super::raw::Line;
@@ -38,6 +39,7 @@ pub struct Draft {
     pub checks: Checks,
     /// `errorfiles NAME [codes]`, in order: taken from the `http-errors` section when all are read.
     pub errorfiles: Vec<ErrorFiles>,
+    pub l4: l4::Draft,
 }
 
 impl Draft {
@@ -59,6 +61,7 @@ impl Draft {
             log_global: false,
             checks: Checks::default(),
             errorfiles: Vec::new(),
+            l4: l4::Draft::default(),
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod dynamic_cookie;
 pub mod environment;
 pub mod keyword;
 pub mod keywords;
+pub mod l4;
 pub mod lex;
 mod manual;
 pub mod model;

@@ -15,6 +15,7 @@ pub mod backend;
 pub mod bind;
 pub mod check;
 pub mod global;
+pub mod l4;
 pub mod log;
 pub mod mail;
 pub mod probes;
@@ -42,6 +43,8 @@ pub struct Config {
     pub proxies: Vec<Arc<Proxy>>,
     pub userlists: Vec<Arc<Userlist>>,
     pub vrrp: vrrp::VrrpConfig,
+    /// What the proxies in `mode l4` come to; those that are `disabled` are not among them.
+    pub l4_services: Vec<l4::Service>,
     pub http_errors: Vec<Arc<HttpErrors>>,
     pub mailers: Vec<mail::Mailers>,
     /// Pattern files and maps, as rules and the administration socket change them.
@@ -55,6 +58,8 @@ pub enum Mode {
     #[default]
     Tcp,
     Http,
+    /// Forwarded by the kernel: see [`Config::l4_services`].
+    L4,
 }
 
 /// One `frontend`, `backend` or `listen` section. A `listen` has both sides and is its own default backend.

@@ -5,6 +5,7 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::draft::{Draft, Reference, Target};
 use super::dynamic_cookie;
 use super::environment::Environment;
+use super::l4;
 use super::model::check::Flavour;
 use super::model::{Bind, CheckKind, Config, Mode, Proxy, Rule, Server, UseBackend, UseServer};
 use super::parser::Parser;
@@ -26,13 +27,16 @@ pub fn resolve(mut parser: Parser, files: Vec<PathBuf>) -> (Config, Vec<Diagnost
     let vrrp = vrrp::resolve(&mut parser, &drafts);
     let mut ids = Ids::taken(&mut parser, &drafts);
     let mut proxies = Vec::with_capacity(drafts.len());
-    for (position, draft) in drafts.into_iter().enumerate() {
+    let mut forwarded = Vec::with_capacity(drafts.len());
+    for (position, mut draft) in drafts.into_iter().enumerate() {
+        forwarded.push(l4::Said::take(&mut draft));
         let mut proxy = proxy(&mut parser, draft, &names);
         proxy.index = u32::try_from(position).ok().map(ProxyIndex);
         proxy.id_is_forced = proxy.id != 0;
         proxy.id = ids.give(proxy.id);
         proxies.push(proxy);
     }
+    let l4_services = l4::settle(&mut parser, &mut proxies, &forwarded);
     whole::check(&mut parser, &mut proxies);
     full_loads(&parser, &mut proxies);
     parser.patterns.finish();
@@ -42,6 +46,7 @@ pub fn resolve(mut parser: Parser, files: Vec<PathBuf>) -> (Config, Vec<Diagnost
         proxies: proxies.into_iter().map(Arc::new).collect(),
         userlists: parser.userlists,
         vrrp,
+        l4_services,
         http_errors: parser.http_errors,
         mailers: parser.mailer_sections,
         patterns: parser.patterns,
@@ -193,6 +198,7 @@ pub(super) fn mode_name(mode: Mode) -> &'static str {
     match mode {
         Mode::Tcp => "tcp",
         Mode::Http => "http",
+        Mode::L4 => "l4",
     }
 }
 

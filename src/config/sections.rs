@@ -6,7 +6,7 @@ use super::draft::Draft;
 use super::keyword::{Keyword, Prefix, Section};
 use super::keywords;
 use super::keywords::server::template_names;
-use super::model::{Backend, Front, HttpErrors, Proxy, Userlist};
+use super::model::{Backend, Front, HttpErrors, Mode, Proxy, Userlist};
 use super::order::Order;
 use super::parser::Parser;
 use super::raw::Line;
@@ -270,7 +270,7 @@ impl Walker<'_> {
         self.defaults.push(defaults);
         let index = self.defaults.len() - 1;
         self.current = Some(index);
-        self.start_draft(Section::Defaults, header, from);
+        self.start_draft(block, from);
         for line in acls_together(&block.lines) {
             if let Some(entry) = self.line(line)
                 && let Some(defaults) = self.defaults.get_mut(index)
@@ -356,7 +356,7 @@ impl Walker<'_> {
         let second = header.word(2);
         let old_address = block.section != Section::Backend && second.contains(':') && second != "from";
         let from = if old_address { None } else { self.from(header, 2, &who) };
-        self.start_draft(block.section, header, from.or(self.current));
+        self.start_draft(block, from.or(self.current));
         if old_address {
             self.old_address(header);
         }
@@ -381,8 +381,20 @@ impl Walker<'_> {
     }
 
     /// A new draft with the lines of its `defaults` chain already applied.
-    fn start_draft(&mut self, section: Section, header: &Line, from: Option<usize>) {
+    fn start_draft(&mut self, block: &Block, from: Option<usize>) {
+        let (section, header) = (block.section, &block.header);
+        let mut chain = Vec::new();
+        let mut next = from;
+        while let Some(defaults) = next.and_then(|i| self.defaults.get(i)) {
+            chain.push(defaults.lines.clone());
+            next = defaults.from;
+        }
+        let inherited = chain.iter().rev().flatten().map(|(_, line, _)| line);
+        let mode =
+            inherited.chain(&block.lines).rfind(|line| line.word(0) == "mode").map(|line| line.word(1));
+        let in_l4 = mode == Some("l4");
         let proxy = Proxy {
+            mode: if in_l4 { Mode::L4 } else { Mode::default() },
             name: header.word(1).into(),
             place: Some(header.place.clone()),
             front: section.has_front().then(Front::default),
@@ -395,19 +407,16 @@ impl Walker<'_> {
             patterns: Arc::clone(&self.parser.patterns),
             ..Scope::default()
         };
-        self.parser.drafts.push(Draft::new(section, header.clone(), proxy, scope));
-        let mut chain = Vec::new();
-        let mut next = from;
-        while let Some(defaults) = next.and_then(|i| self.defaults.get(i)) {
-            chain.push(defaults.lines.clone());
-            next = defaults.from;
-        }
+        let mut draft = Draft::new(section, header.clone(), proxy, scope);
+        draft.l4.active = in_l4;
+        self.parser.drafts.push(draft);
         self.parser.replaying = true;
         for (depth, (prefix, line, keyword)) in
             chain.iter().rev().enumerate().flat_map(|(i, lines)| lines.iter().map(move |line| (i + 1, line)))
         {
             // Timeouts reach every proxy: 'timeout tarpit' of a frontend falls back to 'timeout connect'.
-            if keyword.sections.has(section) || keyword.name.starts_with("timeout ") {
+            let reaches = keyword.sections.has(section) || keyword.name.starts_with("timeout ");
+            if reaches && keywords::l4::fits(self.parser, line, keyword) {
                 self.parser.prefix = *prefix;
                 self.parser.depth = depth;
                 self.parser.apply(keyword, line);
@@ -465,6 +474,9 @@ impl Walker<'_> {
             let message = format!("'{}' not allowed in anonymous 'defaults' section.", line.word(0));
             self.parser
                 .report(Diagnostic::at(Severity::Alert, &line, 0, message).hint("give the section a name"));
+            return None;
+        }
+        if section.is_proxy() && !keywords::l4::fits(self.parser, &line, keyword) {
             return None;
         }
         if section.is_proxy()

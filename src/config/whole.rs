@@ -10,7 +10,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub fn check(parser: &mut Parser, proxies: &mut [Proxy]) {
-    for proxy in proxies.iter_mut().filter(|p| !p.disabled) {
+    for proxy in proxies.iter_mut().filter(|p| !p.disabled && p.mode == Mode::L4) {
+        external_checks(parser, proxy);
+    }
+    for proxy in proxies.iter_mut().filter(|p| !p.disabled && p.mode != Mode::L4) {
         listening(parser, proxy);
         timeouts(parser, proxy);
         modes(parser, proxy);

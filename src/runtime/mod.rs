@@ -93,8 +93,9 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     }
     let listeners = listen::open_all(&config, options, threads)?;
     // HAProxy goes on when it has an administration socket to listen on: servers are checked all the same. So does a node
-    // that has virtual addresses to hold.
-    if listeners.count() == 0 && global.stats_sockets.is_empty() && config.vrrp.routers.is_empty() {
+    // that has virtual addresses to hold, or packets to forward.
+    let idle = config.vrrp.routers.is_empty() && config.l4_services.is_empty();
+    if listeners.count() == 0 && global.stats_sockets.is_empty() && idle {
         return Err(
             "[haproxy.main()] No enabled listener found (check for 'bind' directives) ! Exiting.".to_owned()
         );

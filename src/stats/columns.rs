@@ -768,6 +768,7 @@ fn is_http(s: &Subject<'_>) -> bool {
 fn mode(s: &Subject<'_>) -> &'static str {
     match s.proxy.conf.mode {
         Mode::Tcp => "tcp",
+        Mode::L4 => "l4",
         Mode::Http => "http",
     }
 }

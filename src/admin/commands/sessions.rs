@@ -299,6 +299,7 @@ fn mode(mode: Mode) -> &'static str {
     match mode {
         Mode::Http => "http",
         Mode::Tcp => "tcp",
+        Mode::L4 => "l4",
     }
 }
 

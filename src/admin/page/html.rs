@@ -191,6 +191,7 @@ fn open_section(view: &View<'_>, proxy: &LiveProxy, summary: &Summary, out: &mut
     let (id, name) = (conf.id, escaped(&conf.name));
     let mode = match conf.mode {
         Mode::Tcp => "tcp",
+        Mode::L4 => "l4",
         Mode::Http => "http",
     };
     let state = summary.proxies.get(&id);

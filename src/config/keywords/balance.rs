@@ -15,9 +15,14 @@ pub const TABLE: &[Keyword] = &[
         "<algorithm> [<arguments>]",
         "How a server is chosen: roundrobin, static-rr, leastconn, first, source, uri [whole] [len <n>] [depth <n>] \
          [path-only], url_param <name> [check_post], hdr(<name>) [use_domain_only], random[(<draws>)], \
-         rdp-cookie[(<name>)], hash <expr>. Without this line: random(2), as in HAProxy 3.3 and later.",
+         rdp-cookie[(<name>)], hash <expr>. Without this line: random(2), as in HAProxy 3.3 and later. In 'mode l4': rr, \
+         wrr, lc, wlc (the default), lblc, lblcr, dh, sh [sh-port] [sh-fallback], sed, nq, fo, ovf, mh [mh-port] \
+         [mh-fallback], twos; roundrobin and static-rr are read as wrr there, leastconn as wlc, source as sh, first as \
+         fo, random as twos.",
         |p, l| {
-            if let Some(balance) = balance(p, l)
+            if super::l4::is_l4(p) {
+                super::l4::balance(p, l);
+            } else if let Some(balance) = balance(p, l)
                 && let Some(back) = back(p)
             {
                 back.balance = balance;

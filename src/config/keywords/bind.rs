@@ -15,8 +15,10 @@ pub const TABLE: &[Keyword] = &[Keyword::new(
     FRONT_ONLY,
     "[<address>]:<port_range>[, ...] [param*] | /<path> [param*]",
     "Adds listening addresses to the proxy. Several addresses may be given, separated by commas, and a port range \
-     opens one listener per port.",
-    bind,
+     opens one listener per port. In 'mode l4' nothing listens: the line names the virtual addresses whose packets are \
+     forwarded, TCP or, with 'udp@', UDP; port 0 stands for every port and needs 'persist'; 'id' and 'name' are the \
+     options.",
+    |p, l| if super::l4::is_l4(p) { super::l4::bind(p, l) } else { bind(p, l) },
 )];
 
 /// One option of a `bind` line. `apply` gets the index of the option's own word and answers how many words it took.

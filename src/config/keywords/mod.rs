@@ -17,6 +17,7 @@ pub mod checks;
 pub mod cookie;
 pub mod global;
 pub mod http_rules;
+pub mod l4;
 pub mod log;
 pub mod mail;
 pub mod options;
@@ -59,6 +60,7 @@ pub const TABLES: &[&[Keyword]] = &[
     replies::TABLE,
     userlist::TABLE,
     vrrp::TABLE,
+    l4::TABLE,
     unsupported::TABLE,
 ];
 

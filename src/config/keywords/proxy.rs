@@ -14,8 +14,8 @@ pub const TABLE: &[Keyword] = &[
     Keyword::new(
         "mode",
         ANY_PROXY,
-        "{ tcp | http }",
-        "What the proxy understands of its traffic (tcp).",
+        "{ tcp | http | l4 }",
+        "What the proxy understands of its traffic (tcp). In 'mode l4' the kernel forwards it: see docs/l4.md.",
         mode,
     ),
     Keyword::new("disabled", ANY_PROXY, "", "The proxy is read and not started.", |p, l| {
@@ -294,7 +294,8 @@ fn mode(parser: &mut Parser, line: &Line) {
     let mode = match line.word(1) {
         "tcp" => Mode::Tcp,
         "http" => Mode::Http,
-        name @ ("log" | "spop" | "l4" | "haterm") => {
+        "l4" => Mode::L4,
+        name @ ("log" | "spop" | "haterm") => {
             return parser.unsupported(line, 1, &format!("mode {name}"));
         }
         "health" => {
@@ -305,12 +306,14 @@ fn mode(parser: &mut Parser, line: &Line) {
         other => {
             let mut diagnostic =
                 Diagnostic::at(Severity::Alert, line, 1, format!("unknown proxy mode '{other}'."));
-            diagnostic.hint = suggest::hint(other, ["tcp", "http"]);
+            diagnostic.hint = suggest::hint(other, ["tcp", "http", "l4"]);
             return parser.report(diagnostic);
         }
     };
     if parser.at_most(line, 2)
         && let Some(draft) = parser.draft()
+        // Inherited lines stand before the section's own: a proxy is in 'mode l4' from the beginning or never.
+        && draft.l4.active == (mode == Mode::L4)
     {
         draft.proxy.mode = mode;
     }

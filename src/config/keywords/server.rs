@@ -440,7 +440,7 @@ pub const UNSUPPORTED: &[&str] = &[
 
 /// The tables of all families.
 pub fn every_option() -> impl Iterator<Item = &'static ServerOption> {
-    OPTIONS.iter().chain(super::agent::OPTIONS)
+    OPTIONS.iter().chain(super::agent::OPTIONS).chain(super::l4::SERVER_OPTIONS)
 }
 
 pub(super) fn delay(parser: &mut Parser, line: &Line, i: usize) -> Option<std::time::Duration> {
@@ -543,6 +543,15 @@ fn options(parser: &mut Parser, line: &Line, first: usize, context: &str, draft:
     let mut i = first;
     while i < line.words.len() {
         let word = line.word(i);
+        let known = every_option().any(|o| o.name == word) || word == "source" || UNSUPPORTED.contains(&word);
+        if known && !super::l4::server_option_fits(parser, line, i, context) {
+            if !parser.replaying {
+                return false;
+            }
+            // What `defaults` says for proxies of another mode.
+            i += 1 + every_option().find(|o| o.name == word).map_or(1, |o| o.taken);
+            continue;
+        }
         if word == "source" {
             match super::source::parse(parser, line, i) {
                 Some((source, next)) => {

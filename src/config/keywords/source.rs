@@ -12,8 +12,12 @@ pub const TABLE: &[Keyword] = &[Keyword::new(
     "source",
     BACK,
     "<addr>[:<port>[-<port>]] [usesrc { <addr2>[:<port2>] | client | clientip | hdr_ip(<hdr>[,<occ>]) }] [interface <name>]",
-    "The address connections to servers come from.",
+    "The address connections to servers come from. In 'mode l4': the addresses of 'forward fullnat', as \
+     10.0.0.5-10.0.0.8; several lines add up.",
     |p, l| {
+        if super::l4::is_l4(p) {
+            return super::l4::source(p, l);
+        }
         let Some((source, next)) = parse(p, l, 0) else { return };
         if source.port_range.is_some() {
             let message = format!("'source {0}' : port range not permitted here in '{0}'", l.word(1));

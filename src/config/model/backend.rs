@@ -1,6 +1,7 @@
 //! The server side of a proxy.
 
 use super::check::RuleSet;
+use super::l4::ServerL4;
 use super::probes::{ExternalCommand, UdpCheck};
 use super::{Endpoint, Rule, ServerTls, UseServer};
 use crate::expr::{Condition, Expr};
@@ -255,6 +256,7 @@ pub struct Server {
     pub non_stick: bool,
     pub redir: Option<String>,
     pub hash_key: HashKey,
+    pub l4: ServerL4,
 }
 
 impl Server {
@@ -307,6 +309,7 @@ impl Default for Server {
             non_stick: false,
             redir: None,
             hash_key: HashKey::default(),
+            l4: ServerL4::default(),
         }
     }
 }

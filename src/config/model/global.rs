@@ -1,5 +1,6 @@
 //! The `global` section and userlists.
 
+use super::l4::L4Global;
 use super::probes::ExternalChecks;
 use super::{Bind, LogTarget};
 use std::path::PathBuf;
@@ -52,6 +53,7 @@ pub struct Global {
     /// (lower-case name, name as it is to be sent)
     pub h1_case_adjust: Vec<(Arc<str>, Arc<str>)>,
     pub tune: Tune,
+    pub l4: L4Global,
 }
 
 /// `tune.*` that have a meaning here. Sizes in bytes.
@@ -136,6 +138,7 @@ impl Default for Global {
             localpeer: None,
             h1_case_adjust: Vec::new(),
             tune: Tune::default(),
+            l4: L4Global::default(),
         }
     }
 }

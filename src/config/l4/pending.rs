@@ -1,0 +1,128 @@
+//! What of `mode l4` is read but not forwarded yet: each use is an error that says so. An entry leaves [`PENDING`] with
+//! the change to the data plane that makes it work.
+
+use crate::balance::l4::Scheduler;
+use crate::config::parser::Parser;
+use crate::config::raw::Line;
+
+/// A part of the language that needs the data plane to know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feature {
+    /// Forwarding at all.
+    Mode,
+    Nat,
+    DirectRouting,
+    Tunnel,
+    Gue,
+    FullNat,
+    /// The client's address in a TCP option.
+    Toa,
+    Udp,
+    Ipv6,
+    /// `bind :0`
+    EveryPort,
+    Persist,
+    OnDownKeep,
+    Scheduler(Scheduler),
+    /// `sh-port`, `mh-fallback` and the like.
+    HashFlags,
+    Thresholds,
+    SlowStart,
+    OnePacket,
+    QuiesceOnDown,
+    /// `on-remove drain` and `expire`.
+    OnRemove,
+    Backup,
+    MinimumUp,
+    MinimumUpHooks,
+    XdpHook,
+    /// Servers of the other address family.
+    MixedFamilies,
+}
+
+/// What is not there yet.
+pub const PENDING: &[Feature] = &[
+    Feature::Mode,
+    Feature::Nat,
+    Feature::DirectRouting,
+    Feature::Tunnel,
+    Feature::Gue,
+    Feature::FullNat,
+    Feature::Toa,
+    Feature::Udp,
+    Feature::Ipv6,
+    Feature::EveryPort,
+    Feature::Persist,
+    Feature::OnDownKeep,
+    Feature::Scheduler(Scheduler::Rr),
+    Feature::Scheduler(Scheduler::Wrr),
+    Feature::Scheduler(Scheduler::Lc),
+    Feature::Scheduler(Scheduler::Wlc),
+    Feature::Scheduler(Scheduler::Lblc),
+    Feature::Scheduler(Scheduler::Lblcr),
+    Feature::Scheduler(Scheduler::Dh),
+    Feature::Scheduler(Scheduler::Sh),
+    Feature::Scheduler(Scheduler::Sed),
+    Feature::Scheduler(Scheduler::Nq),
+    Feature::Scheduler(Scheduler::Fo),
+    Feature::Scheduler(Scheduler::Ovf),
+    Feature::Scheduler(Scheduler::Mh),
+    Feature::Scheduler(Scheduler::Twos),
+    Feature::HashFlags,
+    Feature::Thresholds,
+    Feature::SlowStart,
+    Feature::OnePacket,
+    Feature::QuiesceOnDown,
+    Feature::OnRemove,
+    Feature::Backup,
+    Feature::MinimumUp,
+    Feature::MinimumUpHooks,
+    Feature::XdpHook,
+    Feature::MixedFamilies,
+];
+
+impl Feature {
+    /// Its words in the configuration.
+    #[must_use]
+    pub fn name(self) -> String {
+        let words = match self {
+            Self::Mode => "mode l4",
+            Self::Nat => "forward nat",
+            Self::DirectRouting => "forward dr",
+            Self::Tunnel => "forward tun",
+            Self::Gue => "forward tun gue",
+            Self::FullNat => "forward fullnat",
+            Self::Toa => "forward fullnat toa",
+            Self::Udp => "bind udp@",
+            Self::Ipv6 => "an IPv6 address in 'mode l4'",
+            Self::EveryPort => "bind with port 0",
+            Self::Persist => "persist",
+            Self::OnDownKeep => "persist on-down keep",
+            Self::Scheduler(scheduler) => return format!("balance {}", scheduler.name()),
+            Self::HashFlags => "a flag of 'balance'",
+            Self::Thresholds => "u-threshold",
+            Self::SlowStart => "slowstart in 'mode l4'",
+            Self::OnePacket => "option one-packet",
+            Self::QuiesceOnDown => "option quiesce-on-down",
+            Self::OnRemove => "on-remove",
+            Self::Backup => "backup in 'mode l4'",
+            Self::MinimumUp => "minimum up",
+            Self::MinimumUpHooks => "minimum up ... on-up, on-down",
+            Self::XdpHook => "l4-hook xdp",
+            Self::MixedFamilies => "a server of another address family",
+        };
+        words.to_owned()
+    }
+
+    #[must_use]
+    pub fn is_pending(self) -> bool {
+        PENDING.contains(&self)
+    }
+}
+
+/// Refuses what is not there yet, at word `index` of its line.
+pub fn need(parser: &mut Parser, line: &Line, index: usize, feature: Feature) {
+    if feature.is_pending() {
+        parser.alert(line, index, format!("'{}' is not supported by weir yet", feature.name()));
+    }
+}
