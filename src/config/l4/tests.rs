@@ -206,7 +206,7 @@ fn wrong_lines() {
     refused(
         "frontend f\n mode l4\n bind 192.0.2.1:80\n default_backend b\nbackend b\n",
         4,
-        "incompatible backend",
+        "incompatible tcp backend",
     );
 }
 
