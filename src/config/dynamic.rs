@@ -120,7 +120,7 @@ pub fn server(proxy: &Proxy, name: &str, words: &[&str]) -> Result<Added, String
     }
     let Some(draft) = draft else { return Err("The server cannot be read.".to_owned()) };
     let (given_id, in_service) = (draft.server.id, words.contains(&"enabled") && !draft.server.disabled);
-    let conf = servers::settle(&mut parser, proxy, false, vec![draft]).pop();
+    let conf = servers::settle(&mut parser, proxy, false, vec![draft], None).pop();
     if let Some(why) = refused(&parser) {
         return Err(why);
     }

@@ -27,6 +27,7 @@ pub mod resolve;
 pub mod section_names;
 pub mod sections;
 mod servers;
+pub mod states;
 pub mod suggest;
 pub mod system;
 mod tls;

@@ -47,6 +47,8 @@ pub struct Config {
     pub l4_services: Vec<l4::Service>,
     pub http_errors: Vec<Arc<HttpErrors>>,
     pub mailers: Vec<mail::Mailers>,
+    /// What servers go on from.
+    pub states: super::states::States,
     /// Pattern files and maps, as rules and the administration socket change them.
     pub patterns: Arc<PatternStore>,
     /// Files read, in order (for `show startup-logs` and reload).

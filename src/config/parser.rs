@@ -30,6 +30,8 @@ pub struct Parser {
     /// The `mailers` section being read, and those read.
     pub mailers: Mailers,
     pub mailer_sections: Vec<Mailers>,
+    /// The state files of the backends so far.
+    pub states: super::states::States,
     /// `vrrp` sections and their like; the current one is the last of its kind.
     pub vrrp: super::vrrp::Drafts,
     /// Finished and current proxies; the current one is the last while `section.is_proxy()`.
@@ -89,6 +91,7 @@ impl Parser {
             healthchecks: Vec::new(),
             mailers: Mailers::default(),
             mailer_sections: Vec::new(),
+            states: super::states::States::default(),
             vrrp: super::vrrp::Drafts::default(),
             drafts: Vec::new(),
             environment,

@@ -49,6 +49,7 @@ pub fn resolve(mut parser: Parser, files: Vec<PathBuf>) -> (Config, Vec<Diagnost
         l4_services,
         http_errors: parser.http_errors,
         mailers: parser.mailer_sections,
+        states: parser.states,
         patterns: parser.patterns,
         files,
     };
@@ -274,7 +275,8 @@ fn proxy(parser: &mut Parser, mut draft: Draft, names: &Names) -> Proxy {
         front.binds = binds(parser, draft.binds);
     }
     if proxy.back.is_some() {
-        let servers = servers::settle(parser, &proxy, draft.incomplete, draft.servers);
+        let saved = parser.states.of(&parser.global, &proxy);
+        let servers = servers::settle(parser, &proxy, draft.incomplete, draft.servers, saved.as_deref());
         let use_server = use_servers(parser, &proxy, &servers, draft.use_server);
         if let Some(back) = proxy.back.as_mut() {
             back.servers = servers.into_iter().map(Arc::new).collect();

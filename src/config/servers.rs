@@ -9,18 +9,27 @@ use super::model::check::{Action, Flavour};
 use super::model::{Check, CheckKind, Endpoint, Mode, Proxy, Server};
 use super::parser::Parser;
 use super::resolve::Ids;
+use super::states::{self, StateFile};
 use super::suggest;
 use super::tls;
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// Drafts to servers, in order.
-pub fn settle(parser: &mut Parser, proxy: &Proxy, incomplete: bool, drafts: Vec<ServerDraft>) -> Vec<Server> {
+/// Drafts to servers, in order. `saved`: where those with a name may have been last.
+pub fn settle(
+    parser: &mut Parser,
+    proxy: &Proxy,
+    incomplete: bool,
+    drafts: Vec<ServerDraft>,
+    saved: Option<&StateFile>,
+) -> Vec<Server> {
     check_names(parser, proxy, &drafts);
     let taken: HashSet<u32> = drafts.iter().map(|d| d.server.id).filter(|id| *id != 0).collect();
     let mut resolved: HashMap<String, Option<IpAddr>> = HashMap::new();
     let mut ids = Ids::new(taken);
+    let named = drafts.iter().any(|d| d.host.is_some());
+    let saved = saved.filter(|_| named).map(|f| f.lines_of(proxy)).unwrap_or_default();
     let mut servers = Vec::with_capacity(drafts.len());
     for draft in drafts {
         let mut server = draft.server.clone();
@@ -31,8 +40,10 @@ pub fn settle(parser: &mut Parser, proxy: &Proxy, incomplete: bool, drafts: Vec<
             server.maxconn = server.minconn;
         }
         if let Some(host) = &draft.host {
+            let last = || states::last_address(&saved, &server);
+            let endpoint = locate(parser, proxy, &draft, host, &last, &mut resolved);
             server.fqdn = Some(host.as_str().into());
-            server.endpoint = locate(parser, proxy, &draft, host, &mut resolved);
+            server.endpoint = endpoint;
         }
         if draft.checked && !incomplete {
             checked(parser, proxy, &draft, &mut server);
@@ -82,6 +93,7 @@ fn locate(
     proxy: &Proxy,
     draft: &ServerDraft,
     host: &str,
+    last: &dyn Fn() -> Option<IpAddr>,
     resolved: &mut HashMap<String, Option<IpAddr>>,
 ) -> Endpoint {
     let port = match &draft.server.endpoint {
@@ -92,8 +104,11 @@ fn locate(
         if draft.init_addr.is_empty() { &[InitAddr::Last, InitAddr::Libc] } else { &draft.init_addr };
     for method in methods {
         match method {
-            // There is no state file to take it from at this point.
-            InitAddr::Last => {}
+            InitAddr::Last => {
+                if let Some(ip) = last() {
+                    return Endpoint::Inet(SocketAddr::new(ip, port));
+                }
+            }
             InitAddr::Libc => {
                 let key = format!("{:?} {host}", draft.family);
                 let found = resolved.entry(key).or_insert_with(|| address::resolve(host, draft.family));

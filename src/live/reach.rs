@@ -51,9 +51,13 @@ impl LiveServer {
 impl LiveBackend {
     /// `set server ... addr`: new connections go there; idle ones to the old address are not used again.
     pub fn move_server(&self, i: usize, address: SocketAddr, port_offset: Option<i32>) {
+        self.move_to(i, Endpoint::Inet(address), port_offset);
+    }
+
+    pub(super) fn move_to(&self, i: usize, endpoint: Endpoint, port_offset: Option<i32>) {
         let Some(server) = self.servers.get(i) else { return };
         let mut line = Server::clone(&server.reached());
-        line.endpoint = Endpoint::Inet(address);
+        line.endpoint = endpoint;
         line.port_offset = port_offset;
         server.moved.line.store(Some(Arc::new(line)));
         server.moved.any.store(true, Ordering::Release);

@@ -1,108 +1,17 @@
 //! `load-server-state-from-file`: servers go on as a file in the form of `show servers state` says.
 
+use super::backend::LiveBackend;
+use super::checks::{CheckState, Settings};
 use super::control::{Notice, ServerAt};
 use super::server::{LiveServer, OperState, admin};
 use super::{Generation, LiveProxy, Which};
+use crate::config::model::Endpoint;
+use crate::config::states::{Numbers, SavedServer};
 use crate::health::{Finding, Status};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-/// Fields of a line of version 1: older programs wrote fewer.
-const FIELDS: std::ops::RangeInclusive<usize> = 18..=25;
 const REASON: &str = ", changed from server-state after a reload";
-
-/// Why a file is of no use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unreadable {
-    /// It does not begin with `1`.
-    Version,
-    /// This line (HAProxy counts from the one after the version) is not of its form.
-    Corrupted(usize),
-}
-
-/// One server's line: what version 1 says of it.
-#[derive(Debug)]
-pub struct SavedServer<'a> {
-    fields: Vec<&'a str>,
-}
-
-/// A file's lines.
-///
-/// # Errors
-/// The whole file is refused for one bad line.
-pub fn read(text: &str) -> Result<Vec<SavedServer<'_>>, Unreadable> {
-    let mut lines = text.lines();
-    if lines.next() != Some("1") {
-        return Err(Unreadable::Version);
-    }
-    let mut saved = Vec::new();
-    for (number, line) in (1..).zip(lines) {
-        if line.starts_with('#') || line.trim().is_empty() {
-            continue;
-        }
-        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-        if !FIELDS.contains(&fields.len()) {
-            return Err(Unreadable::Corrupted(number));
-        }
-        saved.push(SavedServer { fields });
-    }
-    Ok(saved)
-}
-
-/// The numbers of a line, once all of them are good.
-struct Numbers {
-    oper: u32,
-    orders: u8,
-    weight: u32,
-    configured_weight: u32,
-    since_change: u64,
-    status: u8,
-    health: u32,
-    check_state: u32,
-    agent_state: u32,
-}
-
-impl SavedServer<'_> {
-    fn field(&self, i: usize) -> &str {
-        self.fields.get(i).copied().unwrap_or("")
-    }
-
-    fn number<T: std::str::FromStr + PartialOrd>(&self, i: usize, name: &str, max: T) -> Result<T, String> {
-        let text = self.field(i);
-        let number = text.parse().ok().filter(|n| *n <= max);
-        number.ok_or_else(|| format!(", invalid {name} value '{text}'"))
-    }
-
-    fn numbers(&self) -> Result<Numbers, String> {
-        // What others pass on is worked out anew.
-        let passing = admin::INHERITED_MAINT | admin::INHERITED_DRAIN | 0x40;
-        let orders = self.number::<u8>(6, "srv_admin_state", u8::MAX)? & !passing;
-        if !matches!(orders, 0 | 1 | 4 | 5 | 8 | 12) {
-            return Err(format!(", invalid srv_admin_state value '{}'", self.field(6)));
-        }
-        Ok(Numbers {
-            oper: self.number(5, "srv_op_state", 3)?,
-            orders,
-            weight: self.number(7, "srv_uweight", 256)?,
-            configured_weight: self.number(8, "srv_iweight", 256)?,
-            since_change: self.number(9, "srv_last_time_change", u64::MAX)?,
-            status: self.number(10, "srv_check_status", 21)?,
-            health: self.number(12, "srv_check_health", u32::MAX)?,
-            check_state: self.number(13, "srv_check_state", 0x1f)?,
-            agent_state: self.number(14, "srv_agent_state", 0x1f)?,
-        })
-    }
-
-    fn is_of(&self, proxy: &LiveProxy) -> bool {
-        let by_id = self.field(15) == "1" && self.field(0) == proxy.conf.id.to_string();
-        self.field(1) == &*proxy.conf.name || by_id
-    }
-
-    fn is(&self, server: &LiveServer) -> bool {
-        let by_id = self.field(16) == "1" && self.field(2) == server.conf.id.to_string();
-        self.field(3) == server.name() || by_id
-    }
-}
 
 impl Generation {
     /// Puts the servers of `proxy` where the file's lines say. Answers what there is to say at the start: lines about
@@ -110,23 +19,25 @@ impl Generation {
     pub fn restore(&self, proxy: &LiveProxy, saved: &[SavedServer<'_>], now: Instant) -> Vec<String> {
         let mut said = Vec::new();
         let mut done = HashSet::new();
-        for line in saved.iter().filter(|l| l.is_of(proxy)) {
+        let named = |server: &LiveServer| format!("server '{}/{}'", proxy.conf.name, server.name());
+        for line in saved.iter().filter(|l| l.is_of(&proxy.conf)) {
             let mut servers = proxy.back.iter().flat_map(|b| &b.servers);
-            let Some(server) = servers.find(|s| line.is(s)) else { continue };
+            let Some(server) = servers.find(|s| line.is(&s.conf)) else { continue };
             if !done.insert(server.index) {
                 continue;
             }
-            match line.numbers() {
+            match line.numbers(&server.conf) {
                 Ok(numbers) => {
                     let notices = self.restore_server((proxy.index, server.index), server, &numbers, now);
                     // That none is left is no alarm before the first check.
                     said.extend(notices.into_iter().filter(|n| !n.alert).map(|n| n.log));
+                    if let Err(problem) = restore_checks(server, line) {
+                        said.push(format!("server-state partially applied for {}, {problem}", named(server)));
+                    }
                 }
-                Err(problem) => said.push(format!(
-                    "server-state application failed for server '{}/{}'{problem}",
-                    proxy.conf.name,
-                    server.name()
-                )),
+                Err(problem) => {
+                    said.push(format!("server-state application failed for {}{problem}", named(server)));
+                }
             }
         }
         said
@@ -154,20 +65,24 @@ impl Generation {
         let mut notices = to.map(|to| self.set_oper(at, to, reason, now)).unwrap_or_default();
         self.restore_orders(at, server, n, now);
         server.lifetime.restore(Duration::from_secs(n.since_change), now);
-        if server.check.is_configured() {
-            server.check.set_last(Finding::new(Status::by_number(n.status)));
-        }
+        server.check.set_last(Finding::new(Status::by_number(n.status)));
         for (which, state) in [(Which::Health, n.check_state), (Which::Agent, n.agent_state)] {
             // Configured then, and disabled by command.
             if state & 2 != 0 && state & 4 == 0 {
                 self.enable_check(at, which, false);
             }
         }
+        if let Some((_, backend, _)) = self.find(at) {
+            restore_port(backend, at, server, n.port);
+        }
         // The configuration's weight counts when it is another one now.
         if n.configured_weight == server.conf.weight
             && let Some((_, backend, _)) = self.find(at)
         {
             backend.put_weight(at.1.get(), n.weight, now);
+        }
+        if server.admin() & admin::UNRESOLVED_MAINT != 0 {
+            server.check.pause();
         }
         self.still_draining(at, &mut notices);
         notices
@@ -190,20 +105,50 @@ impl Generation {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn files() {
-        let check = |text: &str, expected: Result<usize, Unreadable>| {
-            assert_eq!(read(text).map(|l| l.len()), expected, "{text:?}");
-        };
-        let line = "2 f 1 a 127.0.0.1 2 0 10 10 2 6 3 4 6 22 0 0 - 21001 - 0 0 - - 21002";
-        check(&format!("1\n# names\n{line}\n\n{line}\n"), Ok(2));
-        check("", Err(Unreadable::Version));
-        check("2\n", Err(Unreadable::Version));
-        check(&format!("1\n# names\n{line}\ngarbage\n"), Err(Unreadable::Corrupted(3)));
-        check(&format!("1\n{line} 1 2 3\n"), Err(Unreadable::Corrupted(1)));
+/// The port that the server had, or what it added to the client's. Where the file has none the configuration's stays:
+/// HAProxy puts 0 in its place, which nobody answers at.
+fn restore_port(backend: &LiveBackend, at: ServerAt, server: &LiveServer, saved: i32) {
+    if server.conf.shown_port() == saved {
+        return;
     }
+    let offset = server.conf.port_offset.map(|_| saved);
+    let fixed = u16::try_from(saved).ok().filter(|p| *p > 0);
+    let mut endpoint = server.reached().endpoint.clone();
+    match (&mut endpoint, fixed) {
+        (Endpoint::Inet(address), Some(port)) if offset.is_none() => address.set_port(port),
+        (Endpoint::Unresolved { port, .. }, Some(saved)) => *port = saved,
+        _ if offset.is_some() => {}
+        _ => return,
+    }
+    backend.move_to(at.1.get(), endpoint, offset);
+}
+
+/// Where check and agent go: both that a command had set and what stood in the configuration of then.
+fn restore_checks(server: &LiveServer, line: &SavedServer<'_>) -> Result<(), String> {
+    let off = |what: &str| format!("{what} checks are not enabled on this server");
+    restore_check(&server.check, line.field(22), line.field(21), || off("health"))?;
+    restore_check(&server.agent, line.field(23), line.field(24), || off("agent"))
+}
+
+fn restore_check(check: &CheckState, addr: &str, port: &str, off: impl Fn() -> String) -> Result<(), String> {
+    let (addr, port) = (addr.trim_matches('-'), if port == "0" { "" } else { port });
+    if addr.is_empty() && port.is_empty() {
+        return Ok(());
+    }
+    if !check.is_configured() {
+        return Err(off());
+    }
+    let mut change = Settings::default();
+    if !addr.is_empty() {
+        change.addr = Some(addr.parse().map_err(|_| format!("invalid addr '{addr}'"))?);
+    }
+    if !port.is_empty() {
+        let number = port.parse::<i64>().map_err(|_| "provided port is not an integer")?;
+        change.port = Some(u16::try_from(number).map_err(|_| "provided port is invalid")?);
+    }
+    check.change_settings(|settings| {
+        settings.addr = change.addr.or(settings.addr);
+        settings.port = change.port.or(settings.port);
+    });
+    Ok(())
 }

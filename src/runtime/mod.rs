@@ -114,7 +114,6 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     } else {
         process::write_pid(pidfile, std::process::id());
     }
-    let states = states::States::read(&config);
     process::confine(global, &identity, vrrp.is_some())?;
     let config = Arc::new(config);
     let process = Arc::new(Process::new(std::process::id(), process::hostname(), threads, maxconn));
@@ -122,7 +121,7 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     process.limits.sessions.store(config.global.maxsessrate, Relaxed);
     let hub = logging::Hub::new(Arc::clone(&process), &config.global);
     let generation = Arc::new(Generation::build(Arc::clone(&config), process, None));
-    for line in states.apply(&generation) {
+    for line in states::apply(&generation.config.states, &generation) {
         say("WARNING", format!("config : {line}"));
     }
     let shared = Arc::new(Shared {

@@ -1,5 +1,6 @@
 //! `load-server-state-from-file`: both programs start on the same file.
 
+use crate::harness::console;
 use crate::harness::own_address;
 use crate::harness::process::{Program, Proxy};
 use crate::rig::{FRONT, PATIENCE, SERVER};
@@ -88,4 +89,83 @@ fn bad_files_change_nothing() {
         check(&["2"], local);
         check(&["1", NAMES, "LINE b 1.1.1.1 0 0 5 10 100 0 0 0 0 0 0 0 - 1 - 0 0 - - 0", "garbage"], local);
     }
+}
+
+/// What `show servers state` tells of one server that started on the line `1 s ADDRESS 2 ORDERS 1 1 100 6 3 4 6 0 0 0 TAIL`,
+/// without what the first check changes, and what was said of the line.
+fn reached(program: Program, server: &str, address: &str, orders: u8, tail: &str) -> (String, String) {
+    let own = own_address();
+    let dir = tempfile::TempDir::new().unwrap();
+    let line = format!("2 b 1 s {address} 2 {orders} 1 1 100 6 3 4 6 0 0 0 {tail}");
+    let (file, socket) = (dir.path().join("states"), dir.path().join("socket"));
+    std::fs::write(&file, format!("1\n{NAMES}\n{line}\n")).unwrap();
+    let folder = dir.path().display().to_string();
+    let config = format!(
+        "global\n stats socket {}\n server-state-file {}\ndefaults\n mode http\n timeout client 5s\n timeout server 5s\n \
+         timeout connect 5s\n load-server-state-from-file global\nfrontend f\n bind {own}:{FRONT}\nbackend b\n server s \
+         {server}\n",
+        socket.display(),
+        file.display()
+    );
+    let proxy = Proxy::start_in(program, dir, &config, &["-db"], own, &[FRONT]).unwrap();
+    let all = console::ask(&socket, "show servers state");
+    let line = all.lines().find(|l| l.contains(" b 1 s ")).unwrap_or_else(|| panic!("{all}")).to_owned();
+    let fields = line.split(' ').enumerate().filter(|(i, _)| matches!(i, 4 | 6..=8 | 17..));
+    let said = proxy.stderr();
+    let said =
+        said.lines().filter_map(|l| l.split_once(" : config : ")).map(|(_, t)| t.replace(&folder, "DIR"));
+    (fields.map(|(_, f)| f).collect::<Vec<_>>().join(" "), said.collect())
+}
+
+#[test]
+fn addresses_and_ports_are_taken_over() {
+    let check = |server: &str, address: &str, orders: u8, tail: &str| {
+        let theirs = reached(Program::HaProxy, server, address, orders, tail);
+        assert_eq!(
+            reached(Program::Weir, server, address, orders, tail),
+            theirs,
+            "{server} {address} {tail}"
+        );
+        theirs
+    };
+    const OLD: &str = "127.0.0.77";
+    const FULL: &str = "- 7777 - 0 7001 127.0.0.78 ::1 7002";
+    let (plain, named) = ("127.0.0.1:9001", "localhost:9001");
+    let checked = "127.0.0.1:9001 check inter 1h addr 127.0.0.2 port 9002";
+    let both = "127.0.0.1:9001 check inter 1h agent-check agent-port 9100 agent-inter 1h";
+    let agent = "127.0.0.1:9001 agent-check agent-port 9100 agent-inter 1h";
+    // The port of the file counts; its address where a name may have been there last.
+    assert!(check(plain, OLD, 0, "- 7777 - 0 0 - - 0").0.starts_with("127.0.0.1 0 1 1 - 7777"));
+    assert!(check(named, OLD, 0, "localhost 7777 - 0 0 - - 0").0.starts_with("127.0.0.77 0"));
+    for server in ["localhost:9001 init-addr libc,last", "localhost:9001 init-addr none", "127.0.0.1:+5"] {
+        check(server, OLD, 0, "localhost 7777 - 0 0 - - 0");
+    }
+    // A name that nobody knows any more.
+    check("no.such.name.invalid:9001", OLD, 0, "no.such.name.invalid 7777 - 0 0 - - 0");
+    check("no.such.name.invalid:9001 init-addr last,none", OLD, 32, "no.such.name.invalid 7777 - 0 0 - - 0");
+    check("no.such.name.invalid:9001 init-addr last,none", "-", 32, "no.such.name.invalid 7777 - 0 0 - - 0");
+    check(named, OLD, 64, "another.name 7777 - 0 0 - - 0");
+    check(named, "1.2.3.456", 0, "localhost 7777 - 0 0 - - 0");
+    check(named, "::1", 0, "localhost 7777 - 0 0 - - 0");
+    for bad in ["65536", "99999"] {
+        check(named, OLD, 0, &format!("localhost {bad} - 0 0 - - 0"));
+    }
+    check(named, OLD, 0, &format!("{} 7777 - 0 0 - - 0", "x".repeat(300)));
+    // Where check and agent went.
+    for server in [plain, checked, both, agent] {
+        check(server, OLD, 0, FULL);
+    }
+    for tail in [
+        "- 7777",
+        "- 7777 -",
+        "- 7777 - 0 7001",
+        "- 7777 - 0 0 - ::1 0",
+        "- 7777 - 0 70010 127.0.0.78 ::1 7002",
+        "- 7777 - 0 x 127.0.0.78 ::1 7002",
+        "- 7777 - 0 7001 localhost ::1 7002",
+        "- 7777 - 0 7001 127.0.0.78 - 70020",
+    ] {
+        check(both, OLD, 0, tail);
+    }
+    check(both, OLD, 2, "- 77777 - 0 7001 - - 0");
 }

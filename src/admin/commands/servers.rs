@@ -86,6 +86,8 @@ fn state_line(_: &Generation, proxy: &LiveProxy, server: &LiveServer, out: &mut 
     let reached = server.reached();
     let (check, agent) = (server.check.settings(), server.agent.settings());
     let conf = server.conf.check.as_ref();
+    let agent_conf = server.conf.agent.as_ref();
+    let agent_port = agent_conf.map(|a| a.port).filter(|p| *p > 0);
     let last = server.check.last();
     let maintained = server.admin() & admin::MAINT != 0;
     // One that was disabled from the start stays so if it has no check to go on with.
@@ -117,8 +119,8 @@ fn state_line(_: &Generation, proxy: &LiveProxy, server: &LiveServer, out: &mut 
         &0,
         &check.port.or(conf.and_then(|c| c.port)).unwrap_or(0),
         &or_dash(check.addr.or(conf.and_then(|c| c.addr))),
-        &or_dash(agent.addr.or(conf.and_then(|c| c.addr))),
-        &agent.port.or(conf.and_then(|c| c.port)).unwrap_or(0),
+        &or_dash(agent.addr.or(agent_conf.and_then(|a| a.addr)).or(conf.and_then(|c| c.addr))),
+        &agent.port.or(agent_port).or(conf.and_then(|c| c.port)).unwrap_or(0),
     ];
     for (i, field) in fields.iter().enumerate() {
         // Writing to memory does not fail.

@@ -148,7 +148,13 @@ pub const OPTIONS: &[ServerOption] = &[
     option("id", "<id>", "The server's number; unique in the backend.", 1, |p, l, i, s| {
         s.server.id = p.integer(l, i + 1, 1, i32::MAX as u32).unwrap_or(0);
     }),
-    option("init-addr", "{last|libc|none|<ip>},[...]", "How the address is found at start.", 1, init_addr),
+    option(
+        "init-addr",
+        "{last|libc|none|<ip>},[...]",
+        "How the address of a name is found at start; 'last': from the server state file.",
+        1,
+        init_addr,
+    ),
     option(
         "init-state",
         "{fully-up|up|down|fully-down}",
