@@ -40,14 +40,21 @@ impl<'a> Job<'a> {
     /// # Errors
     /// The check's outcome.
     pub async fn connect(&self) -> Result<Stream, Finding> {
-        self.connect_to(&self.target.server, self.target.send_proxy.is_some()).await
+        self.connect_to(&self.target.server, self.target.send_proxy.is_some(), false).await
     }
 
-    /// The same with `server` in place of the one that is checked; `proxied`: a PROXY header comes first.
+    /// The same with `server` in place of the one that is checked; `proxied`: a PROXY header comes first. `holds_ack`: we
+    /// send next or reset the connection, so the handshake's last acknowledgement waits for that: a server that is only
+    /// connected to never sees the connection.
     ///
     /// # Errors
     /// The check's outcome.
-    pub async fn connect_to(&self, server: &Server, proxied: bool) -> Result<Stream, Finding> {
+    pub async fn connect_to(
+        &self,
+        server: &Server,
+        proxied: bool,
+        holds_ack: bool,
+    ) -> Result<Stream, Finding> {
         let target = self.target;
         let facts = own_facts();
         let dial = Dial {
@@ -58,7 +65,7 @@ impl<'a> Job<'a> {
             keepalive: target.keepalive,
             transparent: false,
             tune: &target.tune,
-            asks_first: false,
+            asks_first: holds_ack,
             mark: None,
             tos: None,
             timeout: Some(target.connect_limit),
@@ -73,7 +80,7 @@ impl<'a> Job<'a> {
     }
 
     pub(super) async fn connect_only(&self) -> Finding {
-        match self.connect().await {
+        match self.connect_to(&self.target.server, self.target.send_proxy.is_some(), true).await {
             Ok(stream) => {
                 // As HAProxy does: no TIME_WAIT is left behind.
                 stream.reset_on_close();

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod agent;
+mod handshake;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod mail;

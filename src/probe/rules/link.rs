@@ -26,11 +26,16 @@ enum Io {
 
 impl Link {
     /// Connects as the step and the server line say.
-    pub async fn open(job: &Job<'_>, connect: &Connect, port: Option<u16>) -> Result<Self, Failure> {
+    pub async fn open(
+        job: &Job<'_>,
+        connect: &Connect,
+        port: Option<u16>,
+        holds_ack: bool,
+    ) -> Result<Self, Failure> {
         let limit = Instant::now() + job.target.connect_limit;
         let server = addressed(&job.target.server, connect, port);
         let proxied = connect.send_proxy || connect.default && job.target.send_proxy.is_some();
-        let stream = match job.connect_to(&server, proxied).await {
+        let stream = match job.connect_to(&server, proxied, holds_ack).await {
             Ok(stream) => stream,
             Err(finding) => return Err(Failure { status: finding.status, text: finding.info }),
         };

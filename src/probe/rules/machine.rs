@@ -20,7 +20,12 @@ use crate::health::{Finding, Status};
 #[derive(Debug)]
 pub enum Order<'a> {
     /// A new connection in place of the one there is: [`Machine::connected`] or [`Machine::failed`].
-    Connect(&'a Connect, Option<u16>),
+    /// `holds_ack`: nothing is read before we send or end.
+    Connect {
+        connect: &'a Connect,
+        port: Option<u16>,
+        holds_ack: bool,
+    },
     /// [`Machine::sent`] or [`Machine::failed`].
     Send(Vec<u8>),
     /// More bytes: [`Machine::received`], [`Machine::ended`] or [`Machine::failed`].
@@ -141,7 +146,7 @@ impl<'a> Machine<'a> {
                 Action::Connect(connect) => {
                     self.forget();
                     let port = self.port(connect);
-                    return Order::Connect(connect, port);
+                    return Order::Connect { connect, port, holds_ack: !self.listens_next() };
                 }
                 Action::Send(send) => {
                     self.forget();
@@ -164,6 +169,12 @@ impl<'a> Machine<'a> {
             }
             self.at += 1;
         }
+    }
+
+    /// The next exchange with the server is its turn.
+    fn listens_next(&self) -> bool {
+        let mut next = self.rules.steps.iter().skip(self.at + 1).map(|s| &s.action);
+        matches!(next.find(|a| describe::is_exchange(a)), Some(Action::Expect(_)))
     }
 
     /// What was received before belongs to another exchange.

@@ -40,9 +40,9 @@ impl RuleCheck {
         loop {
             let next = match (order, &mut link) {
                 (Order::Done(finding), _) => return finding,
-                (Order::Connect(connect, port), _) => {
+                (Order::Connect { connect, port, holds_ack }, _) => {
                     drop(link.take());
-                    match Link::open(job, connect, port).await {
+                    match Link::open(job, connect, port, holds_ack).await {
                         Ok(opened) => Ok(machine.connected(link.insert(opened).is_secure())),
                         Err(failure) => Err(Some(failure)),
                     }

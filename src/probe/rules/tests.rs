@@ -99,7 +99,7 @@ fn check(lines: &str, events: Vec<Event>, expected: &str) {
     let finding = loop {
         order = match order {
             Order::Done(finding) => break finding,
-            Order::Connect(_, port) => {
+            Order::Connect { port, .. } => {
                 said.push(port.map_or("connect".to_owned(), |p| format!("connect {p}")));
                 if matches!(events.as_slice().first(), Some(Refused)) {
                     let text = Some("Connection refused".to_owned());
