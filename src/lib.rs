@@ -15,6 +15,7 @@ pub mod health;
 // layer 2: live state
 pub mod live;
 pub mod net;
+pub mod program;
 pub mod stats;
 pub mod tasks;
 // layer 3: engines

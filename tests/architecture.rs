@@ -20,6 +20,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("health", 1),
     ("live", 2),
     ("net", 2),
+    ("program", 2),
     ("stats", 2),
     ("tasks", 2),
     ("http", ENGINE),

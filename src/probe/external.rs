@@ -4,8 +4,6 @@
 //! whole when the time is over. Starting it happens off the control thread: a program on a file system that hangs stops
 //! no other check.
 
-mod output;
-mod process;
 mod script;
 
 use super::job::{Job, words};

@@ -27,6 +27,12 @@ impl Startup {
         Self { sockets: pings.then(Sockets::open), open_files: raw::nofile_limit().ok() }
     }
 
+    /// Soft and hard limit of open files, for programs that are started.
+    #[must_use]
+    pub fn open_files(&self) -> Option<(u64, u64)> {
+        self.open_files
+    }
+
     /// Why `option ping-check` cannot work.
     #[must_use]
     pub fn ping_error(&self) -> Option<&io::Error> {

@@ -1,10 +1,9 @@
 //! What a program is given, and one run of it.
 
 use super::super::startup::Means;
-use super::output::FirstLine;
-use super::process;
 use crate::config::model::bind::Address;
 use crate::config::model::{Endpoint, Mode, Proxy, Server};
+use crate::program::{self, FirstLine, Prints, Program};
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -132,19 +131,20 @@ impl Script {
         // Never closed.
         let Ok(place) = ROOM.acquire().await else { return Run::failed(Ended::TimedOut) };
         let server = Listener::server(moment.endpoint);
-        let program = process::Program {
+        let program = Program {
             command: self.command.to_string(),
             path: self.path.to_string(),
             arguments: self.arguments(&server).to_vec(),
-            environment: self.environment(&server, &moment),
+            environment: Some(self.environment(&server, &moment)),
             open_files: self.open_files,
+            prints: Prints::FirstLine,
         };
         let deadline = Instant::now() + limit;
-        let mut group = match process::start(program, place, deadline).await {
+        let mut group = match program::start(program, Some(place), deadline).await {
             Ok(Some(group)) => group,
             Ok(None) => return Run::failed(Ended::TimedOut),
-            Err(process::Failure::Execute(error)) => return Run::failed(Ended::NotExecuted(error)),
-            Err(process::Failure::Start(error)) => return Run::failed(Ended::NotStarted(error)),
+            Err(program::Failure::Execute(error)) => return Run::failed(Ended::NotExecuted(error)),
+            Err(program::Failure::Start(error)) => return Run::failed(Ended::NotStarted(error)),
         };
         let mut line = FirstLine::default();
         match timeout_at(deadline, group.end(&mut line)).await {

@@ -1,9 +1,12 @@
 //! Runs a program without a shell, with an end to its time.
 
+use crate::program::{self, Failure, FirstLine, Prints, Program};
 use std::fmt;
-use std::process::Stdio;
 use std::time::Duration;
-use tokio::process::Command;
+use tokio::time::{Instant, timeout_at};
+
+/// Programs that are still there this long after SIGTERM get SIGKILL.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// How a program ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,33 +29,31 @@ impl fmt::Display for Ended {
     }
 }
 
-pub fn prepare(words: &[String]) -> Command {
-    let mut command = Command::new(words.first().map_or("", String::as_str));
-    command
-        .args(words.get(1..).unwrap_or_default())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .kill_on_drop(true);
-    command
+/// What is to be run: the program with its whole path, and its arguments.
+pub fn program(words: &[String], open_files: Option<(u64, u64)>) -> Program {
+    Program {
+        command: words.first().cloned().unwrap_or_default(),
+        path: String::new(),
+        arguments: words.iter().skip(1).map(Into::into).collect(),
+        environment: None,
+        open_files,
+        prints: Prints::Nothing,
+    }
 }
 
-/// Runs `words` for `limit` at the most; then its whole process group is killed.
-pub async fn run(words: &[String], limit: Duration) -> Ended {
-    let mut child = match prepare(words).spawn() {
-        Ok(child) => child,
-        Err(error) => return Ended::NotStarted(error.to_string()),
+/// Runs it for `limit` at the most; then its whole process group is ended.
+pub async fn run(program: Program, limit: Duration) -> Ended {
+    let deadline = Instant::now() + limit;
+    let mut group = match program::start(program, None, deadline).await {
+        Ok(Some(group)) => group,
+        Ok(None) => return Ended::TimedOut,
+        Err(Failure::Execute(error) | Failure::Start(error)) => return Ended::NotStarted(error.to_string()),
     };
-    let group = child.id().and_then(|pid| i32::try_from(pid).ok());
-    match tokio::time::timeout(limit, child.wait()).await {
+    match timeout_at(deadline, group.end(&mut FirstLine::default())).await {
         Ok(Ok(status)) => status.code().map_or(Ended::Signal, Ended::Code),
         Ok(Err(error)) => Ended::NotStarted(error.to_string()),
         Err(_) => {
-            if let Some(group) = group {
-                let _gone_already = crate::net::raw::kill(-group, libc::SIGKILL);
-            }
-            let _ = child.wait().await;
+            group.end_later(GRACE);
             Ended::TimedOut
         }
     }

@@ -41,6 +41,8 @@ pub struct Prepared {
     announcer: Announcer,
     links: Vec<Link>,
     sources: Vec<IpAddr>,
+    /// Limits of open files for the programs we start.
+    open_files: Option<(u64, u64)>,
 }
 
 /// What the loop waits for.
@@ -51,11 +53,11 @@ enum Event {
 }
 
 impl Prepared {
-    /// Opens what the routers need; `None` without routers.
+    /// Opens what the routers need; `None` without routers. `open_files`: the limits programs are started with.
     ///
     /// # Errors
     /// A sentence that names the router and what it lacks.
-    pub fn open(config: &VrrpConfig) -> Result<Option<Self>, String> {
+    pub fn open(config: &VrrpConfig, open_files: Option<(u64, u64)>) -> Result<Option<Self>, String> {
         if config.routers.is_empty() {
             return Ok(None);
         }
@@ -65,6 +67,7 @@ impl Prepared {
                 .map_err(|e| format!("vrrp : no socket for announcements: {}", needs(&e)))?,
             links: Vec::new(),
             sources: Vec::new(),
+            open_files,
         };
         let known = link::list().map_err(|e| format!("vrrp : cannot list the interfaces: {e}"))?;
         for (at, router) in config.routers.iter().enumerate() {
@@ -188,6 +191,7 @@ pub async fn run(
         shell.node.handle_input(at, Input::Stop, now);
     }
     shell.act().await;
+    shell.teller.finish().await;
 }
 
 struct Shell {
@@ -199,6 +203,8 @@ struct Shell {
     announcer: Announcer,
     links: Links,
     tracks: track::Tracks,
+    teller: notify::Teller,
+    open_files: Option<(u64, u64)>,
     /// Refused packets already logged this often, to say it seldom.
     conflicts: Cell<u64>,
 }
@@ -218,9 +224,17 @@ impl Shell {
             .iter()
             .map(|g| Group { name: g.name.to_string(), members: g.members.clone() })
             .collect();
+        let teller = {
+            let (generation, log) = (Arc::clone(&generation), Rc::clone(&log));
+            notify::Teller::start(prepared.open_files, move |text| {
+                report(&generation, &log, level::ERR, text);
+            })
+        };
         Self {
             node: Node::new(routers, groups),
             tracks: track::Tracks::new(config),
+            teller,
+            open_files: prepared.open_files,
             config: generation,
             log,
             kernel,
@@ -271,7 +285,7 @@ impl Shell {
             })
             .collect();
         tasks.push(crate::tasks::start("vrrp links", link::watch(tell.clone())));
-        tasks.extend(track::watch(&self.config, tell));
+        tasks.extend(track::watch(&self.config, tell, self.open_files));
         tasks
     }
 
@@ -391,10 +405,10 @@ impl Shell {
         let level = if to == State::Fault { level::WARNING } else { level::NOTICE };
         self.say(level, &format!("{}: {} -> {}: {reason}", router.name, from.name(), to.name()));
         let priority = self.node.routers[at].priority();
-        notify::run(&router.notify, "INSTANCE", &router.name, to, priority);
+        self.teller.tell(&router.notify, "INSTANCE", &router.name, to, priority);
         // A group's programs run once: with the change of its first member.
         for group in self.config.config.vrrp.groups.iter().filter(|g| g.members.first() == Some(&at)) {
-            notify::run(&group.notify, "GROUP", &group.name, to, priority);
+            self.teller.tell(&group.notify, "GROUP", &group.name, to, priority);
         }
     }
 

@@ -1,35 +1,73 @@
 //! Programs that are told of changes, with keepalived's arguments: `INSTANCE|GROUP name STATE priority`.
+//!
+//! They are started in the order of the changes, one after the other, and nobody waits for their end.
 
 use super::command;
 use crate::config::model::vrrp::Notify;
-use crate::tasks;
+use crate::program::{self, Failure, Program};
+use crate::tasks::{self, Task};
 use crate::vrrp::State;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
-pub fn run(notify: &Notify, kind: &str, name: &str, state: State, priority: u8) {
-    let (own, word) = match state {
-        State::Master => (&notify.master, "MASTER"),
-        State::Backup => (&notify.backup, "BACKUP"),
-        State::Fault => (&notify.fault, "FAULT"),
-        State::Stopped => (&notify.stop, "STOP"),
-    };
-    if let Some(words) = own {
-        start(words);
+/// Programs that may wait to be started.
+const WAITING: usize = 256;
+/// A program that has not started by then (its file system hangs) is given up for the next one.
+const START: Duration = Duration::from_secs(10);
+
+/// Starts the programs.
+pub struct Teller {
+    queue: mpsc::Sender<Program>,
+    starter: Task,
+    open_files: Option<(u64, u64)>,
+}
+
+impl Teller {
+    /// `lament` is told of programs that do not start.
+    pub fn start(open_files: Option<(u64, u64)>, lament: impl Fn(&str) + 'static) -> Self {
+        let (queue, waiting) = mpsc::channel(WAITING);
+        Self { queue, starter: tasks::start("vrrp notify", start_all(waiting, lament)), open_files }
     }
-    if let Some(words) = &notify.any {
-        let mut words = words.clone();
-        words.extend([kind.to_owned(), name.to_owned(), word.to_owned(), priority.to_string()]);
-        start(&words);
+
+    pub fn tell(&self, notify: &Notify, kind: &str, name: &str, state: State, priority: u8) {
+        let (own, word) = match state {
+            State::Master => (&notify.master, "MASTER"),
+            State::Backup => (&notify.backup, "BACKUP"),
+            State::Fault => (&notify.fault, "FAULT"),
+            State::Stopped => (&notify.stop, "STOP"),
+        };
+        if let Some(words) = own {
+            self.post(words);
+        }
+        if let Some(words) = &notify.any {
+            let mut words = words.clone();
+            words.extend([kind.to_owned(), name.to_owned(), word.to_owned(), priority.to_string()]);
+            self.post(&words);
+        }
+    }
+
+    fn post(&self, words: &[String]) {
+        // So many waiting means that none starts: one more would not either.
+        let _full = self.queue.try_send(command::program(words, self.open_files));
+    }
+
+    /// Waits until all have been started.
+    pub async fn finish(self) {
+        drop(self.queue);
+        self.starter.await;
     }
 }
 
-/// Nobody waits for it; what it ends with is its own affair.
-fn start(words: &[String]) {
-    // Not killed with the task that started it.
-    let mut command = command::prepare(words);
-    command.kill_on_drop(false);
-    if let Ok(mut child) = command.spawn() {
-        tasks::detached("vrrp notify", async move {
-            let _ = child.wait().await;
-        });
+async fn start_all(mut waiting: mpsc::Receiver<Program>, lament: impl Fn(&str)) {
+    while let Some(program) = waiting.recv().await {
+        let name = program.command.clone();
+        match program::start(program, None, Instant::now() + START).await {
+            Ok(Some(group)) => group.let_go(),
+            Ok(None) => lament(&format!("notify : {name} does not start: it takes too long")),
+            Err(Failure::Execute(error) | Failure::Start(error)) => {
+                lament(&format!("notify : {name} does not start: {error}"));
+            }
+        }
     }
 }

@@ -107,15 +107,19 @@ impl Tracks {
 }
 
 /// Starts what watches scripts, backends and frontends.
-pub fn watch(generation: &Arc<Generation>, tell: &mpsc::Sender<Event>) -> Vec<Task> {
+pub fn watch(
+    generation: &Arc<Generation>,
+    tell: &mpsc::Sender<Event>,
+    open_files: Option<(u64, u64)>,
+) -> Vec<Task> {
     let config = &generation.config.vrrp;
     let mut tasks = Vec::new();
     for (at, script) in config.scripts.iter().enumerate() {
         let followers = followers(config, |t| *t == Tracked::Script(at));
         if !followers.is_empty() {
             let (script, tell) = (script.clone(), tell.clone());
-            tasks
-                .push(tasks::start("vrrp script", async move { run_script(script, followers, &tell).await }));
+            let running = async move { run_script(script, followers, open_files, &tell).await };
+            tasks.push(tasks::start("vrrp script", running));
         }
     }
     let proxies = followers(config, |t| matches!(t, Tracked::Backend { .. } | Tracked::Frontend(_)));
@@ -135,14 +139,19 @@ fn followers(config: &VrrpConfig, follows: impl Fn(&Tracked) -> bool) -> Vec<(us
         .collect()
 }
 
-async fn run_script(script: VrrpScript, followers: Vec<(usize, usize)>, tell: &mpsc::Sender<Event>) {
+async fn run_script(
+    script: VrrpScript,
+    followers: Vec<(usize, usize)>,
+    open_files: Option<(u64, u64)>,
+    tell: &mpsc::Sender<Event>,
+) {
     let (mut passes, mut failures) = (0, 0);
     let mut well = !script.init_fail;
     let mut beat = tokio::time::interval(script.interval);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         beat.tick().await;
-        let ended = command::run(&script.command, script.timeout).await;
+        let ended = command::run(command::program(&script.command, open_files), script.timeout).await;
         if matches!(ended, Ended::Code(0)) {
             (passes, failures) = (passes + 1, 0);
         } else {

@@ -1,6 +1,10 @@
-//! A program in a process group of its own: started off this thread, read without blocking, ended as a whole.
+//! Programs of the administrator's: checks, trackers, those that are told of changes. Each runs in a process group of its own, started
+//! off this thread (one on a file system that hangs stops nobody), read without blocking, ended as a whole.
 
-use super::output::FirstLine;
+mod first_line;
+
+pub use first_line::FirstLine;
+
 use crate::net::raw;
 use crate::tasks;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
@@ -26,8 +30,19 @@ pub struct Program {
     /// Where `command` is looked for when it has no slash.
     pub path: String,
     pub arguments: Vec<OsString>,
-    pub environment: Vec<(OsString, OsString)>,
+    /// `None`: ours.
+    pub environment: Option<Vec<(OsString, OsString)>>,
+    /// Soft and hard limit.
     pub open_files: Option<(u64, u64)>,
+    pub prints: Prints,
+}
+
+/// What becomes of what it prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prints {
+    /// Its first line is read; what it says to standard error goes where ours goes.
+    FirstLine,
+    Nothing,
 }
 
 #[derive(Debug)]
@@ -45,14 +60,17 @@ pub struct Group {
     stdout: Option<ChildStdout>,
     /// Its leader's process id. It stays ours until the leader has been waited for.
     id: Option<i32>,
-    _place: SemaphorePermit<'static>,
+    _place: Option<SemaphorePermit<'static>>,
 }
 
 /// Starts `program`; `None`: it had not started when `deadline` came (it is killed when it does). The group keeps its
-/// `place` among the running until it is gone; so does a program that hangs in being started.
+/// `place` among the running, if their number is limited, until it is gone; so does a program that hangs in being started.
+///
+/// # Errors
+/// See [`Failure`].
 pub async fn start(
     program: Program,
-    place: SemaphorePermit<'static>,
+    place: Option<SemaphorePermit<'static>>,
     deadline: Instant,
 ) -> Result<Option<Group>, Failure> {
     let starting = tasks::blocking(move || {
@@ -110,13 +128,14 @@ impl Program {
         if let Some(script) = script {
             command.arg(script);
         }
-        command
-            .args(&self.arguments)
-            .env_clear()
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .process_group(0);
+        command.args(&self.arguments).stdin(Stdio::null()).process_group(0);
+        if let Some(environment) = &self.environment {
+            command.env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
+        }
+        match self.prints {
+            Prints::FirstLine => command.stdout(Stdio::piped()),
+            Prints::Nothing => command.stdout(Stdio::null()).stderr(Stdio::null()),
+        };
         let mut child = command.spawn()?;
         let stdout = child.stdout.take();
         let id = child.id().and_then(|id| i32::try_from(id).ok());
@@ -130,7 +149,7 @@ impl Program {
 }
 
 impl Group {
-    /// Waits for the program's own end. Whatever it has left running may keep the pipe open: nobody waits for that.
+    /// Waits for the program's own end, and takes its first line where that is read. Whatever it has left running may keep the pipe open: nobody waits for that.
     pub async fn end(&mut self, line: &mut FirstLine) -> io::Result<ExitStatus> {
         let mut buffer = vec![0; CHUNK];
         let status = loop {
@@ -165,13 +184,21 @@ impl Group {
     /// Asks the whole group to end, and makes it after `grace`.
     pub fn end_later(self, grace: Duration) {
         self.signal(libc::SIGTERM);
-        tasks::detached("external check's end", async move {
+        tasks::detached("a program's end", async move {
             let mut group = self;
             // The leader is not waited for before: its number names the group only as long as it is there.
             sleep(grace).await;
             group.signal(libc::SIGKILL);
             let _status = group.child.wait().await;
             group.id = None;
+        });
+    }
+
+    /// Lets it run to its own end, whatever becomes of us.
+    pub fn let_go(mut self) {
+        self.id = None;
+        tasks::detached("a program let go", async move {
+            let _status = self.child.wait().await;
         });
     }
 
