@@ -78,6 +78,7 @@
     if (icon.getAttribute('href') !== feed.icon) icon.setAttribute('href', feed.icon);
     feed.tiles.forEach(showTile);
     showProblems(feed);
+    showVrrp(feed.vrrp);
     for (const [id, kind, words, ...series] of feed.proxies) showProxy(proxies.get(String(id)), kind, words, fresh && series);
     for (const proxy of proxies.values()) proxy.rows = [];
     for (const row of feed.rows) proxies.get(row[0].split('.')[0])?.rows.push(row);
@@ -107,6 +108,14 @@
     const list = $('ul', section);
     if (list.contains(document.activeElement)) return;
     list.replaceChildren(...items);
+  }
+
+  function showVrrp(routers) {
+    $$('#vrrp tbody tr').forEach((line, i) => {
+      const [kind, ...texts] = routers[i] || ['maint'];
+      line.className = kind;
+      $$('td', line).forEach((cell, j) => setText(cell, texts[j] ?? ''));
+    });
   }
 
   function showProxy(proxy, kind, words, series) {

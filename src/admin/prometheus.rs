@@ -3,8 +3,8 @@
 use crate::config::model::Service;
 use crate::live::applet::{self, Applet, Gone, Reply, Request};
 use crate::message::Method;
-use crate::stats::Kind;
 use crate::stats::prometheus::{Gathering, Wanted, process};
+use crate::stats::{Kind, vrrp};
 
 /// Rows between two looks at what else the thread has to do.
 const ROWS: usize = 200;
@@ -30,7 +30,10 @@ async fn answer(request: &Request, reply: Reply) -> Result<(), Gone> {
         let mut head = applet::head(400, "Bad request");
         head.add(b"cache-control", b"no-cache");
         head.add(b"content-type", b"text/plain");
-        reply.whole(head, "scope is one of global, frontend, listener, backend, server, sticktable, *\n");
+        reply.whole(
+            head,
+            "scope is one of global, frontend, listener, backend, server, sticktable, vrrp, *\n",
+        );
         return Ok(());
     };
     if !matches!(request.head.method(), Method::Get | Method::Head) {
@@ -45,6 +48,7 @@ async fn answer(request: &Request, reply: Reply) -> Result<(), Gone> {
     let body = reply.begin(head);
     let mut own = String::new();
     process(&request.generation, &wanted, &mut own);
+    own.push_str(&vrrp::metrics(&request.generation.vrrp_routers().await, &wanted));
     body.send(own).await?;
     for kind in KINDS.into_iter().filter(|kind| wanted.kinds.has(*kind)) {
         let mut gathering = Gathering::new(&request.generation, kind, &wanted);

@@ -32,6 +32,7 @@ pub mod startup;
 mod tests;
 pub mod ticker;
 pub mod variables;
+pub mod vrrp;
 
 pub use backend::{InUse, LiveBackend};
 pub use checks::{CheckState, Forced, Settings, Which};

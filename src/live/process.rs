@@ -6,6 +6,7 @@ use super::counters::FrontTotals;
 use super::limits::Limits;
 use super::rate::Rate;
 use super::sessions::Roster;
+use super::vrrp::Desk;
 use crate::clock::Now;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -36,6 +37,8 @@ pub struct Process {
     pub server_changes: Notify,
     /// The sessions in progress on each thread.
     pub sessions: Roster,
+    /// Where the virtual routers are asked.
+    pub vrrp: Desk,
     idle_percent: AtomicU32,
     worked: Mutex<(Instant, Duration)>,
 }
@@ -70,6 +73,7 @@ impl Process {
             captured: Total::default(),
             server_changes: Notify::new(),
             sessions: Roster::new(nbthread),
+            vrrp: Desk::default(),
             idle_percent: AtomicU32::new(100),
             worked: Mutex::new((started.mono, cpu_time())),
         }

@@ -50,7 +50,7 @@ pub(super) fn field(position: usize, name: &str, tags: Tags, value: &Value<'_>, 
 }
 
 /// A string with its quotes (RFC 8259, section 7).
-pub(super) fn string(text: &str, out: &mut Vec<u8>) {
+pub fn string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     for c in text.chars() {
         match c {

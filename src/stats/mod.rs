@@ -15,9 +15,10 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 pub mod value;
+pub mod vrrp;
 
 pub use dump::{StatDump, StatFormat};
 pub use info::InfoFormat;
-pub use json::schema;
+pub use json::{schema, string as json_string};
 pub use snapshot::{Part, Rows, Selection, Subject};
 pub use value::{Kind, Kinds, Tags, Value};

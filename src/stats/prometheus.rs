@@ -17,6 +17,7 @@ use std::time::Instant;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     pub process: bool,
+    pub vrrp: bool,
     pub kinds: Kinds,
     /// Leave out servers in maintenance.
     pub no_maint: bool,
@@ -28,7 +29,8 @@ impl Wanted {
     /// Reads `scope=frontend&no-maint&metrics=a,-b`. None: an unknown scope.
     #[must_use]
     pub fn parse(query: &str) -> Option<Self> {
-        let mut wanted = Self { process: false, kinds: Kinds(0), no_maint: false, metrics: Vec::new() };
+        let mut wanted =
+            Self { process: false, vrrp: false, kinds: Kinds(0), no_maint: false, metrics: Vec::new() };
         let mut scoped = false;
         for pair in query.split('&') {
             match pair.split_once('=').unwrap_or((pair, "")) {
@@ -36,8 +38,9 @@ impl Wanted {
                     scoped = true;
                     match scope {
                         "" => {}
-                        "*" => (wanted.process, wanted.kinds) = (true, Kinds::ALL),
+                        "*" => wanted.everything(),
                         "global" => wanted.process = true,
+                        "vrrp" => wanted.vrrp = true,
                         "frontend" => wanted.kinds.0 |= 1,
                         "backend" => wanted.kinds.0 |= 2,
                         "server" => wanted.kinds.0 |= 4,
@@ -53,12 +56,16 @@ impl Wanted {
             }
         }
         if !scoped {
-            (wanted.process, wanted.kinds) = (true, Kinds::ALL);
+            wanted.everything();
         }
         Some(wanted)
     }
 
-    fn wants(&self, metric: &str) -> bool {
+    fn everything(&mut self) {
+        (self.process, self.vrrp, self.kinds) = (true, true, Kinds::ALL);
+    }
+
+    pub(super) fn wants(&self, metric: &str) -> bool {
         let named = |sign: &str| self.metrics.iter().any(|m| m.strip_prefix(sign) == Some(metric));
         let positive = self.metrics.iter().any(|m| !m.starts_with('-'));
         !named("-") && (!positive || self.metrics.iter().any(|m| m == metric))
@@ -425,7 +432,7 @@ fn labels(subject: &Subject<'_>, kind: Kind) -> String {
     }
 }
 
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 

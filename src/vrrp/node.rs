@@ -73,7 +73,9 @@ impl Node {
         self.groups.iter().find(|group| group.members.contains(&at))
     }
 
-    fn members(&self, at: usize) -> Vec<usize> {
+    /// All that change state with the router at place `at`, itself among them.
+    #[must_use]
+    pub fn members(&self, at: usize) -> Vec<usize> {
         self.group_of(at).map_or_else(|| vec![at], |group| group.members.clone())
     }
 

@@ -163,6 +163,12 @@ impl Router {
         self.priority
     }
 
+    /// Told to leave the addresses to others.
+    #[must_use]
+    pub fn yields(&self) -> bool {
+        self.yields
+    }
+
     /// The master, as far as a backup has heard one.
     #[must_use]
     pub fn heard(&self) -> Option<Heard> {

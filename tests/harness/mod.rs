@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod console;
+pub mod network;
 pub mod origin;
 pub mod process;
 pub mod syslog;

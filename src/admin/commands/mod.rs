@@ -19,6 +19,7 @@ pub mod stat;
 pub mod target;
 pub mod unbuilt;
 pub mod variables;
+pub mod vrrp;
 
 use super::command::Command;
 
@@ -38,6 +39,7 @@ const FAMILIES: &[&[Command]] = &[
     sessions::TABLE,
     stat::TABLE,
     variables::TABLE,
+    vrrp::TABLE,
     unbuilt::TABLE,
 ];
 

@@ -4,7 +4,7 @@ use super::history;
 use super::row::{Row, RowId};
 use super::summary::Summary;
 use super::text::json;
-use super::{View, assets};
+use super::{View, assets, vrrp};
 use crate::live::applet::{Body, Gone};
 use crate::stats::{Kind, Rows};
 use std::fmt::Write as _;
@@ -19,6 +19,8 @@ pub async fn write(view: &View<'_>, body: &Body) -> Result<(), Gone> {
     let summary = Summary::of(generation, &view.selection);
     let mut out = String::with_capacity(PIECE + 4096);
     opening(view, &summary, &mut out);
+    out.push_str("],\"vrrp\":[");
+    vrrp::feed(&generation.vrrp_routers().await, &mut out);
     out.push_str("],\"rows\":[");
     let mut rows = Rows::new(Arc::clone(generation), view.selection.clone());
     let mut first = true;

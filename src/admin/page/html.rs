@@ -6,7 +6,7 @@ use super::row::{HEADINGS, Row, RowId};
 use super::summary::{Summary, Tile};
 use super::text::{escaped, number};
 use super::words::{self, State};
-use super::{View, assets, row};
+use super::{View, assets, row, vrrp};
 use crate::config::model::Mode;
 use crate::live::LiveProxy;
 use crate::live::applet::{Body, Gone};
@@ -31,6 +31,7 @@ pub async fn page(view: &View<'_>, body: &Body) -> Result<(), Gone> {
     outcome(view, &mut out);
     tiles(&summary.tiles(&view.request.generation), &mut out);
     problems(view, &summary, &mut out);
+    vrrp::panel(&view.request.generation.vrrp_routers().await, &mut out);
     out.push_str("<div id=proxies>");
     let mut rows = Rows::new(Arc::clone(&view.request.generation), view.selection.clone());
     let mut open: Option<(u32, usize)> = None;

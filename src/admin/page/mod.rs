@@ -16,6 +16,7 @@ mod query;
 mod row;
 mod summary;
 mod text;
+mod vrrp;
 mod words;
 
 use crate::config::model::{Service, Stats};

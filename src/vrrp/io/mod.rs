@@ -4,11 +4,13 @@
 //!   socket   adverts in and out        address   the kernel's addresses, by rtnetlink
 //!   announce gratuitous ARP            track     what the priority follows
 //!   notify   programs on changes       command   runs them
+//!   desk     what the administration asks and orders
 //! ```
 
 mod address;
 mod announce;
 mod command;
+mod desk;
 mod link;
 mod notify;
 mod socket;
@@ -17,6 +19,7 @@ mod track;
 use super::{Group, Input, Node, Output, Preempt, Received, Router, Settings, State};
 use crate::config::model::vrrp::{Vrrp, VrrpConfig};
 use crate::live::Generation;
+use crate::live::vrrp::Call;
 use crate::logging::{self, level};
 use crate::wire::ipv4::Packet;
 use crate::wire::vrrp::{GROUP_V4, PROTOCOL};
@@ -165,6 +168,7 @@ pub async fn run(
     shell.clean().await;
     let (tell, mut events) = mpsc::channel(WAITING);
     let _tasks = shell.watch(&tell);
+    let mut calls = shell.config.process.vrrp.attend();
     let now = Instant::now();
     for at in 0..shell.node.routers.len() {
         shell.node.handle_input(at, Input::Start, now);
@@ -182,6 +186,7 @@ pub async fn run(
             biased;
             () = stop.notified() => break,
             Some(event) = events.recv() => shell.happen(event),
+            Some(call) = next_call(&mut calls) => shell.answer(call),
             () = timer => shell.node.handle_timeout(Instant::now()),
         }
         shell.act().await;
@@ -192,6 +197,10 @@ pub async fn run(
     }
     shell.act().await;
     shell.teller.finish().await;
+}
+
+async fn next_call(calls: &mut Option<mpsc::Receiver<Call>>) -> Option<Call> {
+    calls.as_mut()?.recv().await
 }
 
 struct Shell {
@@ -205,6 +214,7 @@ struct Shell {
     tracks: track::Tracks,
     teller: notify::Teller,
     open_files: Option<(u64, u64)>,
+    memories: Vec<desk::Memory>,
     /// Refused packets already logged this often, to say it seldom.
     conflicts: Cell<u64>,
 }
@@ -227,12 +237,13 @@ impl Shell {
         let teller = {
             let (generation, log) = (Arc::clone(&generation), Rc::clone(&log));
             notify::Teller::start(prepared.open_files, move |text| {
-                report(&generation, &log, level::ERR, text);
+                report(&generation, &log, level::ERR, text)
             })
         };
         Self {
             node: Node::new(routers, groups),
             tracks: track::Tracks::new(config),
+            memories: vec![desk::Memory::default(); config.routers.len()],
             teller,
             open_files: prepared.open_files,
             config: generation,
@@ -400,7 +411,8 @@ impl Shell {
         }
     }
 
-    fn became(&self, at: usize, from: State, to: State, reason: &str) {
+    fn became(&mut self, at: usize, from: State, to: State, reason: &str) {
+        self.memories[at].changed(from, reason, Instant::now());
         let router = &self.routers()[at];
         let level = if to == State::Fault { level::WARNING } else { level::NOTICE };
         self.say(level, &format!("{}: {} -> {}: {reason}", router.name, from.name(), to.name()));
@@ -413,7 +425,8 @@ impl Shell {
     }
 
     /// Said at the 1st, 2nd, 4th, 8th... time.
-    fn conflict(&self, at: usize, other: IpAddr, priority: u8) {
+    fn conflict(&mut self, at: usize, other: IpAddr, priority: u8) {
+        self.memories[at].conflicted(other, priority, Instant::now());
         let count = self.conflicts.get() + 1;
         self.conflicts.set(count);
         if count.is_power_of_two() {

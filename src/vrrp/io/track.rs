@@ -5,6 +5,7 @@ use super::command::{self, Ended};
 use super::link::Links;
 use crate::config::model::vrrp::{Tracked, Vrrp, VrrpConfig, VrrpScript};
 use crate::live::Generation;
+use crate::live::vrrp::TrackerView;
 use crate::tasks::{self, Task};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -19,9 +20,14 @@ pub struct Tracks {
     routers: Vec<RouterTracks>,
 }
 
+#[derive(Default)]
 struct RouterTracks {
     /// Why the router's own link is no good.
     link: Option<String>,
+    /// The administrator wants it at fault.
+    told: Option<String>,
+    /// The priority set since, instead of the configured one.
+    base: Option<u8>,
     tracks: Vec<TrackState>,
 }
 
@@ -37,12 +43,12 @@ impl Tracks {
             .routers
             .iter()
             .map(|router| RouterTracks {
-                link: None,
                 tracks: router
                     .tracks
                     .iter()
                     .map(|t| TrackState { weight: t.weight, well: true, why: String::new() })
                     .collect(),
+                ..RouterTracks::default()
             })
             .collect();
         let mut tracks = Self { routers };
@@ -86,8 +92,52 @@ impl Tracks {
         followers
     }
 
-    /// Why the router cannot serve: its link, or a failing track of weight 0.
+    /// The administrator wants it at fault, or no longer.
+    pub fn told(&mut self, router: usize, why: Option<String>) {
+        if let Some(router) = self.routers.get_mut(router) {
+            router.told = why;
+        }
+    }
+
+    pub fn rebase(&mut self, router: usize, priority: u8) {
+        if let Some(router) = self.routers.get_mut(router) {
+            router.base = Some(priority);
+        }
+    }
+
+    /// The priority that weights are added to.
+    pub fn base(&self, at: usize, router: &Vrrp) -> u8 {
+        self.routers.get(at).and_then(|r| r.base).unwrap_or(router.priority)
+    }
+
+    /// What every router follows unasked.
+    pub fn own(&self, at: usize, conf: &Vrrp) -> Vec<TrackerView> {
+        let Some(router) = self.routers.get(at) else { return Vec::new() };
+        let view = |name: String, fault: &Option<String>| TrackerView {
+            name,
+            weight: 0,
+            well: fault.is_none(),
+            part: 0,
+            why: fault.clone().unwrap_or_default(),
+        };
+        vec![view(format!("interface {}", conf.interface), &router.link)]
+    }
+
+    /// How the track at place `i` fares, what it adds to the priority now, and why it fails.
+    pub fn standing(&self, at: usize, i: usize) -> (bool, i32, String) {
+        let track = self.routers.get(at).and_then(|r| r.tracks.get(i));
+        track.map_or_else(Default::default, |t| {
+            (t.well, t.part(), if t.well { String::new() } else { t.why.clone() })
+        })
+    }
+
+    /// Why the router cannot serve: somebody said so, or what it follows.
     pub fn fault(&self, router: usize) -> Option<String> {
+        self.routers.get(router)?.told.clone().or_else(|| self.ailment(router))
+    }
+
+    /// Why the router cannot serve, whatever the administrator wants: its link, or a failing track of weight 0.
+    pub fn ailment(&self, router: usize) -> Option<String> {
         let router = self.routers.get(router)?;
         let failing = router.tracks.iter().find(|t| t.weight == 0 && !t.well).map(|t| t.why.clone());
         router.link.clone().or(failing)
@@ -98,11 +148,16 @@ impl Tracks {
         if router.priority == crate::wire::vrrp::OWNER {
             return router.priority;
         }
-        let weights = self.routers.get(at).map_or(0, |r| {
-            let counts = |t: &&TrackState| if t.weight > 0 { t.well } else { !t.well };
-            r.tracks.iter().filter(counts).map(|t| t.weight).sum::<i32>()
-        });
-        u8::try_from((i32::from(router.priority) + weights).clamp(1, 254)).unwrap_or(1)
+        let weights = self.routers.get(at).map_or(0, |r| r.tracks.iter().map(TrackState::part).sum::<i32>());
+        u8::try_from((i32::from(self.base(at, router)) + weights).clamp(1, 254)).unwrap_or(1)
+    }
+}
+
+impl TrackState {
+    /// What it adds to the priority now.
+    fn part(&self) -> i32 {
+        let counts = if self.weight > 0 { self.well } else { !self.well };
+        if counts { self.weight } else { 0 }
     }
 }
 

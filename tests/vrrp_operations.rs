@@ -1,0 +1,195 @@
+//! Virtual addresses in the hands of people: the socket, the page, metrics; failures of the node itself. Two machines made of network
+//! namespaces. Needs root.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod harness;
+
+use harness::network::{Net, Node, VIRTUAL};
+use harness::terminal::wait_until;
+use std::process::Command;
+
+const FAST: &str = "version 3\n    advert-interval 100ms";
+
+/// A node of one router, with a stats socket at `<machine>.sock`.
+fn config(net: &Net, machine: &str, priority: u8, lines: &str) -> String {
+    format!(
+        "global\n    stats socket {}/{machine}.sock level admin\n\
+         vrrp VI_1\n    interface eth0\n    virtual-router-id 51\n    priority {priority}\n    address {VIRTUAL}/24\n    {FAST}\n    {lines}\n",
+        net.dir.path().display()
+    )
+}
+
+fn ask(net: &Net, machine: &str, line: &str) -> String {
+    harness::ask(&net.dir.path().join(format!("{machine}.sock")), line)
+}
+
+/// A field of `show vrrp VI_1`.
+fn field(net: &Net, machine: &str, name: &str) -> String {
+    let all = ask(net, machine, "show vrrp VI_1");
+    let line = all.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(": "));
+    line.unwrap_or_else(|| panic!("no {name} in {all}")).to_owned()
+}
+
+fn pair(net: &Net, a: &str, b: &str) -> (Node, Node) {
+    let first = net.weir("a", &config(net, "a", 150, a));
+    net.only("a");
+    let second = net.weir("b", &config(net, "b", 100, b));
+    second.wait_for("VI_1: stopped -> backup");
+    wait_until("b has heard a", || field(net, "b", "Master").starts_with("10.99.0.1 with priority 150"));
+    (first, second)
+}
+
+#[test]
+fn the_socket_tells_all() {
+    let net = Net::new();
+    let (_a, _b) = pair(&net, "track interface eth1 weight -20", "");
+    let table = ask(&net, "a", "show vrrp");
+    let lines: Vec<Vec<&str>> = table.lines().map(|l| l.split_whitespace().collect()).collect();
+    assert_eq!(lines[0][..6], ["#", "name", "state", "priority", "base", "interface"], "{table}");
+    assert_eq!(lines[1][..6], ["VI_1", "master", "150", "150", "eth0", "51"], "{table}");
+    assert_eq!(lines[1][6], "10.99.0.1", "{table}");
+    assert_eq!(lines[1].last(), Some(&"10.99.0.100/24"), "{table}");
+    harness::network::ip(&format!("-n {} link set eth1 down", net.space("a")));
+    wait_until("the tracker counts", || field(&net, "a", "Priority") == "130");
+    assert_eq!(field(&net, "a", "Base_priority"), "150");
+    let all = ask(&net, "a", "show vrrp VI_1");
+    assert!(
+        all.contains("Tracker: interface eth1, weight -20, adds -20, fails: interface eth1 is down\n"),
+        "{all}"
+    );
+    assert!(all.contains("Last_change: backup -> master: no master heard\n"), "{all}");
+    let document: serde_json::Value = serde_json::from_str(&ask(&net, "b", "show vrrp json")).unwrap();
+    let router = &document[0];
+    assert_eq!(router["name"], "VI_1");
+    assert_eq!(router["state"], "backup");
+    assert_eq!(router["master"], "10.99.0.1");
+    assert_eq!(router["trackers"][0]["name"], "interface eth0");
+    assert_eq!(router["dropped"]["checksum"], 0);
+    assert!(router["adverts_received"].as_u64().unwrap() > 0);
+    assert_eq!(router["last_change"]["reason"], "started");
+    assert_eq!(ask(&net, "b", "show vrrp VI_1 json").matches("\"name\":\"VI_1\"").count(), 1);
+}
+
+#[test]
+fn wrong_words_are_answered() {
+    let net = Net::new();
+    let text = config(&net, "a", 150, "").replace("level admin", "level operator");
+    let _a = net.weir("a", &text);
+    net.only("a");
+    let check = |command: &str, expected: &str| {
+        assert_eq!(ask(&net, "a", command), format!("{expected}\n\n"), "{command}")
+    };
+    check("show vrrp VI_2", "No such vrrp section.\n".trim_end());
+    check("set vrrp VI_1 state backup", "Permission denied");
+    let net = Net::new();
+    let _a = net.weir("a", &config(&net, "a", 150, ""));
+    net.only("a");
+    let check = |command: &str, expected: &str| {
+        assert_eq!(ask(&net, "a", command), format!("{expected}\n\n"), "{command}")
+    };
+    check("set vrrp", "A vrrp name is expected.");
+    check("set vrrp VI_2 state backup", "No such vrrp section.");
+    check("set vrrp VI_1", "'set vrrp <name>' only supports 'state' and 'priority'.");
+    check(
+        "set vrrp VI_1 state stopped",
+        "'set vrrp <name> state' expects 'master', 'backup', 'fault' or 'ready'.",
+    );
+    check("set vrrp VI_1 priority 255", "Value out of range (1 to 254).");
+    check("set vrrp VI_1 priority", "Expects an integer value.");
+}
+
+/// Maintenance: the addresses are handed over, stay away, and come back.
+#[test]
+fn addresses_are_handed_over() {
+    let net = Net::new();
+    let (a, b) = pair(&net, "", "");
+    assert_eq!(ask(&net, "a", "set vrrp VI_1 state backup"), "\n");
+    net.only("b");
+    a.wait_for("VI_1: master -> backup: told to by the administrator");
+    b.wait_for("VI_1: backup -> master: 10.99.0.1 stops");
+    assert_eq!(field(&net, "a", "Told_to_stay_backup"), "yes");
+    // It has the higher priority, and leaves the addresses where they are.
+    wait_until("a has heard b", || field(&net, "a", "Master").starts_with("10.99.0.2 with priority 100"));
+    assert_eq!(field(&net, "a", "State"), "backup");
+    net.only("b");
+    assert_eq!(ask(&net, "a", "set vrrp VI_1 state ready"), "\n");
+    net.only("a");
+    // A lower priority would not keep them.
+    let refused = ask(&net, "b", "set vrrp VI_1 state master");
+    assert!(refused.contains("10.99.0.1 is master of VI_1 with priority 150"), "{refused}");
+    assert_eq!(ask(&net, "b", "set vrrp VI_1 priority 200"), "\n");
+    net.only("b");
+    b.wait_for("VI_1: priority 100 -> 200: set by the administrator");
+    assert_eq!(ask(&net, "b", "set vrrp VI_1 state fault"), "\n");
+    net.only("a");
+    assert_eq!(field(&net, "b", "Fault"), "told to by the administrator");
+}
+
+#[test]
+fn groups_are_handed_over_whole() {
+    let net = Net::new();
+    let second = "10.98.0.100";
+    let group = format!(
+        "\nvrrp VI_2\n    interface eth1\n    virtual-router-id 52\n    priority 150\n    address {second}/24\n    {FAST}\n\
+         vrrp-group VG\n    member VI_1\n    member VI_2\n"
+    );
+    let _a = net.weir("a", &config(&net, "a", 150, &group));
+    net.only("a");
+    let b = net.weir("b", &config(&net, "b", 100, &group.replace("priority 150", "priority 100")));
+    b.wait_for("VI_1: stopped -> backup");
+    wait_until("b hears a", || field(&net, "b", "Master").starts_with("10.99.0.1"));
+    assert_eq!(ask(&net, "a", "set vrrp VI_2 state backup"), "\n");
+    wait_until("both have moved", || net.holds("b", VIRTUAL) && net.holds("b", second));
+    net.only("b");
+    assert_eq!(field(&net, "a", "Told_to_stay_backup"), "yes");
+    assert_eq!(field(&net, "a", "Group"), "VG");
+}
+
+/// Over HTTP from the machine itself.
+fn get(net: &Net, machine: &str, target: &str) -> String {
+    let url = format!("http://127.0.0.1:8404{target}");
+    let output = Command::new("ip")
+        .args(["netns", "exec", &net.space(machine), "curl", "-sS", "--max-time", "30", &url])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn the_page_and_the_metrics_tell_of_them() {
+    let net = Net::new();
+    let front = "\ndefaults\n    mode http\n    timeout connect 5s\n    timeout client 30s\n    timeout server 30s\nfrontend page\n    bind 127.0.0.1:8404\n    \
+                 http-request use-service prometheus-exporter if { path /metrics }\n    stats enable\n    stats uri /stats\n";
+    let (_a, _b) = pair(&net, &format!("track interface eth1 weight -20{front}"), "");
+    let metrics = get(&net, "a", "/metrics?scope=vrrp");
+    let own = "vrrp=\"VI_1\",interface=\"eth0\",vrid=\"51\"";
+    for line in [
+        format!("weir_vrrp_state{{{own},state=\"master\"}} 1"),
+        format!("weir_vrrp_state{{{own},state=\"backup\"}} 0"),
+        format!("weir_vrrp_priority{{{own}}} 150"),
+        format!("weir_vrrp_tracker_up{{{own},tracker=\"interface eth1\"}} 1"),
+        format!("weir_vrrp_adverts_dropped_total{{{own},reason=\"ttl\"}} 0"),
+        format!("weir_vrrp_conflict{{{own}}} 0"),
+    ] {
+        assert!(metrics.lines().any(|l| l == line), "{line} in {metrics}");
+    }
+    assert!(!metrics.contains("haproxy_"), "{metrics}");
+    let all = get(&net, "a", "/metrics");
+    assert!(all.contains("weir_vrrp_state") && all.contains("haproxy_process_nbthread"));
+    assert!(!get(&net, "a", "/metrics?scope=global").contains("weir_vrrp"));
+    let page = get(&net, "a", "/stats");
+    assert!(
+        page.contains("<section class=panel id=vrrp>") && page.contains("10.99.0.1, this node"),
+        "{page}"
+    );
+    let feed: serde_json::Value = serde_json::from_str(&get(&net, "a", "/stats;live;seq=0")).unwrap();
+    assert_eq!(feed["vrrp"][0][0], "up");
+    assert_eq!(feed["vrrp"][0][1], "master");
+    assert_eq!(feed["vrrp"][0][5], "10.99.0.100/24");
+    harness::network::ip(&format!("-n {} link set eth0 down", net.space("a")));
+    wait_until("the panel turns red", || {
+        let feed: serde_json::Value = serde_json::from_str(&get(&net, "a", "/stats;live;seq=0")).unwrap();
+        feed["vrrp"][0][0] == "down" && feed["vrrp"][0][7] == "interface eth0 is down"
+    });
+}
