@@ -3,8 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod harness;
+#[path = "vrrp/ipv6.rs"]
+mod ipv6;
+#[path = "vrrp/links.rs"]
+mod links;
 
-use harness::network::{Net, VIRTUAL, ip};
+use harness::network::{Net, VIRTUAL, capture, ip};
 use harness::terminal::wait_until;
 use std::process::Command;
 
@@ -242,21 +246,6 @@ fn neighbours_learn_where_the_address_is() {
     wait_until("the second burst mends it", || neighbour().contains(&mac("a")));
     drop(a);
     net.nobody();
-}
-
-/// What is on the wire, by a raw socket of python's: whole IP packets in hexadecimal.
-fn capture(net: &Net, machine: &str, packets: usize) -> Vec<String> {
-    let script = format!(
-        "import socket,struct\ns=socket.socket(socket.AF_INET,socket.SOCK_RAW,112)\n\
-         s.setsockopt(0,socket.IP_ADD_MEMBERSHIP,socket.inet_aton('224.0.0.18')+socket.inet_aton('0.0.0.0')+struct.pack('i',socket.if_nametoindex('eth0')))\n\
-         s.settimeout(30)\nfor _ in range({packets}): print(s.recv(2048).hex())"
-    );
-    let space = net.space(machine);
-    let output =
-        Command::new("ip").args(["netns", "exec", &space, "python3", "-c", &script]).output().unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{errors}");
-    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
 }
 
 /// The same settings give the same packet, but for the identification of IP and its checksum.

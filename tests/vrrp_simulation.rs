@@ -34,6 +34,7 @@ impl Random {
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Arrives {
+        path: usize,
         to: usize,
         from: usize,
         payload: Vec<u8>,
@@ -57,8 +58,10 @@ struct World {
     now: u64,
     machines: Vec<Machine>,
     settings: Vec<Settings>,
-    /// Which part of the network each machine is in.
-    part: Vec<u64>,
+    /// The networks all machines are on: the one that holds the addresses, and perhaps one more that carries adverts.
+    paths: usize,
+    /// Which part of each network each machine is in.
+    part: [Vec<u64>; 2],
     events: BinaryHeap<Reverse<(u64, u64, Event)>>,
     serial: u64,
     trouble: bool,
@@ -110,7 +113,8 @@ impl World {
                 transitions: 0,
             })
             .collect();
-        let part = vec![0; settings.len()];
+        let part = [vec![0; settings.len()], vec![0; settings.len()]];
+        let paths = if random.percent(30) { 2 } else { 1 };
         let zero = Instant::now();
         let mut world = Self {
             seed,
@@ -119,6 +123,7 @@ impl World {
             now: 0,
             machines,
             settings,
+            paths,
             part,
             events: BinaryHeap::new(),
             serial: 0,
@@ -163,23 +168,33 @@ impl World {
                 }
                 Output::Became { .. } => machine.transitions += 1,
                 Output::Send(advert) => {
-                    let payload = advert.write(self.settings[at].source, GROUP_V4.into());
-                    self.broadcast(at, &payload);
+                    for path in 0..self.paths {
+                        let payload = advert.write(self.source(at, path), GROUP_V4.into());
+                        self.broadcast(path, at, &payload);
+                    }
                 }
                 Output::Announce | Output::Conflict { .. } => {}
             }
         }
     }
 
-    fn broadcast(&mut self, from: usize, payload: &[u8]) {
+    /// On the second network the order of the addresses is the other way round.
+    fn source(&self, at: usize, path: usize) -> IpAddr {
+        match (path, self.settings[at].source) {
+            (0, source) => source,
+            _ => Ipv4Addr::new(10, 1, 0, 200 - u8::try_from(at).unwrap()).into(),
+        }
+    }
+
+    fn broadcast(&mut self, path: usize, from: usize, payload: &[u8]) {
         for to in (0..self.machines.len()).filter(|to| *to != from) {
-            if self.part[to] != self.part[from] || (self.trouble && self.random.percent(15)) {
+            if self.part[path][to] != self.part[path][from] || (self.trouble && self.random.percent(15)) {
                 continue;
             }
             let copies = 1 + u64::from(self.trouble && self.random.percent(10));
             for _ in 0..copies {
                 let delay = if self.trouble { self.random.below(400) } else { 1 };
-                self.plan(self.now + delay, Event::Arrives { to, from, payload: payload.to_vec() });
+                self.plan(self.now + delay, Event::Arrives { path, to, from, payload: payload.to_vec() });
             }
         }
     }
@@ -200,11 +215,12 @@ impl World {
             }
             2 => self.machines[at].asleep_until = self.now + self.random.below(12_000),
             3 => {
-                for part in 0..self.part.len() {
-                    self.part[part] = self.random.below(2);
+                let path = usize::try_from(self.random.below(2)).unwrap();
+                for machine in 0..self.machines.len() {
+                    self.part[path][machine] = self.random.below(2);
                 }
             }
-            4 => self.part.fill(0),
+            4 => self.part = [vec![0; self.machines.len()], vec![0; self.machines.len()]],
             _ => {
                 self.input(at, Input::Fault("link down".into()));
                 self.input(at, Input::Clear);
@@ -247,14 +263,16 @@ impl World {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Mischief => self.mischief(),
-            Event::Arrives { to, from, payload } => {
+            Event::Arrives { path, to, from, payload } => {
                 let wakes = self.machines[to].asleep_until;
                 if wakes > self.now {
                     // It waits in the socket.
-                    return self.plan(wakes, Event::Arrives { to, from, payload });
+                    return self.plan(wakes, Event::Arrives { path, to, from, payload });
                 }
-                let (source, destination) = (self.settings[from].source, IpAddr::V4(GROUP_V4));
-                self.input(to, Input::Packet(Received { source, destination, ttl: TTL, payload: &payload }));
+                let (local, source) = (self.source(to, path), self.source(from, path));
+                let (destination, payload) = (IpAddr::V4(GROUP_V4), &payload[..]);
+                let packet = Received { path, local, source, destination, ttl: TTL, payload };
+                self.input(to, Input::Packet(packet));
             }
         }
     }
@@ -262,13 +280,14 @@ impl World {
     /// The masters of each part, by place.
     fn masters(&self, part: u64) -> Vec<usize> {
         (0..self.machines.len())
-            .filter(|at| self.part[*at] == part && self.machines[*at].router.state() == State::Master)
+            .filter(|at| self.part[0][*at] == part && self.machines[*at].router.state() == State::Master)
             .collect()
     }
 
     fn check(&self) {
         for part in [0, 1] {
-            let members: Vec<usize> = (0..self.part.len()).filter(|at| self.part[*at] == part).collect();
+            let members: Vec<usize> =
+                (0..self.machines.len()).filter(|at| self.part[0][*at] == part).collect();
             if members.is_empty() {
                 continue;
             }
@@ -301,10 +320,16 @@ fn run(seed: u64) -> Vec<usize> {
     let mut world = World::new(seed);
     world.run(TROUBLE);
     world.trouble = false;
+    // Whole again, or parted alike on both networks. A second network that is whole makes one of the first.
     if world.random.percent(50) {
-        world.part.fill(0);
+        world.part[0].fill(0);
     }
+    let reaches_all = world.paths == 2 && world.random.percent(50);
+    world.part[1] = if reaches_all { vec![0; world.machines.len()] } else { world.part[0].clone() };
     world.run(TROUBLE + SETTLES);
+    if reaches_all {
+        world.part[0].fill(0);
+    }
     world.check();
     let settled: Vec<usize> = world.machines.iter().map(|m| m.transitions).collect();
     world.run(TROUBLE + SETTLES + STAYS);

@@ -52,7 +52,7 @@ fuzz_target!(|bytes: &[u8]| {
     for step in 0..4 {
         let now = now + Duration::from_secs(step);
         router.handle_timeout(now);
-        router.handle_input(Input::Packet(Received { source, destination, ttl: TTL, payload: &payload }), now);
+        router.handle_input(Input::Packet(Received { path: 0, local: own, source, destination, ttl: TTL, payload: &payload }), now);
         while router.poll_output().is_some() {}
     }
 });

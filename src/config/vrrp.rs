@@ -16,6 +16,8 @@ use std::time::Duration;
 
 /// keepalived's default, and the RFC's.
 const PRIORITY: u8 = 100;
+/// Linux' hop limit.
+const PEERS_V6: u8 = 64;
 
 /// What the sections have said so far.
 #[derive(Default)]
@@ -28,6 +30,7 @@ pub struct Drafts {
 pub struct RouterDraft {
     pub header: Line,
     pub interface: Option<String>,
+    pub further: Option<(Line, String)>,
     pub vrid: Option<u8>,
     pub version: Option<Version>,
     pub starts_master: bool,
@@ -40,7 +43,7 @@ pub struct RouterDraft {
     pub auth: Option<(Line, Auth)>,
     pub source: Option<(Line, IpAddr)>,
     pub peers: Vec<(Line, IpAddr)>,
-    pub min_ttl: u8,
+    pub min_ttl: Option<u8>,
     pub addresses: Vec<(Line, VirtualAddress)>,
     pub garp: Garp,
     pub tracks: Vec<TrackDraft>,
@@ -84,6 +87,7 @@ pub fn begin(parser: &mut Parser, section: Section, header: &Line) {
         Section::Vrrp => parser.vrrp.routers.push(RouterDraft {
             header,
             interface: None,
+            further: None,
             vrid: None,
             version: None,
             starts_master: false,
@@ -95,7 +99,7 @@ pub fn begin(parser: &mut Parser, section: Section, header: &Line) {
             auth: None,
             source: None,
             peers: Vec::new(),
-            min_ttl: TTL,
+            min_ttl: None,
             addresses: Vec::new(),
             garp: Garp::default(),
             tracks: Vec::new(),
@@ -175,11 +179,14 @@ fn twins<'a>(parser: &mut Parser, headers: impl Iterator<Item = &'a Line>) {
 /// Two routers of one vrid on one interface would hear each other as the same router.
 fn same_vrid(parser: &mut Parser, routers: &[RouterDraft]) {
     let six = |r: &RouterDraft| r.addresses.first().is_some_and(|(_, a)| a.address.is_ipv6());
+    let interfaces = |r: &RouterDraft| {
+        r.interface.iter().chain(r.further.iter().map(|(_, name)| name)).cloned().collect::<Vec<_>>()
+    };
     for (i, router) in routers.iter().enumerate() {
         let twin = routers[..i].iter().find(|other| {
             router.vrid.is_some()
                 && other.vrid == router.vrid
-                && other.interface == router.interface
+                && interfaces(other).iter().any(|name| interfaces(router).contains(name))
                 && six(other) == six(router)
         });
         if let Some(other) = twin {
@@ -246,9 +253,7 @@ fn group(parser: &mut Parser, draft: GroupDraft, names: &Names) -> VrrpGroup {
 fn router(parser: &mut Parser, draft: RouterDraft, names: &Names) -> Option<Vrrp> {
     let tracks = draft.tracks.iter().filter_map(|t| track(parser, t, names)).collect();
     family(parser, &draft);
-    if let Some((line, _)) = draft.addresses.iter().find(|(_, a)| a.address.is_ipv6()) {
-        parser.alert(line, 1, "vrrp with IPv6 is not supported by weir yet");
-    }
+    further(parser, &draft);
     let version = version(parser, &draft);
     if draft.addresses.is_empty() {
         missing(parser, &draft.header, "address");
@@ -267,10 +272,13 @@ fn router(parser: &mut Parser, draft: RouterDraft, names: &Names) -> Option<Vrrp
         );
         parser.alert(&draft.header, 1, message);
     }
+    // To IPv6 peers keepalived 2.2 sends with the system's hop limit.
+    let usual_ttl = if draft.peers.iter().any(|(_, p)| p.is_ipv6()) { PEERS_V6 } else { TTL };
     Some(Vrrp {
         place: draft.header.place.clone(),
         name: draft.header.word(1).into(),
         interface,
+        further: draft.further.map(|(_, name)| name),
         vrid: draft.vrid?,
         version,
         starts_master: draft.starts_master || draft.priority == OWNER,
@@ -282,12 +290,23 @@ fn router(parser: &mut Parser, draft: RouterDraft, names: &Names) -> Option<Vrrp
         auth: draft.auth.map_or(Auth::None, |(_, a)| a),
         source: draft.source.map(|(_, s)| s),
         peers: draft.peers.into_iter().map(|(_, p)| p).collect(),
-        min_ttl: draft.min_ttl,
+        min_ttl: draft.min_ttl.unwrap_or(usual_ttl),
         addresses: draft.addresses.into_iter().map(|(_, a)| a).collect(),
         garp: draft.garp,
         tracks,
         notify: draft.notify,
     })
+}
+
+/// A second heartbeat is for the group: peers have one address each.
+fn further(parser: &mut Parser, draft: &RouterDraft) {
+    let Some((line, name)) = &draft.further else { return };
+    if draft.interface.as_ref() == Some(name) {
+        parser.alert(line, 1, format!("'interface' : '{name}' is given twice."));
+    }
+    if !draft.peers.is_empty() {
+        parser.alert(line, 1, "'interface' : a second one is for multicast: remove it, or the 'peer' lines.");
+    }
 }
 
 /// One router is of one family.
@@ -418,6 +437,10 @@ mod tests {
         check("notify relative", "with its whole path");
         check("preempt", "preempt");
         check("vrrp VI_2", "has no 'interface'");
+        check("interface eth1", "");
+        check("interface eth0", "'eth0' is given twice");
+        check("interface eth1\n interface eth2", "two at the most");
+        check("interface eth1\n peer 10.0.0.2", "a second one is for multicast");
     }
 
     #[test]
@@ -432,6 +455,7 @@ mod tests {
         assert!(complaints("vrrp-group G\n member X\n").contains("no vrrp section is named 'X'"));
         assert!(complaints("vrrp-script S\n").contains("has no 'command'"));
         let six = "vrrp A\n interface eth0\n virtual-router-id 1\n address 2001:db8::1/64\n";
-        assert!(complaints(six).contains("vrrp with IPv6 is not supported by weir yet"));
+        assert_eq!(complaints(six), "");
+        assert!(complaints(&format!("{six} version 2\n")).contains("version 2 knows no IPv6"));
     }
 }

@@ -4,7 +4,8 @@
 use socket2::Socket;
 use std::ffi::CString;
 use std::io;
-use std::mem::size_of;
+use std::mem::{size_of, size_of_val};
+use std::net::Ipv6Addr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
@@ -285,4 +286,72 @@ pub fn send_frame(socket: &impl AsRawFd, interface: u32, frame: &[u8]) -> io::Re
         )
     };
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// A datagram of an IPv6 raw socket, with what the kernel tells of its header.
+#[derive(Clone, Copy, Debug)]
+pub struct ArrivedV6 {
+    pub length: usize,
+    pub source: Ipv6Addr,
+    pub destination: Ipv6Addr,
+    pub hop_limit: u8,
+}
+
+/// IPV6_RECVPKTINFO and IPV6_RECVHOPLIMIT: what [`receive_v6`] needs.
+pub fn tell_arrival_v6(socket: &impl AsRawFd) -> io::Result<()> {
+    set_int(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
+    set_int(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, 1)
+}
+
+/// IPV6_TCLASS of what is sent.
+pub fn set_traffic_class_v6(socket: &impl AsRawFd, class: u8) -> io::Result<()> {
+    set_int(socket, libc::IPPROTO_IPV6, libc::IPV6_TCLASS, class.into())
+}
+
+/// Reads one datagram; `None`: the kernel did not tell all of [`ArrivedV6`].
+pub fn receive_v6(socket: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<Option<ArrivedV6>> {
+    // Room for both control messages, aligned for `cmsghdr`.
+    let mut control = [0u64; 16];
+    // SAFETY: an all-zero value is valid for both.
+    let (mut from, mut message) =
+        unsafe { (std::mem::zeroed::<libc::sockaddr_in6>(), std::mem::zeroed::<libc::msghdr>()) };
+    let mut piece = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    message.msg_name = (&raw mut from).cast();
+    message.msg_namelen = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+    message.msg_iov = &raw mut piece;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = size_of_val(&control);
+    // SAFETY: every pointer of `message` and its length describe a place above that outlives the call.
+    let length = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, 0) };
+    let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
+    let (mut destination, mut hop_limit) = (None, None);
+    // SAFETY: the CMSG macros walk the control messages the kernel has written into `control`; a message's data is read only
+    // if its length says that it is whole.
+    unsafe {
+        let mut next = libc::CMSG_FIRSTHDR(&raw const message);
+        while let Some(header) = next.as_ref() {
+            let holds = |size: usize| header.cmsg_len >= libc::CMSG_LEN(size as u32) as usize;
+            match (header.cmsg_level, header.cmsg_type) {
+                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) if holds(size_of::<libc::in6_pktinfo>()) => {
+                    let info: libc::in6_pktinfo =
+                        libc::CMSG_DATA(header).cast::<libc::in6_pktinfo>().read_unaligned();
+                    destination = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr));
+                }
+                (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) if holds(size_of::<libc::c_int>()) => {
+                    let limit: libc::c_int = libc::CMSG_DATA(header).cast::<libc::c_int>().read_unaligned();
+                    hop_limit = u8::try_from(limit).ok();
+                }
+                _ => {}
+            }
+            next = libc::CMSG_NXTHDR(&raw const message, header);
+        }
+    }
+    let source = Ipv6Addr::from(from.sin6_addr.s6_addr);
+    Ok(destination.zip(hop_limit).map(|(destination, hop_limit)| ArrivedV6 {
+        length,
+        source,
+        destination,
+        hop_limit,
+    }))
 }

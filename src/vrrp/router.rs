@@ -15,6 +15,7 @@
 use super::counts::{Counts, DropReason};
 use super::settings::{Preempt, Settings};
 use crate::wire::vrrp::{Advert, Auth, OWNER, Refused, STOPS, Version};
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -27,6 +28,8 @@ pub enum Input<'a> {
     Packet(Received<'a>),
     /// Base priority and trackers' weights, added up.
     Priority(u8),
+    /// Adverts are sent from another address now.
+    Source(IpAddr),
     /// It cannot serve, and why; it can again.
     Fault(String),
     Clear,
@@ -44,6 +47,10 @@ pub enum Input<'a> {
 /// A packet as it came.
 #[derive(Clone, Copy, Debug)]
 pub struct Received<'a> {
+    /// Where it was heard: 0 is the router's own interface, others are further paths to the same routers.
+    pub path: usize,
+    /// Our address on that path.
+    pub local: IpAddr,
     pub source: IpAddr,
     pub destination: IpAddr,
     /// TTL or hop limit
@@ -128,6 +135,8 @@ pub struct Router {
     phase: Phase,
     priority: u8,
     fault: Option<String>,
+    /// When another was last heard on the router's own interface.
+    heard_on_own: Option<Instant>,
     /// Told to yield: takes over only from a silent master.
     yields: bool,
     outputs: VecDeque<Output>,
@@ -142,6 +151,7 @@ impl Router {
             counts: Counts::default(),
             phase: Phase::Stopped,
             fault: None,
+            heard_on_own: None,
             yields: false,
             outputs: VecDeque::new(),
         }
@@ -202,6 +212,7 @@ impl Router {
             Input::Start => self.start(now),
             Input::Packet(packet) => self.packet(packet, now),
             Input::Priority(priority) => self.priority = priority.max(1),
+            Input::Source(source) => self.settings.source = source,
             Input::Fault(reason) => self.fail(reason),
             Input::Clear => self.clear(now),
             Input::Yield(reason) => self.give_way(&reason, now),
@@ -410,7 +421,10 @@ impl Router {
             Ok(advert) => {
                 self.counts.received += 1;
                 self.counts.stops_received += u64::from(advert.priority == STOPS);
-                self.heed(packet.source, &advert, now);
+                if packet.path == 0 {
+                    self.heard_on_own = Some(now);
+                }
+                self.heed(packet, &advert, now);
             }
             Err(reason) => self.counts.drop(reason),
         }
@@ -419,7 +433,7 @@ impl Router {
     /// The checks of RFC 9568 section 7.1 and RFC 3768 section 7.1.
     fn examine(&self, packet: Received<'_>) -> Result<Advert, DropReason> {
         let s = &self.settings;
-        if packet.source == s.source {
+        if packet.source == packet.local {
             return Err(DropReason::Own);
         }
         if packet.ttl < s.min_ttl {
@@ -467,12 +481,13 @@ impl Router {
         Ok(advert)
     }
 
-    fn heed(&mut self, source: IpAddr, advert: &Advert, now: Instant) {
-        let heard = Heard { address: source, priority: advert.priority, interval: advert.interval, at: now };
+    fn heed(&mut self, packet: Received<'_>, advert: &Advert, now: Instant) {
+        let heard =
+            Heard { address: packet.source, priority: advert.priority, interval: advert.interval, at: now };
         match self.phase {
             Phase::Stopped | Phase::Fault => {}
             Phase::Backup { .. } => self.heed_as_backup(heard, now),
-            Phase::Master { .. } => self.heed_as_master(heard, now),
+            Phase::Master { .. } => self.heed_as_master(heard, packet, now),
         }
     }
 
@@ -501,7 +516,7 @@ impl Router {
         }
     }
 
-    fn heed_as_master(&mut self, heard: Heard, now: Instant) {
+    fn heed_as_master(&mut self, heard: Heard, packet: Received<'_>, now: Instant) {
         if heard.priority == STOPS {
             self.send(self.priority);
             if let Phase::Master { advert_at, .. } = &mut self.phase {
@@ -511,11 +526,22 @@ impl Router {
         }
         self.counts.conflicts += 1;
         self.outputs.push_back(Output::Conflict { other: heard.address, priority: heard.priority });
-        if (heard.priority, heard.address) > (self.priority, self.settings.source) {
+        let ranks_above = match heard.priority.cmp(&self.priority) {
+            Ordering::Equal => self.may_break_tie(packet.path, now) && heard.address > packet.local,
+            order => order == Ordering::Greater,
+        };
+        if ranks_above {
             let reason = format!("{} has priority {}", heard.address, heard.priority);
             return self.become_backup(reason, Some(heard), now);
         }
         self.assert_itself(now);
+    }
+
+    /// Two paths may order the same two routers differently, and both would give way: while they hear each other on their own
+    /// interfaces, only the addresses there count.
+    fn may_break_tie(&self, path: usize, now: Instant) -> bool {
+        let down = self.settings.master_down(self.priority, self.settings.interval);
+        path == 0 || self.heard_on_own.is_none_or(|at| now > at + down)
     }
 
     /// A lower master is told at once, and the network is told again where the addresses are (RFC 9568 section 6.4.3). Not more than

@@ -26,6 +26,11 @@ pub fn settings(host: u8, priority: u8) -> Settings {
     }
 }
 
+/// On the router's own interface.
+fn heard(local: IpAddr, source: IpAddr, destination: IpAddr, ttl: u8, payload: &[u8]) -> Received<'_> {
+    Received { path: 0, local, source, destination, ttl, payload }
+}
+
 /// A router and a clock in milliseconds from its start.
 struct Bench {
     router: Router,
@@ -100,7 +105,7 @@ impl Bench {
         edit(&mut advert);
         let destination = IpAddr::V4(GROUP_V4);
         let payload = advert.write(s.source, destination);
-        self.input(Input::Packet(Received { source: s.source, destination, ttl: 255, payload: &payload }))
+        self.input(Input::Packet(heard(self.router.settings.source, s.source, destination, 255, &payload)))
     }
 
     fn hear(&mut self, host: u8, priority: u8) -> String {
@@ -248,7 +253,8 @@ fn what_is_not_listened_to() {
             if let Some(byte) = payload.get_mut(flip) {
                 *byte ^= 1;
             }
-            b.input(Input::Packet(Received { source: s.source, destination, ttl, payload: &payload }));
+            let local = b.router.settings.source;
+            b.input(Input::Packet(heard(local, s.source, destination, ttl, &payload)));
         }
     };
     check(DropReason::Ttl, &raw(254, GROUP_V4, 99));

@@ -5,5 +5,7 @@ pub mod checksum;
 pub mod dns;
 pub mod icmp;
 pub mod ipv4;
+pub mod ipv6;
+pub mod ndp;
 pub mod proxy_protocol;
 pub mod vrrp;

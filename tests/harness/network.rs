@@ -1,4 +1,4 @@
-//! Machines made of network namespaces, and the programs on them. Needs root.
+//! Machines made of network namespaces, the programs on them and what is on their wire. Needs root.
 
 use super::process::{Program, signal};
 use super::terminal::wait_until;
@@ -32,27 +32,33 @@ impl Net {
         let net = Self { dir: tempfile::TempDir::new().unwrap(), prefix };
         let switch = net.space("s");
         ip(&format!("netns add {switch}"));
-        for (machine, host) in [("a", 1), ("b", 2)] {
+        for bridge in ["breth0", "breth1"] {
+            ip(&format!("-n {switch} link add {bridge} type bridge"));
+            ip(&format!("-n {switch} link set {bridge} up"));
+        }
+        for machine in ["a", "b"] {
             let space = net.space(machine);
             ip(&format!("netns add {space}"));
             ip(&format!("-n {space} link set lo up"));
-            for (cable, subnet) in [("eth0", "10.99.0"), ("eth1", "10.98.0")] {
-                let port = format!("{cable}{machine}");
-                ip(&format!("link add {cable} netns {space} type veth peer name {port} netns {switch}"));
-                ip(&format!("-n {space} addr add {subnet}.{host}/24 dev {cable}"));
-                ip(&format!("-n {space} link set {cable} up"));
-                ip(&format!("-n {switch} link set {port} up"));
-            }
-        }
-        for cable in ["eth0", "eth1"] {
-            let bridge = format!("br{cable}");
-            ip(&format!("-n {switch} link add {bridge} type bridge"));
-            ip(&format!("-n {switch} link set {bridge} up"));
-            for machine in ["a", "b"] {
-                ip(&format!("-n {switch} link set {cable}{machine} master {bridge}"));
-            }
+            net.plug(machine, "eth0");
+            net.plug(machine, "eth1");
         }
         net
+    }
+
+    /// An interface of a machine, with a cable to the switch.
+    pub fn plug(&self, machine: &str, interface: &str) {
+        let (space, switch) = (self.space(machine), self.space("s"));
+        let host = if machine == "a" { 1 } else { 2 };
+        let subnet = if interface == "eth0" { 99 } else { 98 };
+        let port = format!("{interface}{machine}");
+        ip(&format!("link add {interface} netns {space} type veth peer name {port} netns {switch}"));
+        ip(&format!("-n {switch} link set {port} master br{interface} up"));
+        // A MAC of its own, so that what follows from it is the same in every run.
+        ip(&format!("-n {space} link set {interface} address 02:00:00:00:{subnet}:0{host}"));
+        ip(&format!("-n {space} addr add 10.{subnet}.0.{host}/24 dev {interface}"));
+        ip(&format!("-n {space} addr add 2001:db8:{subnet}::{host}/64 dev {interface} nodad"));
+        ip(&format!("-n {space} link set {interface} up"));
     }
 
     pub fn space(&self, machine: &str) -> String {
@@ -65,9 +71,13 @@ impl Net {
 
     /// Waits until exactly `machine` holds the virtual address.
     pub fn only(&self, machine: &str) {
+        self.only_address(machine, VIRTUAL);
+    }
+
+    pub fn only_address(&self, machine: &str, address: &str) {
         let other = if machine == "a" { "b" } else { "a" };
-        wait_until(&format!("only {machine} holds the address"), || {
-            self.holds(machine, VIRTUAL) && !self.holds(other, VIRTUAL)
+        wait_until(&format!("only {machine} holds {address}"), || {
+            self.holds(machine, address) && !self.holds(other, address)
         });
     }
 
@@ -82,11 +92,13 @@ impl Net {
     }
 
     pub fn keepalived(&self, machine: &str, instance: &str) -> Node {
-        let config = format!(
-            "global_defs {{\n router_id {machine}\n script_user root\n}}\n\
-             vrrp_instance VI_1 {{\n state BACKUP\n interface eth0\n virtual_router_id 51\n \
-             virtual_ipaddress {{\n {VIRTUAL}/24\n }}\n{instance}\n}}\n"
-        );
+        let addresses = format!("virtual_ipaddress {{\n {VIRTUAL}/24\n }}");
+        self.keepalived_whole(machine, &keepalived_instance("VI_1", &format!("{addresses}\n{instance}")))
+    }
+
+    /// With all of its instances.
+    pub fn keepalived_whole(&self, machine: &str, instances: &str) -> Node {
+        let config = format!("global_defs {{\n router_id {machine}\n script_user root\n}}\n{instances}\n");
         let file = self.write(&format!("{machine}.conf"), &config);
         let pid = |which: &str| {
             self.dir.path().join(format!("{machine}-{which}.pid")).to_string_lossy().into_owned()
@@ -178,4 +190,36 @@ impl Drop for Node {
             let _ = self.child.wait();
         }
     }
+}
+
+pub fn keepalived_instance(name: &str, lines: &str) -> String {
+    format!("vrrp_instance {name} {{\n state BACKUP\n interface eth0\n virtual_router_id 51\n{lines}\n}}\n")
+}
+
+/// Whole ethernet frames on a machine's eth0 that a condition of python's holds for, by its bytes `f`, in hexadecimal.
+pub fn sniff(net: &Net, machine: &str, condition: &str, frames: usize) -> Vec<String> {
+    let script = format!(
+        "import socket\ns=socket.socket(socket.AF_PACKET,socket.SOCK_RAW,socket.htons(3))\ns.bind(('eth0',3))\ns.settimeout(30)\nn={frames}\n\
+         while n:\n  f=s.recv(4096)\n  if {condition}: n-=1; print(f.hex(),flush=True)"
+    );
+    python(net, machine, &script)
+}
+
+pub fn python(net: &Net, machine: &str, script: &str) -> Vec<String> {
+    let space = net.space(machine);
+    let output =
+        Command::new("ip").args(["netns", "exec", &space, "python3", "-c", script]).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{errors}");
+    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+/// What is on the wire, by a raw socket of python's: whole IP packets in hexadecimal.
+pub fn capture(net: &Net, machine: &str, packets: usize) -> Vec<String> {
+    let script = format!(
+        "import socket,struct\ns=socket.socket(socket.AF_INET,socket.SOCK_RAW,112)\n\
+         s.setsockopt(0,socket.IP_ADD_MEMBERSHIP,socket.inet_aton('224.0.0.18')+socket.inet_aton('0.0.0.0')+struct.pack('i',socket.if_nametoindex('eth0')))\n\
+         s.settimeout(30)\nfor _ in range({packets}): print(s.recv(2048).hex())"
+    );
+    python(net, machine, &script)
 }

@@ -98,14 +98,13 @@ pub const TABLE: &[Keyword] = &[
             }
         },
     ),
-    Keyword::new("interface", VRRP, "<interface>", "Where adverts are sent and heard.", |p, l| {
-        if let Some(name) = p.text(l, 1, "an interface name") {
-            if name.len() > 15 || name.contains('/') {
-                return p.alert(l, 1, format!("'interface' : '{name}' is no interface's name."));
-            }
-            change(p, |r| r.interface = Some(name));
-        }
-    }),
+    Keyword::new(
+        "interface",
+        VRRP,
+        "<interface>",
+        "Where adverts are sent and heard, and addresses held. A second one carries adverts too: a master is lost when both are silent.",
+        interface,
+    ),
     Keyword::new("interval", VRRP_SCRIPT, "<time>", "Between two runs (default: 1s).", |p, l| {
         if let Some(interval) = p.duration(l, 1, Unit::Seconds) {
             if interval.is_zero() {
@@ -125,10 +124,10 @@ pub const TABLE: &[Keyword] = &[
         "min-ttl",
         VRRP,
         "<ttl>",
-        "The lowest TTL or hop limit of adverts that are heard (default: 255). Less is for peers behind routers.",
+        "The lowest TTL or hop limit of adverts that are heard (default: 255; 64 with IPv6 peers, as keepalived sends to them). Less is for peers behind routers.",
         |p, l| {
             if let Some(ttl) = p.integer(l, 1, 1, 255) {
-                change(p, |r| r.min_ttl = ttl);
+                change(p, |r| r.min_ttl = Some(ttl));
             }
         },
     ),
@@ -325,6 +324,19 @@ fn ip(parser: &mut Parser, line: &Line, at: usize) -> Option<IpAddr> {
         parser.alert(line, at, message);
     }
     parsed
+}
+
+fn interface(parser: &mut Parser, line: &Line) {
+    let Some(name) = parser.text(line, 1, "an interface name") else { return };
+    if name.len() > 15 || name.contains('/') {
+        return parser.alert(line, 1, format!("'interface' : '{name}' is no interface's name."));
+    }
+    let Some(router) = parser.vrrp.routers.last_mut() else { return };
+    match (&router.interface, &router.further) {
+        (None, _) => router.interface = Some(name),
+        (Some(_), None) => router.further = Some((line.clone(), name)),
+        _ => parser.alert(line, 1, "'interface' : two at the most."),
+    }
 }
 
 fn authentication(parser: &mut Parser, line: &Line) {

@@ -13,6 +13,8 @@ pub struct Vrrp {
     pub place: Place,
     pub name: Arc<str>,
     pub interface: String,
+    /// Carries adverts too: the master is lost when both are silent.
+    pub further: Option<String>,
     pub vrid: u8,
     pub version: Version,
     pub starts_master: bool,
@@ -30,6 +32,13 @@ pub struct Vrrp {
     pub garp: Garp,
     pub tracks: Vec<Track>,
     pub notify: Notify,
+}
+
+impl Vrrp {
+    /// Those that carry adverts.
+    pub fn interfaces(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.interface).chain(&self.further)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! Tells the network where an address is now.
 
+use super::link::Link;
 use crate::net::raw;
-use crate::wire::arp::{self, Mac};
+use crate::wire::{arp, ndp};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
@@ -17,13 +18,18 @@ impl Announcer {
         Ok(Self { socket: raw::packet_socket()? })
     }
 
+    /// Gratuitous ARP, or unsolicited neighbour advertisements. Nothing on a link without MAC.
+    ///
     /// # Errors
     /// The interface is down or gone.
-    pub fn burst(&self, interface: u32, mac: Mac, address: IpAddr, repeat: u32) -> io::Result<()> {
-        let IpAddr::V4(address) = address else { return Ok(()) };
-        let frame = arp::announcement(mac, address);
+    pub fn burst(&self, link: &Link, address: IpAddr, repeat: u32) -> io::Result<()> {
+        let Some(mac) = link.mac else { return Ok(()) };
+        let frame = match address {
+            IpAddr::V4(address) => arp::announcement(mac, address),
+            IpAddr::V6(address) => ndp::announcement(mac, address, link.is_router),
+        };
         for _ in 0..repeat {
-            raw::send_frame(&self.socket, interface, &frame)?;
+            raw::send_frame(&self.socket, link.index, &frame)?;
         }
         Ok(())
     }

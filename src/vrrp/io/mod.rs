@@ -1,8 +1,10 @@
 //! The shell around the core: sockets, addresses, announcements, trackers and notify programs, on the control thread.
 //!
 //! ```text
-//!   socket   adverts in and out        address   the kernel's addresses, by rtnetlink
-//!   announce gratuitous ARP            track     what the priority follows
+//!   port     how a router reaches its network: link (interfaces), socket (adverts in and out)
+//!   address  the kernel's addresses, by rtnetlink
+//!   announce gratuitous ARP, unsolicited neighbour advertisements
+//!   track    what the priority follows
 //!   notify   programs on changes       command   runs them
 //!   desk     what the administration asks and orders
 //! ```
@@ -13,23 +15,23 @@ mod command;
 mod desk;
 mod link;
 mod notify;
+mod port;
 mod socket;
 mod track;
 
 use super::{Group, Input, Node, Output, Preempt, Received, Router, Settings, State};
-use crate::config::model::vrrp::{Vrrp, VrrpConfig};
+use crate::config::model::vrrp::{VirtualAddress, Vrrp, VrrpConfig};
 use crate::live::Generation;
 use crate::live::vrrp::Call;
 use crate::logging::{self, level};
-use crate::wire::ipv4::Packet;
-use crate::wire::vrrp::{GROUP_V4, PROTOCOL};
+use crate::wire::vrrp::{GROUP_V4, GROUP_V6};
 use address::Kernel;
 use announce::Announcer;
-use link::{Link, Links};
-use socket::Wire;
+use link::{Change, Links};
+use port::{Ports, Wanted, wanted};
+use socket::Arrived;
 use std::cell::Cell;
-use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,18 +42,16 @@ const WAITING: usize = 256;
 
 /// What needs privileges, opened before they are dropped.
 pub struct Prepared {
-    wires: Vec<(Rc<Wire>, Vec<usize>)>,
     announcer: Announcer,
-    links: Vec<Link>,
-    sources: Vec<IpAddr>,
+    links: Links,
     /// Limits of open files for the programs we start.
     open_files: Option<(u64, u64)>,
 }
 
 /// What the loop waits for.
 enum Event {
-    Packet { wire: usize, bytes: Vec<u8> },
-    Link(Link),
+    Packet { router: usize, path: usize, arrived: Arrived },
+    Link(Change),
     Tracked { router: usize, track: usize, well: bool, why: String },
 }
 
@@ -64,75 +64,43 @@ impl Prepared {
         if config.routers.is_empty() {
             return Ok(None);
         }
-        let mut prepared = Self {
-            wires: Vec::new(),
-            announcer: Announcer::open()
-                .map_err(|e| format!("vrrp : no socket for announcements: {}", needs(&e)))?,
-            links: Vec::new(),
-            sources: Vec::new(),
-            open_files,
-        };
+        let announcer = Announcer::open().map_err(|e| {
+            format!("vrrp : no raw socket: {e} (vrrp needs root, or CAP_NET_ADMIN and CAP_NET_RAW)")
+        })?;
         let known = link::list().map_err(|e| format!("vrrp : cannot list the interfaces: {e}"))?;
-        for (at, router) in config.routers.iter().enumerate() {
-            prepared.add(at, router, &known)?;
+        let prepared = Self { announcer, links: Links::new(known), open_files };
+        for router in &config.routers {
+            prepared.check(router)?;
         }
         Ok(Some(prepared))
     }
 
-    fn add(&mut self, at: usize, router: &Vrrp, known: &[Link]) -> Result<(), String> {
+    /// What is missing as the process starts is more likely a mistake than late.
+    fn check(&self, router: &Vrrp) -> Result<(), String> {
         let name = &router.name;
-        let find = |interface: &str| {
-            let names: Vec<&str> = known.iter().map(|l| l.name.as_str()).collect();
-            known.iter().find(|l| l.name == interface).ok_or_else(|| {
-                format!(
+        let devices = router.addresses.iter().filter_map(|a| a.device.as_ref());
+        for interface in router.interfaces().chain(devices) {
+            let Some(link) = self.links.named(interface) else {
+                return Err(format!(
                     "vrrp '{name}' : this machine has no interface '{interface}' (it has {})",
-                    names.join(", ")
-                )
-            })
-        };
-        let link = find(&router.interface)?.clone();
-        for device in router.addresses.iter().filter_map(|a| a.device.as_deref()) {
-            find(device)?;
-        }
-        let source = match router.source {
-            Some(source) => source,
-            None => link.address.map(IpAddr::V4).ok_or_else(|| {
-                format!(
-                    "vrrp '{name}' : interface '{}' has no IPv4 address to send adverts from: add one, or give 'source'",
-                    router.interface
-                )
-            })?,
-        };
-        self.sources.push(source);
-        let IpAddr::V4(source) = source else {
-            return Err(format!("vrrp '{name}' : IPv6 is not supported by weir yet"));
-        };
-        let shared =
-            self.wires.iter_mut().find(|(wire, _)| wire.interface == link.index && wire.source == source);
-        match shared {
-            Some((_, routers)) => routers.push(at),
-            None => {
-                let wire = Wire::open(&link, source).map_err(|e| {
-                    format!("vrrp '{name}' : no raw socket on '{}' from {source}: {}", link.name, needs(&e))
-                })?;
-                self.wires.push((Rc::new(wire), vec![at]));
+                    self.links.names()
+                ));
+            };
+            let sends = router.interfaces().any(|i| i == interface);
+            let has_source = || self.links.source(link.index, wanted(router), &[], None).is_some();
+            // Those of IPv6 come by themselves, a moment after the link.
+            if sends && wanted(router) == Wanted::V4 && router.source.is_none() && !has_source() {
+                return Err(format!(
+                    "vrrp '{name}' : interface '{interface}' has no IPv4 address to send adverts from: add one, or give 'source'"
+                ));
             }
         }
-        self.links.push(link);
         Ok(())
     }
 }
 
-fn needs(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            format!("{error} (vrrp needs root, or CAP_NET_ADMIN and CAP_NET_RAW)")
-        }
-        _ => error.to_string(),
-    }
-}
-
-fn settings(router: &Vrrp, source: IpAddr) -> Settings {
+/// The source is known once its interface is attached.
+fn settings(router: &Vrrp) -> Settings {
     let some = |duration: Duration| (!duration.is_zero()).then_some(duration);
     Settings {
         name: router.name.to_string(),
@@ -144,7 +112,10 @@ fn settings(router: &Vrrp, source: IpAddr) -> Settings {
         starts_master: router.starts_master,
         start_delay: router.start_delay,
         auth: router.auth,
-        source,
+        source: router.source.unwrap_or(match wanted(router) {
+            Wanted::V4 => Ipv4Addr::UNSPECIFIED.into(),
+            Wanted::LinkLocal | Wanted::Global => Ipv6Addr::UNSPECIFIED.into(),
+        }),
         addresses: router.addresses.iter().map(|a| a.address).collect(),
         peers: router.peers.clone(),
         min_ttl: router.min_ttl,
@@ -164,12 +135,13 @@ pub async fn run(
         Ok(kernel) => kernel,
         Err(error) => return report(&generation, &log, level::ALERT, &format!("vrrp : no netlink: {error}")),
     };
-    let mut shell = Shell::new(prepared, generation, log, kernel);
-    shell.clean().await;
     let (tell, mut events) = mpsc::channel(WAITING);
-    let _tasks = shell.watch(&tell);
+    let mut shell = Shell::new(prepared, generation, log, kernel, &tell);
+    shell.clean().await;
     let mut calls = shell.config.process.vrrp.attend();
     let now = Instant::now();
+    shell.attach_all(now);
+    let _tasks = shell.watch(&tell);
     for at in 0..shell.node.routers.len() {
         shell.node.handle_input(at, Input::Start, now);
     }
@@ -185,7 +157,7 @@ pub async fn run(
         tokio::select! {
             biased;
             () = stop.notified() => break,
-            Some(event) = events.recv() => shell.happen(event),
+            Some(event) = events.recv() => shell.happen(event).await,
             Some(call) = next_call(&mut calls) => shell.answer(call),
             () = timer => shell.node.handle_timeout(Instant::now()),
         }
@@ -208,7 +180,7 @@ struct Shell {
     config: Arc<Generation>,
     log: Rc<logging::Sender>,
     kernel: Kernel,
-    wires: Vec<(Rc<Wire>, Vec<usize>)>,
+    ports: Ports,
     announcer: Announcer,
     links: Links,
     tracks: track::Tracks,
@@ -217,6 +189,8 @@ struct Shell {
     memories: Vec<desk::Memory>,
     /// Refused packets already logged this often, to say it seldom.
     conflicts: Cell<u64>,
+    /// Why the further path of each router is no good, as it was last said.
+    further: Vec<Option<String>>,
 }
 
 impl Shell {
@@ -225,10 +199,10 @@ impl Shell {
         generation: Arc<Generation>,
         log: Rc<logging::Sender>,
         kernel: Kernel,
+        tell: &mpsc::Sender<Event>,
     ) -> Self {
         let config = &generation.config.vrrp;
-        let routers =
-            config.routers.iter().zip(&prepared.sources).map(|(r, s)| Router::new(settings(r, *s))).collect();
+        let routers = config.routers.iter().map(|r| Router::new(settings(r))).collect();
         let groups = config
             .groups
             .iter()
@@ -246,12 +220,13 @@ impl Shell {
             memories: vec![desk::Memory::default(); config.routers.len()],
             teller,
             open_files: prepared.open_files,
+            ports: Ports::new(config, tell.clone()),
+            further: vec![None; config.routers.len()],
             config: generation,
             log,
             kernel,
-            wires: prepared.wires,
             announcer: prepared.announcer,
-            links: Links::new(prepared.links),
+            links: prepared.links,
             conflicts: Cell::new(0),
         }
     }
@@ -266,16 +241,16 @@ impl Shell {
 
     /// Addresses a crashed run left behind: this node is no master as it starts.
     async fn clean(&self) {
-        for (at, router) in self.routers().iter().enumerate() {
+        for router in self.routers() {
             for address in &router.addresses {
-                let Some(device) = self.links.device(at, address) else { continue };
+                let Some(device) = self.device(router, address) else { continue };
                 match self.kernel.remove(device, address).await {
                     Ok(true) => {
                         let text = format!(
                             "{}: {} was still on {}: removed, it is not held as the process starts",
                             router.name,
                             address.address,
-                            self.links.name(device)
+                            self.links.get(device).map_or("?", |l| l.name.as_str())
                         );
                         self.say(level::WARNING, &text);
                     }
@@ -288,28 +263,24 @@ impl Shell {
 
     /// Starts what brings events.
     fn watch(&self, tell: &mpsc::Sender<Event>) -> Vec<crate::tasks::Task> {
-        let mut tasks: Vec<crate::tasks::Task> = (0..)
-            .zip(&self.wires)
-            .map(|(i, (wire, _))| {
-                let (wire, tell) = (Rc::clone(wire), tell.clone());
-                crate::tasks::start("vrrp adverts", async move { wire.receive(i, &tell).await })
-            })
-            .collect();
-        tasks.push(crate::tasks::start("vrrp links", link::watch(tell.clone())));
+        let mut tasks = vec![crate::tasks::start("vrrp links", link::watch(tell.clone()))];
         tasks.extend(track::watch(&self.config, tell, self.open_files));
         tasks
     }
 
-    fn happen(&mut self, event: Event) {
+    async fn happen(&mut self, event: Event) {
         let now = Instant::now();
         match event {
-            Event::Packet { wire, bytes } => self.packet(wire, &bytes, now),
-            Event::Link(link) => {
-                for (at, why) in self.links.learn(link) {
-                    self.tracks.link(at, why);
-                    self.judge(at, now);
-                }
+            Event::Packet { router, path, arrived } => self.packet(router, path, &arrived, now),
+            Event::Link(change) => {
+                let hurt = self.hurt_by(&change);
+                self.links.learn(change);
+                self.attach_all(now);
                 self.judge_tracked_links(now);
+                for at in hurt {
+                    self.hold(at, true).await;
+                    self.announce(at);
+                }
             }
             Event::Tracked { router, track, well, why } => {
                 self.tracks.set(router, track, well, why);
@@ -336,22 +307,54 @@ impl Shell {
         self.node.handle_input(at, input, now);
     }
 
-    fn packet(&mut self, wire: usize, bytes: &[u8], now: Instant) {
-        let Some(packet) = Packet::parse(bytes).filter(|p| p.protocol == PROTOCOL) else { return };
-        let Some((_, routers)) = self.wires.get(wire) else { return };
-        // The second byte is the vrid: each router hears its own only.
-        let vrid = packet.payload.get(1).copied();
-        for at in routers.clone() {
-            if vrid.is_some_and(|v| v != self.node.routers[at].settings.vrid) {
-                continue;
+    fn packet(&mut self, at: usize, path: usize, arrived: &Arrived, now: Instant) {
+        // None: it was read before its interface went.
+        let Some(local) = self.ports.local(at, path) else { return };
+        let Arrived { source, destination, ttl, payload } = arrived;
+        let received =
+            Received { path, local, source: *source, destination: *destination, ttl: *ttl, payload };
+        self.node.handle_input(at, Input::Packet(received), now);
+    }
+
+    /// Masters whose addresses somebody took off their interface, or whose interface came anew or has another MAC.
+    fn hurt_by(&self, change: &Change) -> Vec<usize> {
+        let is_held = |router: &Vrrp| {
+            router.addresses.iter().any(|held| match change {
+                Change::Link(link) => {
+                    let was = self.links.get(link.index);
+                    let is_other = was.is_none_or(|was| was.mac != link.mac || (!was.is_up && link.is_up));
+                    is_other && link.name == *held.device.as_ref().unwrap_or(&router.interface)
+                }
+                Change::AddressGone { index, address } => {
+                    *address == held.address && Some(*index) == self.device(router, held)
+                }
+                Change::Gone(_) | Change::Address(_) => false,
+            })
+        };
+        let masters = self.routers().iter().enumerate().filter(|(at, _)| {
+            self.node.routers.get(*at).is_some_and(|router| router.state() == State::Master)
+        });
+        masters.filter(|(_, router)| is_held(router)).map(|(at, _)| at).collect()
+    }
+
+    /// Fits all routers to the interfaces as they are now.
+    fn attach_all(&mut self, now: Instant) {
+        let config = Arc::clone(&self.config);
+        for (at, router) in config.config.vrrp.routers.iter().enumerate() {
+            let attached = self.ports.attach(at, router, &self.links);
+            if self.further[at] != attached.further {
+                let text = match &attached.further {
+                    Some(why) => format!("{}: the further path is lost: {why}", router.name),
+                    None => format!("{}: the further path is there again", router.name),
+                };
+                self.say(level::WARNING, &text);
+                self.further[at] = attached.further;
             }
-            let received = Received {
-                source: packet.source.into(),
-                destination: packet.destination.into(),
-                ttl: packet.ttl,
-                payload: packet.payload,
-            };
-            self.node.handle_input(at, Input::Packet(received), now);
+            if let Ok(source) = &attached.own {
+                self.node.handle_input(at, Input::Source(*source), now);
+            }
+            self.tracks.link(at, attached.own.err());
+            self.judge(at, now);
         }
     }
 
@@ -370,25 +373,34 @@ impl Shell {
     }
 
     fn send(&self, at: usize, advert: &crate::wire::vrrp::Advert) {
-        let Some((wire, _)) = self.wires.iter().find(|(_, routers)| routers.contains(&at)) else { return };
-        let peers = &self.routers()[at].peers;
-        let multicast = [IpAddr::V4(GROUP_V4)];
-        let destinations = if peers.is_empty() { &multicast[..] } else { peers };
-        for destination in destinations {
-            let payload = advert.write(wire.source.into(), *destination);
-            if let Err(error) = wire.send(&payload, *destination) {
-                self.say(
-                    level::WARNING,
-                    &format!("{}: advert to {destination}: {error}", self.routers()[at].name),
-                );
+        let router = &self.routers()[at];
+        for wire in self.ports.wires(at) {
+            // On its way to fault, when there is nobody to hear it.
+            if !self.links.get(wire.interface).is_some_and(|l| l.is_up) {
+                continue;
+            }
+            let group = [if wire.source.is_ipv4() { IpAddr::V4(GROUP_V4) } else { IpAddr::V6(GROUP_V6) }];
+            let destinations = if router.peers.is_empty() { &group[..] } else { &router.peers };
+            for destination in destinations {
+                let payload = advert.write(wire.source, *destination);
+                if let Err(error) = wire.send(&payload, *destination) {
+                    let text = format!("{}: advert to {destination}: {error}", router.name);
+                    self.say(level::WARNING, &text);
+                }
             }
         }
+    }
+
+    /// The interface an address of a router belongs on, if it is there.
+    fn device(&self, router: &Vrrp, address: &VirtualAddress) -> Option<u32> {
+        let name = address.device.as_ref().unwrap_or(&router.interface);
+        self.links.named(name).map(|l| l.index)
     }
 
     async fn hold(&self, at: usize, hold: bool) {
         let router = &self.routers()[at];
         for address in &router.addresses {
-            let Some(device) = self.links.device(at, address) else { continue };
+            let Some(device) = self.device(router, address) else { continue };
             let done = if hold {
                 self.kernel.add(device, address).await
             } else {
@@ -403,9 +415,10 @@ impl Shell {
     fn announce(&self, at: usize) {
         let router = &self.routers()[at];
         for address in &router.addresses {
-            let Some(device) = self.links.device(at, address) else { continue };
-            let Some(mac) = self.links.mac(device) else { continue };
-            if let Err(error) = self.announcer.burst(device, mac, address.address, router.garp.repeat) {
+            let Some(link) = self.device(router, address).and_then(|index| self.links.get(index)) else {
+                continue;
+            };
+            if let Err(error) = self.announcer.burst(link, address.address, router.garp.repeat) {
                 self.say(level::WARNING, &format!("{}: announcement: {error}", router.name));
             }
         }
