@@ -14,10 +14,14 @@ fn enabled<'a>(s: &Subject<'a>, which: Which) -> Option<(&'a LiveServer, &'a Che
     check.is_enabled().then_some((server, check))
 }
 
-/// Its last result; in maintenance nobody checks.
-fn last(s: &Subject<'_>, which: Which) -> Option<Finding> {
+/// The check, if it is at work: in maintenance nobody checks, but the agent is asked on.
+fn at_work<'a>(s: &Subject<'a>, which: Which) -> Option<&'a CheckState> {
     let (server, check) = enabled(s, which)?;
-    (server.admin() & admin::MAINT == 0).then(|| check.last())
+    (which == Which::Agent || server.admin() & admin::MAINT == 0).then_some(check)
+}
+
+fn last(s: &Subject<'_>, which: Which) -> Option<Finding> {
+    at_work(s, which).map(CheckState::last)
 }
 
 /// `check_status`: `* ` in front tells that the next one is under way.
@@ -27,9 +31,10 @@ pub(super) fn status<'s>(s: &'s Subject<'_>, which: Which) -> Option<Value<'s>> 
     Some(if check.is_running() { Value::text(format!("* {code}")) } else { Value::text(code) })
 }
 
+/// -1 is shown as the number without a sign that it is to HAProxy.
 pub(super) fn code<'s>(s: &'s Subject<'_>, which: Which) -> Option<Value<'s>> {
     let last = last(s, which)?;
-    last.status.has_code().then(|| Value::u32(last.code.unwrap_or(0).max(0)))
+    last.status.has_code().then(|| Value::U32(last.code.unwrap_or(0).cast_unsigned()))
 }
 
 pub(super) fn duration<'s>(s: &'s Subject<'_>, which: Which) -> Option<Value<'s>> {
@@ -49,15 +54,15 @@ pub(super) fn text<'s>(s: &'s Subject<'_>, which: Which) -> Option<Value<'s>> {
 }
 
 pub(super) fn health<'s>(s: &'s Subject<'_>, which: Which) -> Option<Value<'s>> {
-    enabled(s, which).map(|(_, check)| Value::U32(check.health().value()))
+    at_work(s, which).map(|check| Value::U32(check.health().value()))
 }
 
 pub(super) fn rise<'s>(s: &'s Subject<'_>, which: Which) -> Option<Value<'s>> {
-    enabled(s, which).map(|(_, check)| Value::U32(check.health().rise()))
+    at_work(s, which).map(|check| Value::U32(check.health().rise()))
 }
 
 pub(super) fn fall<'s>(s: &'s Subject<'_>, which: Which) -> Option<Value<'s>> {
-    enabled(s, which).map(|(_, check)| Value::U32(check.health().fall()))
+    at_work(s, which).map(|check| Value::U32(check.health().fall()))
 }
 
 pub(super) fn failed<'s>(s: &'s Subject<'_>) -> Option<Value<'s>> {

@@ -68,8 +68,10 @@ fn server_status<'s>(s: &'s Subject<'_>, server: &LiveServer) -> Cow<'s, str> {
         OperState::Stopped if agent && source.agent.health().value() == 0 => return "DOWN (agent)".into(),
         OperState::Stopped => "DOWN",
         OperState::Stopping => "NOLB",
+        _ if orders & admin::DRAIN != 0 && agent => return "DRAIN (agent)".into(),
         _ if orders & admin::DRAIN != 0 => "DRAIN",
-        _ if !checked && !agent && server.conf.track.is_none() => return "no check".into(),
+        // An agent alone is no health check.
+        _ if !checked => return "no check".into(),
         _ => "UP",
     };
     if on_the_way { format!("{word} {steps}/{of}").into() } else { word.into() }

@@ -8,4 +8,5 @@ mod harness;
 mod mail;
 mod observe;
 mod rig;
+mod shown;
 mod states;

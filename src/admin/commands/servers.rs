@@ -109,8 +109,7 @@ fn state_line(_: &Generation, proxy: &LiveProxy, server: &LiveServer, out: &mut 
         &result_number(last.status.verdict()),
         &server.check.health().value(),
         &(check_bits(&server.check, 0) | paused),
-        &(check_bits(&server.agent, AGENT)
-            | if maintained && server.agent.is_enabled() { PAUSED } else { 0 }),
+        &check_bits(&server.agent, AGENT),
         &u8::from(proxy.conf.id_is_forced),
         &u8::from(server.conf.id_is_forced),
         &or_dash(server.conf.fqdn.as_deref()),
