@@ -191,6 +191,64 @@ fn arguments_and_environment_are_haproxys() {
     }
 }
 
+/// `healthcheck` sections have programs of their own, whatever the backend checks by.
+#[test]
+fn sections_name_programs() {
+    let mut bench = Bench::new();
+    bench.script("ok.sh", "#!/bin/sh\necho section $HAPROXY_SERVER_NAME\n");
+    bench.script("six.sh", "#!/bin/sh\nexit 6\n");
+    bench.script("path.sh", "#!/bin/sh\necho \"path $PATH\"\n");
+    let sections = "
+healthcheck own
+ type external-check
+ external-check command DIR/ok.sh
+healthcheck weighing
+ type external-check dynamic-weight
+ external-check command DIR/six.sh
+healthcheck searched
+ type external-check
+ external-check command path.sh
+ external-check path /usr/bin:/bin:DIR
+backend b
+ external-check command DIR/none.sh
+ balance roundrobin
+ server own 127.0.0.1:22100 check inter 1s healthcheck own
+ server heavy 127.0.0.1:22100 check inter 1s healthcheck weighing
+ server searched 127.0.0.1:22100 check inter 1s healthcheck searched
+backend c
+ no option external-check
+ option tcp-check
+ server own 127.0.0.1:22100 check inter 1s healthcheck own
+";
+    bench.weir(&sections.replace(" no option external-check\n", ""));
+    bench.line(&["b/own succeeded", "info: \"section own\""]);
+    bench.line(&["b/heavy succeeded", "code: 6"]);
+    bench.line(&[
+        "b/searched succeeded",
+        &format!("info: \"path /usr/bin:/bin:{}\"", bench.dir.path().display()),
+    ]);
+    bench.line(&["c/own succeeded", "info: \"section own\""]);
+    let weights = bench.command("show servers state b");
+    assert!(weights.contains(" heavy 127.0.0.1 2 0 4 1 "), "{weights}");
+    for (lines, message) in [
+        (
+            " type external-check\n",
+            "healthcheck 'x' : 'type external-check' unable to find required 'external-check command'.",
+        ),
+        (
+            " type external-check\n external-check command a.sh\n",
+            "healthcheck 'x': 'external-check command' does not have a leading '/' and 'external-check path' is not set.",
+        ),
+    ] {
+        let config = format!(
+            "global\n external-check\n insecure-fork-wanted\nhealthcheck x\n{lines}defaults\n timeout connect 1s\n timeout client 1s\n \
+             timeout server 1s\nbackend b\n server s 127.0.0.1:1 check healthcheck x\n"
+        );
+        let (code, said) = Program::Weir.check(&config);
+        assert!(code == Some(1) && said.contains(message), "{said}");
+    }
+}
+
 /// Programs that end in every way there is; what haproxy says of them is what is to be said, but for the text of ours.
 const ENDINGS: &str = "
 backend ok

@@ -6,6 +6,7 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::draft::{InitAddr, Reference, ServerDraft};
 use super::model::backend::Layer;
 use super::model::check::{Action, Flavour};
+use super::model::probes::ExternalCommand;
 use super::model::{Check, CheckKind, Endpoint, Mode, Proxy, Server};
 use super::parser::Parser;
 use super::resolve::Ids;
@@ -162,7 +163,11 @@ fn names_ports(proxy: &Proxy) -> bool {
 }
 
 /// The kind of check that a `healthcheck` section makes.
-fn health_check(parser: &mut Parser, server: &str, reference: &Reference) -> Option<CheckKind> {
+fn health_check(
+    parser: &mut Parser,
+    server: &str,
+    reference: &Reference,
+) -> Option<(CheckKind, Option<Arc<ExternalCommand>>)> {
     let Some(section) = parser.healthchecks.iter().find(|h| h.name == reference.name) else {
         let message = format!("'server {server}' : unable to find healthcheck '{}'.", reference.name);
         let mut diagnostic = Diagnostic::at(Severity::Alert, &reference.line, reference.word, message);
@@ -172,7 +177,8 @@ fn health_check(parser: &mut Parser, server: &str, reference: &Reference) -> Opt
         return None;
     };
     let kind = section.kind.clone()?;
-    Some(checks::settle(kind, &section.checks, section.disable_on_404, section.send_state))
+    let program = matches!(kind, CheckKind::External { .. }).then(|| Arc::new(section.external.clone()));
+    Some((checks::settle(kind, &section.checks, section.disable_on_404, section.send_state), program))
 }
 
 fn checked(parser: &mut Parser, proxy: &Proxy, draft: &ServerDraft, server: &mut Server) {
@@ -193,7 +199,9 @@ fn checked(parser: &mut Parser, proxy: &Proxy, draft: &ServerDraft, server: &mut
         check.send_proxy |= server.send_proxy.is_some();
     }
     if let Some(reference) = &draft.healthcheck {
-        check.kind = health_check(parser, &name, reference);
+        if let Some((kind, program)) = health_check(parser, &name, reference) {
+            (check.kind, check.external) = (Some(kind), program);
+        }
     }
     secured(parser, &name, proxy, draft, &mut check);
     server.check = Some(check);

@@ -1,7 +1,8 @@
 //! What can only be said about the whole configuration: HAProxy's warnings and errors after parsing.
 
+use super::checks::HealthCheck;
 use super::diagnostic::{Diagnostic, Severity};
-use super::model::probes::ExternalChecks;
+use super::model::probes::{ExternalChecks, ExternalCommand};
 use super::model::{Backend, Balance, CheckKind, HashMethod, LogStyle, Mode, Proxy};
 use super::parser::Parser;
 use super::resolve::kind;
@@ -21,6 +22,7 @@ pub fn check(parser: &mut Parser, proxies: &mut [Proxy]) {
         page_access(parser, proxy);
         external_checks(parser, proxy);
     }
+    program_sections(parser);
     tracks(parser, proxies);
     super::keywords::mail::settle(parser, proxies);
 }
@@ -59,7 +61,10 @@ fn has_fixed_weights(back: &Backend) -> bool {
 fn external_checks(parser: &mut Parser, proxy: &Proxy) {
     let Some(back) = &proxy.back else { return };
     let (kind, name, said) = (kind_of(proxy), &proxy.name, &back.external);
-    if matches!(back.check, CheckKind::External { dynamic_weight: true }) && has_fixed_weights(back) {
+    let own = back.servers.iter().filter_map(|s| s.check.as_ref()?.kind.as_ref());
+    let mut kinds = own.chain([&back.check]);
+    let weighs = kinds.any(|k| matches!(k, CheckKind::External { dynamic_weight: true }));
+    if weighs && has_fixed_weights(back) {
         let message = format!(
             "{kind} '{name}' : 'dynamic-weight' changes nothing with a balancing algorithm whose weights are fixed ('static-rr', and 'hash-type map-based')."
         );
@@ -76,8 +81,21 @@ fn external_checks(parser: &mut Parser, proxy: &Proxy) {
         }
         return;
     }
-    let missing =
-        |what| format!("Proxy '{name}' : 'option external-check' unable to find required '{what}'.");
+    program(parser, &format!("Proxy '{name}'"), "option external-check", said);
+}
+
+/// The same of a `healthcheck` section.
+fn program_sections(parser: &mut Parser) {
+    let external = |c: &&HealthCheck| matches!(c.kind, Some(CheckKind::External { .. }));
+    let sections = parser.healthchecks.iter().filter(external);
+    let sections: Vec<_> = sections.map(|c| (c.name.clone(), c.external.clone())).collect();
+    for (name, said) in sections {
+        program(parser, &format!("healthcheck '{name}'"), "type external-check", &said);
+    }
+}
+
+fn program(parser: &mut Parser, who: &str, line: &str, said: &ExternalCommand) {
+    let missing = |what| format!("{who} : '{line}' unable to find required '{what}'.");
     if parser.global.external_check == ExternalChecks::Refused {
         report(parser, Severity::Alert, missing("global.external-check"));
     }
@@ -85,7 +103,7 @@ fn external_checks(parser: &mut Parser, proxy: &Proxy) {
         None => report(parser, Severity::Alert, missing("external-check command")),
         Some(command) if !command.starts_with('/') && said.path.is_none() => {
             let message = format!(
-                "Proxy '{name}': 'external-check command' does not have a leading '/' and 'external-check path' is not set."
+                "{who}: 'external-check command' does not have a leading '/' and 'external-check path' is not set."
             );
             report(parser, Severity::Alert, message);
         }
@@ -93,7 +111,7 @@ fn external_checks(parser: &mut Parser, proxy: &Proxy) {
     }
     if !parser.global.insecure_fork_wanted {
         let message = format!(
-            "Proxy '{name}' : 'insecure-fork-wanted' not enabled in the global section, 'option external-check' will likely fail."
+            "{who} : 'insecure-fork-wanted' not enabled in the global section, '{line}' will likely fail."
         );
         report(parser, Severity::Warning, message);
     }

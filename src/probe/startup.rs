@@ -23,7 +23,10 @@ impl Startup {
         // What this process inherited is not for the programs it starts. An older kernel leaves that to its parent.
         let _old_kernel = raw::close_on_exec();
         let mut backends = config.proxies.iter().filter_map(|p| p.back.as_ref());
-        let pings = backends.any(|b| matches!(b.check, CheckKind::Ping));
+        let pings = backends.any(|b| {
+            let own = b.servers.iter().filter_map(|s| s.check.as_ref()?.kind.as_ref());
+            own.chain([&b.check]).any(|k| matches!(k, CheckKind::Ping))
+        });
         Self { sockets: pings.then(Sockets::open), open_files: raw::nofile_limit().ok() }
     }
 

@@ -15,6 +15,7 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::keyword::Section;
 use super::model::CheckKind;
 use super::model::check::{Action, Flavour, Request, RuleSet, Step};
+use super::model::probes::ExternalCommand;
 use super::parser::Parser;
 use super::raw::Line;
 use super::suggest;
@@ -60,6 +61,8 @@ pub struct HealthCheck {
     pub name: String,
     pub kind: Option<CheckKind>,
     pub checks: Checks,
+    /// The program of `type external-check`.
+    pub external: ExternalCommand,
     pub disable_on_404: bool,
     pub send_state: bool,
 }

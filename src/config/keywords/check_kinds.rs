@@ -2,7 +2,7 @@
 
 use crate::config::checks::from_hex;
 use crate::config::diagnostic::{Diagnostic, Severity};
-use crate::config::keyword::{BACK, Keyword};
+use crate::config::keyword::{BACK, HEALTH_CHECK, Keyword, Section};
 use crate::config::model::probes::{Expected, ExternalChecks, UdpCheck};
 use crate::config::model::{Backend, CheckKind};
 use crate::config::parser::Parser;
@@ -21,9 +21,9 @@ pub const TABLE: &[Keyword] = &[
     ),
     Keyword::new(
         "external-check",
-        BACK,
+        BACK.or(HEALTH_CHECK),
         "{ command <command> | path <path> }",
-        "The program of 'option external-check', and the PATH in which it is looked for and which it gets.",
+        "The program of 'option external-check' (in a 'healthcheck' section: of 'type external-check'), and the PATH in which it is looked for and which it gets.",
         external_check,
     ),
     Keyword::new(
@@ -54,9 +54,7 @@ pub const TABLE: &[Keyword] = &[
 ];
 
 fn set(parser: &mut Parser, kind: CheckKind) {
-    if let Some(back) = back(parser) {
-        back.check = kind;
-    }
+    parser.check_kind(kind);
 }
 
 fn back(parser: &mut Parser) -> Option<&mut Backend> {
@@ -117,8 +115,13 @@ fn external_check(parser: &mut Parser, line: &Line) {
     if !parser.at_most(line, 3) {
         return;
     }
-    let Some(back) = back(parser) else { return };
-    let place = if what == "command" { &mut back.external.command } else { &mut back.external.path };
+    let program = if parser.section == Section::HealthCheck {
+        &mut parser.healthcheck.external
+    } else {
+        let Some(back) = back(parser) else { return };
+        &mut back.external
+    };
+    let place = if what == "command" { &mut program.command } else { &mut program.path };
     *place = Some(value.into());
 }
 

@@ -79,8 +79,8 @@ pub const TABLE: &[Keyword] = &[
     Keyword::new(
         "type",
         HEALTH_CHECK,
-        "{ tcp-check | httpchk | smtpchk | mysql-check | pgsql-check | redis-check | ldap-check | spop-check | ssl-hello-chk } [<args>*]",
-        "The kind of the check, with the arguments that the option of that name takes.",
+        "{ tcp-check | httpchk | smtpchk | mysql-check | pgsql-check | redis-check | ldap-check | spop-check | ssl-hello-chk | external-check | ping-check | udp-check | dns-check } [<args>*]",
+        "The kind of the check, with the arguments that the option of that name takes. 'external-check' runs the program that the section names.",
         kind,
     ),
     Keyword::new(
@@ -125,7 +125,8 @@ pub const TABLE: &[Keyword] = &[
 fn kind(parser: &mut Parser, line: &Line) {
     const PREFIX: &str = "option ";
     let name = line.word(1).to_owned();
-    let rows = || TABLE.iter().filter_map(|k| k.name.strip_prefix(PREFIX).map(|n| (n, k)));
+    let all = || TABLE.iter().chain(super::check_kinds::TABLE);
+    let rows = || all().filter_map(|k| k.name.strip_prefix(PREFIX).map(|n| (n, k)));
     match rows().find(|(n, _)| *n == name) {
         Some((_, row)) => (row.apply)(parser, line),
         None => {

@@ -370,6 +370,8 @@ pub struct Check {
     pub init_state: InitState,
     /// `healthcheck`: in place of the backend's.
     pub kind: Option<CheckKind>,
+    /// The program of a `healthcheck` section; `None`: the backend's.
+    pub external: Option<Arc<ExternalCommand>>,
     /// `check-ssl`
     pub ssl: bool,
     /// `check-sni`
@@ -393,6 +395,7 @@ impl Default for Check {
             send_proxy: false,
             init_state: InitState::Up,
             kind: None,
+            external: None,
             ssl: false,
             sni: None,
             alpn: Vec::new(),

@@ -76,7 +76,8 @@ struct Listener {
 impl Script {
     #[must_use]
     pub fn new(proxy: &Proxy, server: &Server, means: &Means) -> Self {
-        let said = proxy.back.as_ref().map(|b| b.external.clone()).unwrap_or_default();
+        let own = server.check.as_ref().and_then(|c| c.external.as_deref());
+        let said = own.or(proxy.back.as_ref().map(|b| &b.external)).cloned().unwrap_or_default();
         let protocol = if proxy.mode == Mode::Http { "h1" } else { "tcp" };
         let constant = vec![
             ("HAPROXY_PROXY_ID", proxy.id.to_string()),
