@@ -173,13 +173,15 @@ impl Inbox {
         stream: &mut Stream,
         buffers: &Buffers,
     ) -> Poll<io::Result<usize>> {
-        if self.data.is_empty() {
+        let empty = self.data.is_empty();
+        if empty {
             ready!(stream.poll_read_ready(cx))?;
             self.data = if self.large { buffers.take_large() } else { buffers.take() };
         }
         self.make_room();
         let room = self.data.get_mut(self.end..).unwrap_or_default();
-        let Poll::Ready(read) = stream.poll_read(cx, room) else {
+        let read = if empty { stream.poll_read_now(cx, room) } else { stream.poll_read(cx, room) };
+        let Poll::Ready(read) = read else {
             self.release(buffers);
             return Poll::Pending;
         };

@@ -101,7 +101,8 @@ impl Exchange<'_> {
                         downs,
                         ends,
                     });
-                    self.times.connected = Some(Instant::now());
+                    self.at = Instant::now();
+                    self.times.connected = Some(self.at);
                     return Ok(());
                 }
                 Err(error) => self.after_dial_error(&error, back, conf, live, timeout).await?,
@@ -197,6 +198,7 @@ impl Exchange<'_> {
             // The same server again: give it a moment, as HAProxy does.
             let pause = Duration::from_secs(1).min(timeout.unwrap_or(Duration::MAX));
             tokio::time::sleep(pause).await;
+            self.at = Instant::now();
         }
         Ok(())
     }
@@ -230,7 +232,7 @@ impl Exchange<'_> {
                 let watched = front.options.abortonclose || back.options.abortonclose;
                 let client = &mut *self.client;
                 let mut waiting = pin!(engine.assign(want));
-                poll_fn(|cx| {
+                let waited = poll_fn(|cx| {
                     if let Poll::Ready(assigned) = waiting.as_mut().poll(cx) {
                         return Poll::Ready(Ok(assigned));
                     }
@@ -239,11 +241,13 @@ impl Exchange<'_> {
                     }
                     Poll::Pending
                 })
-                .await?
+                .await;
+                self.at = Instant::now();
+                waited?
             }
         };
         self.slot = Some(assigned.map_err(refused)?);
-        self.times.assigned.get_or_insert_with(Instant::now);
+        self.times.assigned.get_or_insert(self.at);
         self.note_slot(live);
         Ok(())
     }

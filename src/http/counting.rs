@@ -5,9 +5,9 @@ use super::exchange::Exchange;
 use crate::live::counters::Timed;
 use std::time::{Duration, Instant};
 
-/// Counts an exchange that ended.
-pub fn exchange(exchange: &Exchange<'_>) {
-    let end = End::of(exchange);
+/// Counts an exchange that ended at `now`.
+pub fn exchange(exchange: &Exchange<'_>, now: Instant) {
+    let end = End::of(exchange, now);
     count_front(exchange, &end);
     let Some(backend) = &exchange.backend else {
         // Until another backend is chosen, HAProxy has the bytes on the frontend's own.
@@ -134,7 +134,7 @@ struct End {
 }
 
 impl End {
-    fn of(exchange: &Exchange<'_>) -> Self {
+    fn of(exchange: &Exchange<'_>, now: Instant) -> Self {
         let log = &exchange.ctx.log;
         let [cause, phase] = exchange.letters;
         let in_request = phase == b'R' || phase == b'T';
@@ -152,20 +152,20 @@ impl End {
             broken_off: cause == b'S' && phase == b'D',
             unconnected: matches!(cause, b'S' | b's') && matches!(phase, b'C' | b'Q'),
             internal: cause == b'I',
-            times: times(exchange),
+            times: times(exchange, now),
         }
     }
 }
 
 /// `None`: no server answered, so there is nothing to average.
-fn times(exchange: &Exchange<'_>) -> Option<Timed> {
+fn times(exchange: &Exchange<'_>, now: Instant) -> Option<Timed> {
     let times = &exchange.times;
     let (assigned, connected, responded) = (times.assigned?, times.connected?, times.responded?);
     Some(Timed {
         queue: span(times.head, assigned),
         connect: span(assigned, connected),
         response: span(connected, responded),
-        total: span(times.started, exchange.client.session.engine.now()),
+        total: span(times.started, now),
     })
 }
 

@@ -104,6 +104,11 @@ pub struct Exchange<'a> {
     pub splice_failed: bool,
     /// The client's connection is closed, and not reset, right behind the response.
     pub closes: bool,
+    /// The clock as it was read last: reading it costs a request more than most of its phases, and between two waits
+    /// nothing happens that a millisecond could tell.
+    pub at: Instant,
+    /// When the exchange ended, once it has.
+    ended: Option<Instant>,
     /// When either side last moved a byte.
     pub client_at: Instant,
     pub server_at: Instant,
@@ -129,15 +134,15 @@ pub struct Sent {
     pub response: u64,
 }
 
-/// Runs one request whose head is in `ctx`.
+/// Runs one request whose head is in `ctx`: its first byte came at `started`, its last at `head`.
 pub async fn run(
     client: &mut Client,
     ctx: &mut Context,
     framing: RequestFraming,
     body: Flow,
-    started: Instant,
+    (started, head): (Instant, Instant),
 ) -> End {
-    let mut exchange = Exchange::new(client, ctx, framing, body, started);
+    let mut exchange = Exchange::new(client, ctx, framing, body, (started, head));
     let mut outcome = exchange.proxy().await;
     if let Err(Stop::Service(asked)) = outcome {
         outcome = Box::pin(exchange.serve(asked)).await;
@@ -156,9 +161,8 @@ impl<'a> Exchange<'a> {
         ctx: &'a mut Context,
         framing: RequestFraming,
         request: Flow,
-        started: Instant,
+        (started, head): (Instant, Instant),
     ) -> Self {
-        let head = Instant::now();
         client.card.begin(head);
         let engine = &client.session.engine;
         let (mut to_server, mut to_client) = (Outbox::default(), Outbox::default());
@@ -196,6 +200,8 @@ impl<'a> Exchange<'a> {
             failed: None,
             splice_failed: false,
             closes: false,
+            at: head,
+            ended: None,
             client_at: head,
             server_at: head,
             answered: false,
@@ -255,7 +261,6 @@ impl<'a> Exchange<'a> {
         ctx.has_request = true;
         ctx.first = self.client.requests == 0;
         let engine = &ctx.session.engine;
-        ctx.log.accept_date = Some(engine.wall(ctx.accepted));
         ctx.log.request_date = Some(engine.wall(self.times.started));
         ctx.log.request_counter = u64::from(self.client.requests);
         let front = Arc::clone(&ctx.session.frontend);
@@ -352,7 +357,7 @@ impl<'a> Exchange<'a> {
             // What of the body came along with the head counts.
             let part = self.response.accounted();
             self.ctx.log.bytes_to_client += part;
-            finish::log(self);
+            finish::log(self, Instant::now());
             self.ctx.log.bytes_to_client -= part;
             self.logged = true;
         }
@@ -484,6 +489,11 @@ impl<'a> Exchange<'a> {
         .await?;
         self.to_client.clear();
         Ok(())
+    }
+
+    /// When the exchange ended: as this is first asked.
+    pub(super) fn ended(&mut self) -> Instant {
+        *self.ended.get_or_insert_with(Instant::now)
     }
 
     pub(super) fn finish(&mut self) {

@@ -17,6 +17,7 @@ pub fn exchange(exchange: &mut Exchange<'_>) {
     if exchange.to_server.bytes.capacity() == 0 && exchange.to_client.bytes.capacity() == 0 {
         return;
     }
+    let now = exchange.ended();
     exchange.drop_upstream();
     let engine = &exchange.client.session.engine;
     engine.keep_scratch(std::mem::take(&mut exchange.to_server.bytes));
@@ -27,23 +28,22 @@ pub fn exchange(exchange: &mut Exchange<'_>) {
     if let Some(backend) = &exchange.backend {
         backend.leave();
     }
-    counting::exchange(exchange);
+    counting::exchange(exchange, now);
     if !exchange.logged {
         exchange.logged = true;
-        log(exchange);
+        log(exchange, now);
     }
     exchange.client.card.end();
-    exchange.client.idle_from = exchange.client.session.engine.now();
+    exchange.client.idle_from = now;
 }
 
 /// Fills the record and sends the line, if one is wanted.
-pub fn log(exchange: &mut Exchange<'_>) {
+pub fn log(exchange: &mut Exchange<'_>, now: Instant) {
     let front = Arc::clone(&exchange.client.session.frontend);
     let conf = &front.conf;
     if conf.log.targets.is_empty() {
         return;
     }
-    let now = exchange.client.session.engine.now();
     // With `logasap` HAProxy marks every line, that of a finished exchange too.
     exchange.ctx.log.early = conf.options.logasap;
     let (times, log) = (&exchange.times, &mut exchange.ctx.log);

@@ -25,8 +25,8 @@ pub struct Idle {
 }
 
 impl Idle {
-    pub fn new(stream: Stream, uses: u32, downs: u32) -> Self {
-        Self { stream: Some(stream), uses, since: Instant::now(), downs, ends: [None; 2] }
+    pub fn new(stream: Stream, uses: u32, downs: u32, since: Instant) -> Self {
+        Self { stream: Some(stream), uses, since, downs, ends: [None; 2] }
     }
 
     /// The connection, to be used again.
@@ -90,7 +90,7 @@ struct ServerPool {
 /// All pools of the thread, by server.
 #[derive(Default)]
 pub struct Pools {
-    by_server: RefCell<HashMap<usize, ServerPool>>,
+    by_server: RefCell<HashMap<usize, ServerPool, foldhash::fast::FixedState>>,
     /// Wakes [`housekeeping`] when an idle connection becomes readable.
     reaper: RefCell<Option<Waker>>,
 }

@@ -56,6 +56,7 @@ impl Exchange<'_> {
                         self.to_client.bytes.extend_from_slice(&bytes);
                         self.ctx.log.bytes_to_client += write::accounted_hint(&bytes);
                         self.flush_to_client().await?;
+                        self.at = Instant::now();
                     }
                     from = resume;
                 }

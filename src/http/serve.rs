@@ -99,13 +99,16 @@ pub fn serve(
             std::mem::swap(&mut context.conn, &mut client.conn);
             std::mem::swap(&mut context.variables, &mut client.variables);
             let mut looked = 0;
-            let head = match client.head(&mut context, &mut looked) {
-                Some(head) => head,
-                None => Box::pin(client.rest_of_head(&mut context, started, looked)).await,
+            let (head, at) = match client.head(&mut context, &mut looked) {
+                Some(head) => (head, started),
+                None => {
+                    let head = Box::pin(client.rest_of_head(&mut context, started, looked)).await;
+                    (head, Instant::now())
+                }
             };
             end = match head {
                 Ok((framing, body)) => {
-                    Box::pin(exchange::run(client, &mut context, framing, body, started)).await
+                    Box::pin(exchange::run(client, &mut context, framing, body, (started, at))).await
                 }
                 Err(no_head) => Box::pin(client.without_head(no_head, Some((&mut context, started)))).await,
             };

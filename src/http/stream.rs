@@ -181,7 +181,8 @@ impl Exchange<'_> {
         }
         let buffered = poll_fn(|cx| self.poll_buffered(cx, deadline, at_least)).await;
         // HAProxy's %TR covers a body it waits for.
-        self.times.head = Instant::now();
+        self.at = Instant::now();
+        self.times.head = self.at;
         self.show_body();
         buffered.map_err(Into::into)
     }
@@ -207,6 +208,7 @@ impl Exchange<'_> {
                         Err(failure) if failure.cause == Cause::ClientTimeout => deadline = None,
                         more => more?,
                     }
+                    self.at = Instant::now();
                     self.show_body();
                 }
                 (verdict, _) => return Ok(verdict),

@@ -156,8 +156,8 @@ impl Exchange<'_> {
             return Err(Asked::Client(Failure::new(Cause::Proxy, Phase::Data, 400)));
         }
         buffer::join(&mut self.to_server, &mut self.client.inbox);
-        self.server_at = Instant::now();
-        self.client_at = self.server_at;
+        self.server_at = self.at;
+        self.client_at = self.at;
         let watched = front.options.abortonclose || back.options.abortonclose;
         let limits = Limits {
             relaxed: back.options.accept_unsafe_response,
@@ -246,7 +246,8 @@ impl Exchange<'_> {
             Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Trouble::Empty { any_byte })),
             Poll::Ready(Ok(_)) => *moved = true,
         }
-        self.server_at = Instant::now();
+        self.at = Instant::now();
+        self.server_at = self.at;
         loop {
             match h1::parse_response(
                 up.inbox.raw(),
@@ -363,6 +364,7 @@ impl Exchange<'_> {
 
     /// After a complete response: the connection may serve another request, the slot is free.
     pub fn release_upstream(&mut self, keep_alive: bool) {
+        let ended = self.ended();
         let Some(mut up) = self.up.take() else { return };
         let engine = &self.client.session.engine;
         engine.pools.in_use(&up.server, false);
@@ -379,7 +381,7 @@ impl Exchange<'_> {
             return;
         }
         let reuse = self.ctx.back().and_then(|b| b.conf.back.as_ref()).map_or(Reuse::Never, |b| b.reuse);
-        let mut idle = Idle::new(up.stream, up.uses + 1, up.downs);
+        let mut idle = Idle::new(up.stream, up.uses + 1, up.downs, ended);
         idle.ends = up.ends;
         if reuse == Reuse::Never {
             self.client.own = Some(Box::new(Own::new(up.server, idle)));

@@ -1,6 +1,7 @@
 //! One connection, TCP or unix, with readiness kept by the thread's reactor.
 
 use super::secure::Secure;
+use rustix::net::{RecvFlags, SendFlags};
 use socket2::{SockRef, Socket};
 use std::io::{self, IoSlice, Read};
 use std::net::{Shutdown, SocketAddr};
@@ -131,8 +132,10 @@ impl Stream {
                 done => return Poll::Ready(done),
             }
         }
-        if let Self::Tls(tls) = self {
-            return tls.poll_read(cx, buf);
+        match self {
+            Self::Tcp(tcp) => return receive(tcp, cx, buf),
+            Self::Tls(tls) => return tls.poll_read(cx, buf),
+            _ => {}
         }
         let mut read = ReadBuf::new(buf);
         let polled = watched!(self, s => Pin::new(s).poll_read(cx, &mut read), _ => Poll::Pending, _t => Poll::Pending);
@@ -140,6 +143,19 @@ impl Stream {
             Poll::Ready(Ok(())) => Poll::Ready(Ok(read.filled().len())),
             Poll::Ready(Err(e)) => Poll::Ready(Err(e)),
             Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// The same right after [`Stream::poll_read_ready`] was ready, which is not asked again.
+    pub fn poll_read_now(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(tcp) => {
+                if let Some(read) = receive_now(tcp, buf) {
+                    return Poll::Ready(read);
+                }
+                receive(tcp, cx, buf)
+            }
+            _ => self.poll_read(cx, buf),
         }
     }
 
@@ -164,6 +180,9 @@ impl Stream {
     /// `WouldBlock` when the socket's buffer is full.
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
         let quiet = libc::MSG_NOSIGNAL;
+        if let Self::Tcp(tcp) = self {
+            return tcp.try_io(Interest::WRITABLE, || Ok(rustix::net::send(tcp, buf, SendFlags::NOSIGNAL)?));
+        }
         watched!(
             self,
             s => s.try_write(buf),
@@ -327,6 +346,36 @@ impl Stream {
             let socket = SockRef::from(s);
             if v6 { socket.set_tclass_v6(u32::from(tos)) } else { socket.set_tos_v4(u32::from(tos)) }
         }, gone())
+    }
+}
+
+/// As tokio's own `poll_read`, but asking the kernel directly: the C library's `recv` and `send` look around each call
+/// whether the thread is being cancelled, which it never is, and that is a good part of what a short request costs us.
+fn receive(tcp: &TcpStream, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(tcp.poll_read_ready(cx))?;
+        if let Some(read) = receive_now(tcp, buf) {
+            return Poll::Ready(read);
+        }
+    }
+}
+
+/// `None`: it would block. A short read is the sign that the socket is empty.
+fn receive_now(tcp: &TcpStream, buf: &mut [u8]) -> Option<io::Result<usize>> {
+    let mut short = None;
+    let read = tcp.try_io(Interest::READABLE, || {
+        let (n, _) = rustix::net::recv(tcp, &mut *buf, RecvFlags::empty())?;
+        if n > 0 && n < buf.len() {
+            short = Some(n);
+            // Clears the readiness.
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(n)
+    });
+    match (short, read) {
+        (Some(n), _) => Some(Ok(n)),
+        (None, Err(e)) if e.kind() == io::ErrorKind::WouldBlock => None,
+        (None, read) => Some(read),
     }
 }
 

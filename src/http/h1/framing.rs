@@ -283,10 +283,27 @@ fn target_and_host(head: &mut Head, seen: &Seen, relaxed: bool) -> Result<(), Fa
     authority_matches(head, start..end, seen, relaxed)
 }
 
+/// RFC 3986 3.2.2 and 3.2.3: what stands in a host and its port.
+const HOST_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let marks = b"-._~%!$&'()*+,;=:[]";
+    let mut at = 0;
+    while at < marks.len() {
+        table[marks[at] as usize] = true;
+        at += 1;
+    }
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] |= (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    table
+};
+
 fn one_valid_host(head: &mut Head, seen: &Seen) -> Result<(), Fault> {
     let host = head.first(b"host").unwrap_or_default();
-    let valid = |b: &u8| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(b);
-    if !host.iter().all(valid) || head.values(b"host").any(|h| h != host) {
+    let valid = |b: &u8| HOST_BYTES.get(usize::from(*b)) == Some(&true);
+    if !host.iter().all(valid) || seen.hosts > 1 && head.values(b"host").any(|h| h != host) {
         return Err(Fault::Bad);
     }
     if seen.hosts > 1 {

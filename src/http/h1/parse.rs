@@ -65,7 +65,6 @@ pub fn parse_response(
     let mut response = httparse::Response::new(&mut []);
     let mut config = ParserConfig::default();
     config.allow_multiple_spaces_in_response_status_delimiters(true);
-    config.allow_obsolete_multiline_headers_in_responses(true);
     let room = slots.get_mut(..limits.fields.min(SLOTS)).unwrap_or_default();
     let len = match config.parse_response_with_uninit_headers(&mut response, raw, room) {
         Ok(Status::Complete(len)) if len <= limits.head => len,
@@ -96,9 +95,6 @@ fn take_fields(head: &mut Head, raw: &[u8], fields: &[Header<'_>]) {
     for field in fields {
         let name = locate(head, raw, field.name.as_bytes());
         let value = locate(head, raw, field.value);
-        if field.value.contains(&b'\n') {
-            head.unfold(value);
-        }
         head.field(name, value);
     }
 }
