@@ -10,7 +10,7 @@ use super::model::{Global, HttpErrors, Userlist};
 use super::raw::Line;
 use crate::expr::{Condition, Directory, ExprError, PatternStore, Scope, Site};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// Everything read so far. Keyword handlers change the draft of the current section and report through [`Parser::alert`].
 pub struct Parser {
@@ -167,6 +167,13 @@ impl Parser {
         self.report(diagnostic);
     }
 
+    /// The names an expression of the section being read may use.
+    #[must_use]
+    pub fn scope(&self) -> &Scope {
+        static EMPTY: LazyLock<Scope> = LazyLock::new(Scope::default);
+        self.drafts.last().map_or(&*EMPTY, |d| &d.scope)
+    }
+
     /// The optional `if`/`unless` at word `index` to the end of the line. `Err(())` when it was reported as wrong.
     ///
     /// # Errors
@@ -183,9 +190,7 @@ impl Parser {
             "" if index >= line.words.len() => Ok(None),
             "if" | "unless" => {
                 let words: Vec<&str> = line.words.iter().skip(index).map(|w| w.text.as_str()).collect();
-                let empty = Scope::default();
-                let scope = self.drafts.last().map_or(&empty, |d| &d.scope);
-                match Condition::parse(&words, site, scope) {
+                match Condition::parse(&words, site, self.scope()) {
                     Ok(condition) => {
                         for warning in condition.warnings() {
                             self.warning(line, index, warning.clone());

@@ -22,6 +22,14 @@ pub struct ConnFacts {
     pub proxy_tlvs: Vec<(u8, Vec<u8>)>,
 }
 
+impl ConnFacts {
+    /// Of a connection that came to no listener: a check's own, a command's.
+    #[must_use]
+    pub fn of_nobody(accepted: SystemTime) -> Self {
+        Self { src: None, dst: None, accepted, listener_id: 0, listener_name: None, proxy_tlvs: Vec::new() }
+    }
+}
+
 /// Everything a log line says that is not in the heads: filled by the engine as the request goes on.
 #[derive(Clone, Debug, Default)]
 pub struct LogRecord {

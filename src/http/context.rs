@@ -45,7 +45,7 @@ pub struct Context {
 impl Context {
     pub fn new(session: Rc<Session>, accepted: Instant) -> Self {
         Self {
-            conn: blank_conn(SystemTime::UNIX_EPOCH),
+            conn: ConnFacts::of_nobody(SystemTime::UNIX_EPOCH),
             accepted,
             session,
             first: true,
@@ -115,11 +115,6 @@ impl Context {
     pub fn drop_scope(&mut self, scope: VarScope) {
         self.variables.keep(|s| s != scope);
     }
-}
-
-/// What stands in a context that serves no connection.
-pub fn blank_conn(accepted: SystemTime) -> ConnFacts {
-    ConnFacts { src: None, dst: None, accepted, listener_id: 0, listener_name: None, proxy_tlvs: Vec::new() }
 }
 
 impl Facts for Context {

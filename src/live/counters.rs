@@ -218,7 +218,8 @@ counters! {
 counters! {
     /// What a thread holds of a server's connections now.
     ServerConnections => ServerConnectionTotals {
-                used,
+        /// In use.
+        used,
         /// Idle ones: used for one client so far, reused before, for one client alone.
         unproven, proven, private,
         /// How many were needed at once lately.

@@ -42,6 +42,12 @@ impl Rate {
         total.saturating_sub(w.base) + u64::try_from(share).unwrap_or(u64::MAX)
     }
 
+    /// The maximum is forgotten, and the total goes on from `total`.
+    pub(super) fn clear(&self, total: u64, now: Instant) {
+        let mut w = self.lock();
+        *w = Window { start: now, base: total, before: 0, max: 0, last: w.last };
+    }
+
     /// The busiest second so far, the one that runs included.
     #[must_use]
     pub fn max(&self, total: u64, now: Instant) -> u64 {
@@ -65,14 +71,6 @@ impl Rate {
 
     fn lock(&self) -> MutexGuard<'_, Window> {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Rate {
-    /// The maximum is forgotten, and the total goes on from `total`.
-    pub(super) fn clear(&self, total: u64, now: Instant) {
-        let mut w = self.window.lock().unwrap_or_else(PoisonError::into_inner);
-        *w = Window { start: now, base: total, before: 0, max: 0, last: w.last };
     }
 }
 

@@ -10,7 +10,6 @@ use crate::live::{Generation, LiveProxy, LiveServer};
 use crate::net::{self, Dial, DialError, DialErrorKind, Stream};
 use std::future::poll_fn;
 use std::io;
-use std::sync::Arc;
 use tokio::time::Instant;
 
 /// What a kind of check is given.
@@ -56,7 +55,7 @@ impl<'a> Job<'a> {
         holds_ack: bool,
     ) -> Result<Stream, Finding> {
         let target = self.target;
-        let facts = own_facts();
+        let facts = ConnFacts::of_nobody(Now::read().wall);
         let dial = Dial {
             server,
             source: target.source.as_ref(),
@@ -110,7 +109,11 @@ impl<'a> Job<'a> {
         let mut out = Vec::new();
         let send = self.target.send_proxy.clone().or_else(|| self.server.conf.send_proxy.clone());
         let send = send.unwrap_or_default();
-        let facts = ConnFacts { src: stream.local_addr(), dst: stream.peer_addr(), ..own_facts() };
+        let facts = ConnFacts {
+            src: stream.local_addr(),
+            dst: stream.peer_addr(),
+            ..ConnFacts::of_nobody(Now::read().wall)
+        };
         // Version 1 has no word for connections that speak for themselves.
         net::proxy_header(&send, &facts, None, None, send.v2, &mut out);
         out
@@ -161,15 +164,4 @@ fn general(info: Option<String>) -> Option<String> {
 pub fn words(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_owned()
-}
-
-fn own_facts() -> ConnFacts {
-    ConnFacts {
-        src: None,
-        dst: None,
-        accepted: Now::read().wall,
-        listener_id: 0,
-        listener_name: None::<Arc<str>>,
-        proxy_tlvs: Vec::new(),
-    }
 }

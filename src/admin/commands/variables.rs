@@ -119,14 +119,7 @@ struct Scene<'a> {
 impl<'a> Scene<'a> {
     fn new(live: &'a Generation) -> Self {
         let now = Now::read();
-        let conn = ConnFacts {
-            src: None,
-            dst: None,
-            accepted: now.wall,
-            listener_id: 0,
-            listener_name: None,
-            proxy_tlvs: Vec::new(),
-        };
+        let conn = ConnFacts::of_nobody(now.wall);
         let random = now.wall.duration_since(SystemTime::UNIX_EPOCH).map_or(1, |d| d.subsec_nanos() | 1);
         Self { live, now, conn, log: LogRecord::default(), random }
     }

@@ -11,7 +11,6 @@ use super::parser::Parser;
 use super::raw::Line;
 use super::units::{self, Unit};
 use crate::expr::{Condition, Expr, ExprError, LogFormat, Regex, Scope, Site};
-use std::sync::LazyLock;
 use std::time::Duration;
 
 /// The words of a rule's action, read from left to right. A `None` means that the problem was reported.
@@ -197,7 +196,6 @@ impl Arguments<'_> {
     }
 
     fn scope(&self) -> &Scope {
-        static EMPTY: LazyLock<Scope> = LazyLock::new(Scope::default);
-        self.parser.drafts.last().map_or(&*EMPTY, |d| &d.scope)
+        self.parser.scope()
     }
 }

@@ -4,7 +4,7 @@ use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::parser::Parser;
 use crate::config::raw::Line;
 use crate::config::suggest;
-use crate::expr::{Expr, LogFormat, Regex, Scope, Site};
+use crate::expr::{Expr, LogFormat, Regex, Site};
 
 pub struct Reader<'a> {
     pub parser: &'a mut Parser,
@@ -42,9 +42,7 @@ impl Reader<'_> {
     pub fn format(&mut self, expected: &str) -> Option<LogFormat> {
         let index = self.at;
         let text = self.word(expected)?;
-        let empty = Scope::default();
-        let scope = self.parser.drafts.last().map_or(&empty, |d| &d.scope);
-        match LogFormat::parse(&text, Site::Check, scope) {
+        match LogFormat::parse(&text, Site::Check, self.parser.scope()) {
             Ok(format) => Some(format),
             Err(mut error) => {
                 error.word = 0;
@@ -63,9 +61,7 @@ impl Reader<'_> {
         }
         let line = self.line;
         let words: Vec<&str> = line.words.iter().skip(index).map(|w| w.text.as_str()).collect();
-        let empty = Scope::default();
-        let scope = self.parser.drafts.last().map_or(&empty, |d| &d.scope);
-        match Expr::parse(&words, Site::Check, scope) {
+        match Expr::parse(&words, Site::Check, self.parser.scope()) {
             Ok((expr, taken)) => {
                 self.at += taken;
                 Some(expr)

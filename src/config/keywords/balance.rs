@@ -6,7 +6,7 @@ use crate::config::model::{Backend, Balance, HashFunction, HashMethod};
 use crate::config::parser::Parser;
 use crate::config::raw::Line;
 use crate::config::units;
-use crate::expr::{Expr, Scope, Site};
+use crate::expr::{Expr, Site};
 
 pub const TABLE: &[Keyword] = &[
     Keyword::new(
@@ -123,9 +123,7 @@ fn balance(parser: &mut Parser, line: &Line) -> Option<Balance> {
             if words.is_empty() {
                 return refuse(parser, line, 1, "balance hash requires a sample expression.".into());
             }
-            let empty = Scope::default();
-            let scope = parser.drafts.last().map_or(&empty, |d| &d.scope);
-            match Expr::parse(&words, Site::Balance, scope) {
+            match Expr::parse(&words, Site::Balance, parser.scope()) {
                 Ok((expr, taken)) if taken == words.len() => Some(Balance::Hash(expr)),
                 Ok((_, taken)) => {
                     let message = format!("balance hash : unexpected argument '{}'.", line.word(2 + taken));

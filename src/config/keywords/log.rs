@@ -8,7 +8,7 @@ use crate::config::model::{LogSource, LogTarget, LogTransport};
 use crate::config::parser::Parser;
 use crate::config::raw::Line;
 use crate::config::units;
-use crate::expr::{LogFormat, Scope, Site};
+use crate::expr::{LogFormat, Site};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -129,11 +129,9 @@ fn format(parser: &mut Parser, line: &Line) -> Option<Arc<LogFormat>> {
         parser.alert(line, 2, message);
         return None;
     }
-    let empty = Scope::default();
-    let scope = parser.drafts.last().map_or(&empty, |d| &d.scope);
     // The unique id is made while the request is there; log lines are written when it is gone.
     let site = if keyword == "unique-id-format" { Site::HttpRequest } else { Site::Log };
-    match LogFormat::parse_line(line.word(1), site, scope) {
+    match LogFormat::parse_line(line.word(1), site, parser.scope()) {
         Ok(format) => Some(Arc::new(format)),
         Err(error) => {
             parser.expr_error(line, 1, &format!("'{keyword}'"), error);

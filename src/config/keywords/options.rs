@@ -356,9 +356,7 @@ fn forwarded(parser: &mut Parser, line: &Line) {
             "host-expr" | "by-expr" | "by_port-expr" | "for-expr" | "for_port-expr" => {
                 let name = word.trim_end_matches("-expr");
                 let words: Vec<&str> = line.words.iter().skip(i + 1).map(|w| w.text.as_str()).collect();
-                let empty = Scope::default();
-                let scope = parser.drafts.last().map_or(&empty, |d| &d.scope);
-                match Expr::parse(&words, Site::HttpRequest, scope) {
+                match Expr::parse(&words, Site::HttpRequest, parser.scope()) {
                     Ok((expr, taken)) => {
                         node(&mut value, name, ForwardedNode::Expr(expr));
                         i += taken;

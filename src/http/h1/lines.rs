@@ -40,10 +40,7 @@ pub fn parse_request(raw: &[u8], limits: &Limits, head: &mut Head) -> Parsed<Req
     let (method, target) = (piece(head, &method), piece(head, &target));
     head.request_line(method, target, version);
     add_fields(head, &fields);
-    match framing::request(head, limits.relaxed) {
-        Ok(framing) => Parsed::Complete { len: lines.at, framing },
-        Err(fault) => Parsed::Refused(fault),
-    }
+    Parsed::judged(lines.at, framing::request(head, limits.relaxed))
 }
 
 /// HTTP/0.9: `GET`, a target, nothing else; it goes on as HTTP/1.0.
@@ -63,10 +60,7 @@ fn oldest(
     let method = piece(head, &(line.start..line.start + 3));
     let target = piece(head, &trimmed(raw, line.start + 3..line.end));
     head.request_line(method, target, Version::HTTP_10);
-    match framing::request(head, limits.relaxed) {
-        Ok(framing) => Parsed::Complete { len, framing },
-        Err(fault) => Parsed::Refused(fault),
-    }
+    Parsed::judged(len, framing::request(head, limits.relaxed))
 }
 
 /// Reads a response head line by line.
@@ -90,10 +84,7 @@ pub fn parse_response(
     let reason = piece(head, &reason);
     head.status_line(version, status, reason);
     add_fields(head, &fields);
-    match framing::response(head, method, limits.relaxed) {
-        Ok(framing) => Parsed::Complete { len: lines.at, framing },
-        Err(fault) => Parsed::Refused(fault),
-    }
+    Parsed::judged(lines.at, framing::response(head, method, limits.relaxed))
 }
 
 /// Where a name and its value stand.

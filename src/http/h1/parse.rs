@@ -22,6 +22,16 @@ pub enum Parsed<F> {
     Refused(Fault),
 }
 
+impl<F> Parsed<F> {
+    /// A whole head of `len` bytes, as its framing was judged.
+    pub(super) fn judged(len: usize, framing: Result<F, Fault>) -> Self {
+        match framing {
+            Ok(framing) => Self::Complete { len, framing },
+            Err(fault) => Self::Refused(fault),
+        }
+    }
+}
+
 /// Reads a request head from the front of `raw` into `head`.
 pub fn parse_request(raw: &[u8], limits: &Limits, head: &mut Head) -> Parsed<RequestFraming> {
     let mut slots = [const { MaybeUninit::<Header<'_>>::uninit() }; SLOTS];
@@ -48,10 +58,7 @@ pub fn parse_request(raw: &[u8], limits: &Limits, head: &mut Head) -> Parsed<Req
     let (method, target) = (locate(head, raw, method.as_bytes()), locate(head, raw, target.as_bytes()));
     head.request_line(method, target, Version { major: 1, minor });
     take_fields(head, raw, request.headers);
-    match framing::request(head, limits.relaxed) {
-        Ok(framing) => Parsed::Complete { len, framing },
-        Err(fault) => Parsed::Refused(fault),
-    }
+    Parsed::judged(len, framing::request(head, limits.relaxed))
 }
 
 /// Reads a response head; `method` is the request's, which decides whether a body follows.
@@ -85,10 +92,7 @@ pub fn parse_response(
     let reason = locate(head, raw, response.reason.unwrap_or_default().as_bytes());
     head.status_line(Version { major: 1, minor }, status, reason);
     take_fields(head, raw, response.headers);
-    match framing::response(head, method, limits.relaxed) {
-        Ok(framing) => Parsed::Complete { len, framing },
-        Err(fault) => Parsed::Refused(fault),
-    }
+    Parsed::judged(len, framing::response(head, method, limits.relaxed))
 }
 
 fn take_fields(head: &mut Head, raw: &[u8], fields: &[Header<'_>]) {

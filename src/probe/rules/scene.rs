@@ -39,14 +39,7 @@ impl<'a> Scene<'a> {
         process: ProcessFacts<'a>,
         now: SystemTime,
     ) -> Self {
-        let conn = ConnFacts {
-            src: None,
-            dst: None,
-            accepted: now,
-            listener_id: 0,
-            listener_name: None,
-            proxy_tlvs: Vec::new(),
-        };
+        let conn = ConnFacts::of_nobody(now);
         let log = LogRecord { server_name: Some(Arc::clone(server)), ..LogRecord::default() };
         let random = now.duration_since(SystemTime::UNIX_EPOCH).map_or(1, |d| d.subsec_nanos() | 1);
         Self {
