@@ -198,10 +198,10 @@ fn checked(parser: &mut Parser, proxy: &Proxy, draft: &ServerDraft, server: &mut
     if check.port.is_none() && check.addr.is_none() {
         check.send_proxy |= server.send_proxy.is_some();
     }
-    if let Some(reference) = &draft.healthcheck {
-        if let Some((kind, program)) = health_check(parser, &name, reference) {
-            (check.kind, check.external) = (Some(kind), program);
-        }
+    if let Some(reference) = &draft.healthcheck
+        && let Some((kind, program)) = health_check(parser, &name, reference)
+    {
+        (check.kind, check.external) = (Some(kind), program);
     }
     secured(parser, &name, proxy, draft, &mut check);
     server.check = Some(check);
