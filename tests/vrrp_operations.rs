@@ -193,3 +193,70 @@ fn the_page_and_the_metrics_tell_of_them() {
         feed["vrrp"][0][0] == "down" && feed["vrrp"][0][7] == "interface eth0 is down"
     });
 }
+
+/// A front for the workers to work for.
+const FRONT: &str = "\ndefaults\n    mode tcp\n    timeout connect 5s\n    timeout client 5s\n    timeout server 5s\nlisten web\n    \
+                     bind 10.99.0.1:8080\n    server s 10.99.0.1:9\n";
+
+/// The process lives and sends, but one of its threads does not forward any more.
+#[test]
+fn a_worker_hangs() {
+    let net = Net::new();
+    let config_a = config(&net, "a", 150, &format!("nopreempt{FRONT}"));
+    let a = net.weir("a", &config_a.replace("global\n", "global\n    nbthread 2\n"));
+    net.only("a");
+    let b = net.weir("b", &config(&net, "b", 100, "nopreempt"));
+    b.wait_for("VI_1: stopped -> backup");
+    assert_eq!(
+        ask(&net, "a", "debug dev hang-worker 2"),
+        "This command is restricted to expert mode only.\n\n"
+    );
+    assert_eq!(
+        ask(&net, "a", "expert-mode on; debug dev hang-worker 3"),
+        "\nExpects a thread's number, 1 to 2.\n\n"
+    );
+    assert_eq!(
+        ask(&net, "a", "expert-mode on; debug dev hang-worker 1 5000; debug dev hang-worker 2"),
+        "\n\n\n"
+    );
+    a.wait_for("VI_1: master -> fault: worker");
+    net.only("b");
+    b.wait_for("VI_1: backup -> master: 10.99.0.1 stops");
+    let fault = || field(&net, "a", "Fault");
+    wait_until("one of them moves again", || fault() == "worker 2 hangs: it has not moved for 2 s");
+    assert!(
+        ask(&net, "a", "show vrrp VI_1")
+            .contains("Tracker: workers, weight 0, adds 0, fails, which is a fault: worker 2 hangs")
+    );
+    net.only("b");
+}
+
+#[test]
+fn a_worker_comes_back() {
+    let net = Net::new();
+    let a = net.weir("a", &config(&net, "a", 150, FRONT));
+    net.only("a");
+    ask(&net, "a", "expert-mode on; debug dev hang-worker 1 4000");
+    a.wait_for("VI_1: master -> fault: worker 1 hangs");
+    a.wait_for("VI_1: fault -> backup: no fault any more");
+    net.only("a");
+}
+
+/// A whole process sleeps, as with a virtual machine that is paused: the other takes over, and the sleeper does not claim the addresses
+/// when it wakes, whatever its priority.
+#[test]
+fn a_process_is_paused() {
+    let net = Net::new();
+    let (a, b) = pair(&net, "nopreempt", "nopreempt");
+    a.signal("STOP");
+    b.wait_for("VI_1: backup -> master: master down after");
+    // Adverts of the new master wait at the sleeper's socket.
+    wait_until("b is a master of some age", || field(&net, "b", "Adverts_sent").parse::<u32>().unwrap() > 5);
+    a.signal("CONT");
+    a.wait_for("VI_1: master -> backup: paused for");
+    net.only("b");
+    wait_until("a hears b", || field(&net, "a", "Master").starts_with("10.99.0.2 with priority 100"));
+    assert_eq!(field(&net, "a", "Became_master"), "1", "{}", a.log());
+    assert_eq!(field(&net, "b", "Conflicts"), "0", "{}", b.log());
+    net.only("b");
+}

@@ -11,6 +11,7 @@ pub mod counters;
 pub mod doors;
 pub mod dynamic;
 pub mod frontend;
+pub mod heartbeat;
 mod lifetime;
 mod limits;
 mod observe;

@@ -3,6 +3,7 @@
 use super::applet::Applets;
 use super::captures::Total;
 use super::counters::FrontTotals;
+use super::heartbeat::Heartbeats;
 use super::limits::Limits;
 use super::rate::Rate;
 use super::sessions::Roster;
@@ -37,6 +38,8 @@ pub struct Process {
     pub server_changes: Notify,
     /// The sessions in progress on each thread.
     pub sessions: Roster,
+    /// The workers' signs of life, while there are virtual routers.
+    pub heartbeats: Heartbeats,
     /// Where the virtual routers are asked.
     pub vrrp: Desk,
     idle_percent: AtomicU32,
@@ -73,6 +76,7 @@ impl Process {
             captured: Total::default(),
             server_changes: Notify::new(),
             sessions: Roster::new(nbthread),
+            heartbeats: Heartbeats::new(nbthread),
             vrrp: Desk::default(),
             idle_percent: AtomicU32::new(100),
             worked: Mutex::new((started.mono, cpu_time())),

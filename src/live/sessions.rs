@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Waker};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{Notify, oneshot};
 
 const NOBODY: u32 = u32::MAX;
@@ -317,6 +317,17 @@ impl Roster {
             counts.push(self.ask(mailbox, count).await.unwrap_or(0));
         }
         counts
+    }
+
+    /// Stops a worker for so long, or for ever.
+    pub fn hang(&self, thread: usize, limit: Option<Duration>) {
+        let Some(mailbox) = self.0.get(thread) else { return };
+        drop(self.ask(mailbox, move |_| match limit {
+            Some(limit) => std::thread::sleep(limit),
+            None => loop {
+                std::thread::park();
+            },
+        }));
     }
 
     /// Ends one session. False: there is none of that id.

@@ -9,7 +9,7 @@ use crate::live::counters;
 use crate::live::{Generation, Process};
 use crate::net::raw;
 use crate::tasks::{self, Task};
-use crate::{http, logging, tcp};
+use crate::{http, logging, tcp, vrrp};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -135,6 +135,8 @@ impl Seat {
             tasks::start("idle server connections", Rc::clone(&worker.http).housekeeping()),
             tasks::start("questions", questions(Arc::clone(&worker.generation().process), index)),
         ];
+        let _alive = (!worker.generation().config.vrrp.routers.is_empty())
+            .then(|| tasks::start("heartbeat", heartbeat(Arc::clone(&worker.generation().process), index)));
         let accepting = accept_tasks(entries, &worker, &local);
         let _ = phase.wait_for(|p| *p != Phase::Running).await;
         drop(accepting);
@@ -151,6 +153,16 @@ impl Seat {
 /// What is asked about this thread's sessions.
 async fn questions(process: Arc<Process>, index: usize) {
     process.sessions.attend(index).await;
+}
+
+/// Signs of life, for the virtual routers.
+async fn heartbeat(process: Arc<Process>, index: usize) {
+    let mut beat = tokio::time::interval(vrrp::io::BEAT);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        beat.tick().await;
+        process.heartbeats.beat(index);
+    }
 }
 
 async fn all_done(local: &Local) {

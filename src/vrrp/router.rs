@@ -210,7 +210,10 @@ impl Router {
     pub fn handle_input(&mut self, input: Input<'_>, now: Instant) {
         match input {
             Input::Start => self.start(now),
-            Input::Packet(packet) => self.packet(packet, now),
+            Input::Packet(packet) => {
+                self.step_back_after_sleep(now);
+                self.packet(packet, now);
+            }
             Input::Priority(priority) => self.priority = priority.max(1),
             Input::Source(source) => self.settings.source = source,
             Input::Fault(reason) => self.fail(reason),
@@ -385,12 +388,22 @@ impl Router {
         }
     }
 
+    /// A master that was silent for so long that another may have taken over is none any more: adverts that waited meanwhile are
+    /// heard as a backup hears them. Answers whether it was one.
+    fn step_back_after_sleep(&mut self, now: Instant) -> bool {
+        let Phase::Master { advert_at, .. } = self.phase else { return false };
+        let late = now.saturating_duration_since(advert_at);
+        let slept = late > self.settings.master_down(self.priority, self.settings.interval);
+        if slept {
+            let reason = format!("paused for {:.2} s: another may be master", late.as_secs_f64());
+            self.become_backup(reason, None, now);
+        }
+        slept
+    }
+
     fn master_timeout(&mut self, advert_at: Instant, announce_at: Option<Instant>, now: Instant) {
-        let down = self.settings.master_down(self.priority, self.settings.interval);
-        if now.saturating_duration_since(advert_at) > down {
-            let late = now.saturating_duration_since(advert_at).as_secs_f64();
-            let reason = format!("paused for {late:.2} s: another may be master");
-            return self.become_backup(reason, None, now);
+        if self.step_back_after_sleep(now) {
+            return;
         }
         if advert_at <= now {
             self.send(self.priority);

@@ -213,6 +213,12 @@ fn asleep_with_the_process() {
     assert_eq!(b.wait(1), "16610:send100,add,announce,master");
     assert_eq!(b.oversleep(10_000), "remove,backup");
     assert_eq!(b.hear(2, 150), "");
+    // The advert of whoever took over meanwhile is read before the timer is looked at: it is no rival to be outbid.
+    let mut b = Bench::new(settings(1, 100));
+    b.wait(4000);
+    b.now += 10_000;
+    assert_eq!(b.hear(2, 50), "remove,backup");
+    assert_eq!(b.router.counts.conflicts, 0);
     // A short nap is no reason to let go.
     let mut b = Bench::new(settings(1, 100));
     b.wait(4000);

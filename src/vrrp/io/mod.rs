@@ -6,6 +6,7 @@
 //!   announce gratuitous ARP, unsolicited neighbour advertisements
 //!   track    what the priority follows
 //!   notify   programs on changes       command   runs them
+//!   workers  whether the threads that forward move
 //!   desk     what the administration asks and orders
 //! ```
 
@@ -18,6 +19,9 @@ mod notify;
 mod port;
 mod socket;
 mod track;
+mod workers;
+
+pub use workers::BEAT;
 
 use super::{Group, Input, Node, Output, Preempt, Received, Router, Settings, State};
 use crate::config::model::vrrp::{VirtualAddress, Vrrp, VrrpConfig};
@@ -50,9 +54,20 @@ pub struct Prepared {
 
 /// What the loop waits for.
 enum Event {
-    Packet { router: usize, path: usize, arrived: Arrived },
+    Packet {
+        router: usize,
+        path: usize,
+        arrived: Arrived,
+    },
     Link(Change),
-    Tracked { router: usize, track: usize, well: bool, why: String },
+    Tracked {
+        router: usize,
+        track: usize,
+        well: bool,
+        why: String,
+    },
+    /// Why the workers forward nothing, or that they do.
+    Workers(Option<String>),
 }
 
 impl Prepared {
@@ -264,6 +279,8 @@ impl Shell {
     /// Starts what brings events.
     fn watch(&self, tell: &mpsc::Sender<Event>) -> Vec<crate::tasks::Task> {
         let mut tasks = vec![crate::tasks::start("vrrp links", link::watch(tell.clone()))];
+        let process = Arc::clone(&self.config.process);
+        tasks.push(crate::tasks::start("vrrp workers", workers::watch(process, tell.clone())));
         tasks.extend(track::watch(&self.config, tell, self.open_files));
         tasks
     }
@@ -281,6 +298,10 @@ impl Shell {
                     self.hold(at, true).await;
                     self.announce(at);
                 }
+            }
+            Event::Workers(why) => {
+                self.tracks.workers(why);
+                (0..self.node.routers.len()).for_each(|at| self.judge(at, now));
             }
             Event::Tracked { router, track, well, why } => {
                 self.tracks.set(router, track, well, why);

@@ -17,6 +17,8 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// How each tracked thing of each router fares.
 pub struct Tracks {
+    /// Why the workers forward nothing.
+    workers: Option<String>,
     routers: Vec<RouterTracks>,
 }
 
@@ -51,7 +53,7 @@ impl Tracks {
                 ..RouterTracks::default()
             })
             .collect();
-        let mut tracks = Self { routers };
+        let mut tracks = Self { workers: None, routers };
         for (at, router) in config.routers.iter().enumerate() {
             for (i, track) in router.tracks.iter().enumerate() {
                 if let Tracked::Script(script) = track.what
@@ -68,6 +70,10 @@ impl Tracks {
         if let Some(router) = self.routers.get_mut(router) {
             router.link = why;
         }
+    }
+
+    pub fn workers(&mut self, why: Option<String>) {
+        self.workers = why;
     }
 
     pub fn set(&mut self, router: usize, track: usize, well: bool, why: String) {
@@ -120,7 +126,10 @@ impl Tracks {
             part: 0,
             why: fault.clone().unwrap_or_default(),
         };
-        vec![view(format!("interface {}", conf.interface), &router.link)]
+        vec![
+            view(format!("interface {}", conf.interface), &router.link),
+            view("workers".to_owned(), &self.workers),
+        ]
     }
 
     /// How the track at place `i` fares, what it adds to the priority now, and why it fails.
@@ -136,11 +145,12 @@ impl Tracks {
         self.routers.get(router)?.told.clone().or_else(|| self.ailment(router))
     }
 
-    /// Why the router cannot serve, whatever the administrator wants: its link, or a failing track of weight 0.
+    /// Why the router cannot serve, whatever the administrator wants: its link, hanging workers, or a
+    /// failing track of weight 0.
     pub fn ailment(&self, router: usize) -> Option<String> {
         let router = self.routers.get(router)?;
         let failing = router.tracks.iter().find(|t| t.weight == 0 && !t.well).map(|t| t.why.clone());
-        router.link.clone().or(failing)
+        router.link.clone().or_else(|| self.workers.clone()).or(failing)
     }
 
     /// Base priority and weights, between 1 and 254; the owner of the addresses stays it.
