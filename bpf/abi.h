@@ -15,7 +15,10 @@
 #define L4_NO_SERVER 0xffffffffu
 
 struct l4_address {
-	__u8 bytes[16];
+	union {
+		__u8 bytes[16];
+		__be32 words[4];
+	};
 };
 
 /* How a packet reaches its server. */
@@ -70,7 +73,7 @@ struct l4_service {
 	__u8 scheduler;
 	__u8 index;
 	__u16 flags;
-	/* How many of the inner arrays of `members` and `tables` are in use. */
+	/* Lengths of the service's lists in `members` and `tables`. */
 	__u32 members;
 	__u32 slots;
 	__u32 timeout_tcp;
@@ -79,8 +82,7 @@ struct l4_service {
 	/* Seconds a template lives after its last flow; 0: no persistence. */
 	__u32 persist;
 	struct l4_address persist_mask;
-	/* fullnat: consecutive addresses from the first on, and the ports to use of each, both inclusive, in host order. */
-	struct l4_address source;
+	/* fullnat: length of the list in `sources`, and the ports to use of each address, both inclusive, in host order. */
 	__u32 sources;
 	__u16 port_first;
 	__u16 port_last;
@@ -95,8 +97,12 @@ struct l4_member {
 	__u32 pad;
 };
 
+/* Map sources: service id -> array of the director's addresses that fullnat's servers see. */
+
 /* Flows end at their next packet: the server was removed or is down, and its service cuts. */
 #define L4_SERVER_CUT 1
+/* Persistence does not bring clients to it: it is down and its service moves them (`on-down move`). */
+#define L4_SERVER_LEAVE 2
 
 /* Map servers, by id. */
 struct l4_server {
@@ -191,6 +197,30 @@ struct l4_template {
 	__u64 seen;
 	__u32 server;
 	__u32 flows;
+};
+
+/* What the program `expire` is given in place of a packet: this, then `count` flow keys. */
+struct l4_expire {
+	__u64 now;
+	/* Release them whatever their age. */
+	__u32 force;
+	__u32 count;
+};
+
+#define L4_EXPIRE_MAX 80
+
+/* Map fragments: the ports of a datagram whose later fragments carry none. */
+struct l4_fragment_key {
+	struct l4_address source;
+	struct l4_address destination;
+	__be32 id;
+	__u8 protocol;
+	__u8 pad[3];
+};
+
+struct l4_fragment {
+	__be16 source_port;
+	__be16 destination_port;
 };
 
 /* Map counts, per CPU: what became of packets for our services that were not forwarded, and events. */

@@ -31,6 +31,8 @@ pub mod service_flag {
 pub mod server_flag {
     /// Flows end at their next packet.
     pub const CUT: u8 = 1;
+    /// Persistence does not bring clients to it: it is down and its service moves them.
+    pub const LEAVE: u8 = 2;
 }
 
 /// Flags within [`Flow::word`].
@@ -180,10 +182,9 @@ pub struct Service {
     /// Seconds a template lives after its last flow; 0: no persistence.
     pub persist: u32,
     pub persist_mask: Address,
-    /// fullnat: the first of `sources` consecutive addresses.
-    pub source: Address,
+    /// fullnat: length of the list last written by `Write::Sources`.
     pub sources: u32,
-    /// fullnat: the ports of each, both inclusive, in host order.
+    /// fullnat: the ports to use of each of them, both inclusive, in host order.
     pub port_first: u16,
     pub port_last: u16,
 }
@@ -290,9 +291,24 @@ pub struct Template {
     pub flows: u32,
 }
 
+/// What the program `expire` is given in place of a packet: this, then `count` keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Expire {
+    /// `CLOCK_MONOTONIC_COARSE`, ns.
+    pub now: u64,
+    /// 1: whatever their age.
+    pub force: u32,
+    pub count: u32,
+}
+
+/// How many keys one call of `expire` takes.
+pub const EXPIRE_MAX: usize = 80;
+
 const _: () = {
+    assert!(size_of::<Expire>() == 16);
     assert!(size_of::<AddressKey>() == 20);
-    assert!(size_of::<Service>() == 68);
+    assert!(size_of::<Service>() == 52);
     assert!(size_of::<Member>() == 16);
     assert!(size_of::<Server>() == 36);
     assert!(size_of::<Load>() == 16);
@@ -351,6 +367,20 @@ impl FlowKey {
     }
 }
 
+impl FlowKey {
+    /// As it lies in memory.
+    #[must_use]
+    pub fn bytes(&self) -> [u8; 40] {
+        let mut bytes = [0; 40];
+        bytes[..16].copy_from_slice(&self.source.0);
+        bytes[16..32].copy_from_slice(&self.destination.0);
+        bytes[32..34].copy_from_slice(&self.source_port.to_ne_bytes());
+        bytes[34..36].copy_from_slice(&self.destination_port.to_ne_bytes());
+        bytes[36] = self.protocol;
+        bytes
+    }
+}
+
 impl Flow {
     #[must_use]
     pub fn server(&self) -> u32 {
@@ -368,6 +398,35 @@ impl State {
     #[must_use]
     pub fn active(self) -> bool {
         matches!(self, Self::Established | Self::SynSent | Self::SynRecv | Self::SynAck)
+    }
+
+    /// Seconds of silence after which a flow in it is over; the packet programs have the same (`patience` in bpf/lookup.c).
+    #[must_use]
+    pub fn patience(self, service: &Service) -> u64 {
+        let or =
+            |configured: u32, default: u32| u64::from(if configured == 0 { default } else { configured });
+        match self {
+            Self::Established => or(service.timeout_tcp, 900),
+            Self::FinWait => or(service.timeout_tcpfin, 120),
+            Self::Udp => or(service.timeout_udp, 300),
+            Self::SynRecv | Self::CloseWait => 60,
+            Self::Close => 10,
+            Self::LastAck => 30,
+            Self::Released => 0,
+            _ => 120,
+        }
+    }
+}
+
+impl Expire {
+    /// As the program reads it.
+    #[must_use]
+    pub fn bytes(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.now.to_ne_bytes());
+        bytes[8..12].copy_from_slice(&self.force.to_ne_bytes());
+        bytes[12..].copy_from_slice(&self.count.to_ne_bytes());
+        bytes
     }
 }
 

@@ -1,10 +1,19 @@
 //! `mode l4`: flows forwarded in the kernel by our packet programs (`bpf/`), which look up what is computed here.
 //!
 //! ```text
-//!   abi      the layout of the maps, shared with bpf/abi.h
-//!   write    one change of the maps; the plan's differences become an ordered list of these
-//!   io       the shell: loads and attaches the programs, applies the writes, ends flows that are over
+//!   abi        the layout of the maps, shared with bpf/abi.h
+//!   plan, ids  what the maps shall hold, and where
+//!   reconcile  from one plan to the next, in an order that is right at every moment
+//!   write      one change of the maps; the plan's differences become an ordered list of these
+//!   reference  what becomes of a packet, in plain Rust: the oracle for tests and for questions
+//!   io         the shell: loads and attaches the programs, applies the writes, ends flows that are over
 //! ```
 
 pub mod abi;
+pub mod ids;
+pub mod plan;
+pub mod reconcile;
+pub mod reference;
+#[cfg(test)]
+mod tests;
 pub mod write;

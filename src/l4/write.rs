@@ -1,7 +1,7 @@
 //! Changes of the maps, in the order they are to be made. What a record refers to is written before the record: servers, then lists and
 //! tables, then the service, then the addresses that lead to it; removals go the other way round.
 
-use super::abi::{AddressKey, Member, Server, Service};
+use super::abi::{Address, AddressKey, Member, Server, Service};
 
 /// Id of a service: its place in the map `services`, below [`super::abi::SERVICES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,6 +27,11 @@ pub enum Write {
     Table {
         service: ServiceId,
         slots: Vec<u32>,
+    },
+    /// fullnat: the addresses that a service's servers see.
+    Sources {
+        service: ServiceId,
+        sources: Vec<Address>,
     },
     Service {
         id: ServiceId,
