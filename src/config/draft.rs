@@ -7,7 +7,8 @@ use super::l4;
 use super::model::backend::Agent;
 use super::model::{Bind, Check, Proxy, Rule, Server};
 use super::raw::Line;
-use crate::expr::{LogFormat, Scope};
+use super::tls::Versions;
+use crate::expr::{Expr, LogFormat, Scope};
 use rustls::pki_types::CertificateDer;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -111,12 +112,27 @@ pub struct ServerDraft {
     pub family: Family,
 }
 
-/// `verify`, `ca-file` and `verifyhost`.
+/// `ssl` and the options that qualify it.
 #[derive(Clone, Debug, Default)]
+#[allow(clippy::struct_excessive_bools)]
 pub struct TlsDraft {
+    /// Traffic goes over TLS.
+    pub on: bool,
+    /// `ssl` was said, even if `no-ssl` followed: a command may switch it on.
+    pub asked: bool,
+    /// `no-check-ssl`: checks are plain although traffic is not.
+    pub plain_checks: bool,
     pub required: Option<bool>,
     pub authorities: Option<Arc<Vec<CertificateDer<'static>>>>,
     pub host: Option<String>,
+    /// `crt` and `crl-file`: read where they are used.
+    pub crt: Option<Reference>,
+    pub crl: Option<Reference>,
+    pub sni: Option<Arc<Expr>>,
+    pub alpn: Vec<Vec<u8>>,
+    pub versions: Versions,
+    pub no_reuse: bool,
+    pub no_tickets: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

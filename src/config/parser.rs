@@ -8,6 +8,7 @@ use super::keyword::{Keyword, Prefix, Section};
 use super::model::mail::Mailers;
 use super::model::{Global, HttpErrors, Userlist};
 use super::raw::Line;
+use super::tls::Versions;
 use crate::expr::{Condition, Directory, ExprError, PatternStore, Scope, Site};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -50,6 +51,9 @@ pub struct Parser {
     pub ca_base: Option<PathBuf>,
     /// `ssl-server-verify`: what a server line without `verify` means.
     pub verify_servers: bool,
+    /// `ssl-default-server-options`
+    pub server_versions: Versions,
+    pub server_tickets: bool,
     /// True while a `defaults` section's lines are applied again to a proxy: what they report was reported already.
     pub replaying: bool,
     /// Which section of a `defaults` chain the line being applied stands in; the same number, the same section.
@@ -103,6 +107,8 @@ impl Parser {
             unix_bind: UnixBind::default(),
             ca_base: None,
             verify_servers: true,
+            server_versions: Versions::default(),
+            server_tickets: true,
             replaying: false,
             depth: 0,
         }

@@ -46,6 +46,12 @@ pub fn settle(
             server.fqdn = Some(host.as_str().into());
             server.endpoint = endpoint;
         }
+        if draft.tls.asked && !incomplete {
+            let name = format!("{}/{}", proxy.name, server.name);
+            server.tls = tls::settle(parser, &name, proxy.mode, &draft).map(Arc::new);
+            server.ssl = draft.tls.on;
+            server.sni = draft.tls.sni.clone();
+        }
         if draft.checked && !incomplete {
             checked(parser, proxy, &draft, &mut server);
         }
@@ -129,7 +135,14 @@ fn locate(
 }
 
 /// Settles the TLS of a check that has any.
-fn secured(parser: &mut Parser, name: &str, proxy: &Proxy, draft: &ServerDraft, check: &mut Check) {
+fn secured(
+    parser: &mut Parser,
+    name: &str,
+    proxy: &Proxy,
+    draft: &ServerDraft,
+    server: &Server,
+    check: &mut Check,
+) {
     let rules = match check.kind.as_ref().or(proxy.back.as_ref().map(|b| &b.check)) {
         Some(CheckKind::Rules(rules)) => Some(Arc::clone(rules)),
         _ => None,
@@ -138,10 +151,19 @@ fn secured(parser: &mut Parser, name: &str, proxy: &Proxy, draft: &ServerDraft, 
         Action::Connect(connect) => Some(connect),
         _ => None,
     });
+    // Checks of the service itself are made as its connections are.
+    check.ssl |= draft.tls.on && !draft.tls.plain_checks && check.port.is_none() && check.addr.is_none();
     if !check.ssl && !connects.any(|c| c.ssl) {
         return;
     }
-    check.tls = tls::settle(parser, name, &draft.line, &draft.tls).map(Arc::new);
+    check.tls = if draft.tls.asked {
+        server.tls.clone()
+    } else {
+        tls::settle(parser, name, proxy.mode, draft).map(Arc::new)
+    };
+    if check.alpn.is_empty() {
+        check.alpn = draft.tls.alpn.iter().filter(|p| *p != b"h2").cloned().collect();
+    }
     if rules.is_some_and(|r| r.flavour == Flavour::Http) && !check.alpn.is_empty() {
         check.alpn.retain(|p| p != b"h2");
         if check.alpn.is_empty() {
@@ -203,7 +225,7 @@ fn checked(parser: &mut Parser, proxy: &Proxy, draft: &ServerDraft, server: &mut
     {
         (check.kind, check.external) = (Some(kind), program);
     }
-    secured(parser, &name, proxy, draft, &mut check);
+    secured(parser, &name, proxy, draft, server, &mut check);
     server.check = Some(check);
 }
 

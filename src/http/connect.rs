@@ -13,7 +13,7 @@ use crate::config::model::{Backend, Balance, Proxy, Source};
 use crate::expr::Facts;
 use crate::live::{LiveBackend, LiveServer, Refusal, Sight, Want};
 use crate::message::Method;
-use crate::net::{self, Stream};
+use crate::net::{self, Stream, Wrap};
 use std::future::{Future, poll_fn};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
@@ -73,7 +73,8 @@ impl Exchange<'_> {
             if let Some(answer) = self.sent_elsewhere(&server) {
                 return Err(Stop::Answer { answer: Box::new(answer), letters: *b"LC" });
             }
-            if !fresh && self.take_idle(&server, conf) {
+            let sni = self.sni(&server);
+            if !fresh && self.take_idle(&server, conf, sni.as_deref()) {
                 live.counters.here().reuses.inc();
                 server.counters.here().reuses.inc();
                 server.begin_session();
@@ -83,12 +84,15 @@ impl Exchange<'_> {
             live.counters.here().connects.inc();
             server.counters.here().connects.inc();
             server.begin_session();
-            match self.dial(front, back, conf, &server, timeout).await? {
+            let wrap = self.wrap(&server, sni);
+            match self.dial(front, back, conf, &server, wrap.as_ref(), timeout).await? {
                 Ok((stream, address)) => {
                     self.client.session.engine.pools.in_use(&server, true);
                     server.saw(Sight::Connected);
                     let downs = server.downs();
-                    self.announce_client(&server);
+                    if wrap.is_none() {
+                        self.announce_client(&server);
+                    }
                     let ends = [stream.local_addr(), address];
                     [self.ctx.log.backend_src, self.ctx.log.backend_dst] = ends;
                     self.client.card.connected(stream.as_raw_fd(), self.retries, ends);
@@ -100,6 +104,7 @@ impl Exchange<'_> {
                         reused: false,
                         downs,
                         ends,
+                        sni: wrap.and_then(|wrap| wrap.sni),
                     });
                     self.at = Instant::now();
                     self.times.connected = Some(self.at);
@@ -124,6 +129,23 @@ impl Exchange<'_> {
         net::proxy_header(send, &self.ctx.conn, unique_id.as_deref(), None, false, &mut self.to_server.bytes);
     }
 
+    /// `sni`: the name to ask a server for over TLS.
+    fn sni(&mut self, server: &LiveServer) -> Option<Box<str>> {
+        let expr = server.conf.sni.as_ref().filter(|_| server.is_secure())?;
+        let name = expr.eval(self.ctx)?.into_text();
+        let name = String::from_utf8(name).ok()?;
+        (!name.is_empty()).then(|| name.into())
+    }
+
+    /// What makes the connection a TLS one, if it is to be one; the PROXY header then goes before the handshake.
+    fn wrap(&mut self, server: &LiveServer, sni: Option<Box<str>>) -> Option<Wrap> {
+        let connector = server.connector()?;
+        let rest = std::mem::take(&mut self.to_server.bytes);
+        self.announce_client(server);
+        let preface = std::mem::replace(&mut self.to_server.bytes, rest);
+        Some(Wrap { connector, sni, preface })
+    }
+
     /// Dials, while the client is watched if `option abortonclose` asks for it.
     async fn dial(
         &mut self,
@@ -131,6 +153,7 @@ impl Exchange<'_> {
         back: &Proxy,
         conf: &Backend,
         server: &Arc<LiveServer>,
+        wrap: Option<&Wrap>,
         timeout: Option<Duration>,
     ) -> Result<Result<(Stream, Option<SocketAddr>), net::DialError>, Failure> {
         let watched = front.options.abortonclose || back.options.abortonclose;
@@ -148,6 +171,7 @@ impl Exchange<'_> {
             asks_first: true,
             mark: self.ctx.settings.marks[Peer::Server as usize],
             tos: self.ctx.settings.tos[Peer::Server as usize],
+            tls: wrap,
             timeout,
         };
         let client = &mut *self.client;
@@ -190,6 +214,10 @@ impl Exchange<'_> {
         }
         let timed_out = error.kind == net::DialErrorKind::Timeout;
         let cause = if timed_out { Cause::ServerTimeout } else { Cause::ServerAbort };
+        if error.kind == net::DialErrorKind::Handshake && !error.retryable {
+            // HAProxy logs all its attempts as used up.
+            self.retries = conf.retries;
+        }
         if self.retries >= conf.retries || !conf.retry_on.conn_failure || !error.retryable {
             return Err(Failure::new(cause, Phase::Connect, 503).into());
         }
@@ -299,24 +327,27 @@ impl Exchange<'_> {
     }
 
     /// A connection left by an earlier request: this client's own, or the thread's.
-    fn take_idle(&mut self, server: &Arc<LiveServer>, conf: &Backend) -> bool {
+    fn take_idle(&mut self, server: &Arc<LiveServer>, conf: &Backend, sni: Option<&str>) -> bool {
         let own = self.client.own.take().filter(|own| Arc::ptr_eq(&own.server, server));
-        let own = own
-            .and_then(|own| own.take())
-            .filter(|idle| idle.downs == server.downs() && idle.is_alive(std::task::Waker::noop()));
+        let own = own.and_then(|own| own.take()).filter(|idle| {
+            idle.sni.as_deref() == sni
+                && idle.downs == server.downs()
+                && idle.is_alive(std::task::Waker::noop())
+        });
         let pools = &self.client.session.engine.pools;
         let first = self.client.requests == 0;
-        let Some(idle) = own.or_else(|| pools.take(server, conf.reuse, first)) else {
+        let Some(idle) = own.or_else(|| pools.take(server, conf.reuse, first, sni)) else {
             return false;
         };
         let (uses, downs, ends) = (idle.uses, idle.downs, idle.ends);
+        let sni = sni.map(Into::into);
         [self.ctx.log.backend_src, self.ctx.log.backend_dst] = ends;
         let Some(stream) = idle.into_stream() else { return false };
         pools.in_use(server, true);
         self.times.connected = Some(self.times.assigned.unwrap_or(self.times.head));
         let (inbox, server) = (Inbox::default(), Arc::clone(server));
         self.client.card.connected(stream.as_raw_fd(), self.retries, ends);
-        self.up = Some(Upstream { stream, inbox, server, uses, reused: true, downs, ends });
+        self.up = Some(Upstream { stream, inbox, server, uses, reused: true, downs, ends, sni });
         true
     }
 }

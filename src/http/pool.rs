@@ -22,11 +22,13 @@ pub struct Idle {
     pub downs: u32,
     /// Its own address and the server's, for `%bi` and `%si`.
     pub ends: [Option<std::net::SocketAddr>; 2],
+    /// The name that was asked for (`sni`): other requests than those for it may not use the connection.
+    pub sni: Option<Box<str>>,
 }
 
 impl Idle {
     pub fn new(stream: Stream, uses: u32, downs: u32, since: Instant) -> Self {
-        Self { stream: Some(stream), uses, since, downs, ends: [None; 2] }
+        Self { stream: Some(stream), uses, since, downs, ends: [None; 2], sni: None }
     }
 
     /// The connection, to be used again.
@@ -106,18 +108,26 @@ fn key(server: &Arc<LiveServer>) -> usize {
 }
 
 impl Pools {
-    /// An idle connection to `server` that `reuse` lets a request have; `first`: the first request of its client
-    /// connection.
-    pub fn take(&self, server: &Arc<LiveServer>, reuse: Reuse, first: bool) -> Option<Idle> {
+    /// An idle connection to `server` that `reuse` lets a request for the name `sni` have; `first`: the first request of
+    /// its client connection.
+    pub fn take(
+        &self,
+        server: &Arc<LiveServer>,
+        reuse: Reuse,
+        first: bool,
+        sni: Option<&str>,
+    ) -> Option<Idle> {
         let mut pools = self.by_server.borrow_mut();
         let pool = pools.get_mut(&key(server))?;
         loop {
             let at = match (reuse, first) {
                 (Reuse::Never, _) | (Reuse::Safe, true) => return None,
                 // Proven connections only: those that were reused before.
-                (Reuse::Aggressive, true) => pool.idle.iter().rposition(|i| i.uses > 1)?,
+                (Reuse::Aggressive, true) => {
+                    pool.idle.iter().rposition(|i| i.uses > 1 && i.sni.as_deref() == sni)?
+                }
                 (Reuse::Safe | Reuse::Aggressive, false) | (Reuse::Always, _) => {
-                    pool.idle.len().checked_sub(1)?
+                    pool.idle.iter().rposition(|i| i.sni.as_deref() == sni)?
                 }
             };
             let idle = pool.idle.swap_remove(at);

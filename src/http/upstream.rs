@@ -29,6 +29,8 @@ pub struct Upstream {
     pub downs: u32,
     /// Its own address and the server's.
     pub ends: [Option<std::net::SocketAddr>; 2],
+    /// The name that was asked for (`sni`).
+    pub sni: Option<Box<str>>,
 }
 
 /// What a conversation with a server came to.
@@ -383,6 +385,7 @@ impl Exchange<'_> {
         let reuse = self.ctx.back().and_then(|b| b.conf.back.as_ref()).map_or(Reuse::Never, |b| b.reuse);
         let mut idle = Idle::new(up.stream, up.uses + 1, up.downs, ended);
         idle.ends = up.ends;
+        idle.sni = up.sni;
         if reuse == Reuse::Never {
             self.client.own = Some(Box::new(Own::new(up.server, idle)));
         } else {

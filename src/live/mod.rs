@@ -24,6 +24,7 @@ pub mod rate;
 mod reach;
 pub mod restore;
 pub mod rules;
+mod secure;
 pub mod server;
 pub mod servers;
 pub mod sessions;

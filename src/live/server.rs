@@ -6,6 +6,7 @@ use super::lifetime::Lifetime;
 use super::observe::Observed;
 use super::rate::Rate;
 use super::reach::Moved;
+use super::secure::Tls;
 use crate::config::model::backend::InitState;
 use crate::config::model::{Check, Endpoint, Server};
 use crate::health::{Health, Start};
@@ -69,6 +70,7 @@ pub struct LiveServer {
     pub(super) kills: AtomicU32,
     pub(super) kill: Notify,
     pub(super) observed: Observed,
+    pub(super) tls: Option<Box<Tls>>,
     pub check: CheckState,
     pub agent: CheckState,
     pub(super) lifetime: Lifetime,
@@ -121,6 +123,7 @@ impl LiveServer {
             kills: AtomicU32::new(0),
             kill: Notify::new(),
             observed: Observed::default(),
+            tls: Tls::new(&conf),
             check,
             agent: CheckState::new(agent),
             lifetime: Lifetime::new(now),

@@ -1,6 +1,7 @@
 //! Opening a connection to a server.
 
 use super::listener::abstract_address;
+use super::tls::{Connector, TlsError};
 use super::{Stream, raw};
 use crate::config::model::backend::UseSrc;
 use crate::config::model::global::Tune;
@@ -8,8 +9,10 @@ use crate::config::model::{Endpoint, KeepAliveProbes, SendProxy, Server, Source}
 use crate::expr::facts::ConnFacts;
 use crate::wire::proxy_protocol;
 use socket2::{Domain, SockAddr, Socket, Type};
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 use tokio::io::Interest;
@@ -33,8 +36,20 @@ pub struct Dial<'a> {
     /// `set-bc-mark` and `set-bc-tos`
     pub mark: Option<u32>,
     pub tos: Option<u8>,
-    /// `timeout connect`
+    /// TLS upon it.
+    pub tls: Option<&'a Wrap>,
+    /// `timeout connect`: the TLS handshake is part of it.
     pub timeout: Option<Duration>,
+}
+
+/// How a connection becomes a TLS one.
+#[derive(Debug)]
+pub struct Wrap {
+    pub connector: Arc<Connector>,
+    /// The name to ask for.
+    pub sni: Option<Box<str>>,
+    /// Sent before the handshake: the PROXY header.
+    pub preface: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +59,8 @@ pub enum DialErrorKind {
     Unreachable,
     /// This process or machine is short of descriptors, memory or source ports: the server is not at fault.
     Resources,
+    /// The TLS handshake failed.
+    Handshake,
     /// The server has no address (not resolved), or none of the client's to derive it from.
     NoAddress,
     Other,
@@ -77,6 +94,12 @@ impl DialError {
         Self { kind, errno, retryable: true }
     }
 
+    /// A certificate for another name than the client made us ask for is no reason to bother the server again.
+    fn handshake(error: TlsError) -> Self {
+        let retryable = !matches!(error, TlsError::WrongName | TlsError::BadName);
+        Self { kind: DialErrorKind::Handshake, errno: None, retryable }
+    }
+
     const TIMEOUT: Self = Self { kind: DialErrorKind::Timeout, errno: None, retryable: true };
     const NO_ADDRESS: Self = Self { kind: DialErrorKind::NoAddress, errno: None, retryable: false };
 }
@@ -101,6 +124,9 @@ impl std::fmt::Display for DialError {
 /// See [`DialErrorKind`].
 pub async fn dial(how: &Dial<'_>) -> Result<Stream, DialError> {
     let (stream, pending) = begin(how)?;
+    if let Some(wrap) = how.tls {
+        return Box::pin(wrapped(stream, pending, wrap, how.timeout)).await;
+    }
     if !pending {
         return Ok(stream);
     }
@@ -111,6 +137,28 @@ pub async fn dial(how: &Dial<'_>) -> Result<Stream, DialError> {
         }
     }
     Ok(stream)
+}
+
+async fn wrapped(
+    mut stream: Stream,
+    pending: bool,
+    wrap: &Wrap,
+    timeout: Option<Duration>,
+) -> Result<Stream, DialError> {
+    let work = async {
+        if pending {
+            connected(&stream).await?;
+        }
+        let mut sent = 0;
+        while let Some(rest) = wrap.preface.get(sent..).filter(|rest| !rest.is_empty()) {
+            sent += poll_fn(|cx| stream.poll_write(cx, rest)).await.map_err(|e| DialError::new(&e))?;
+        }
+        wrap.connector.connect(stream, wrap.sni.as_deref(), None).await.map_err(DialError::handshake)
+    };
+    match timeout {
+        None => work.await,
+        Some(limit) => tokio::time::timeout(limit, work).await.map_err(|_| DialError::TIMEOUT)?,
+    }
 }
 
 /// Starts to connect; `true`: it is still going on, and [`connected`] tells how it ends. The first write may be tried

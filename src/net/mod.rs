@@ -12,7 +12,7 @@ mod stream;
 mod timer;
 pub mod tls;
 
-pub use dial::{Dial, DialError, DialErrorKind, dial, proxy_header};
+pub use dial::{Dial, DialError, DialErrorKind, Wrap, dial, proxy_header};
 pub use listener::Listener;
 pub use stream::Stream;
 pub use timer::Timer;

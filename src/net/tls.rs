@@ -2,20 +2,26 @@
 //!
 //! rustls speaks TLS 1.2 and 1.3. What is older is not there on purpose.
 
-use super::Stream;
+use super::{Stream, secure};
 use crate::config::model::ServerTls;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::client::{
+    Resumption, WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor, verify_server_name,
+};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, IpAddr, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::sign::SingleCertAndKey;
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore,
+    SignatureScheme,
+};
 use std::sync::{Arc, LazyLock};
-use tokio_rustls::TlsConnector;
-
-pub use tokio_rustls::client::TlsStream;
 
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
+
+/// Sessions kept per server line, to be taken up again.
+const SESSIONS: usize = 256;
 
 /// Why there is no TLS connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,22 +39,37 @@ pub enum TlsError {
 #[derive(Clone, Debug)]
 pub struct Connector {
     config: Arc<ClientConfig>,
-    named: bool,
+    /// The certificate has to be for the name that is asked for.
+    strict: bool,
 }
 
 impl Connector {
     #[must_use]
     pub fn new(tls: &ServerTls) -> Self {
         let verifier = Arc::new(Verifier::new(tls));
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&PROVIDER));
-        // The provider has suites for both versions.
-        let builder = builder.with_safe_default_protocol_versions();
-        let builder = builder.unwrap_or_else(|_| ClientConfig::builder());
-        let config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
-        Self { config: Arc::new(config), named: tls.host.is_some() }
+        let provider = CryptoProvider { cipher_suites: tls.suites.clone(), ..(**PROVIDER).clone() };
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider));
+        // The configuration has made sure that there are suites for these versions.
+        let builder =
+            builder.with_protocol_versions(&tls.versions).unwrap_or_else(|_| ClientConfig::builder());
+        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+        let mut config = match &tls.identity {
+            Some(identity) => {
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(identity))))
+            }
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols.clone_from(&tls.alpn);
+        config.resumption = match (tls.reuse, tls.tickets) {
+            (false, _) => Resumption::disabled(),
+            (true, true) => Resumption::in_memory_sessions(SESSIONS),
+            (true, false) => Resumption::in_memory_sessions(SESSIONS)
+                .tls12_resumption(rustls::client::Tls12Resumption::SessionIdOnly),
+        };
+        Self { config: Arc::new(config), strict: tls.required }
     }
 
-    /// Shakes hands over a connected stream.
+    /// Shakes hands over a connected stream; `alpn`: protocols to offer in place of the server line's.
     ///
     /// # Errors
     /// See [`TlsError`].
@@ -56,37 +77,55 @@ impl Connector {
         &self,
         stream: Stream,
         sni: Option<&str>,
-        alpn: &[Vec<u8>],
-    ) -> Result<TlsStream<Stream>, TlsError> {
-        let name = match sni {
-            Some(name) => ServerName::try_from(name.to_owned()).map_err(|_| TlsError::BadName)?,
+        alpn: Option<&[Vec<u8>]>,
+    ) -> Result<Stream, TlsError> {
+        let name = match sni.map(|name| ServerName::try_from(name.to_owned())) {
+            Some(Ok(name)) => name,
+            // The certificate is to be for that name, and none can be.
+            Some(Err(_)) if self.strict => return Err(TlsError::BadName),
             // An address is never sent as a name.
-            None => ServerName::IpAddress(stream.peer_addr().map_or_else(
+            _ => ServerName::IpAddress(stream.peer_addr().map_or_else(
                 || IpAddr::from(std::net::IpAddr::from([127, 0, 0, 1])),
                 |peer| IpAddr::from(peer.ip()),
             )),
         };
         let mut config = Arc::clone(&self.config);
-        if !alpn.is_empty() {
+        if let Some(alpn) = alpn.filter(|alpn| *alpn != config.alpn_protocols) {
             Arc::make_mut(&mut config).alpn_protocols = alpn.to_vec();
         }
-        TlsConnector::from(config).connect(name, stream).await.map_err(|error| self.explain(&error))
+        let session = ClientConnection::new(config, name).map_err(|_| TlsError::Handshake)?;
+        let asked = sni.is_some();
+        secure::shake(stream, session.into()).await.map_err(|error| explain(&error, asked))
     }
+}
 
-    fn explain(&self, error: &std::io::Error) -> TlsError {
-        let inner = error.get_ref().and_then(|e| e.downcast_ref::<Error>());
-        match inner {
-            Some(Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => {
-                if self.named {
-                    TlsError::WrongHost
-                } else {
-                    TlsError::WrongName
-                }
-            }
-            _ => TlsError::Handshake,
-        }
+/// `asked`: a name was sent, so the certificate had to be for it.
+fn explain(error: &std::io::Error, asked: bool) -> TlsError {
+    match error.get_ref().and_then(|e| e.downcast_ref::<Error>()) {
+        Some(Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        )) if asked => TlsError::WrongName,
+        Some(Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        )) => TlsError::WrongHost,
+        _ => TlsError::Handshake,
+    }
+}
+
+/// A certificate may also carry the name as its common name, as OpenSSL's users have it: outdated, and still made.
+fn common_name(certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> Option<()> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    let mut names = certificate.subject().iter_common_name().filter_map(|n| n.as_str().ok());
+    names.any(|own| covers(own, &name.to_str())).then_some(())
+}
+
+/// `*.` stands for one label.
+fn covers(pattern: &str, name: &str) -> bool {
+    let same = |a: &str, b: &str| a.eq_ignore_ascii_case(b);
+    match (pattern.strip_prefix("*."), name.split_once('.')) {
+        (Some(domain), Some((_, rest))) => same(domain, rest),
+        (None, _) => same(pattern, name),
+        _ => false,
     }
 }
 
@@ -97,6 +136,8 @@ struct Verifier {
     roots: RootCertStore,
     /// The certificates trusted as they are, self-signed ones among them.
     trusted: Arc<Vec<CertificateDer<'static>>>,
+    /// Knows what was revoked (`crl-file`).
+    revocation: Option<Arc<WebPkiServerVerifier>>,
     host: Option<ServerName<'static>>,
     algorithms: WebPkiSupportedAlgorithms,
 }
@@ -109,6 +150,7 @@ impl Verifier {
             required: tls.required,
             roots,
             trusted: Arc::clone(&tls.authorities),
+            revocation: tls.revocation.clone(),
             host: tls.host.as_ref().and_then(|h| ServerName::try_from(h.clone()).ok()),
             algorithms: PROVIDER.signature_verification_algorithms,
         }
@@ -119,15 +161,25 @@ impl Verifier {
         end_entity: &CertificateDer<'_>,
         certificate: &ParsedCertificate<'_>,
         intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
         now: UnixTime,
     ) -> Result<(), Error> {
-        let checked = verify_server_cert_signed_by_trust_anchor(
-            certificate,
-            &self.roots,
-            intermediates,
-            now,
-            self.algorithms.all,
-        );
+        let checked = match &self.revocation {
+            // The name is looked at last, and looked at again by the caller as HAProxy does.
+            Some(verifier) => match verifier.verify_server_cert(end_entity, intermediates, name, &[], now) {
+                Err(Error::InvalidCertificate(
+                    CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+                )) => Ok(()),
+                other => other.map(|_| ()),
+            },
+            None => verify_server_cert_signed_by_trust_anchor(
+                certificate,
+                &self.roots,
+                intermediates,
+                now,
+                self.algorithms.all,
+            ),
+        };
         match checked {
             // A self-signed certificate that is its own authority: OpenSSL trusts what stands in the file. Dates are
             // looked at before this is found.
@@ -154,11 +206,14 @@ impl ServerCertVerifier for Verifier {
             return Ok(ServerCertVerified::assertion());
         }
         let certificate = ParsedCertificate::try_from(end_entity)?;
-        self.chain(end_entity, &certificate, intermediates, now)?;
-        match (&self.host, server_name) {
-            (Some(host), _) => verify_server_name(&certificate, host)?,
-            (None, name @ ServerName::DnsName(_)) => verify_server_name(&certificate, name)?,
-            _ => {}
+        self.chain(end_entity, &certificate, intermediates, server_name, now)?;
+        // The name that was asked for goes before `verifyhost`.
+        let name = match server_name {
+            name @ ServerName::DnsName(_) => Some(name),
+            _ => self.host.as_ref(),
+        };
+        if let Some(name) = name {
+            verify_server_name(&certificate, name).or_else(|e| common_name(end_entity, name).ok_or(e))?;
         }
         Ok(ServerCertVerified::assertion())
     }

@@ -67,6 +67,7 @@ impl<'a> Job<'a> {
             asks_first: holds_ack,
             mark: None,
             tos: None,
+            tls: None,
             timeout: Some(target.connect_limit),
         };
         let stream = net::dial(&dial).await.map_err(|e| explain(&e))?;

@@ -7,7 +7,7 @@ use crate::config::model::{Backend, Balance, Proxy, UseServer};
 use crate::expr::{Facts, Value};
 use crate::ids::ServerIndex;
 use crate::live::{HashInput, LiveBackend, LiveServer, Refusal, Sight, Slot, Sticky, Want};
-use crate::net::{self, DialErrorKind, Stream};
+use crate::net::{self, DialErrorKind, Stream, Wrap};
 use std::future::{Future, poll_fn};
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
@@ -71,13 +71,17 @@ impl Session {
                     self.times.connected = Some(Instant::now());
                     self.card.connected(stream.as_raw_fd(), self.retries, [None; 2]);
                     server.saw(Sight::Connected);
-                    let (first, header) = self.announcement(&taken);
+                    let (first, header) = self.first_bytes(&taken, stream.is_plain());
                     return Ok(Upstream { stream, slot: taken, first, header });
                 }
                 Err(error) => error,
             };
             server.saw(Sight::ConnectFailed);
             let timed_out = error.kind == DialErrorKind::Timeout;
+            if error.kind == DialErrorKind::Handshake && !error.retryable {
+                // HAProxy logs all its attempts as used up.
+                self.retries = conf.retries;
+            }
             if self.retries >= conf.retries || !error.retryable {
                 return Err(Stop(if timed_out { *b"sC" } else { *b"SC" }));
             }
@@ -223,6 +227,7 @@ impl Session {
     ) -> Result<Result<Stream, net::DialError>, Stop> {
         let watched = front.options.abortonclose || back.options.abortonclose;
         let generation = Arc::clone(&self.ctx.generation);
+        let wrap = self.wrap(slot.server());
         let reached = slot.server().reached();
         let how = net::Dial {
             server: &reached,
@@ -235,6 +240,7 @@ impl Session {
             asks_first: false,
             mark: self.ctx.settings.marks[Peer::Server as usize],
             tos: self.ctx.settings.tos[Peer::Server as usize],
+            tls: wrap.as_ref(),
             timeout,
         };
         let client = &mut self.client;
@@ -252,13 +258,28 @@ impl Session {
         .await
     }
 
+    /// What makes the connection a TLS one, if it is to be one.
+    fn wrap(&mut self, server: &LiveServer) -> Option<Wrap> {
+        let connector = server.connector()?;
+        let name = server.conf.sni.as_ref().and_then(|expr| expr.eval(&mut self.ctx));
+        let name =
+            name.and_then(|name| String::from_utf8(name.into_text()).ok()).filter(|name| !name.is_empty());
+        Some(Wrap { connector, sni: name.map(Into::into), preface: self.announcement(server) })
+    }
+
     /// `send-proxy*`: the header that goes before everything else.
-    fn announcement(&mut self, slot: &Slot) -> (Vec<u8>, u64) {
-        let mut first = Vec::new();
-        if let Some(send) = &slot.server().conf.send_proxy {
+    fn announcement(&mut self, server: &LiveServer) -> Vec<u8> {
+        let mut header = Vec::new();
+        if let Some(send) = &server.conf.send_proxy {
             let unique_id = if send.unique_id { self.ctx.unique_id() } else { None };
-            net::proxy_header(send, &self.ctx.conn, unique_id.as_deref(), None, false, &mut first);
+            net::proxy_header(send, &self.ctx.conn, unique_id.as_deref(), None, false, &mut header);
         }
+        header
+    }
+
+    /// The PROXY header, unless the handshake came behind it, and what the client has sent.
+    fn first_bytes(&mut self, slot: &Slot, plain: bool) -> (Vec<u8>, u64) {
+        let mut first = if plain { self.announcement(slot.server()) } else { Vec::new() };
         let header = first.len() as u64;
         first.append(&mut self.ctx.request);
         (first, header)

@@ -1,6 +1,7 @@
 //! What the integration tests share: real processes, byte-level clients, scripted origins and a log collector.
 #![allow(dead_code)]
 
+pub mod certificates;
 pub mod client;
 pub mod console;
 pub mod network;

@@ -25,6 +25,7 @@ pub mod proxy;
 pub mod replies;
 pub mod routing;
 pub mod server;
+pub mod server_tls;
 pub mod source;
 pub mod stats;
 mod stats_socket;

@@ -10,7 +10,6 @@ use crate::config::model::{Endpoint, Mark, OnError, SendProxy};
 use crate::config::parser::Parser;
 use crate::config::raw::Line;
 use crate::config::suggest;
-use crate::config::tls;
 use crate::config::units::Unit;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -77,8 +76,14 @@ pub const OPTIONS: &[ServerOption] = &[
     option("no-check-send-proxy", "", "Undoes 'check-send-proxy'.", 0, |_, _, _, s| {
         s.timing.send_proxy = false
     }),
-    option("check-ssl", "", "Checks use TLS (1.2 or 1.3).", 0, |_, _, _, s| s.timing.ssl = true),
-    option("no-check-ssl", "", "Undoes 'check-ssl'.", 0, |_, _, _, s| s.timing.ssl = false),
+    option("check-ssl", "", "Checks use TLS (1.2 or 1.3).", 0, |_, _, _, s| {
+        s.timing.ssl = true;
+        s.tls.plain_checks = false;
+    }),
+    option("no-check-ssl", "", "Checks are plain, even with 'ssl'.", 0, |_, _, _, s| {
+        s.timing.ssl = false;
+        s.tls.plain_checks = true;
+    }),
     option("check-sni", "<sni>", "The name checks over TLS ask for.", 1, |p, l, i, s| {
         s.timing.sni = p.text(l, i + 1, "a server name");
     }),
@@ -92,18 +97,6 @@ pub const OPTIONS: &[ServerOption] = &[
             None => p.alert(l, i + 1, "'check-alpn' : a protocol's name has 1 to 255 characters."),
         },
     ),
-    option(
-        "ca-file",
-        "<cafile>",
-        "The certificates that servers' are verified against: a file, a directory, or @system-ca.",
-        1,
-        tls::ca_file,
-    ),
-    option("verify", "[none|required]", "Whether the server's certificate is verified.", 1, tls::verify),
-    option("verifyhost", "<hostname>", "The name the server's certificate must be for.", 1, |p, l, i, s| {
-        s.tls.host = p.text(l, i + 1, "a host name");
-    }),
-    option("no-ssl", "", "No TLS to the server (the default).", 0, |_, _, _, _| {}),
     option("check-proto", "<name>", "Protocol of the checks; 'h1' only.", 1, only_h1),
     option(
         "healthcheck",
@@ -386,7 +379,6 @@ pub const OPTIONS: &[ServerOption] = &[
 /// HAProxy's other options: known, not built.
 pub const UNSUPPORTED: &[&str] = &[
     "allow-0rtt",
-    "alpn",
     "cc",
     "check-pool-conn-name",
     "check-reuse-pool",
@@ -395,14 +387,7 @@ pub const UNSUPPORTED: &[&str] = &[
     "ciphers",
     "ciphersuites",
     "client-sigalgs",
-    "crl-file",
-    "crt",
     "curves",
-    "force-sslv3",
-    "force-tlsv10",
-    "force-tlsv11",
-    "force-tlsv12",
-    "force-tlsv13",
     "guid",
     "idle-ping",
     "ktls",
@@ -413,13 +398,6 @@ pub const UNSUPPORTED: &[&str] = &[
     "no-check-sni-auto",
     "no-renegotiate",
     "no-sni-auto",
-    "no-ssl-reuse",
-    "no-sslv3",
-    "no-tls-tickets",
-    "no-tlsv10",
-    "no-tlsv11",
-    "no-tlsv12",
-    "no-tlsv13",
     "npn",
     "pool-conn-name",
     "quic-cc-algo",
@@ -431,22 +409,20 @@ pub const UNSUPPORTED: &[&str] = &[
     "set-proxy-v2-tlv-fmt",
     "shard",
     "sigalgs",
-    "sni",
     "sni-auto",
     "socks4",
-    "ssl",
-    "ssl-max-ver",
-    "ssl-min-ver",
-    "ssl-reuse",
     "strict-maxconn",
     "tcp-md5sig",
-    "tls-tickets",
     "ws",
 ];
 
 /// The tables of all families.
 pub fn every_option() -> impl Iterator<Item = &'static ServerOption> {
-    OPTIONS.iter().chain(super::agent::OPTIONS).chain(super::l4::SERVER_OPTIONS)
+    OPTIONS
+        .iter()
+        .chain(super::agent::OPTIONS)
+        .chain(super::l4::SERVER_OPTIONS)
+        .chain(super::server_tls::OPTIONS)
 }
 
 pub(super) fn delay(parser: &mut Parser, line: &Line, i: usize) -> Option<std::time::Duration> {

@@ -222,9 +222,13 @@ pub const TABLE: &[Keyword] = &[
         "ssl-default-server-curves",
         "Acts with 'ssl' only, which is refused where it is asked for: accepted."
     ),
-    accepted!(
+    Keyword::new(
         "ssl-default-server-options",
-        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
+        GLOBAL,
+        "<option>...",
+        "Versions of TLS spoken to servers whose lines do not say it: 'ssl-min-ver', 'ssl-max-ver', 'no-tlsv1x', \
+         'force-tlsv1x'; 'no-tls-tickets'.",
+        crate::config::tls::default_server_options,
     ),
     accepted!(
         "ssl-default-server-sigalgs",

@@ -257,6 +257,11 @@ pub struct Server {
     pub redir: Option<String>,
     pub hash_key: HashKey,
     pub l4: ServerL4,
+    /// Connections to it are TLS ones (`ssl`); a command may change that where `tls` is there.
+    pub ssl: bool,
+    pub tls: Option<Arc<ServerTls>>,
+    /// `sni`
+    pub sni: Option<Arc<Expr>>,
 }
 
 impl Server {
@@ -310,6 +315,9 @@ impl Default for Server {
             redir: None,
             hash_key: HashKey::default(),
             l4: ServerL4::default(),
+            ssl: false,
+            tls: None,
+            sni: None,
         }
     }
 }

@@ -1,15 +1,30 @@
 //! TLS towards servers.
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::CertificateDer;
+use rustls::sign::CertifiedKey;
+use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
 use std::sync::Arc;
 
-/// What a server's certificate is checked against.
+/// What a server's connections over TLS have in common.
 #[derive(Clone, Debug)]
 pub struct ServerTls {
     /// `verify required`
     pub required: bool,
     /// `ca-file`, read with the configuration.
     pub authorities: Arc<Vec<CertificateDer<'static>>>,
+    /// `crl-file`: verifies chains with those lists.
+    pub revocation: Option<Arc<WebPkiServerVerifier>>,
     /// `verifyhost`
     pub host: Option<String>,
+    /// `crt`: shown to a server that asks for a certificate.
+    pub identity: Option<Arc<CertifiedKey>>,
+    /// `alpn`: what connections for traffic offer.
+    pub alpn: Vec<Vec<u8>>,
+    pub versions: Vec<&'static SupportedProtocolVersion>,
+    pub suites: Vec<SupportedCipherSuite>,
+    /// Sessions are taken up again (`no-ssl-reuse` does without).
+    pub reuse: bool,
+    /// TLS 1.2 takes them up by tickets too (`no-tls-tickets` does without).
+    pub tickets: bool,
 }

@@ -5,23 +5,17 @@ use crate::config::model::check::Connect;
 use crate::config::model::{Endpoint, Server};
 use crate::health::Status;
 use crate::net::Stream;
-use crate::net::tls::{TlsError, TlsStream};
+use crate::net::tls::TlsError;
 use crate::probe::job::{self, Job};
 use std::borrow::Cow;
 use std::io;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
 pub struct Link {
-    io: Io,
+    stream: Stream,
     /// When the exchange is to be over.
     pub deadline: Instant,
     linger: bool,
-}
-
-enum Io {
-    Plain(Stream),
-    Secure(Box<TlsStream<Stream>>),
 }
 
 impl Link {
@@ -39,39 +33,26 @@ impl Link {
             Ok(stream) => stream,
             Err(finding) => return Err(Failure { status: finding.status, text: finding.info }),
         };
-        let io = match timeout_at(limit, secured(job, connect, stream)).await {
-            Ok(io) => io?,
+        let stream = match timeout_at(limit, secured(job, connect, stream)).await {
+            Ok(stream) => stream?,
             Err(_) => return Err(Failure { status: Status::L6Timeout, text: None }),
         };
-        Ok(Self { io, deadline: job.deadline(), linger: connect.linger })
+        Ok(Self { stream, deadline: job.deadline(), linger: connect.linger })
     }
 
     pub fn is_secure(&self) -> bool {
-        matches!(self.io, Io::Secure(_))
+        !self.stream.is_plain()
     }
 
     /// Sends all of `bytes`.
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match &mut self.io {
-            Io::Plain(stream) => job::send(stream, bytes).await,
-            Io::Secure(stream) => {
-                stream.write_all(bytes).await?;
-                stream.flush().await
-            }
-        }
+        job::send(&mut self.stream, bytes).await
     }
 
     /// What comes next; nothing at the end.
     pub async fn receive(&mut self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        match &mut self.io {
-            Io::Plain(stream) => drop(job::receive(stream, &mut bytes).await?),
-            Io::Secure(stream) => match stream.read_buf(&mut bytes).await {
-                // Many servers close without the alert that TLS wants: an end is an end.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
-                other => drop(other?),
-            },
-        }
+        job::receive(&mut self.stream, &mut bytes).await?;
         Ok(bytes)
     }
 }
@@ -82,23 +63,20 @@ impl Drop for Link {
             return;
         }
         // As HAProxy does: no TIME_WAIT is left behind.
-        match &self.io {
-            Io::Plain(stream) => stream.reset_on_close(),
-            Io::Secure(stream) => stream.get_ref().0.reset_on_close(),
-        }
+        self.stream.reset_on_close();
     }
 }
 
-async fn secured(job: &Job<'_>, connect: &Connect, stream: Stream) -> Result<Io, Failure> {
-    let Some(tls) = &job.target.tls else { return Ok(Io::Plain(stream)) };
+async fn secured(job: &Job<'_>, connect: &Connect, stream: Stream) -> Result<Stream, Failure> {
+    let Some(tls) = &job.target.tls else { return Ok(stream) };
     if !(connect.ssl || connect.default && tls.always) {
-        return Ok(Io::Plain(stream));
+        return Ok(stream);
     }
     let usual = |own: bool| connect.default && !own;
     let sni = connect.sni.as_deref().or_else(|| tls.sni.as_deref().filter(|_| usual(false)));
     let alpn = if usual(!connect.alpn.is_empty()) { &tls.alpn } else { &connect.alpn };
-    match tls.connector.connect(stream, sni, alpn).await {
-        Ok(stream) => Ok(Io::Secure(Box::new(stream))),
+    match tls.connector.connect(stream, sni, Some(alpn)).await {
+        Ok(stream) => Ok(stream),
         Err(error) => Err(Failure { status: Status::L6Response, text: Some(words(error).to_owned()) }),
     }
 }

@@ -1,0 +1,251 @@
+//! `ca-file`, `verify` and their kin on `server` lines.
+
+mod versions;
+
+pub use versions::Versions;
+
+use super::diagnostic::{Diagnostic, Severity};
+use super::draft::{Reference, ServerDraft};
+use super::model::{Mode, ServerTls};
+use super::parser::Parser;
+use super::raw::Line;
+use rustls::client::WebPkiServerVerifier;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{InconsistentKeys, RootCertStore};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where the system keeps the authorities it trusts (`@system-ca`); `SSL_CERT_FILE` and `SSL_CERT_DIR` go before it.
+const SYSTEM: &str = "/etc/ssl/certs/ca-certificates.crt";
+/// Files of a directory that hold certificates, as in HAProxy.
+const ENDINGS: &[&str] = &["pem", "crt", "cer", "crl"];
+
+/// `ca-file <file | directory | @system-ca>`
+pub fn ca_file(parser: &mut Parser, line: &Line, i: usize, draft: &mut ServerDraft) {
+    let name = line.word(i + 1);
+    let path = if name == "@system-ca" { system(parser) } else { based(parser, line, name) };
+    match authorities(&path) {
+        Ok(found) => draft.tls.authorities = Some(Arc::new(found)),
+        Err(reason) => {
+            let message = format!("'ca-file' : unable to load {} ({reason}).", path.display());
+            parser.alert(line, i + 1, message);
+        }
+    }
+}
+
+fn system(parser: &Parser) -> PathBuf {
+    let set = |name: &str| parser.environment.get(name).map(PathBuf::from);
+    set("SSL_CERT_FILE").or_else(|| set("SSL_CERT_DIR")).unwrap_or_else(|| SYSTEM.into())
+}
+
+/// Relative names start at `ca-base`.
+fn based(parser: &Parser, line: &Line, name: &str) -> PathBuf {
+    match &parser.ca_base {
+        Some(base) if !name.starts_with('/') => base.join(name),
+        _ => parser.path(line, name),
+    }
+}
+
+fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let mut found = Vec::new();
+    if path.is_dir() {
+        let entries = std::fs::read_dir(path).map_err(|e| reason(&e))?;
+        let mut files: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
+        files.sort();
+        let named = |p: &PathBuf| p.extension().is_some_and(|e| ENDINGS.iter().any(|x| e == *x));
+        for file in files.iter().filter(|p| named(p)) {
+            read(file, &mut found)?;
+        }
+    } else {
+        read(path, &mut found)?;
+    }
+    if found.is_empty() { Err("it holds no certificate in PEM".to_owned()) } else { Ok(found) }
+}
+
+fn read(file: &Path, found: &mut Vec<CertificateDer<'static>>) -> Result<(), String> {
+    let bytes = std::fs::read(file).map_err(|e| reason(&e))?;
+    for certificate in CertificateDer::pem_slice_iter(&bytes) {
+        found.push(certificate.map_err(|e| format!("{}: {e}", file.display()))?);
+    }
+    Ok(())
+}
+
+fn reason(error: &std::io::Error) -> String {
+    error.to_string().split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+/// `verify <none | required>`
+pub fn verify(parser: &mut Parser, line: &Line, i: usize, draft: &mut ServerDraft) {
+    draft.tls.required = match line.word(i + 1) {
+        "none" => Some(false),
+        "required" => Some(true),
+        other => {
+            let message = format!(
+                "'verify' : unknown verify method '{other}', only 'none' and 'required' are supported."
+            );
+            return parser.alert(line, i + 1, message);
+        }
+    };
+}
+
+/// What the line says of TLS, for a server that is reached by it; `None`: reported.
+pub fn settle(parser: &mut Parser, server: &str, mode: Mode, draft: &ServerDraft) -> Option<ServerTls> {
+    let (line, tls) = (&draft.line, &draft.tls);
+    let required = tls.required.unwrap_or(parser.verify_servers);
+    if required && tls.authorities.is_none() {
+        let message = format!(
+            "'server {server}' : verify is enabled by default but no CA file specified. If you're running on a LAN where you're certain to trust the server's certificate, please set an explicit 'verify none' statement on the 'server' line, or use 'ssl-server-verify none' in the global section to disable server-side verifications by default."
+        );
+        let diagnostic = Diagnostic::at(Severity::Alert, line, 1, message);
+        parser.report(diagnostic.hint("'ca-file @system-ca' trusts what the system does"));
+        return None;
+    }
+    let versions = tls.versions.or(parser.server_versions).allowed();
+    if versions.is_empty() {
+        let message = format!(
+            "'server {server}' : TLS 1.2 and 1.3 are all that weir speaks, and neither of them is allowed here."
+        );
+        parser.alert(line, 1, message);
+        return None;
+    }
+    let authorities = tls.authorities.clone().unwrap_or_default();
+    let revocation = match &tls.crl {
+        Some(crl) if required => Some(revocation(parser, crl, &authorities)?),
+        _ => None,
+    };
+    let identity = match &tls.crt {
+        Some(crt) => Some(identity(parser, crt)?),
+        None => None,
+    };
+    Some(ServerTls {
+        required,
+        authorities,
+        revocation,
+        host: tls.host.clone(),
+        identity,
+        alpn: offered(parser, server, mode, draft),
+        versions,
+        suites: aws_lc_rs::DEFAULT_CIPHER_SUITES.to_vec(),
+        reuse: !tls.no_reuse,
+        tickets: !tls.no_tickets && parser.server_tickets,
+    })
+}
+
+/// HTTP/2 is not spoken to servers yet; a TCP proxy passes on what it does not read.
+fn offered(parser: &mut Parser, server: &str, mode: Mode, draft: &ServerDraft) -> Vec<Vec<u8>> {
+    let mut names = draft.tls.alpn.clone();
+    if mode == Mode::Http && names.iter().any(|n| n == b"h2") {
+        names.retain(|n| n != b"h2");
+        let message = format!(
+            "'server {server}' : 'alpn' : 'h2' is not offered to servers by weir yet, connections to it are HTTP/1.1."
+        );
+        parser.warning(&draft.line, 1, message);
+    }
+    names
+}
+
+/// A certificate with its chain and its key: one file, or the key in another with `.key` behind the name.
+fn identity(parser: &mut Parser, crt: &Reference) -> Option<Arc<CertifiedKey>> {
+    let path = parser.path(&crt.line, &crt.name);
+    match certified(&path) {
+        Ok(identity) => Some(Arc::new(identity)),
+        Err(reason) => {
+            let message = format!("'crt' : unable to load {} ({reason}).", path.display());
+            parser.alert(&crt.line, crt.word, message);
+            None
+        }
+    }
+}
+
+fn certified(path: &Path) -> Result<CertifiedKey, String> {
+    let mut chain = Vec::new();
+    read(path, &mut chain)?;
+    if chain.is_empty() {
+        return Err("it holds no certificate in PEM".to_owned());
+    }
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".key");
+    let key = match PrivateKeyDer::from_pem_file(path) {
+        Err(pem::Error::NoItemsFound) => PrivateKeyDer::from_pem_file(&beside),
+        found => found,
+    };
+    let key = key.map_err(|_| "it holds no private key, nor does the file with '.key' behind its name")?;
+    let key = aws_lc_rs::sign::any_supported_type(&key).map_err(|e| e.to_string())?;
+    let certified = CertifiedKey::new(chain, key);
+    match certified.keys_match() {
+        Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+            Err("its key is another certificate's".to_owned())
+        }
+        // What cannot be compared is taken as it is: the server will look at it.
+        _ => Ok(certified),
+    }
+}
+
+/// Verifies chains with the lists of that file.
+fn revocation(
+    parser: &mut Parser,
+    crl: &Reference,
+    authorities: &[CertificateDer<'static>],
+) -> Option<Arc<WebPkiServerVerifier>> {
+    let path = based(parser, &crl.line, &crl.name);
+    match revoking(&path, authorities) {
+        Ok(verifier) => Some(verifier),
+        Err(reason) => {
+            let message = format!("'crl-file' : unable to load {} ({reason}).", path.display());
+            parser.alert(&crl.line, crl.word, message);
+            None
+        }
+    }
+}
+
+fn revoking(
+    path: &Path,
+    authorities: &[CertificateDer<'static>],
+) -> Result<Arc<WebPkiServerVerifier>, String> {
+    let bytes = std::fs::read(path).map_err(|e| reason(&e))?;
+    let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&bytes).collect();
+    let lists = lists.map_err(|e| e.to_string())?;
+    if lists.is_empty() {
+        return Err("it holds no revocation list in PEM".to_owned());
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(authorities.iter().cloned());
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+    builder.with_crls(lists).enforce_revocation_expiration().build().map_err(|e| e.to_string())
+}
+
+/// `ssl-default-server-options`
+pub fn default_server_options(parser: &mut Parser, line: &Line) {
+    let mut i = 1;
+    while i < line.words.len() {
+        let (word, argument) = (line.word(i), line.word(i + 1));
+        match word {
+            "ssl-min-ver" | "ssl-max-ver" => {
+                if !parser.server_versions.note(word, argument) {
+                    return parser.alert(line, i + 1, unknown_version(word, argument));
+                }
+                i += 1;
+            }
+            "no-tls-tickets" => parser.server_tickets = false,
+            _ if Versions::knows(word) => {
+                parser.server_versions.note(word, "");
+            }
+            _ => {
+                let message = format!("unknown option '{word}' on global statement '{}'.", line.word(0));
+                return parser.alert(line, i, message);
+            }
+        }
+        i += 1;
+    }
+}
+
+#[must_use]
+pub fn unknown_version(option: &str, argument: &str) -> String {
+    format!(
+        "'{option}' : unknown version '{argument}', expected SSLv3, TLSv1.0, TLSv1.1, TLSv1.2 or TLSv1.3."
+    )
+}
