@@ -7,6 +7,8 @@ mod harness;
 mod ipv6;
 #[path = "vrrp/links.rs"]
 mod links;
+#[path = "vrrp/vmac.rs"]
+mod vmac;
 
 use harness::network::{Net, VIRTUAL, capture, ip};
 use harness::terminal::wait_until;

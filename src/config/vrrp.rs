@@ -31,6 +31,8 @@ pub struct RouterDraft {
     pub header: Line,
     pub interface: Option<String>,
     pub further: Option<(Line, String)>,
+    /// `use-vmac`, with the interface's name if one is given.
+    pub vmac: Option<(Line, Option<String>)>,
     pub vrid: Option<u8>,
     pub version: Option<Version>,
     pub starts_master: bool,
@@ -88,6 +90,7 @@ pub fn begin(parser: &mut Parser, section: Section, header: &Line) {
             header,
             interface: None,
             further: None,
+            vmac: None,
             vrid: None,
             version: None,
             starts_master: false,
@@ -136,6 +139,7 @@ pub fn resolve(parser: &mut Parser, proxies: &[Draft]) -> VrrpConfig {
     twins(parser, drafts.groups.iter().map(|g| &g.header));
     twins(parser, drafts.scripts.iter().map(|s| &s.header));
     same_vrid(parser, &drafts.routers);
+    same_vmac(parser, &drafts.routers);
     VrrpConfig {
         groups: drafts.groups.into_iter().map(|g| group(parser, g, &names)).collect(),
         scripts: drafts.scripts.iter().filter_map(|s| script(parser, s)).collect(),
@@ -196,6 +200,28 @@ fn same_vrid(parser: &mut Parser, routers: &[RouterDraft]) {
                 other.header.word(1)
             );
             parser.alert(&router.header, 1, message);
+        }
+    }
+}
+
+/// The line and the interface's name: keepalived's, if none is given.
+fn vmac_name(draft: &RouterDraft) -> Option<(&Line, String)> {
+    let (line, given) = draft.vmac.as_ref()?;
+    let six = draft.addresses.first().is_some_and(|(_, a)| a.address.is_ipv6());
+    let usual = || format!("{}.{}", if six { "vrrp6" } else { "vrrp" }, draft.vrid.unwrap_or(0));
+    Some((line, given.clone().unwrap_or_else(usual)))
+}
+
+fn same_vmac(parser: &mut Parser, routers: &[RouterDraft]) {
+    for (i, router) in routers.iter().enumerate() {
+        let Some((line, name)) = vmac_name(router) else { continue };
+        let twin = routers[..i].iter().find(|other| vmac_name(other).is_some_and(|(_, n)| n == name));
+        if let Some(other) = twin {
+            let message = format!(
+                "'use-vmac' : interface '{name}' is that of vrrp '{}': name another one.",
+                other.header.word(1)
+            );
+            parser.alert(line, 0, message);
         }
     }
 }
@@ -261,6 +287,7 @@ fn router(parser: &mut Parser, draft: RouterDraft, names: &Names) -> Option<Vrrp
     if draft.vrid.is_none() {
         missing(parser, &draft.header, "virtual-router-id");
     }
+    let vmac = vmac_name(&draft).map(|(_, name)| name);
     let Some(interface) = draft.interface else {
         missing(parser, &draft.header, "interface");
         return None;
@@ -279,6 +306,7 @@ fn router(parser: &mut Parser, draft: RouterDraft, names: &Names) -> Option<Vrrp
         name: draft.header.word(1).into(),
         interface,
         further: draft.further.map(|(_, name)| name),
+        vmac,
         vrid: draft.vrid?,
         version,
         starts_master: draft.starts_master || draft.priority == OWNER,
@@ -438,6 +466,11 @@ mod tests {
         check("preempt", "preempt");
         check("vrrp VI_2", "has no 'interface'");
         check("interface eth1", "");
+        check("use-vmac", "");
+        check("use-vmac too-long-for-an-interface", "no interface's name");
+        let other = "vrrp B\n interface eth1\n virtual-router-id 51\n address 10.0.1.1/24";
+        check(&format!("use-vmac\n{other}\n use-vmac vm1"), "");
+        check(&format!("use-vmac\n{other}\n use-vmac"), "interface 'vrrp.51' is that of vrrp 'VI_1'");
         check("interface eth0", "'eth0' is given twice");
         check("interface eth1\n interface eth2", "two at the most");
         check("interface eth1\n peer 10.0.0.2", "a second one is for multicast");

@@ -1,7 +1,7 @@
 //! System calls that neither std, socket2 nor tokio offer. Every `unsafe` of the process's start lives here.
 #![allow(unsafe_code)]
 
-use socket2::Socket;
+use socket2::{SockFilter, Socket};
 use std::ffi::CString;
 use std::io;
 use std::mem::{size_of, size_of_val};
@@ -265,6 +265,45 @@ pub fn packet_socket() -> io::Result<OwnedFd> {
         ))?;
         Ok(OwnedFd::from_raw_fd(fd))
     }
+}
+
+/// A packet socket that hears one ethernet group on an interface, as IPv4 packets. `filter` comes before the first packet.
+/// Needs CAP_NET_RAW.
+pub fn packet_group_socket(interface: u32, group: [u8; 6], filter: &[SockFilter]) -> io::Result<Socket> {
+    // SAFETY: `socket` takes no pointer; the descriptor it answers is new and ours.
+    let socket = unsafe {
+        let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+        Socket::from(OwnedFd::from_raw_fd(check(libc::socket(libc::AF_PACKET, kind, 0))?))
+    };
+    socket.attach_filter(filter)?;
+    let index = i32::try_from(interface).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let mut address = [0; 8];
+    address[..6].copy_from_slice(&group);
+    let membership = libc::packet_mreq {
+        mr_ifindex: index,
+        mr_type: libc::PACKET_MR_MULTICAST as u16,
+        mr_alen: 6,
+        mr_address: address,
+    };
+    // SAFETY: the pointer and length describe `membership`, which outlives the call.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_ADD_MEMBERSHIP,
+            (&raw const membership).cast(),
+            size_of::<libc::packet_mreq>() as libc::socklen_t,
+        )
+    })?;
+    // SAFETY: an all-zero `sockaddr_ll` is a valid value of it.
+    let mut on: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    on.sll_family = libc::AF_PACKET as u16;
+    on.sll_protocol = (libc::ETH_P_IP as u16).to_be();
+    on.sll_ifindex = index;
+    let length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+    // SAFETY: the pointer and length describe `on`, which outlives the call.
+    check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const on).cast(), length) })?;
+    Ok(socket)
 }
 
 /// Sends a whole ethernet frame out of the interface with this index.

@@ -240,6 +240,21 @@ pub const TABLE: &[Keyword] = &[
         track,
     ),
     Keyword::new(
+        "use-vmac",
+        VRRP,
+        "[<interface>]",
+        "Holds the addresses on an interface with the virtual MAC address, made for it (default: vrrp.<id>, vrrp6.<id>).",
+        |p, l| {
+            let name = (l.words.len() > 1).then(|| l.word(1).to_owned());
+            if name.as_ref().is_some_and(|n| is_no_interface(n)) {
+                return p.alert(l, 1, format!("'use-vmac' : '{}' is no interface's name.", l.word(1)));
+            }
+            if p.at_most(l, 2) {
+                change(p, |r| r.vmac = Some((l.clone(), name)));
+            }
+        },
+    ),
+    Keyword::new(
         "version",
         VRRP,
         "{ 2 | 3 }",
@@ -326,9 +341,13 @@ fn ip(parser: &mut Parser, line: &Line, at: usize) -> Option<IpAddr> {
     parsed
 }
 
+fn is_no_interface(name: &str) -> bool {
+    name.is_empty() || name.len() > 15 || name.contains('/')
+}
+
 fn interface(parser: &mut Parser, line: &Line) {
     let Some(name) = parser.text(line, 1, "an interface name") else { return };
-    if name.len() > 15 || name.contains('/') {
+    if is_no_interface(&name) {
         return parser.alert(line, 1, format!("'interface' : '{name}' is no interface's name."));
     }
     let Some(router) = parser.vrrp.routers.last_mut() else { return };

@@ -15,6 +15,8 @@ pub struct Vrrp {
     pub interface: String,
     /// Carries adverts too: the master is lost when both are silent.
     pub further: Option<String>,
+    /// The interface to make for the virtual MAC address.
+    pub vmac: Option<String>,
     pub vrid: u8,
     pub version: Version,
     pub starts_master: bool,
@@ -35,6 +37,11 @@ pub struct Vrrp {
 }
 
 impl Vrrp {
+    /// A router is of the family of its addresses.
+    pub fn is_v6(&self) -> bool {
+        self.addresses.first().is_some_and(|a| a.address.is_ipv6())
+    }
+
     /// Those that carry adverts.
     pub fn interfaces(&self) -> impl Iterator<Item = &String> {
         std::iter::once(&self.interface).chain(&self.further)

@@ -1,5 +1,6 @@
 //! Adds and removes addresses by rtnetlink.
 
+use super::link::{self, Change};
 use crate::config::model::vrrp::VirtualAddress;
 use crate::tasks::{self, Task};
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, CacheInfo};
@@ -32,6 +33,26 @@ impl Kernel {
                 Err(format!("cannot add {}/{}: {}", address.address, address.prefix, words(&error)))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// All interfaces and addresses as they are now.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub async fn links(&self) -> Result<Vec<Change>, Error> {
+        link::ask(&self.handle).await
+    }
+
+    /// Whether it was there.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub async fn remove_link(&self, index: u32) -> Result<bool, String> {
+        match self.handle.link().del(index).execute().await {
+            Ok(()) => Ok(true),
+            Err(error) if code(&error) == Some(libc::ENODEV) => Ok(false),
+            Err(error) => Err(format!("cannot remove interface {index}: {}", words(&error))),
         }
     }
 

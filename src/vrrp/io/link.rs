@@ -8,7 +8,9 @@ use futures_util::{StreamExt, TryStreamExt};
 use rtnetlink::packet_core::NetlinkPayload;
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
-use rtnetlink::packet_route::link::{AfSpecInet6, AfSpecUnspec, LinkAttribute, LinkFlags, LinkMessage};
+use rtnetlink::packet_route::link::{
+    AfSpecInet, AfSpecInet6, AfSpecUnspec, InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+};
 use rtnetlink::{Handle, MulticastGroup};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -23,6 +25,16 @@ pub struct Link {
     pub is_up: bool,
     /// Forwards IPv6: says so in its neighbour advertisements.
     pub is_router: bool,
+    pub arp: Arp,
+    /// The interface it is a macvlan of.
+    pub macvlan_of: Option<u32>,
+}
+
+/// How a link speaks ARP: its settings of these names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Arp {
+    pub ignore: u32,
+    pub announce: u32,
 }
 
 /// An address on an interface.
@@ -58,7 +70,7 @@ pub fn list() -> Result<Vec<Change>, String> {
     })
 }
 
-async fn ask(handle: &Handle) -> Result<Vec<Change>, rtnetlink::Error> {
+pub async fn ask(handle: &Handle) -> Result<Vec<Change>, rtnetlink::Error> {
     let links: Vec<LinkMessage> = handle.link().get().execute().try_collect().await?;
     let addresses: Vec<AddressMessage> = handle.address().get().execute().try_collect().await?;
     let links = links.iter().map(|m| Change::Link(read(m)));
@@ -73,21 +85,41 @@ pub fn read(message: &LinkMessage) -> Link {
         mac: None,
         is_up: message.header.flags.contains(LinkFlags::Up | LinkFlags::LowerUp),
         is_router: false,
+        arp: Arp::default(),
+        macvlan_of: None,
     };
+    let mut base = None;
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Address(bytes) => link.mac = bytes.as_slice().try_into().ok(),
-            LinkAttribute::AfSpecUnspec(families) => link.is_router = families.iter().any(forwards_v6),
+            LinkAttribute::AfSpecUnspec(families) => families.iter().for_each(|f| settings(f, &mut link)),
+            LinkAttribute::Link(index) => base = Some(*index),
+            LinkAttribute::LinkInfo(infos) if infos.contains(&LinkInfo::Kind(InfoKind::MacVlan)) => {
+                link.macvlan_of = Some(0);
+            }
             _ => {}
         }
     }
+    link.macvlan_of = link.macvlan_of.and(base);
     link
 }
 
-fn forwards_v6(family: &AfSpecUnspec) -> bool {
-    let AfSpecUnspec::Inet6(attributes) = family else { return false };
-    attributes.iter().any(|a| matches!(a, AfSpecInet6::DevConf(conf) if conf.forwarding != 0))
+fn settings(family: &AfSpecUnspec, link: &mut Link) {
+    match family {
+        AfSpecUnspec::Inet(all) => all.iter().for_each(|a| {
+            if let AfSpecInet::DevConf(conf) = a {
+                let value = |v: i32| u32::try_from(v).unwrap_or(0);
+                link.arp = Arp { ignore: value(conf.arp_ignore), announce: value(conf.arp_announce) };
+            }
+        }),
+        AfSpecUnspec::Inet6(all) => all.iter().for_each(|a| {
+            if let AfSpecInet6::DevConf(conf) = a {
+                link.is_router = conf.forwarding != 0;
+            }
+        }),
+        _ => {}
+    }
 }
 
 fn assigned(message: &AddressMessage) -> Option<Assigned> {

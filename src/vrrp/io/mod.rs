@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   port     how a router reaches its network: link (interfaces), socket (adverts in and out)
+//!   vmac     an interface with the virtual MAC address
 //!   address  the kernel's addresses, by rtnetlink
 //!   announce gratuitous ARP, unsolicited neighbour advertisements
 //!   track    what the priority follows
@@ -19,6 +20,7 @@ mod notify;
 mod port;
 mod socket;
 mod track;
+mod vmac;
 mod workers;
 
 pub use workers::BEAT;
@@ -31,7 +33,7 @@ use crate::logging::{self, level};
 use crate::wire::vrrp::{GROUP_V4, GROUP_V6};
 use address::Kernel;
 use announce::Announcer;
-use link::{Change, Links};
+use link::{Change, Link, Links};
 use port::{Ports, Wanted, wanted};
 use socket::Arrived;
 use std::cell::Cell;
@@ -93,6 +95,14 @@ impl Prepared {
     /// What is missing as the process starts is more likely a mistake than late.
     fn check(&self, router: &Vrrp) -> Result<(), String> {
         let name = &router.name;
+        if let Some(there) = router.vmac.as_ref().and_then(|name| self.links.named(name))
+            && !is_vmac_of(&self.links, there, router)
+        {
+            return Err(format!(
+                "vrrp '{name}' : there is an interface '{}' already, and it is not what a run before left on '{}': give 'use-vmac' another name",
+                there.name, router.interface
+            ));
+        }
         let devices = router.addresses.iter().filter_map(|a| a.device.as_ref());
         for interface in router.interfaces().chain(devices) {
             let Some(link) = self.links.named(interface) else {
@@ -112,6 +122,12 @@ impl Prepared {
         }
         Ok(())
     }
+}
+
+/// What a run before may have made: a macvlan of the router's interface, with the router's MAC.
+fn is_vmac_of(links: &Links, link: &Link, router: &Vrrp) -> bool {
+    let base = links.named(&router.interface).map(|l| l.index);
+    link.macvlan_of == base && link.mac == Some(vmac::mac(router.vrid, router.is_v6()))
 }
 
 /// The source is known once its interface is attached.
@@ -155,7 +171,7 @@ pub async fn run(
     shell.clean().await;
     let mut calls = shell.config.process.vrrp.attend();
     let now = Instant::now();
-    shell.attach_all(now);
+    shell.attach_all(now).await;
     let _tasks = shell.watch(&tell);
     for at in 0..shell.node.routers.len() {
         shell.node.handle_input(at, Input::Start, now);
@@ -183,6 +199,7 @@ pub async fn run(
         shell.node.handle_input(at, Input::Stop, now);
     }
     shell.act().await;
+    shell.ports.close(&shell.kernel).await;
     shell.teller.finish().await;
 }
 
@@ -255,24 +272,35 @@ impl Shell {
     }
 
     /// Addresses a crashed run left behind: this node is no master as it starts.
-    async fn clean(&self) {
-        for router in self.routers() {
+    async fn clean(&mut self) {
+        for (at, router) in self.routers().iter().enumerate() {
             for address in &router.addresses {
-                let Some(device) = self.device(router, address) else { continue };
-                match self.kernel.remove(device, address).await {
-                    Ok(true) => {
-                        let text = format!(
-                            "{}: {} was still on {}: removed, it is not held as the process starts",
-                            router.name,
-                            address.address,
-                            self.links.get(device).map_or("?", |l| l.name.as_str())
-                        );
-                        self.say(level::WARNING, &text);
-                    }
-                    Ok(false) => {}
-                    Err(error) => self.say(level::ERR, &format!("{}: {error}", router.name)),
-                }
+                let Some(device) = self.device(at, router, address) else { continue };
+                let name = self.links.get(device).map_or("?", |l| l.name.as_str());
+                let removed = self.kernel.remove(device, address).await;
+                self.say_left_over(router, &format!("{} was still on {name}", address.address), removed);
             }
+            let vmac = router.vmac.as_ref().and_then(|name| self.links.named(name));
+            // The one of another kind was refused before.
+            if let Some(vmac) = vmac.filter(|link| is_vmac_of(&self.links, link, router)) {
+                let removed = self.kernel.remove_link(vmac.index).await;
+                self.say_left_over(router, &format!("interface {} was still there", vmac.name), removed);
+            }
+        }
+        // The events of what was removed here are not waited for.
+        if let Ok(known) = self.kernel.links().await {
+            self.links = Links::new(known);
+        }
+    }
+
+    fn say_left_over(&self, router: &Vrrp, what: &str, removed: Result<bool, String>) {
+        match removed {
+            Ok(true) => {
+                let text = format!("{}: {what}: removed, it is not held as the process starts", router.name);
+                self.say(level::WARNING, &text);
+            }
+            Ok(false) => {}
+            Err(error) => self.say(level::ERR, &format!("{}: {error}", router.name)),
         }
     }
 
@@ -292,9 +320,12 @@ impl Shell {
             Event::Link(change) => {
                 let hurt = self.hurt_by(&change);
                 self.links.learn(change);
-                self.attach_all(now);
+                self.attach_all(now).await;
                 self.judge_tracked_links(now);
                 for at in hurt {
+                    if self.node.routers[at].state() != State::Master {
+                        continue;
+                    }
                     self.hold(at, true).await;
                     self.announce(at);
                 }
@@ -339,7 +370,7 @@ impl Shell {
 
     /// Masters whose addresses somebody took off their interface, or whose interface came anew or has another MAC.
     fn hurt_by(&self, change: &Change) -> Vec<usize> {
-        let is_held = |router: &Vrrp| {
+        let is_held = |at: usize, router: &Vrrp| {
             router.addresses.iter().any(|held| match change {
                 Change::Link(link) => {
                     let was = self.links.get(link.index);
@@ -347,22 +378,23 @@ impl Shell {
                     is_other && link.name == *held.device.as_ref().unwrap_or(&router.interface)
                 }
                 Change::AddressGone { index, address } => {
-                    *address == held.address && Some(*index) == self.device(router, held)
+                    *address == held.address && Some(*index) == self.device(at, router, held)
                 }
-                Change::Gone(_) | Change::Address(_) => false,
+                Change::Gone(index) => Some(*index) == self.device(at, router, held),
+                Change::Address(_) => false,
             })
         };
         let masters = self.routers().iter().enumerate().filter(|(at, _)| {
             self.node.routers.get(*at).is_some_and(|router| router.state() == State::Master)
         });
-        masters.filter(|(_, router)| is_held(router)).map(|(at, _)| at).collect()
+        masters.filter(|(at, router)| is_held(*at, router)).map(|(at, _)| at).collect()
     }
 
     /// Fits all routers to the interfaces as they are now.
-    fn attach_all(&mut self, now: Instant) {
+    async fn attach_all(&mut self, now: Instant) {
         let config = Arc::clone(&self.config);
         for (at, router) in config.config.vrrp.routers.iter().enumerate() {
-            let attached = self.ports.attach(at, router, &self.links);
+            let attached = self.ports.attach(at, router, &mut self.links, &self.kernel).await;
             if self.further[at] != attached.further {
                 let text = match &attached.further {
                     Some(why) => format!("{}: the further path is lost: {why}", router.name),
@@ -413,15 +445,17 @@ impl Shell {
     }
 
     /// The interface an address of a router belongs on, if it is there.
-    fn device(&self, router: &Vrrp, address: &VirtualAddress) -> Option<u32> {
-        let name = address.device.as_ref().unwrap_or(&router.interface);
-        self.links.named(name).map(|l| l.index)
+    fn device(&self, at: usize, router: &Vrrp, address: &VirtualAddress) -> Option<u32> {
+        match &address.device {
+            Some(name) if *name != router.interface => self.links.named(name).map(|l| l.index),
+            _ => self.ports.own_device(at, router, &self.links),
+        }
     }
 
     async fn hold(&self, at: usize, hold: bool) {
         let router = &self.routers()[at];
         for address in &router.addresses {
-            let Some(device) = self.device(router, address) else { continue };
+            let Some(device) = self.device(at, router, address) else { continue };
             let done = if hold {
                 self.kernel.add(device, address).await
             } else {
@@ -436,7 +470,7 @@ impl Shell {
     fn announce(&self, at: usize) {
         let router = &self.routers()[at];
         for address in &router.addresses {
-            let Some(link) = self.device(router, address).and_then(|index| self.links.get(index)) else {
+            let Some(link) = self.device(at, router, address).and_then(|index| self.links.get(index)) else {
                 continue;
             };
             if let Err(error) = self.announcer.burst(link, address.address, router.garp.repeat) {

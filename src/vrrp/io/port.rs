@@ -2,8 +2,10 @@
 //! tells that one of them is another.
 
 use super::Event;
-use super::link::{Links, is_unicast_link_local};
+use super::address::Kernel;
+use super::link::{Change, Links, is_unicast_link_local};
 use super::socket::Wire;
+use super::vmac::{self, Vmac};
 use crate::config::model::vrrp::{Vrrp, VrrpConfig};
 use crate::tasks::{self, Task};
 use std::net::IpAddr;
@@ -15,6 +17,7 @@ const PATHS: usize = 2;
 
 pub struct Ports {
     ports: Vec<[Option<Path>; PATHS]>,
+    vmacs: Vec<Option<Vmac>>,
     /// Addresses that move: never a source.
     virtuals: Vec<IpAddr>,
     tell: mpsc::Sender<Event>,
@@ -36,25 +39,71 @@ pub struct Attached {
 impl Ports {
     pub fn new(config: &VrrpConfig, tell: mpsc::Sender<Event>) -> Self {
         let virtuals = config.routers.iter().flat_map(|r| &r.addresses).map(|a| a.address).collect();
-        Self { ports: config.routers.iter().map(|_| Default::default()).collect(), virtuals, tell }
+        let ports = config.routers.iter().map(|_| Default::default()).collect();
+        Self { ports, vmacs: vec![None; config.routers.len()], virtuals, tell }
     }
 
     /// Opens what is not open on the interfaces as they are now.
-    pub fn attach(&mut self, at: usize, router: &Vrrp, links: &Links) -> Attached {
-        let own = self.attach_path(at, 0, &router.interface, router, links);
-        let further =
-            router.further.as_ref().and_then(|name| self.attach_path(at, 1, name, router, links).err());
+    pub async fn attach(&mut self, at: usize, router: &Vrrp, links: &mut Links, kernel: &Kernel) -> Attached {
+        let own = match &router.vmac {
+            Some(name) => match self.make_vmac(at, name, router, links, kernel).await {
+                Ok(()) => self.attach_path(at, 0, router, links),
+                Err(why) => Err(why),
+            },
+            None => self.attach_path(at, 0, router, links),
+        };
+        let further = router.further.as_ref().and_then(|_| self.attach_path(at, 1, router, links).err());
         Attached { own, further }
+    }
+
+    /// The virtual MAC's interface, if it is not there yet or no longer.
+    async fn make_vmac(
+        &mut self,
+        at: usize,
+        name: &str,
+        router: &Vrrp,
+        links: &mut Links,
+        kernel: &Kernel,
+    ) -> Result<(), String> {
+        // Its absence is told when the path is attached.
+        let Some(base) = links.named(&router.interface).cloned() else { return Ok(()) };
+        let Some(slot) = self.vmacs.get_mut(at) else { return Ok(()) };
+        if slot.as_ref().is_some_and(|v| v.base == base.index && links.get(v.index).is_some()) {
+            return Ok(());
+        }
+        let (vmac, link) = Vmac::make(kernel, name, vmac::mac(router.vrid, router.is_v6()), &base).await?;
+        links.learn(Change::Link(link));
+        *slot = Some(vmac);
+        Ok(())
+    }
+
+    /// Removes what was made.
+    pub async fn close(&mut self, kernel: &Kernel) {
+        self.ports.clear();
+        for vmac in self.vmacs.iter_mut().filter_map(Option::take) {
+            vmac.remove(kernel).await;
+        }
+    }
+
+    /// The interface addresses of a router belong on by themselves, if it is there.
+    pub fn own_device(&self, at: usize, router: &Vrrp, links: &Links) -> Option<u32> {
+        match (&router.vmac, self.vmacs.get(at)) {
+            (Some(_), Some(vmac)) => {
+                vmac.as_ref().map(|v| v.index).filter(|index| links.get(*index).is_some())
+            }
+            _ => links.named(&router.interface).map(|l| l.index),
+        }
     }
 
     fn attach_path(
         &mut self,
         at: usize,
         path: usize,
-        interface: &str,
         router: &Vrrp,
         links: &Links,
     ) -> Result<IpAddr, String> {
+        let Some(interface) = router.interfaces().nth(path) else { return Err("no interface".to_owned()) };
+        let vmac = self.vmacs.get(at).and_then(Option::as_ref).map(|v| v.index);
         let Some(slot) = self.ports.get_mut(at).and_then(|paths| paths.get_mut(path)) else {
             return Err("no such router".to_owned());
         };
@@ -72,10 +121,13 @@ impl Ports {
             *slot = None;
             return Err(format!("interface {interface} has no {} to send from", wanted(router).name()));
         };
-        let is_same = |p: &Path| (p.wire.interface, p.wire.source) == (link.index, source);
+        // Peers are reached by the routes of the base.
+        let vmac = vmac.filter(|_| path == 0 && router.peers.is_empty()).and_then(|index| links.get(index));
+        let outlet = vmac.unwrap_or(link);
+        let is_same = |p: &Path| (p.wire.interface, p.wire.source) == (outlet.index, source);
         if !slot.as_ref().is_some_and(is_same) {
             *slot = None;
-            let wire = Wire::open(link, source, router.vrid, false)
+            let wire = Wire::open(outlet, source, router.vrid, vmac.is_some())
                 .map_err(|e| format!("no raw socket on {interface} from {source}: {e}"))?;
             let wire = Rc::new(wire);
             let (receiving, tell) = (Rc::clone(&wire), self.tell.clone());
@@ -127,9 +179,8 @@ impl Wanted {
 }
 
 pub fn wanted(router: &Vrrp) -> Wanted {
-    let six = router.addresses.first().is_some_and(|a| a.address.is_ipv6());
     match router.peers.first() {
-        _ if !six => Wanted::V4,
+        _ if !router.is_v6() => Wanted::V4,
         Some(IpAddr::V6(peer)) if !is_unicast_link_local(*peer) => Wanted::Global,
         _ => Wanted::LinkLocal,
     }

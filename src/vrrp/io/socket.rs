@@ -16,6 +16,10 @@ use tokio::sync::mpsc;
 
 /// Longer than any advert: 255 IPv6 addresses, and the longest IPv4 header.
 const LONGEST: usize = 4608;
+/// The group's, by RFC 1112 section 6.4.
+const GROUP_V4_MAC: Mac = [0x01, 0, 0x5e, 0, 0, 18];
+/// In the IPv4 header.
+const PROTOCOL_AT: u32 = 9;
 /// Internetwork control, as every routing protocol sends (RFC 791); keepalived has it for IPv6 too.
 const PRECEDENCE: u8 = 0xc0;
 
@@ -51,7 +55,12 @@ impl Wire {
     /// # Errors
     /// The system's: no privilege, no such address.
     pub fn open(link: &Link, source: IpAddr, vrid: u8, is_virtual: bool) -> io::Result<Self> {
-        let hears = hearing(link, source.is_ipv6(), vrid)?;
+        // A link without an IPv4 address drops what is routed elsewhere, whatever its filters say: the packet is taken before.
+        let hears = if is_virtual && source.is_ipv4() {
+            raw::packet_group_socket(link.index, GROUP_V4_MAC, &only(vrid, false))?
+        } else {
+            hearing(link, source.is_ipv6(), vrid)?
+        };
         let sends = match (source, link.mac) {
             (IpAddr::V6(source), Some(mac)) if is_virtual => {
                 Sends::Frames { socket: raw::packet_socket()?, mac, source }
@@ -169,7 +178,12 @@ fn only(vrid: u8, six: bool) -> Vec<SockFilter> {
     let mut program = if six {
         vec![op(BPF_LD | BPF_B | BPF_ABS, 0, 1)]
     } else {
-        vec![op(BPF_LDX | BPF_B | BPF_MSH, 0, 0), op(BPF_LD | BPF_B | BPF_IND, 0, 1)]
+        vec![
+            op(BPF_LD | BPF_B | BPF_ABS, 0, PROTOCOL_AT),
+            op(BPF_JMP | BPF_JEQ | BPF_K, 4, u32::from(PROTOCOL)),
+            op(BPF_LDX | BPF_B | BPF_MSH, 0, 0),
+            op(BPF_LD | BPF_B | BPF_IND, 0, 1),
+        ]
     };
     program.extend([op(BPF_JMP | BPF_JEQ | BPF_K, 1, u32::from(vrid)), take(u32::MAX), take(0)]);
     program
