@@ -223,6 +223,13 @@ struct l4_fragment {
 	__be16 destination_port;
 };
 
+/* Map scratches, per CPU: what a new flow needs beyond the stack. */
+struct l4_scratch {
+	struct l4_flow flow;
+	struct l4_flow reply;
+	struct l4_flow_key back;
+};
+
 /* Map counts, per CPU: what became of packets for our services that were not forwarded, and events. */
 enum l4_count {
 	L4_COUNT_NO_SERVER,

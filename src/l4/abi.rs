@@ -305,6 +305,17 @@ pub struct Expire {
 /// How many keys one call of `expire` takes.
 pub const EXPIRE_MAX: usize = 80;
 
+macro_rules! plain_bytes {
+    ($($name:ident)*) => { $(
+        // SAFETY: all of these are `repr(C)`, hold integers and arrays of them only, and have no padding (the sizes below are the sums of
+        // their fields), so every byte is initialised and any bytes make a value.
+        #[allow(unsafe_code)]
+        unsafe impl aya::Pod for $name {}
+    )* };
+}
+
+plain_bytes!(Address AddressKey Service Member Server Load Traffic FlowKey Flow TemplateKey Template);
+
 const _: () = {
     assert!(size_of::<Expire>() == 16);
     assert!(size_of::<AddressKey>() == 20);

@@ -11,6 +11,7 @@
 
 pub mod abi;
 pub mod ids;
+pub mod io;
 pub mod plan;
 pub mod reconcile;
 pub mod reference;

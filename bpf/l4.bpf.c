@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0 */
+/*
+ * The packet programs of `mode l4`. `ingress` stands at the tc ingress hook of every interface and either sends a packet on its way or
+ * leaves it to the kernel; `expire` is called by the process, with flow keys in place of a packet.
+ */
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+
+#define PACKET_HOST 0
+#define AF_INET 2
+#define AF_INET6 10
+
+char l4_license[] SEC("license") = "Dual MIT/GPL";
+
+#define MAP(name, kind, size, key_type, value_type)                                                                    \
+	struct {                                                                                                       \
+		__uint(type, kind);                                                                                    \
+		__uint(max_entries, size);                                                                             \
+		__type(key, key_type);                                                                                 \
+		__type(value, value_type);                                                                             \
+	} name SEC(".maps")
+
+/* Arrays of arrays whose length is that of the list or table they hold. */
+#define MAP_OF_LISTS(name, value_type)                                                                                 \
+	struct {                                                                                                       \
+		__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);                                                              \
+		__uint(max_entries, L4_SERVICES);                                                                      \
+		__type(key, __u32);                                                                                    \
+		__array(values, struct {                                                                               \
+			__uint(type, BPF_MAP_TYPE_ARRAY);                                                              \
+			__uint(map_flags, BPF_F_INNER_MAP);                                                            \
+			__uint(max_entries, 1);                                                                        \
+			__uint(key_size, sizeof(__u32));                                                               \
+			__uint(value_size, sizeof(value_type));                                                        \
+		});                                                                                                    \
+	} name SEC(".maps")
+
+MAP(addresses, BPF_MAP_TYPE_HASH, 4 * L4_SERVICES, struct l4_address_key, __u32);
+MAP(services, BPF_MAP_TYPE_ARRAY, L4_SERVICES, __u32, struct l4_service);
+MAP(servers, BPF_MAP_TYPE_ARRAY, L4_SERVERS, __u32, struct l4_server);
+MAP(loads, BPF_MAP_TYPE_ARRAY, L4_SERVERS, __u32, struct l4_load);
+MAP(traffic, BPF_MAP_TYPE_PERCPU_ARRAY, L4_SERVERS, __u32, struct l4_traffic);
+/* Number of the next new flow, by service. */
+MAP(turns, BPF_MAP_TYPE_ARRAY, L4_SERVICES, __u32, __u64);
+MAP(counts, BPF_MAP_TYPE_PERCPU_ARRAY, L4_COUNTS, __u32, __u64);
+MAP(scratches, BPF_MAP_TYPE_PERCPU_ARRAY, 1, __u32, struct l4_scratch);
+/* The loader sets the sizes of these. */
+MAP(flows, BPF_MAP_TYPE_HASH, 1 << 16, struct l4_flow_key, struct l4_flow);
+MAP(templates, BPF_MAP_TYPE_HASH, 1 << 14, struct l4_template_key, struct l4_template);
+MAP(fragments, BPF_MAP_TYPE_LRU_HASH, 1 << 12, struct l4_fragment_key, struct l4_fragment);
+MAP_OF_LISTS(members, struct l4_member);
+MAP_OF_LISTS(tables, __u32);
+MAP_OF_LISTS(sources, struct l4_address);
+
+#include "parse.c"
+#include "stats.c"
+#include "schedule.c"
+#include "lookup.c"
+#include "answer.c"
+#include "rewrite.c"
+
+/* Where a packet of a known flow goes. */
+static __always_inline int forward(struct __sk_buff *skb, struct packet *p, struct l4_flow *flow, __u32 server)
+{
+	count_packet(skb, server, flow->direction == L4_REPLY);
+	if (p->first_fragment)
+		remember_fragment(p);
+	switch (flow->mode) {
+	case L4_NAT:
+	case L4_FULLNAT:
+		return translate(skb, p, flow);
+	case L4_DR:
+		return direct(skb, p, flow);
+	case L4_LOCAL:
+		return to_socket(skb, p, flow);
+	}
+	count(L4_COUNT_REWRITE);
+	return TC_ACT_SHOT;
+}
+
+static __always_inline int known_flow(struct __sk_buff *skb, struct packet *p, struct l4_flow *flow, __u64 now)
+{
+	if (flow->direction == L4_REPLY)
+		follow_reply(p, flow, now);
+	else
+		move_state(flow, p->tcp_flags, 0);
+	touch(flow, now);
+	return forward(skb, p, flow, SERVER_OF(flow->word));
+}
+
+static __always_inline int judge(struct __sk_buff *skb)
+{
+	struct packet p;
+	__u64 now = bpf_ktime_get_coarse_ns();
+
+	/* Others' packets pass by in promiscuous mode. */
+	if (skb->pkt_type != PACKET_HOST || parse(skb, &p) != PARSED)
+		return TC_ACT_OK;
+	struct l4_flow *flow = bpf_map_lookup_elem(&flows, &p.key);
+	if (flow && !is_over(&p, flow))
+		return known_flow(skb, &p, flow, now);
+	if (flow)
+		release(&p.key, flow, now);
+	__u32 service;
+	if (!find_service(&p, &service))
+		return TC_ACT_OK;
+	flow = new_flow(&p, service, now);
+	if (!flow)
+		return refuse(skb, &p);
+	return forward(skb, &p, flow, SERVER_OF(flow->word));
+}
+
+SEC("classifier")
+int ingress(struct __sk_buff *skb)
+{
+	return judge(skb);
+}
+
+/* Releases the flows whose keys it is given, if they are over by now. Says how many it released. */
+SEC("xdp")
+int expire(struct xdp_md *context)
+{
+	void *data = (void *)(long)context->data;
+	void *end = (void *)(long)context->data_end;
+	struct l4_expire *head = data;
+	__u32 released = 0;
+
+	if ((void *)(head + 1) > end)
+		return 0;
+	struct l4_flow_key *keys = (void *)(head + 1);
+	for (int i = 0; i < L4_EXPIRE_MAX; i++) {
+		if ((void *)(keys + i + 1) > end || i >= head->count)
+			break;
+		struct l4_flow_key key = keys[i];
+		released += expire_flow(&key, head->now, head->force);
+	}
+	return released;
+}

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0 */
+/* Finding a packet's service, and making, following and releasing flows. */
+
+#define SECOND 1000000000ull
+/* How often a free port is tried for before the pool counts as exhausted. */
+#define PORT_TRIES 32
+
+static __always_inline int find_service(const struct packet *p, __u32 *service)
+{
+	struct l4_address_key key = {
+		.address = p->key.destination,
+		.port = p->key.destination_port,
+		.protocol = p->key.protocol,
+	};
+	__u32 *id = bpf_map_lookup_elem(&addresses, &key);
+
+	if (!id) {
+		key.port = 0;
+		id = bpf_map_lookup_elem(&addresses, &key);
+	}
+	if (!id)
+		return 0;
+	*service = *id;
+	return 1;
+}
+
+/* The key of the other direction's entry: what this entry's packets become, turned round. */
+static __always_inline void key_of_other(const struct l4_flow_key *key, const struct l4_flow *flow,
+					 struct l4_flow_key *other)
+{
+	__builtin_memset(other, 0, sizeof(*other));
+	other->source = flow->destination;
+	other->destination = flow->source;
+	other->source_port = flow->destination_port;
+	other->destination_port = flow->source_port;
+	other->protocol = key->protocol;
+}
+
+static __always_inline int has_reply(__u8 mode)
+{
+	return mode == L4_NAT || mode == L4_FULLNAT;
+}
+
+/* --- templates ----------------------------------------------------------------------------------------------------------------------- */
+
+static __always_inline void key_of_template(const struct l4_address *client, __u32 service, const struct l4_service *s,
+					    struct l4_template_key *key)
+{
+	for (int i = 0; i < 4; i++)
+		key->client.words[i] = client->words[i] & s->persist_mask.words[i];
+	key->service = service;
+}
+
+static __always_inline void leave_template(const struct l4_address *client, __u32 service, __u32 server, __u64 now)
+{
+	struct l4_service *s = bpf_map_lookup_elem(&services, &service);
+	struct l4_template_key key;
+
+	if (!s)
+		return;
+	key_of_template(client, service, s, &key);
+	struct l4_template *t = bpf_map_lookup_elem(&templates, &key);
+	if (t && t->server == server && t->flows) {
+		__sync_fetch_and_add(&t->flows, -1);
+		t->seen = now;
+	}
+	struct l4_load *l = bpf_map_lookup_elem(&loads, &server);
+	if (l)
+		__sync_fetch_and_add(&l->persistent, -1);
+}
+
+/* The server the client stays on, or the one chosen for it now. */
+static __noinline __u32 by_template(const struct packet *p, __u32 service, const struct l4_service *s, __u64 now)
+{
+	struct l4_template_key key;
+
+	key_of_template(&p->key.source, service, s, &key);
+	struct l4_template *t = bpf_map_lookup_elem(&templates, &key);
+	if (t && (t->flows || now - t->seen < s->persist * SECOND)) {
+		__u32 id = t->server;
+		struct l4_server *server = bpf_map_lookup_elem(&servers, &id);
+		if (server && server->mode && !(server->flags & (L4_SERVER_LEAVE | L4_SERVER_CUT))) {
+			__sync_fetch_and_add(&t->flows, 1);
+			t->seen = now;
+			return id;
+		}
+	}
+	struct l4_template fresh = { .seen = now, .server = choose(p, service, s), .flows = 1 };
+	if (fresh.server != L4_NO_SERVER && bpf_map_update_elem(&templates, &key, &fresh, BPF_ANY))
+		count(L4_COUNT_TABLE_FULL);
+	return fresh.server;
+}
+
+/* --- releasing ----------------------------------------------------------------------------------------------------------------------- */
+
+/* Ends a flow: whoever wins the swap gives its counts back and deletes its entries. Says whether that was us. */
+static __noinline int release(const struct l4_flow_key *key, struct l4_flow *flow, __u64 now)
+{
+	__u64 word = flow->word;
+	__u8 state = STATE_OF(word);
+	struct l4_flow_key other;
+
+	if (flow->direction != L4_FORWARD || state == L4_RELEASED)
+		return 0;
+	if (__sync_val_compare_and_swap(&flow->word, word, (word & ~0xffull) | L4_RELEASED) != word)
+		return 0;
+	move_load(SERVER_OF(word), state, L4_RELEASED);
+	if (FLAGS_OF(word) & L4_FLOW_PERSISTENT)
+		leave_template(&key->source, flow->service, SERVER_OF(word), now);
+	if (has_reply(flow->mode)) {
+		key_of_other(key, flow, &other);
+		bpf_map_delete_elem(&flows, &other);
+	}
+	bpf_map_delete_elem(&flows, key);
+	return 1;
+}
+
+/* Seconds a flow may be silent, as IPVS has them. */
+static __always_inline __u64 patience(const struct l4_flow *flow)
+{
+	__u32 id = flow->service;
+	struct l4_service *s = bpf_map_lookup_elem(&services, &id);
+
+	switch (STATE_OF(flow->word)) {
+	case L4_ESTABLISHED:
+		return s && s->timeout_tcp ? s->timeout_tcp : 900;
+	case L4_FIN_WAIT:
+		return s && s->timeout_tcpfin ? s->timeout_tcpfin : 120;
+	case L4_UDP:
+		return s && s->timeout_udp ? s->timeout_udp : 300;
+	case L4_SYN_RECV:
+	case L4_CLOSE_WAIT:
+		return 60;
+	case L4_CLOSE:
+		return 10;
+	case L4_LAST_ACK:
+		return 30;
+	}
+	return 120;
+}
+
+/* Of a forward entry; the reply's own packets count as well. */
+static __always_inline int expire_flow(const struct l4_flow_key *key, __u64 now, __u32 force)
+{
+	struct l4_flow *flow = bpf_map_lookup_elem(&flows, key);
+
+	if (!flow || flow->direction != L4_FORWARD)
+		return 0;
+	__u64 seen = flow->seen;
+	if (!force && (seen > now || now - seen < patience(flow) * SECOND))
+		return 0;
+	return release(key, flow, now);
+}
+
+/* Must a packet that found this entry not follow it? A client that takes the same port again, or a server whose flows are cut. */
+static __always_inline int is_over(const struct packet *p, const struct l4_flow *flow)
+{
+	__u64 word = flow->word;
+	__u8 state = STATE_OF(word);
+
+	if (flow->direction != L4_FORWARD)
+		return 0;
+	if (state == L4_RELEASED)
+		return 1;
+	if ((p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN) {
+		if (state == L4_TIME_WAIT || state == L4_CLOSE || (state == L4_FIN_WAIT && !has_reply(flow->mode)))
+			return 1;
+	}
+	__u32 id = SERVER_OF(word);
+	struct l4_server *server = bpf_map_lookup_elem(&servers, &id);
+	if (!server || !server->mode || server->flags & L4_SERVER_CUT) {
+		count(L4_COUNT_CUT);
+		return 1;
+	}
+	return 0;
+}
+
+/* What a reply tells about its flow. The flow's own time is set once a second: that costs the lookup of its entry. */
+static __noinline void follow_reply(const struct packet *p, struct l4_flow *reply, __u64 now)
+{
+	struct l4_flow_key key;
+
+	if (!(p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST)) && now - reply->seen < SECOND)
+		return;
+	key_of_other(&p->key, reply, &key);
+	struct l4_flow *flow = bpf_map_lookup_elem(&flows, &key);
+	reply->seen = now;
+	if (!flow)
+		return;
+	move_state(flow, p->tcp_flags, 1);
+	touch(flow, now);
+}
+
+/* --- new flows ----------------------------------------------------------------------------------------------------------------------- */
+
+/* Makes the reply's entry, unless another live flow has it: then the same server port already answers this client for another service. */
+static __always_inline int add_reply(const struct l4_flow_key *key, const struct l4_flow *reply, __u64 now)
+{
+	struct l4_flow_key other;
+
+	if (!bpf_map_update_elem(&flows, key, reply, BPF_NOEXIST))
+		return 0;
+	struct l4_flow *old = bpf_map_lookup_elem(&flows, key);
+	if (!old) {
+		count(L4_COUNT_TABLE_FULL);
+		return -1;
+	}
+	if (old->direction == L4_REPLY) {
+		key_of_other(key, old, &other);
+		struct l4_flow *owner = bpf_map_lookup_elem(&flows, &other);
+		__u8 state = owner ? STATE_OF(owner->word) : L4_RELEASED;
+		if (owner && (state == L4_TIME_WAIT || state == L4_CLOSE))
+			release(&other, owner, now);
+		if (!owner || state == L4_TIME_WAIT || state == L4_CLOSE) {
+			if (!bpf_map_update_elem(&flows, key, reply, BPF_ANY))
+				return 0;
+		}
+	}
+	count(L4_COUNT_CONFLICT);
+	return -1;
+}
+
+/* Fills in what a nat flow's packets become. */
+static __always_inline void aim(const struct packet *p, const struct l4_server *server, struct l4_flow *flow)
+{
+	flow->mode = server->mode;
+	flow->source = p->key.source;
+	flow->source_port = p->key.source_port;
+	flow->destination = server->address;
+	flow->destination_port = server->port ? server->port : p->key.destination_port;
+}
+
+/* The reply's entry: packets from where the flow's go, back to where they came from. */
+static __always_inline void mirror(const struct packet *p, struct l4_scratch *scratch)
+{
+	const struct l4_flow *flow = &scratch->flow;
+	struct l4_flow *reply = &scratch->reply;
+
+	key_of_other(&p->key, flow, &scratch->back);
+	__builtin_memset(reply, 0, sizeof(*reply));
+	reply->word = flow->word;
+	reply->seen = flow->seen;
+	reply->source = p->key.destination;
+	reply->source_port = p->key.destination_port;
+	reply->destination = p->key.source;
+	reply->destination_port = p->key.source_port;
+	reply->service = flow->service;
+	reply->direction = L4_REPLY;
+	reply->mode = flow->mode;
+}
+
+struct port_search {
+	const struct packet *p;
+	struct l4_scratch *scratch;
+	void *pool;
+	__u32 start;
+	__u32 first;
+	__u32 ports;
+	__u32 all;
+	__u32 found;
+};
+
+static long try_port(__u32 i, struct port_search *search)
+{
+	struct l4_flow *flow = &search->scratch->flow;
+	__u32 n = (search->start + i * 7919) % search->all, at = n / search->ports;
+	struct l4_address *address = bpf_map_lookup_elem(search->pool, &at);
+
+	if (!address)
+		return 1;
+	flow->source = *address;
+	flow->source_port = bpf_htons(search->first + n % search->ports);
+	mirror(search->p, search->scratch);
+	if (bpf_map_update_elem(&flows, &search->scratch->back, &search->scratch->reply, BPF_NOEXIST))
+		return 0;
+	search->found = 1;
+	return 1;
+}
+
+/* fullnat: the reply's entry with the first free one of the service's addresses and ports that is tried. */
+static __noinline int take_port(const struct packet *p, struct l4_scratch *scratch, const struct l4_service *s)
+{
+	__u32 service = scratch->flow.service, ports = s->port_last - s->port_first + 1;
+	struct port_search search = {
+		.p = p,
+		.scratch = scratch,
+		.pool = bpf_map_lookup_elem(&sources, &service),
+		.start = l4_hash(&p->key.source, bpf_ntohs(p->key.source_port), scratch->flow.destination_port),
+		.first = s->port_first,
+		.ports = ports,
+		.all = ports * s->sources,
+	};
+
+	if (search.pool && s->port_last >= s->port_first && s->port_first && s->sources)
+		bpf_loop(PORT_TRIES, try_port, &search, 0);
+	if (!search.found)
+		count(L4_COUNT_PORTS_EXHAUSTED);
+	return search.found ? 0 : -1;
+}
+
+static __noinline int add_nat_reply(const struct packet *p, struct l4_scratch *scratch, __u64 now)
+{
+	mirror(p, scratch);
+	return add_reply(&scratch->back, &scratch->reply, now);
+}
+
+static __noinline int insert(const struct packet *p, struct l4_scratch *scratch, const struct l4_service *s, __u64 now)
+{
+	__u8 mode = scratch->flow.mode;
+
+	if (mode == L4_NAT ? add_nat_reply(p, scratch, now) : mode == L4_FULLNAT ? take_port(p, scratch, s) : 0)
+		return -1;
+	if (!bpf_map_update_elem(&flows, &p->key, &scratch->flow, BPF_NOEXIST))
+		return 0;
+	count(L4_COUNT_TABLE_FULL);
+	if (has_reply(mode))
+		bpf_map_delete_elem(&flows, &scratch->back);
+	return -1;
+}
+
+/* Chooses a server and makes the flow's entries. */
+static __noinline struct l4_flow *new_flow(const struct packet *p, __u32 service, __u64 now)
+{
+	struct l4_service *s = bpf_map_lookup_elem(&services, &service);
+	__u32 zero = 0;
+	struct l4_scratch *scratch = bpf_map_lookup_elem(&scratches, &zero);
+
+	if (!s || !scratch)
+		return 0;
+	if (p->key.protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) != TCP_SYN) {
+		count(L4_COUNT_NOT_SYN);
+		return 0;
+	}
+	__u32 id = s->persist ? by_template(p, service, s, now) : choose(p, service, s);
+	struct l4_server *server = bpf_map_lookup_elem(&servers, &id);
+	if (!server || !server->mode) {
+		count(L4_COUNT_NO_SERVER);
+		return 0;
+	}
+	__u8 state = p->key.protocol == IPPROTO_TCP ? L4_SYN_RECV : L4_UDP;
+	struct l4_flow *flow = &scratch->flow;
+	__builtin_memset(flow, 0, sizeof(*flow));
+	flow->word = WORD(id, s->persist ? L4_FLOW_PERSISTENT : 0, state);
+	flow->seen = now;
+	flow->service = service;
+	aim(p, server, flow);
+	if (insert(p, scratch, s, now)) {
+		if (s->persist)
+			leave_template(&p->key.source, service, id, now);
+		return 0;
+	}
+	move_load(id, L4_RELEASED, state);
+	struct l4_traffic *t = bpf_map_lookup_elem(&traffic, &id);
+	if (t)
+		t->flows += 1;
+	return bpf_map_lookup_elem(&flows, &p->key);
+}

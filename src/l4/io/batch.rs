@@ -1,0 +1,78 @@
+//! Reading a hash map in chunks, by the kernel's batch operation: thousands of entries for one call.
+
+#![allow(unsafe_code)]
+
+use aya::Pod;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+/// `BPF_MAP_LOOKUP_BATCH` of linux/bpf.h.
+const LOOKUP_BATCH: libc::c_long = 24;
+
+/// The `batch` member of the kernel's `union bpf_attr`.
+#[repr(C)]
+#[derive(Default)]
+struct Attributes {
+    in_batch: u64,
+    out_batch: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map: u32,
+    element_flags: u64,
+    flags: u64,
+}
+
+/// Where a walk over a hash map stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Position {
+    /// The kernel's own: a bucket's number.
+    bucket: Option<u32>,
+    pub is_end: bool,
+}
+
+/// Entries of `map` from `position` on, which moves: at most as many as the buffers hold. Both are resized to what came.
+///
+/// # Errors
+/// The kernel's; `ENOSPC`: one bucket has more entries than the buffers hold.
+pub fn read<K: Pod + Default, V: Pod + Default>(
+    map: impl AsFd,
+    position: &mut Position,
+    keys: &mut Vec<K>,
+    values: &mut Vec<V>,
+    most: usize,
+) -> io::Result<()> {
+    keys.resize(most, K::default());
+    values.resize(most, V::default());
+    let mut next = 0u32;
+    let mut attributes = Attributes {
+        in_batch: position.bucket.as_ref().map_or(0, |at| std::ptr::from_ref(at) as u64),
+        out_batch: std::ptr::from_mut(&mut next) as u64,
+        keys: keys.as_mut_ptr() as u64,
+        values: values.as_mut_ptr() as u64,
+        count: u32::try_from(most).unwrap_or(u32::MAX),
+        map: u32::try_from(map.as_fd().as_raw_fd()).unwrap_or(u32::MAX),
+        ..Attributes::default()
+    };
+    let result = call(map.as_fd(), &mut attributes);
+    let count = attributes.count as usize;
+    position.is_end = match result {
+        Ok(()) => false,
+        // The walk is over; what came with it counts.
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => true,
+        Err(error) => return Err(error),
+    };
+    position.bucket = Some(next);
+    keys.truncate(count);
+    values.truncate(count);
+    Ok(())
+}
+
+fn call(_map: BorrowedFd, attributes: &mut Attributes) -> io::Result<()> {
+    // SAFETY: the pointers in `attributes` are to live buffers of `count` keys and values of the map's own types (any bytes make a value of
+    // them), and to two u32 for the position; the kernel writes nothing beyond them, and the descriptor is open while it is borrowed.
+    let result = unsafe {
+        libc::syscall(libc::SYS_bpf, LOOKUP_BATCH, std::ptr::from_mut(attributes), size_of::<Attributes>())
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

@@ -1,0 +1,81 @@
+//! Where the program stands: at the tc ingress of every Ethernet interface that has its own packets. A link (tcx, Linux 6.6) goes with the
+//! process however that ends; filters of older kernels are removed by name when the process ends, and when the next one starts.
+
+use super::plane::{INGRESS, kernel};
+use aya::programs::tc::{SchedClassifierLink, TcAttachOptions, qdisc_add_clsact, qdisc_detach_program};
+use aya::programs::{LinkOrder, SchedClassifier, TcAttachType, tc::NlOptions};
+use aya::util::KernelVersion;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fs;
+use std::path::Path;
+
+/// `ARPHRD_ETHER` of linux/if_arp.h.
+const ETHERNET: &str = "1";
+
+/// An interface by its name and number: a name may be given to another one later.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Interface {
+    pub name: String,
+    pub index: u32,
+}
+
+#[derive(Default)]
+pub struct Hooks {
+    at: BTreeMap<Interface, Hook>,
+}
+
+struct Hook {
+    /// Detaches when dropped.
+    _link: SchedClassifierLink,
+}
+
+impl Hooks {
+    pub fn attach(&mut self, program: &mut SchedClassifier) -> Result<Vec<Interface>, String> {
+        let present = interfaces();
+        self.at.retain(|interface, _| present.contains(interface));
+        for interface in present {
+            if let Entry::Vacant(place) = self.at.entry(interface) {
+                let link = attach(program, &place.key().name)?;
+                place.insert(Hook { _link: link });
+            }
+        }
+        Ok(self.at.keys().cloned().collect())
+    }
+}
+
+fn attach(program: &mut SchedClassifier, interface: &str) -> Result<SchedClassifierLink, String> {
+    let failed = |e: &dyn std::error::Error| kernel(&format!("cannot attach to interface '{interface}'"), e);
+    let id = if KernelVersion::current().is_ok_and(|kernel| kernel >= KernelVersion::new(6, 6, 0)) {
+        let first = TcAttachOptions::TcxOrder(LinkOrder::first());
+        program.attach_with_options(interface, TcAttachType::Ingress, first)
+    } else {
+        // There already, or there for others: both are fine.
+        let _ = qdisc_add_clsact(interface);
+        let _ = qdisc_detach_program(interface, TcAttachType::Ingress, INGRESS);
+        program.attach_with_options(
+            interface,
+            TcAttachType::Ingress,
+            TcAttachOptions::Netlink(NlOptions::default()),
+        )
+    };
+    let id = id.map_err(|e| failed(&e))?;
+    program.take_link(id).map_err(|e| failed(&e))
+}
+
+/// Ethernet interfaces whose packets are their own: not the ports of a bridge or a bond, which see what belongs to others first.
+fn interfaces() -> Vec<Interface> {
+    let Ok(entries) = fs::read_dir("/sys/class/net") else { return Vec::new() };
+    let mut found: Vec<Interface> = entries.flatten().filter_map(|entry| interface(&entry.path())).collect();
+    found.sort();
+    found
+}
+
+fn interface(path: &Path) -> Option<Interface> {
+    let read = |file: &str| fs::read_to_string(path.join(file)).map(|text| text.trim().to_owned());
+    if read("type").ok()? != ETHERNET || path.join("master").exists() {
+        return None;
+    }
+    let name = path.file_name()?.to_str()?.to_owned();
+    Some(Interface { name, index: read("ifindex").ok()?.parse().ok()? })
+}

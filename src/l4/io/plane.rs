@@ -1,0 +1,227 @@
+//! The kernel's half: the programs loaded, their maps written and read.
+
+use super::hook::{Hooks, Interface};
+use super::privilege;
+use crate::l4::abi::{
+    Address, AddressKey, Count, Load, MEMBERS_MAX, Member, NO_SERVER, SLOTS_MAX, Server, Service, Template,
+    TemplateKey, Traffic,
+};
+use crate::l4::write::{ServerId, ServiceId, Write};
+use aya::maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuArray};
+use aya::programs::{Program, ProgramError, SchedClassifier, Xdp};
+use aya::{Ebpf, EbpfLoader, Pod};
+
+/// The programs, as `bpf/build` makes them.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/l4.bpf.o"));
+
+pub(super) const INGRESS: &str = "ingress";
+pub(super) const EXPIRE: &str = "expire";
+
+/// Of linux/bpf.h: an inner array may be of any length.
+const BPF_F_INNER_MAP: u32 = 1 << 12;
+
+/// How much the maps hold; their memory is taken at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Entries: a flow has two in nat and fullnat, one in the other modes.
+    pub flows: u32,
+    pub templates: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { flows: 1 << 18, templates: 1 << 16 }
+    }
+}
+
+/// Programs and maps of this process. Dropping it detaches the programs; so does the kernel if the process is killed.
+pub struct Plane {
+    hooks: Hooks,
+    maps: Maps,
+    pub(super) flows: MapData,
+    pub(super) object: Ebpf,
+}
+
+struct Maps {
+    addresses: HashMap<MapData, AddressKey, u32>,
+    services: Array<MapData, Service>,
+    servers: Array<MapData, Server>,
+    loads: Array<MapData, Load>,
+    traffic: PerCpuArray<MapData, Traffic>,
+    counts: PerCpuArray<MapData, u64>,
+    templates: HashMap<MapData, TemplateKey, Template>,
+    members: ArrayOfMaps<MapData, Array<MapData, Member>>,
+    tables: ArrayOfMaps<MapData, Array<MapData, u32>>,
+    sources: ArrayOfMaps<MapData, Array<MapData, Address>>,
+}
+
+impl Plane {
+    /// Loads programs and maps; nothing is attached yet.
+    ///
+    /// # Errors
+    /// A sentence that says what the process or the kernel lacks.
+    pub fn open(limits: Limits) -> Result<Self, String> {
+        privilege::check()?;
+        let mut object = EbpfLoader::new()
+            .map_max_entries("flows", limits.flows)
+            .map_max_entries("templates", limits.templates)
+            .load(OBJECT)
+            .map_err(|e| kernel("cannot make the maps", &e))?;
+        program::<SchedClassifier>(&mut object, INGRESS)?
+            .load()
+            .map_err(|e| kernel("the kernel refuses the packet program", &e))?;
+        program::<Xdp>(&mut object, EXPIRE)?
+            .load()
+            .map_err(|e| kernel("the kernel refuses the program that ends flows", &e))?;
+        let flows = match object.take_map("flows") {
+            Some(Map::HashMap(data)) => data,
+            _ => return Err("mode l4 : the packet programs have no map 'flows'".to_owned()),
+        };
+        Ok(Self { hooks: Hooks::default(), maps: Maps::take(&mut object)?, flows, object })
+    }
+
+    /// Puts the program at the entrance of every interface packets of ours may come in by; those where it already stands are left alone.
+    /// Says where it stands now.
+    ///
+    /// # Errors
+    /// The interface and what the kernel said.
+    pub fn attach(&mut self) -> Result<Vec<Interface>, String> {
+        self.hooks.attach(program(&mut self.object, INGRESS)?)
+    }
+
+    /// # Errors
+    /// What could not be written, and why.
+    pub fn apply(&mut self, write: &Write) -> Result<(), String> {
+        self.maps.apply(write).map_err(|e| kernel("cannot write the maps", &e))
+    }
+
+    /// What a server carries now.
+    #[must_use]
+    pub fn load(&self, server: ServerId) -> Load {
+        self.maps.loads.get(&server.0, 0).unwrap_or_default()
+    }
+
+    /// What a server carried since its id was given to it.
+    #[must_use]
+    pub fn traffic(&self, server: ServerId) -> Traffic {
+        let mut sum = Traffic::default();
+        let Ok(cpus) = self.maps.traffic.get(&server.0, 0) else { return sum };
+        for cpu in cpus.iter() {
+            sum.flows += cpu.flows;
+            sum.in_packets += cpu.in_packets;
+            sum.out_packets += cpu.out_packets;
+            sum.in_bytes += cpu.in_bytes;
+            sum.out_bytes += cpu.out_bytes;
+        }
+        sum
+    }
+
+    #[must_use]
+    pub fn count(&self, what: Count) -> u64 {
+        self.maps.counts.get(&u32::from(what as u8), 0).map(|cpus| cpus.iter().sum()).unwrap_or_default()
+    }
+
+    pub(super) fn service(&self, id: u32) -> Service {
+        self.maps.services.get(&id, 0).unwrap_or_default()
+    }
+
+    /// All templates; read while they change.
+    pub fn templates(&self) -> impl Iterator<Item = (TemplateKey, Template)> + '_ {
+        self.maps.templates.iter().flatten()
+    }
+
+    /// # Errors
+    /// The kernel's.
+    pub fn remove_template(&mut self, key: &TemplateKey) -> Result<(), String> {
+        match self.maps.templates.remove(key) {
+            Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
+            Err(e) => Err(kernel("cannot remove a template", &e)),
+        }
+    }
+}
+
+impl Maps {
+    fn take(object: &mut Ebpf) -> Result<Self, String> {
+        Ok(Self {
+            addresses: take(object, "addresses")?,
+            services: take(object, "services")?,
+            servers: take(object, "servers")?,
+            loads: take(object, "loads")?,
+            traffic: take(object, "traffic")?,
+            counts: take(object, "counts")?,
+            templates: take(object, "templates")?,
+            members: take(object, "members")?,
+            tables: take(object, "tables")?,
+            sources: take(object, "sources")?,
+        })
+    }
+
+    fn apply(&mut self, write: &Write) -> Result<(), MapError> {
+        match write {
+            Write::Server { id, server } => self.servers.set(id.0, server, 0),
+            Write::Members { service, members } => swap(&mut self.members, *service, members, MEMBERS_MAX),
+            Write::Table { service, slots } => swap(&mut self.tables, *service, slots, SLOTS_MAX),
+            Write::Sources { service, sources } => swap(&mut self.sources, *service, sources, MEMBERS_MAX),
+            Write::Service { id, service } => self.services.set(id.0, service, 0),
+            Write::Address { key, service } => self.addresses.insert(key, service.0, 0),
+            Write::RemoveAddress { key } => match self.addresses.remove(key) {
+                Err(MapError::KeyNotFound) => Ok(()),
+                other => other,
+            },
+            Write::RemoveService { id } => {
+                self.services.set(id.0, Service::default(), 0)?;
+                swap(&mut self.members, *id, &[], MEMBERS_MAX)?;
+                swap(&mut self.sources, *id, &[], MEMBERS_MAX)?;
+                swap(&mut self.tables, *id, &[NO_SERVER], SLOTS_MAX)
+            }
+            Write::RemoveServer { id } => {
+                self.servers.set(id.0, Server::default(), 0)?;
+                self.loads.set(id.0, Load::default(), 0)?;
+                let none = vec![Traffic::default(); aya::util::nr_cpus().map_err(|(_, e)| e).unwrap_or(1)];
+                self.traffic.set(id.0, none.try_into()?, 0)
+            }
+        }
+    }
+}
+
+/// A new array takes the place of the service's old one; packets see either the one or the other.
+fn swap<V: Pod>(
+    outer: &mut ArrayOfMaps<MapData, Array<MapData, V>>,
+    service: ServiceId,
+    values: &[V],
+    most: usize,
+) -> Result<(), MapError> {
+    let length = values.len().clamp(1, most);
+    let mut inner = Array::create(u32::try_from(length).unwrap_or(1), BPF_F_INNER_MAP)?;
+    for (at, value) in (0..).zip(values.iter().take(most)) {
+        inner.set(at, value, 0)?;
+    }
+    outer.set(service.0, &inner, 0)
+}
+
+fn take<M: TryFrom<Map, Error = MapError>>(object: &mut Ebpf, name: &str) -> Result<M, String> {
+    let map =
+        object.take_map(name).ok_or_else(|| format!("mode l4 : the packet programs have no map '{name}'"))?;
+    M::try_from(map).map_err(|e| kernel(&format!("map '{name}'"), &e))
+}
+
+/// A program of the object by its name.
+pub(super) fn program<'a, P>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut P, String>
+where
+    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
+{
+    let program =
+        object.program_mut(name).ok_or_else(|| format!("mode l4 : there is no packet program '{name}'"))?;
+    program.try_into().map_err(|e| kernel(&format!("packet program '{name}'"), &e))
+}
+
+/// A sentence with all that the kernel said.
+pub(super) fn kernel(what: &str, error: &dyn std::error::Error) -> String {
+    let mut text = format!("mode l4 : {what}: {error}");
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}

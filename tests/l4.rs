@@ -1,0 +1,17 @@
+//! `mode l4` between network namespaces: real TCP and UDP through a director, seen by captures on the links. Needs root.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod harness;
+
+#[path = "l4/direct.rs"]
+mod direct;
+#[path = "l4/director.rs"]
+mod director;
+#[path = "l4/fullnat.rs"]
+mod fullnat;
+#[path = "l4/nat.rs"]
+mod nat;
+#[path = "l4/net.rs"]
+mod net;
+#[path = "l4/object.rs"]
+mod object;
