@@ -3,9 +3,12 @@
 use super::answer::severity::NAMES;
 use super::protocol::{Lines, Request};
 use crate::config::model::global::SeverityOutput;
+use crate::live::Generation;
 use crate::net::Stream;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// What is read in one go.
@@ -18,13 +21,14 @@ const LINGER: (usize, Duration) = (1 << 20, Duration::from_secs(1));
 pub struct Console {
     stream: Stream,
     lines: Lines,
+    generation: Arc<Generation>,
     /// Longest inactivity, in either direction.
     pub(super) timeout: Option<Duration>,
 }
 
 impl Console {
-    pub(super) fn new(stream: Stream, limit: usize, timeout: Option<Duration>) -> Self {
-        Self { stream, lines: Lines::new(limit), timeout }
+    pub(super) fn new(stream: Stream, generation: Arc<Generation>, timeout: Option<Duration>) -> Self {
+        Self { stream, lines: Lines::new(generation.config.global.tune.bufsize), generation, timeout }
     }
 
     /// The next command in what has come so far.
@@ -72,6 +76,7 @@ impl Console {
                 n => sent += n,
             }
         }
+        self.generation.process.admin_bytes_out.fetch_add(sent as u64, Relaxed);
         Ok(())
     }
 

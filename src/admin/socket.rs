@@ -8,6 +8,8 @@ use crate::net::{Listener, Stream};
 use crate::tasks::{self, Task};
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Semaphore;
@@ -69,11 +71,16 @@ impl Door {
     fn let_in(&self, stream: Stream, places: (Place, Option<Place>)) {
         let admin = Rc::clone(&self.admin);
         let Some(socket) = admin.sockets.get(self.index) else { return };
-        let global = &admin.live().config.global;
+        let generation = Arc::clone(admin.live());
+        let global = &generation.config.global;
         let session = Session::new(socket, self.index, global.stats_timeout);
-        let console = Console::new(stream, global.tune.bufsize, session.timeout);
+        let console = Console::new(stream, Arc::clone(&generation), session.timeout);
         tasks::detached("stats client", async move {
+            let process = &generation.process;
+            process.admin_connections.fetch_add(1, Relaxed);
+            process.admin_clients.fetch_add(1, Relaxed);
             client::serve(admin, session, console).await;
+            process.admin_clients.fetch_sub(1, Relaxed);
             drop(places);
         });
     }

@@ -56,7 +56,10 @@ impl Exchange<'_> {
     pub(super) async fn serve(&mut self, asked: Asked) -> Result<End, Stop> {
         self.service = Some(asked.service);
         let front = Arc::clone(&self.client.session.frontend);
-        self.intercepted = true;
+        // Counted before it answers, so that it is in what it tells of itself.
+        if self.backend.is_none() {
+            front.front.count(self.ctx.conn.listener_id, |front| front.intercepted.inc());
+        }
         if asked.service == Service::Stats && asked.admin && self.ctx.request.method() == Method::Post {
             let wait = front.conf.timeouts.http_request.or(front.conf.timeouts.client);
             self.buffer_body(wait.unwrap_or(Duration::from_secs(60)), 0).await?;
@@ -81,7 +84,9 @@ impl Exchange<'_> {
         }
         self.ctx.log.bytes_to_client += write::accounted(&self.ctx.response);
         if asked.service == Service::Stats {
-            self.after_response_rules(&front.conf, back.as_deref());
+            if let Some(answer) = self.after_response_rules(&front.conf, back.as_deref()) {
+                return Err(Stop::Answer { answer, letters: *b"PH" });
+            }
         } else {
             self.response_rules(&front.conf, back.as_deref().unwrap_or(&front.conf))?;
         }

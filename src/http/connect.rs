@@ -11,6 +11,7 @@ use crate::config::model::action::Peer;
 use crate::config::model::backend::UseSrc;
 use crate::config::model::{Backend, Balance, Proxy, Source};
 use crate::expr::Facts;
+use crate::live::counters::InUse;
 use crate::live::{LiveBackend, LiveServer, Refusal, Sight, Want};
 use crate::message::Method;
 use crate::net::{self, Stream, Wrap};
@@ -85,9 +86,9 @@ impl Exchange<'_> {
             server.counters.here().connects.inc();
             server.begin_session();
             let wrap = self.wrap(&server, sni);
+            let in_use = InUse::new(&server);
             match self.dial(front, back, conf, &server, wrap.as_ref(), timeout).await? {
                 Ok((stream, address)) => {
-                    self.client.session.engine.pools.in_use(&server, true);
                     server.saw(Sight::Connected);
                     let downs = server.downs();
                     if wrap.is_none() {
@@ -100,6 +101,7 @@ impl Exchange<'_> {
                         stream,
                         inbox: Inbox::default(),
                         server,
+                        in_use,
                         uses: 0,
                         reused: false,
                         downs,
@@ -110,7 +112,10 @@ impl Exchange<'_> {
                     self.times.connected = Some(self.at);
                     return Ok(());
                 }
-                Err(error) => self.after_dial_error(&error, back, conf, live, timeout).await?,
+                Err(error) => {
+                    drop(in_use);
+                    self.after_dial_error(&error, back, conf, live, timeout).await?;
+                }
             }
         }
     }
@@ -343,11 +348,11 @@ impl Exchange<'_> {
         let sni = sni.map(Into::into);
         [self.ctx.log.backend_src, self.ctx.log.backend_dst] = ends;
         let Some(stream) = idle.into_stream() else { return false };
-        pools.in_use(server, true);
+        let in_use = InUse::new(server);
         self.times.connected = Some(self.times.assigned.unwrap_or(self.times.head));
         let (inbox, server) = (Inbox::default(), Arc::clone(server));
         self.client.card.connected(stream.as_raw_fd(), self.retries, ends);
-        self.up = Some(Upstream { stream, inbox, server, uses, reused: true, downs, ends, sni });
+        self.up = Some(Upstream { stream, inbox, server, in_use, uses, reused: true, downs, ends, sni });
         true
     }
 }

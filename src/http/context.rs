@@ -229,4 +229,8 @@ impl Editable for Context {
     fn settings(&mut self) -> &mut Settings {
         &mut self.settings
     }
+
+    fn bufsize(&self) -> usize {
+        self.session.generation.config.global.tune.bufsize
+    }
 }

@@ -112,6 +112,22 @@ fn count_server(exchange: &Exchange<'_>, end: &End) {
     }
 }
 
+/// Counts edits of a head that could not be made, with whom the request has come to.
+pub fn rewrites(exchange: &mut Exchange<'_>) {
+    let failed = u64::from(std::mem::take(&mut exchange.ctx.settings.rewrites_failed));
+    if failed == 0 {
+        return;
+    }
+    let listener = exchange.ctx.conn.listener_id;
+    exchange.client.session.frontend.front.count(listener, |front| front.rewrites_failed.add(failed));
+    if let Some(backend) = &exchange.backend {
+        backend.counters.here().rewrites_failed.add(failed);
+    }
+    if let Some(server) = &exchange.ctx.server {
+        server.counters.here().rewrites_failed.add(failed);
+    }
+}
+
 /// What the end of an exchange means to the counters.
 #[allow(clippy::struct_excessive_bools)]
 struct End {
@@ -146,12 +162,15 @@ impl End {
             responses_in: exchange.sent.response,
             denied_request: exchange.denied && in_request,
             denied_response: exchange.denied && !in_request,
-            bad_request: phase == b'R' && !exchange.denied && matches!(cause, b'C' | b'c' | b'P'),
+            bad_request: phase == b'R'
+                && !exchange.denied
+                && !exchange.ctx.settings.rewrite_was_fatal
+                && matches!(cause, b'C' | b'c' | b'P'),
             client_left: cause == b'C',
             server_left: matches!(cause, b'S' | b's') && phase == b'D',
             broken_off: cause == b'S' && phase == b'D',
             unconnected: matches!(cause, b'S' | b's') && matches!(phase, b'C' | b'Q'),
-            internal: cause == b'I',
+            internal: cause == b'I' || exchange.ctx.settings.rewrite_was_fatal,
             times: times(exchange, now),
         }
     }

@@ -421,7 +421,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Sends a response of our own.
-    async fn answer(&mut self, answer: Answer) -> End {
+    async fn answer(&mut self, mut answer: Answer) -> End {
         self.answered = true;
         if answer.silent {
             self.ctx.log.status = i32::from(answer.head.status());
@@ -429,9 +429,12 @@ impl<'a> Exchange<'a> {
         }
         let front = Arc::clone(&self.client.session.frontend);
         let back = self.ctx.back().map(|b| Arc::clone(&b.conf));
-        self.ctx.response = answer.head;
+        self.ctx.response = std::mem::take(&mut answer.head);
         self.ctx.has_response = true;
-        self.after_response_rules(&front.conf, back.as_deref());
+        if let Some(failed) = self.after_response_rules(&front.conf, back.as_deref()) {
+            answer = *failed;
+            self.ctx.response = std::mem::take(&mut answer.head);
+        }
         let _ = self.request.absorb(&mut self.client.inbox);
         let rest = self.client.inbox.pending().len();
         self.client.inbox.advance(rest);

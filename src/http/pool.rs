@@ -84,9 +84,8 @@ impl Drop for Own {
 struct ServerPool {
     idle: Vec<Idle>,
     server: Option<Arc<LiveServer>>,
-    /// Connections in use now, and the most since the last purge.
-    used: usize,
-    peak: usize,
+    /// When it was last purged, or began.
+    purged: Option<Instant>,
 }
 
 /// All pools of the thread, by server.
@@ -143,25 +142,6 @@ impl Pools {
         }
     }
 
-    /// A connection to `server` is in use (or no longer).
-    pub fn in_use(&self, server: &Arc<LiveServer>, more: bool) {
-        let mut pools = self.by_server.borrow_mut();
-        let pool = pools.entry(key(server)).or_default();
-        if more {
-            pool.used += 1;
-            pool.peak = pool.peak.max(pool.used);
-        } else {
-            pool.used = pool.used.saturating_sub(1);
-        }
-        let here = server.connections.here();
-        if more {
-            here.used.inc();
-        } else {
-            here.used.sub(1);
-        }
-        here.needed.raise_to(pool.peak as u64);
-    }
-
     /// Keeps a connection for later, unless the server's limits or its record speak against it.
     pub fn put(&self, server: &Arc<LiveServer>, idle: Idle, threads: usize) {
         let conf = &server.conf;
@@ -179,8 +159,9 @@ impl Pools {
         let mut pools = self.by_server.borrow_mut();
         let pool = pools.entry(key(server)).or_default();
         pool.server.get_or_insert_with(|| Arc::clone(server));
-        let wanted = pool.peak + SPARE.max(conf.pool_low_conn as usize);
         let here = server.connections.here();
+        let peak = usize::try_from(here.peak.get()).unwrap_or(usize::MAX);
+        let wanted = peak.saturating_add(SPARE.max(conf.pool_low_conn as usize));
         if pool.idle.len() >= limit.min(wanted) {
             let oldest = pool.idle.remove(0);
             if oldest.uses > 1 {
@@ -201,7 +182,8 @@ impl Pools {
     fn sweep(&self, waker: &Waker, timed: bool) {
         let now = Instant::now();
         self.by_server.borrow_mut().retain(|_, pool| {
-            let Some(server) = &pool.server else { return pool.used > 0 };
+            let Some(server) = &pool.server else { return false };
+            let here = server.connections.here();
             let (downs, delay) = (server.downs(), server.conf.pool_purge_delay);
             pool.idle.retain(|idle| idle.downs == downs && idle.is_alive(waker));
             if timed {
@@ -211,16 +193,15 @@ impl Pools {
                 let surplus = old.min(pool.idle.len().saturating_sub(low)).div_ceil(2);
                 pool.idle.sort_by_key(|i| i.since);
                 pool.idle.drain(..surplus);
-                pool.peak = pool.used;
-                // The estimate follows the need upwards at once and downwards slowly, as HAProxy's does.
-                let here = server.connections.here();
-                here.needed.set((here.needed.get() + pool.peak as u64).div_ceil(2));
+                if now.saturating_duration_since(*pool.purged.get_or_insert(now)) >= delay {
+                    pool.purged = Some(now);
+                    here.purge();
+                }
             }
             let proven = pool.idle.iter().filter(|i| i.uses > 1).count();
-            let here = server.connections.here();
             here.proven.set(proven as u64);
             here.unproven.set((pool.idle.len() - proven) as u64);
-            pool.used > 0 || !pool.idle.is_empty()
+            !pool.idle.is_empty()
         });
     }
 }

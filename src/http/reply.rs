@@ -208,5 +208,5 @@ fn add_length(head: &mut Head, len: usize) {
 
 /// The verdict for an action that could not be carried out.
 pub(super) fn failed(status: u16, ctx: &mut dyn Editable) -> Verdict {
-    Verdict::Answer(Box::new(error(status, ctx)))
+    Verdict::Failed(Box::new(error(status, ctx)))
 }

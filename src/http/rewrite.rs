@@ -13,7 +13,8 @@ use std::ops::Range;
 /// Why an edit could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The replacement is not well-formed (a lone backslash at its end): 500 unless `strict-mode off`.
+    /// The replacement is not well-formed (a lone backslash at its end), or the head would no longer fit into a buffer: 500
+    /// unless `strict-mode off`.
     Rewrite,
     /// `normalize-uri … strict` met a target that is malformed: 400.
     BadRequest,
@@ -25,8 +26,8 @@ pub enum Failure {
 /// See [`Failure`].
 pub fn apply(phase: Phase, action: &HttpAction, ctx: &mut dyn Editable) -> Result<(), Failure> {
     match action {
-        HttpAction::AddHeader { name, value } => add_header(phase, name, value, false, ctx),
-        HttpAction::SetHeader { name, value } => add_header(phase, name, value, true, ctx),
+        HttpAction::AddHeader { name, value } => return add_header(phase, name, value, false, ctx),
+        HttpAction::SetHeader { name, value } => return add_header(phase, name, value, true, ctx),
         HttpAction::DelHeader(name) => {
             if let Some(head) = edited(phase, ctx) {
                 head.remove_where(|field, _| matches(name, field));
@@ -44,12 +45,12 @@ pub fn apply(phase: Phase, action: &HttpAction, ctx: &mut dyn Editable) -> Resul
                 head.set_method(&method);
             }
         }
-        HttpAction::SetPath(format) => set_target(target::with_path, format, ctx),
-        HttpAction::SetPathQuery(format) => set_target(target::with_path_and_query, format, ctx),
-        HttpAction::SetQuery(format) => set_target(target::with_query, format, ctx),
+        HttpAction::SetPath(format) => return set_target(target::with_path, format, ctx),
+        HttpAction::SetPathQuery(format) => return set_target(target::with_path_and_query, format, ctx),
+        HttpAction::SetQuery(format) => return set_target(target::with_query, format, ctx),
         HttpAction::SetUri(format) => {
             let uri = render(format, ctx);
-            set_uri(&uri, ctx);
+            return set_uri(&uri, ctx);
         }
         HttpAction::ReplacePath { pattern, value } => return replace_path(pattern, value, false, ctx),
         HttpAction::ReplacePathQuery { pattern, value } => return replace_path(pattern, value, true, ctx),
@@ -81,15 +82,25 @@ fn edited(phase: Phase, ctx: &mut dyn Editable) -> Option<&mut Head> {
     }
 }
 
-fn add_header(phase: Phase, name: &str, value: &LogFormat, replace: bool, ctx: &mut dyn Editable) {
+fn add_header(
+    phase: Phase,
+    name: &str,
+    value: &LogFormat,
+    replace: bool,
+    ctx: &mut dyn Editable,
+) -> Result<(), Failure> {
     let value = render(value, ctx);
-    let Some(head) = edited(phase, ctx) else { return };
+    let size = ctx.bufsize();
+    let Some(head) = edited(phase, ctx) else { return Ok(()) };
     if replace {
-        head.set(name.as_bytes(), &value);
-    } else {
-        head.add(name.as_bytes(), &value);
+        head.remove(name.to_ascii_lowercase().as_bytes());
     }
+    if !head.fits(size, name.len() + value.len() + 8) {
+        return Err(Failure::Rewrite);
+    }
+    head.add(name.as_bytes(), &value);
     follow_host(phase, name, &value, head);
+    Ok(())
 }
 
 /// An absolute-form target and `host` must agree (RFC 9112 3.2.2): whoever changes `host` changes the target.
@@ -130,12 +141,16 @@ fn replace_header(
         return Ok(());
     }
     let template = render(format, ctx);
+    let size = ctx.bufsize();
     let Some(head) = edited(phase, ctx) else { return Ok(()) };
     for index in 0..head.field_count() {
         let Some((_, value)) = head.fields().nth(index).filter(|(n, _)| *n == lower.as_bytes()) else {
             continue;
         };
         if let Some(new) = replace(value, pattern, &template)? {
+            if !head.fits(size, new.len().saturating_sub(value.len())) {
+                return Err(Failure::Rewrite);
+            }
             head.replace_value(index, &new);
             follow_host(phase, &lower, &new, head);
         }
@@ -218,22 +233,36 @@ fn expand(template: &[u8], text: &[u8], groups: &[Option<(usize, usize)>]) -> Re
     Ok(out)
 }
 
-fn set_target(edit: fn(&[u8], &[u8]) -> Vec<u8>, format: &LogFormat, ctx: &mut dyn Editable) {
+fn set_target(
+    edit: fn(&[u8], &[u8]) -> Vec<u8>,
+    format: &LogFormat,
+    ctx: &mut dyn Editable,
+) -> Result<(), Failure> {
     let value = render(format, ctx);
-    if let Some(head) = ctx.request_mut() {
-        let new = edit(head.target(), &value);
-        head.set_target(&new);
+    let size = ctx.bufsize();
+    let Some(head) = ctx.request_mut() else { return Ok(()) };
+    let new = edit(head.target(), &value);
+    replace_target(head, &new, size)
+}
+
+fn replace_target(head: &mut Head, new: &[u8], size: usize) -> Result<(), Failure> {
+    if !head.fits(size, new.len().saturating_sub(head.target().len())) {
+        return Err(Failure::Rewrite);
     }
+    head.set_target(new);
+    Ok(())
 }
 
 /// `set-uri`: the target is replaced whole, and `host` follows where the new one names an authority.
-fn set_uri(uri: &[u8], ctx: &mut dyn Editable) {
-    let Some(head) = ctx.request_mut() else { return };
-    head.set_target(uri);
+fn set_uri(uri: &[u8], ctx: &mut dyn Editable) -> Result<(), Failure> {
+    let size = ctx.bufsize();
+    let Some(head) = ctx.request_mut() else { return Ok(()) };
+    replace_target(head, uri, size)?;
     let index = head.fields().position(|(name, _)| name == b"host");
     if let (Some(host), Some(index)) = (target::host(uri), index) {
         head.replace_value(index, host);
     }
+    Ok(())
 }
 
 fn replace_path(
@@ -243,6 +272,7 @@ fn replace_path(
     ctx: &mut dyn Editable,
 ) -> Result<(), Failure> {
     let template = render(format, ctx);
+    let size = ctx.bufsize();
     let Some(head) = ctx.request_mut() else { return Ok(()) };
     let Some(whole) = target::path_and_query(head.target()) else { return Ok(()) };
     let path = if with_query { whole } else { target::before_query(whole) };
@@ -250,8 +280,7 @@ fn replace_path(
     let new = expand(&template, path, &groups)?;
     let edit = if with_query { target::with_path_and_query } else { target::with_path };
     let new = edit(head.target(), &new);
-    head.set_target(&new);
-    Ok(())
+    replace_target(head, &new, size)
 }
 
 fn replace_uri(pattern: &Regex, format: &LogFormat, ctx: &mut dyn Editable) -> Result<(), Failure> {
@@ -259,8 +288,7 @@ fn replace_uri(pattern: &Regex, format: &LogFormat, ctx: &mut dyn Editable) -> R
     let Some(uri) = ctx.request().map(Head::target) else { return Ok(()) };
     let Some(groups) = pattern.captures_at(uri, 0) else { return Ok(()) };
     let new = expand(&template, uri, &groups)?;
-    set_uri(&new, ctx);
-    Ok(())
+    set_uri(&new, ctx)
 }
 
 #[cfg(test)]

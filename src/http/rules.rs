@@ -21,6 +21,8 @@ pub enum Verdict {
     Allow,
     /// `deny`, `return`, `redirect`, `auth`: answer this instead of asking a server.
     Answer(Box<Answer>),
+    /// A rule could not do its work: the proxy's error (`PR`, `PH`).
+    Failed(Box<Answer>),
     /// Hold the client for `timeout tarpit` (or `timeout connect`), then answer this.
     Tarpit(Box<Answer>),
     /// `use-service`: a service of our own answers.
@@ -118,8 +120,14 @@ fn step(phase: Phase, action: &HttpAction, ctx: &mut dyn Editable) -> Step {
             return match edit(phase, other, ctx) {
                 Ok(()) => Step::Next,
                 Err(Failure::BadRequest) => Step::Stop(reply::failed(400, ctx)),
-                Err(Failure::Rewrite) if ctx.settings().lenient => Step::Next,
-                Err(Failure::Rewrite) => Step::Stop(reply::failed(500, ctx)),
+                Err(Failure::Rewrite) => {
+                    ctx.settings().rewrites_failed += 1;
+                    if ctx.settings().lenient {
+                        return Step::Next;
+                    }
+                    ctx.settings().rewrite_was_fatal = true;
+                    Step::Stop(reply::failed(500, ctx))
+                }
             };
         }
     };

@@ -2,6 +2,7 @@
 
 use super::applet::Asked;
 use super::cookies;
+use super::counting;
 use super::error::{Failure, Phase};
 use super::exchange::{Exchange, Stop};
 use super::forwarded;
@@ -44,8 +45,10 @@ impl Exchange<'_> {
         while !proxy.http_request.is_empty() {
             let verdict = rules::run(rules::Phase::Request, &proxy.http_request, from, self.ctx);
             self.stamp_client();
+            counting::rewrites(self);
             match verdict {
                 Verdict::Continue | Verdict::Allow => break,
+                Verdict::Failed(answer) => return Err(Stop::Answer { answer, letters: *b"PR" }),
                 Verdict::Answer(answer) => return Err(Stop::by_rule(answer)),
                 Verdict::Service(service) => return Err(Asked::by_rule(service, proxy)),
                 Verdict::Tarpit(answer) => return self.tarpit(proxy, answer).await,
@@ -117,8 +120,10 @@ impl Exchange<'_> {
             let server = self.slot.as_ref().map(|s| s.server().index);
             cookies::on_response(conf, server, &mut self.persistence, self.ctx);
         }
-        self.after_response_rules(front, Some(back));
-        Ok(())
+        match self.after_response_rules(front, Some(back)) {
+            Some(answer) => Err(Stop::Answer { answer, letters: *b"PH" }),
+            None => Ok(()),
+        }
     }
 
     /// `option checkcache` blocks a response: that is a matter for whoever runs the server.
@@ -142,7 +147,9 @@ impl Exchange<'_> {
         }
         let verdict = rules::run(rules::Phase::Response, &proxy.http_response, 0, self.ctx);
         self.stamp_client();
+        counting::rewrites(self);
         match verdict {
+            Verdict::Failed(answer) => Err(Stop::Answer { answer, letters: *b"PH" }),
             Verdict::Answer(answer) => {
                 let letters = if answer.denied { *b"PH" } else { *b"LH" };
                 Err(Stop::Answer { answer, letters })
@@ -154,11 +161,24 @@ impl Exchange<'_> {
     }
 
     /// `http-after-response`: on every response, ours too; backend first.
-    pub(super) fn after_response_rules(&mut self, front: &Proxy, back: Option<&Proxy>) {
+    ///
+    /// What comes back stands for a response a rule failed on; an answer of ours in place of another goes out as it is.
+    pub(super) fn after_response_rules(
+        &mut self,
+        front: &Proxy,
+        back: Option<&Proxy>,
+    ) -> Option<Box<Answer>> {
+        if self.ctx.settings.rewrite_was_fatal {
+            return None;
+        }
         let lists = [back, Some(front).filter(|f| back.is_none_or(|b| !std::ptr::eq(*f, b)))];
         for proxy in lists.into_iter().flatten().filter(|p| !p.http_after_response.is_empty()) {
-            // Nothing can be answered instead of an answer.
-            let _ = rules::run(rules::Phase::AfterResponse, &proxy.http_after_response, 0, self.ctx);
+            let verdict = rules::run(rules::Phase::AfterResponse, &proxy.http_after_response, 0, self.ctx);
+            counting::rewrites(self);
+            if let Verdict::Failed(answer) = verdict {
+                return Some(answer);
+            }
         }
+        None
     }
 }

@@ -11,6 +11,7 @@ use super::pool::{Idle, Own};
 use super::serve::Client;
 use crate::config::model::{Backend, ConnectionMode, Proxy, Reuse};
 use crate::live::captures::Capture;
+use crate::live::counters::InUse;
 use crate::live::{LiveBackend, LiveServer, Sight};
 use crate::message::Version;
 use crate::net::Stream;
@@ -24,6 +25,7 @@ pub struct Upstream {
     pub stream: Stream,
     pub inbox: Inbox,
     pub server: Arc<LiveServer>,
+    pub in_use: InUse,
     pub uses: u32,
     pub reused: bool,
     pub downs: u32,
@@ -351,7 +353,6 @@ impl Exchange<'_> {
     pub fn discard_connection(&mut self) {
         if let Some(mut up) = self.up.take() {
             let engine = &self.client.session.engine;
-            engine.pools.in_use(&up.server, false);
             let rest = up.inbox.raw().len();
             up.inbox.skip(rest);
             up.inbox.release(&engine.buffers);
@@ -368,8 +369,8 @@ impl Exchange<'_> {
     pub fn release_upstream(&mut self, keep_alive: bool) {
         let ended = self.ended();
         let Some(mut up) = self.up.take() else { return };
+        drop(up.in_use);
         let engine = &self.client.session.engine;
-        engine.pools.in_use(&up.server, false);
         let clean = up.inbox.is_drained();
         let rest = up.inbox.raw().len();
         up.inbox.skip(rest);

@@ -164,20 +164,39 @@ pub struct Totals {
     pub front: FrontTotals,
     pub requests_out: u64,
     pub streams: u64,
+    /// Of the administration sockets: clients, and the bytes sent to them.
+    pub admin_connections: u64,
+    pub admin_bytes_out: u64,
 }
 
 impl Totals {
-    /// Bytes sent, to clients and to servers.
+    /// Bytes sent, to clients (of the administration sockets as well) and to servers.
     #[must_use]
     pub fn bytes_out(&self) -> u64 {
-        self.front.bytes_out + self.requests_out
+        self.front.bytes_out + self.requests_out + self.admin_bytes_out
+    }
+
+    /// Client connections, those to the administration sockets among them.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.front.connections + self.admin_connections
+    }
+
+    /// Requests, and connections in which none are told apart.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.front.requests + self.front.streams + self.admin_connections
     }
 }
 
 impl Generation {
     #[must_use]
     pub fn totals(&self) -> Totals {
-        let mut totals = Totals::default();
+        let mut totals = Totals {
+            admin_connections: self.process.admin_connections.load(Relaxed),
+            admin_bytes_out: self.process.admin_bytes_out.load(Relaxed),
+            ..Totals::default()
+        };
         for proxy in &self.proxies {
             for shard in proxy.front.counters.all() {
                 shard.add_to(&mut totals.front);

@@ -1,6 +1,9 @@
 //! Counters that cost a plain load and store: each thread has its own copy and readers add them up.
 
+use super::LiveServer;
 use std::cell::Cell;
+use std::marker::PhantomData;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
@@ -170,6 +173,8 @@ counters! {
         intercepted,
         /// Sessions and requests by the client's protocol; the rest of the sessions speaks none that we read.
         h1_sessions, h1_requests,
+        /// Connections whose bytes were passed on as they came.
+        streams,
     }
 }
 
@@ -222,8 +227,40 @@ counters! {
         used,
         /// Idle ones: used for one client so far, reused before, for one client alone.
         unproven, proven, private,
-        /// How many were needed at once lately.
-        needed,
+        /// How many were used at once at most since the last purge, and how many are thought to be needed.
+        peak, needed,
+    }
+}
+
+impl ServerConnections {
+    /// HAProxy's estimate: up to the need at once, half the way down with each purge of idle connections.
+    pub fn purge(&self) {
+        self.needed.set((self.needed.get().midpoint(self.peak.get())).max(self.peak.get()));
+        self.peak.set(self.used.get());
+    }
+}
+
+/// A connection to a server, from the moment it is dialled until it is idle or gone. Stays on its thread.
+#[derive(Debug)]
+pub struct InUse {
+    server: Arc<LiveServer>,
+    on_one_thread: PhantomData<*const ()>,
+}
+
+impl InUse {
+    #[must_use]
+    pub fn new(server: &Arc<LiveServer>) -> Self {
+        let here = server.connections.here();
+        here.used.inc();
+        here.peak.raise_to(here.used.get());
+        here.needed.raise_to(here.peak.get());
+        Self { server: Arc::clone(server), on_one_thread: PhantomData }
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.server.connections.here().used.sub(1);
     }
 }
 

@@ -27,6 +27,10 @@ pub struct Process {
     pub stopping: AtomicBool,
     pub log_drops: AtomicU64,
     pub requests: AtomicU64,
+    /// Clients of the administration sockets now and so far, and the bytes sent to them.
+    pub admin_clients: AtomicUsize,
+    pub admin_connections: AtomicU64,
+    pub admin_bytes_out: AtomicU64,
     /// How often a client had to wait because `maxconn` was reached.
     pub maxconn_reached: AtomicU64,
     pub rates: Rates,
@@ -70,6 +74,9 @@ impl Process {
             stopping: AtomicBool::new(false),
             log_drops: AtomicU64::new(0),
             requests: AtomicU64::new(0),
+            admin_clients: AtomicUsize::new(0),
+            admin_connections: AtomicU64::new(0),
+            admin_bytes_out: AtomicU64::new(0),
             maxconn_reached: AtomicU64::new(0),
             rates: Rates { connections: rate(), sessions: rate(), bytes_out: rate() },
             applets: Applets::default(),

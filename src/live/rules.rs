@@ -20,6 +20,10 @@ pub trait Editable: Facts {
     /// Captures and the cookies that are logged.
     fn log_mut(&mut self) -> &mut LogRecord;
     fn settings(&mut self) -> &mut Settings;
+    /// `tune.bufsize`: what an edited head must fit into.
+    fn bufsize(&self) -> usize {
+        usize::MAX
+    }
 }
 
 /// What rules decide about the rest of the exchange. `None` leaves the configuration's value.
@@ -32,6 +36,10 @@ pub struct Settings {
     pub tos: [Option<u8>; 2],
     /// `strict-mode off` in the list of rules that runs.
     pub lenient: bool,
+    /// Edits that could not be made and are not yet counted.
+    pub rewrites_failed: u32,
+    /// One of them ended the request.
+    pub rewrite_was_fatal: bool,
     pub priority_class: i32,
     pub priority_offset: i32,
     pub timeout_client: Option<Duration>,

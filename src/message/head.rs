@@ -167,6 +167,21 @@ impl Head {
         self.fields.iter().map(|f| (f.name.len + f.value.len) as usize).sum()
     }
 
+    /// Would the head still fit into a buffer of `size` bytes, grown by `more`? Counted as HAProxy lays messages out: 48
+    /// bytes for the buffer's own, 8 for each part, 20 more for the start line and one for the end.
+    #[must_use]
+    pub fn fits(&self, size: usize, more: usize) -> bool {
+        const OWN: usize = 48 + 8 + 20 + 8 + 1;
+        let room = size.saturating_sub(OWN + more);
+        let fields = self.fields.len() * 8;
+        // The buffer holds at least all that is left of it, so that small heads need no adding up.
+        if self.buf.len() + fields + 8 <= room {
+            return true;
+        }
+        let line = (self.method.len + self.target.len + self.reason.len) as usize + "HTTP/1.1".len();
+        line + fields + self.field_bytes() <= room
+    }
+
     /// Appends bytes to the buffer and names them.
     pub fn push_bytes(&mut self, bytes: &[u8]) -> Piece {
         let start = self.buf.len() as u32;

@@ -184,8 +184,18 @@ pub static FIELDS: &[Field] = &[
         |f| Some(Value::u32(f.generation.process.connections.load(Relaxed))),
         "Client connections now",
     ),
-    field("CumConns", "MCP", |f| Some(Value::u32(f.totals.front.connections)), "Client connections so far"),
-    field("CumReq", "MCP", |f| Some(Value::u32(f.totals.front.requests)), "Requests so far"),
+    field(
+        "CumConns",
+        "MCP",
+        |f| Some(Value::u32(f.totals.connections())),
+        "Client connections so far, those to stats sockets included",
+    ),
+    field(
+        "CumReq",
+        "MCP",
+        |f| Some(Value::u32(f.totals.requests())),
+        "Requests so far, and connections without any",
+    ),
     field("MaxSslConns", "MMP", zero, "Limit of TLS connections, 0: none"),
     field("CurrSslConns", "MGP", zero, "TLS connections now, to clients and servers"),
     field("CumSslConns", "MCP", zero, "TLS connections so far, to clients and servers"),
@@ -277,7 +287,7 @@ pub static FIELDS: &[Field] = &[
     field(
         "Jobs",
         "MGP",
-        |f| Some(Value::u32(f.listeners() + f.generation.process.connections.load(Relaxed))),
+        |f| Some(Value::u32(f.jobs())),
         "What keeps the process alive: client connections and listeners",
     ),
     field("Unstoppable Jobs", "MGP", zero, "Those of them a stop does not wait for"),
@@ -338,7 +348,7 @@ pub static FIELDS: &[Field] = &[
     field("BootTime_ms", "MDP", none, "Milliseconds from the start until everything was ready"),
     field("Niced_tasks", "MGP", zero, "Tasks that could run now, but yield to others"),
     field("CurrStreams", "MGP", |f| Some(Value::U64(f.totals.streams)), "Streams in progress"),
-    field("CumStreams", "MCP", |f| Some(Value::U64(f.totals.front.requests)), "Streams so far"),
+    field("CumStreams", "MCP", |f| Some(Value::U64(f.totals.requests())), "Streams so far"),
     field("BlockedTrafficWarnings", "MCP", zero, "Warnings about a task that held up a thread"),
     field("PatternsAdded", "MCP", none, "Patterns added to ACLs and maps"),
     field("PatternsFreed", "MCP", none, "Patterns removed from ACLs and maps"),
@@ -371,6 +381,11 @@ fn queue() -> usize {
 impl Facts<'_> {
     fn rates(&self) -> &Rates {
         &self.generation.process.rates
+    }
+
+    fn jobs(&self) -> usize {
+        let process = &self.generation.process;
+        self.listeners() + process.connections.load(Relaxed) + process.admin_clients.load(Relaxed)
     }
 
     /// Addresses listened on, those for administration included.

@@ -6,6 +6,7 @@ use crate::config::model::action::Peer;
 use crate::config::model::{Backend, Balance, Proxy, UseServer};
 use crate::expr::{Facts, Value};
 use crate::ids::ServerIndex;
+use crate::live::counters::InUse;
 use crate::live::{HashInput, LiveBackend, LiveServer, Refusal, Sight, Slot, Sticky, Want};
 use crate::net::{self, DialErrorKind, Stream, Wrap};
 use std::future::{Future, poll_fn};
@@ -20,6 +21,8 @@ use std::time::{Duration, Instant};
 pub struct Upstream {
     pub stream: Stream,
     pub slot: Slot,
+    /// Held until the connection ends.
+    pub in_use: InUse,
     /// To be sent to the server before anything else.
     pub first: Vec<u8>,
     /// How much of that is a PROXY header, which the client did not send.
@@ -66,16 +69,18 @@ impl Session {
             server.counters.here().connects.inc();
             server.begin_session();
             let timeout = self.ctx.settings.timeout_connect.or(back.timeouts.connect);
+            let in_use = InUse::new(&server);
             let error = match self.dial(front, back, conf, &taken, timeout).await? {
                 Ok(stream) => {
                     self.times.connected = Some(Instant::now());
                     self.card.connected(stream.as_raw_fd(), self.retries, [None; 2]);
                     server.saw(Sight::Connected);
                     let (first, header) = self.first_bytes(&taken, stream.is_plain());
-                    return Ok(Upstream { stream, slot: taken, first, header });
+                    return Ok(Upstream { stream, slot: taken, in_use, first, header });
                 }
                 Err(error) => error,
             };
+            drop(in_use);
             server.saw(Sight::ConnectFailed);
             let timed_out = error.kind == DialErrorKind::Timeout;
             if error.kind == DialErrorKind::Handshake && !error.retryable {

@@ -40,7 +40,7 @@ const SPLICE_MOST: usize = 1 << 20;
 
 /// Relays until the end.
 pub async fn run(session: &mut Session, upstream: Upstream, front: &Proxy, back: &Proxy) -> Outcome {
-    let Upstream { stream, slot, first, header } = upstream;
+    let Upstream { stream, slot, in_use: _in_use, first, header } = upstream;
     let settings = &session.ctx.settings;
     let limits = Limits {
         client: settings.timeout_client.or(front.timeouts.client),

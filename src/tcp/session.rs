@@ -105,6 +105,7 @@ pub async fn serve(
 ) -> Option<Accepted> {
     let Accepted { stream, card, conn, bind, preread, at, handshake, variables } = accepted;
     card.begin(at);
+    proxy.front.count(conn.listener_id, |c| c.streams.inc());
     let mut ctx = Context::new(conn, at, &proxy, &generation, &engine);
     ctx.request = preread;
     ctx.variables = variables;

@@ -22,8 +22,6 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("agg_server_status", "for Prometheus alone"),
     ("agg_server_check_status", "for Prometheus alone"),
     ("agg_check_status", "for Prometheus alone"),
-    ("wrew", "headers set have no limit that rewriting could meet"),
-    ("eint", "no traffic makes anything fail inside: no rewriting can, and every service answers"),
     ("agent_code", "an agent has no code but 0"),
 ];
 
