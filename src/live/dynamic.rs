@@ -8,8 +8,26 @@ use super::{Generation, LiveProxy};
 use crate::config::model::{Server, UseServer};
 use crate::ids::ServerIndex;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::time::Instant;
+
+/// Numbers those who come after somebody went: servers added between two removals share one.
+#[derive(Debug, Default)]
+pub struct Revisions {
+    last: AtomicU32,
+    has_removed: AtomicBool,
+}
+
+impl Revisions {
+    fn next(&self) -> u32 {
+        let more = u32::from(self.has_removed.swap(false, Relaxed));
+        self.last.fetch_add(more, Relaxed).wrapping_add(more)
+    }
+
+    fn removed(&self) {
+        self.has_removed.store(true, Relaxed);
+    }
+}
 
 /// Why a server cannot go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,10 +54,19 @@ impl LiveBackend {
     }
 
     /// Appends a server; `in_service` unless it is to wait for `enable server`.
-    fn add(&self, conf: Arc<Server>, in_service: bool, threads: usize, now: Instant) -> Arc<LiveServer> {
+    fn add(
+        &self,
+        conf: Arc<Server>,
+        in_service: bool,
+        threads: usize,
+        revision: u32,
+        now: Instant,
+    ) -> Arc<LiveServer> {
         let mut lists = self.lock();
         let index = u32::try_from(self.servers.places()).unwrap_or(u32::MAX);
-        let server = Arc::new(LiveServer::new(ServerIndex(index), conf, threads, now));
+        let mut server = LiveServer::new(ServerIndex(index), conf, threads, now);
+        server.revision = revision;
+        let server = Arc::new(server);
         if !in_service {
             server.admin.fetch_or(admin::FORCED_MAINT, Relaxed);
         }
@@ -70,7 +97,13 @@ impl Generation {
     ) -> Option<Arc<LiveServer>> {
         let backend = proxy.back.as_ref()?;
         let now = Instant::now();
-        let server = backend.add(Arc::new(conf), in_service, self.process.nbthread, now);
+        let server = backend.add(
+            Arc::new(conf),
+            in_service,
+            self.process.nbthread,
+            self.process.revisions.next(),
+            now,
+        );
         if let Some(tracked) = tracks {
             self.follow(tracked, (proxy.index, server.index), now);
         }
@@ -124,6 +157,7 @@ impl Generation {
             self.removable(proxy, server)?;
             server.gone.store(true, Relaxed);
         }
+        self.process.revisions.removed();
         self.process.server_changes.notify_one();
         Ok(())
     }

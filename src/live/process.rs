@@ -3,6 +3,7 @@
 use super::applet::Applets;
 use super::captures::Total;
 use super::counters::FrontTotals;
+use super::dynamic::Revisions;
 use super::heartbeat::Heartbeats;
 use super::limits::Limits;
 use super::rate::Rate;
@@ -40,6 +41,7 @@ pub struct Process {
     pub captured: Total,
     /// Rings when servers were added or removed: their checks begin and end.
     pub server_changes: Notify,
+    pub(super) revisions: Revisions,
     /// The sessions in progress on each thread.
     pub sessions: Roster,
     /// The workers' signs of life, while there are virtual routers.
@@ -82,6 +84,7 @@ impl Process {
             applets: Applets::default(),
             captured: Total::default(),
             server_changes: Notify::new(),
+            revisions: Revisions::default(),
             sessions: Roster::new(nbthread),
             heartbeats: Heartbeats::new(nbthread),
             vrrp: Desk::default(),

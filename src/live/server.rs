@@ -51,6 +51,8 @@ pub struct LiveServer {
     /// Removed while the process runs.
     pub(super) gone: AtomicBool,
     pub connections: Sharded<ServerConnections>,
+    /// `srid`: tells a server from one removed earlier that may have had its name and number.
+    pub revision: u32,
     pub session_rate: Rate,
     pub(super) oper: AtomicU8,
     pub(super) admin: AtomicU8,
@@ -104,6 +106,7 @@ impl LiveServer {
             index,
             counters: Sharded::new(threads),
             gone: AtomicBool::new(false),
+            revision: 0,
             connections: Sharded::new(threads),
             session_rate: Rate::new(now),
             oper: AtomicU8::new(oper as u8),

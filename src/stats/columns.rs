@@ -625,10 +625,10 @@ pub static COLUMNS: &[Column] = &[
         "KGP",
         "S",
         |s| match s.part {
-            Part::Server(..) => Some(Value::U32(0)),
+            Part::Server(server, _) => Some(Value::U32(server.revision)),
             _ => None,
         },
-        "How often the server's number was given to another server",
+        "Tells a server from one removed earlier whose name or number it has: grows with each addition after a removal",
     ),
     column(
         "sess_other",

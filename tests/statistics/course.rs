@@ -15,6 +15,7 @@ pub fn run(program: Program) -> Rig {
     queues(&mut rig);
     streams(&mut rig);
     slow_start(&mut rig);
+    replaced(&mut rig);
     rig
 }
 
@@ -164,4 +165,14 @@ fn slow_start(rig: &mut Rig) {
         // Checks bring its health back to the full.
         !table.cell("warming/w", "throttle").is_empty() && table.cell("warming/w", "status") == "UP"
     });
+}
+
+/// A server that takes the place of another.
+fn replaced(rig: &mut Rig) {
+    for line in
+        ["add server empty/gone 127.0.0.1:9", "del server empty/gone", "add server empty/there 127.0.0.1:9"]
+    {
+        rig.ask(line);
+    }
+    rig.table();
 }
