@@ -474,7 +474,8 @@ impl<'a> Exchange<'a> {
 
     /// Sends what is in `to_client`, within the client's timeout.
     pub(super) async fn flush_to_client(&mut self) -> Result<(), Failure> {
-        let timeout = self.client.session.frontend.conf.timeouts.client;
+        let configured = self.client.session.frontend.conf.timeouts.client;
+        let timeout = self.ctx.settings.timeout_client.or(configured);
         let deadline = timeout.map(|t| Instant::now() + t);
         let (client, out, last) = (&mut *self.client, &mut self.to_client, self.closes);
         let mut nothing = buffer::Inbox::default();

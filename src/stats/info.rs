@@ -255,7 +255,12 @@ pub static FIELDS: &[Field] = &[
     field("SslCacheMisses", "MCP", zero, "TLS sessions not found in the cache"),
     field("CompressBpsIn", "MRP", zero, "Bytes given to compression in the last second"),
     field("CompressBpsOut", "MRP", zero, "Bytes that came out of compression in the last second"),
-    field("CompressBpsRateLim", "CLP", zero, "Limit of CompressBpsOut (maxcomprate), 0: none"),
+    field(
+        "CompressBpsRateLim",
+        "CLP",
+        |f| Some(Value::u32(f.generation.process.limits.compression.load(Relaxed))),
+        "Limit of CompressBpsOut (set rate-limit http-compression), 0: none",
+    ),
     field("ZlibMemUsage", "MGP", none, "Memory zlib uses"),
     field("MaxZlibMemUsage", "CLP", none, "Limit of the memory zlib uses"),
     field(

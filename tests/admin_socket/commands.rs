@@ -277,6 +277,8 @@ fn limits() {
         "set rate-limit sessions global 5",
         "set rate-limit sessions global 0",
         "set rate-limit http-compression",
+        "set rate-limit http-compression global",
+        "set rate-limit http-compression global 7",
         "set rate-limit ssl-sessions other",
     ]);
 }

@@ -142,8 +142,9 @@ fn set_rate_limit(call: &mut Call<'_>) -> Answer {
     let limit = match (call.word(2), call.word(3)) {
         ("connections", "global") => &limits.connections,
         ("sessions", "global") => &limits.sessions,
-        (what @ ("ssl-sessions" | "http-compression"), "global") => {
-            return Answer::error(format!("'set rate-limit {what}' is not supported by weir yet."));
+        ("http-compression", "global") => &limits.compression,
+        ("ssl-sessions", "global") => {
+            return Answer::error("'set rate-limit ssl-sessions' is not supported by weir yet.");
         }
         _ => return Answer::error(RATE_LIMITS),
     };
@@ -151,7 +152,9 @@ fn set_rate_limit(call: &mut Call<'_>) -> Answer {
         return Answer::error("Expects an integer value.");
     }
     let Ok(most) = u32::try_from(number(call.word(4))) else { return Answer::error("Value out of range.") };
-    limit.store(most, Relaxed);
+    // Kilobytes here, bytes everywhere else.
+    let unit = if call.word(2) == "http-compression" { 1024 } else { 1 };
+    limit.store(most.saturating_mul(unit), Relaxed);
     limits.changed();
     Answer::Done
 }
