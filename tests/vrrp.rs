@@ -2,6 +2,8 @@
 //! weir. Real packets. Needs root.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "vrrp/accept.rs"]
+mod accept;
 mod harness;
 #[path = "vrrp/ipv6.rs"]
 mod ipv6;

@@ -201,7 +201,7 @@ impl World {
 
     fn mischief(&mut self) {
         let at = usize::try_from(self.random.below(self.machines.len() as u64)).unwrap();
-        match self.random.below(6) {
+        match self.random.below(7) {
             // kill -9 and a new start
             0 => {
                 let machine = &mut self.machines[at];
@@ -219,6 +219,10 @@ impl World {
                 for machine in 0..self.machines.len() {
                     self.part[path][machine] = self.random.below(2);
                 }
+            }
+            5 => {
+                self.input(at, Input::Yield("asked to".into()));
+                self.input(at, Input::Ready);
             }
             4 => self.part = [vec![0; self.machines.len()], vec![0; self.machines.len()]],
             _ => {
@@ -310,6 +314,7 @@ impl World {
             }
         }
         for machine in &self.machines {
+            // What was handed over is let go of by now.
             let is_master = machine.router.state() == State::Master;
             assert_eq!(machine.holds, is_master, "seed {}: addresses and state differ", self.seed);
         }

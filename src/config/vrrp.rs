@@ -4,7 +4,8 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::draft::Draft;
 use super::keyword::Section;
 use super::model::vrrp::{
-    Garp, Notify, Track, Tracked, VirtualAddress, Vrrp, VrrpConfig, VrrpGroup, VrrpScript,
+    Garp, Notify, Track, Tracked, VirtualAddress, VirtualRoute, VirtualRule, Vrrp, VrrpConfig, VrrpGroup,
+    VrrpScript,
 };
 use super::parser::Parser;
 use super::raw::Line;
@@ -47,6 +48,11 @@ pub struct RouterDraft {
     pub peers: Vec<(Line, IpAddr)>,
     pub min_ttl: Option<u8>,
     pub addresses: Vec<(Line, VirtualAddress)>,
+    /// `accept` or `no-accept`.
+    pub accepts: Option<(Line, bool)>,
+    pub strict: bool,
+    pub routes: Vec<(Line, VirtualRoute)>,
+    pub rules: Vec<(Line, VirtualRule)>,
     pub garp: Garp,
     pub tracks: Vec<TrackDraft>,
     pub notify: Notify,
@@ -104,6 +110,10 @@ pub fn begin(parser: &mut Parser, section: Section, header: &Line) {
             peers: Vec::new(),
             min_ttl: None,
             addresses: Vec::new(),
+            accepts: None,
+            strict: false,
+            routes: Vec::new(),
+            rules: Vec::new(),
             garp: Garp::default(),
             tracks: Vec::new(),
             notify: Notify::default(),
@@ -280,6 +290,7 @@ fn router(parser: &mut Parser, draft: RouterDraft, names: &Names) -> Option<Vrrp
     let tracks = draft.tracks.iter().filter_map(|t| track(parser, t, names)).collect();
     family(parser, &draft);
     further(parser, &draft);
+    strict(parser, &draft);
     let version = version(parser, &draft);
     if draft.addresses.is_empty() {
         missing(parser, &draft.header, "address");
@@ -320,6 +331,9 @@ fn router(parser: &mut Parser, draft: RouterDraft, names: &Names) -> Option<Vrrp
         peers: draft.peers.into_iter().map(|(_, p)| p).collect(),
         min_ttl: draft.min_ttl.unwrap_or(usual_ttl),
         addresses: draft.addresses.into_iter().map(|(_, a)| a).collect(),
+        accepts: draft.accepts.map_or(!draft.strict, |(_, a)| a) || draft.priority == OWNER,
+        routes: draft.routes.into_iter().map(|(_, r)| r).collect(),
+        rules: draft.rules.into_iter().map(|(_, r)| r).collect(),
         garp: draft.garp,
         tracks,
         notify: draft.notify,
@@ -337,13 +351,54 @@ fn further(parser: &mut Parser, draft: &RouterDraft) {
     }
 }
 
+/// What the RFCs know nothing of, or forbid.
+fn strict(parser: &mut Parser, draft: &RouterDraft) {
+    if !draft.strict {
+        return;
+    }
+    let version = draft.version.unwrap_or(Version::V2);
+    let beyond = [
+        (draft.peers.first().map(|(line, _)| line), "there are no peers, only the group"),
+        (draft.auth.as_ref().map(|(line, _)| line), "there is no authentication (RFC 3768 section 5.3.6)"),
+        (draft.further.as_ref().map(|(line, _)| line), "adverts go out of one interface"),
+        (
+            draft.accepts.as_ref().filter(|(_, a)| *a && version == Version::V2).map(|(line, _)| line),
+            "version 2 takes nothing for the addresses (RFC 3768 section 6.4.3)",
+        ),
+        (
+            draft.addresses.first().map(|(line, a)| (line, a.address)).and_then(|(line, address)| {
+                matches!(address, IpAddr::V6(six) if six.segments()[0] & 0xffc0 != 0xfe80).then_some(line)
+            }),
+            "the first IPv6 address is link-local (RFC 9568 section 5.2.9)",
+        ),
+    ];
+    for (line, why) in beyond.into_iter().filter_map(|(line, why)| Some((line?, why))) {
+        parser.alert(line, 0, format!("'{}' : not with 'strict': {why}.", line.word(0)));
+    }
+    let header = |what: &str| format!("vrrp '{}' : not with 'strict': {what}.", draft.header.word(1));
+    if draft.min_ttl.is_some_and(|ttl| ttl != TTL) {
+        parser.alert(&draft.header, 1, header("'min-ttl' is 255"));
+    }
+    if draft.starts_master && draft.priority != OWNER {
+        parser.alert(
+            &draft.header,
+            1,
+            header("only the owner of the addresses, priority 255, starts as master"),
+        );
+    }
+}
+
 /// One router is of one family.
 fn family(parser: &mut Parser, draft: &RouterDraft) {
     let Some((_, first)) = draft.addresses.first() else { return };
     let six = first.address.is_ipv6();
     let addresses = draft.addresses.iter().map(|(line, a)| (line, a.address));
     let others = draft.source.iter().chain(&draft.peers).map(|(line, address)| (line, *address));
-    for (line, address) in addresses.chain(others).filter(|(_, a)| a.is_ipv6() != six) {
+    let routes = draft.routes.iter().flat_map(|(line, r)| r.addresses().map(move |a| (line, a)));
+    let rules = draft.rules.iter().flat_map(|(line, r)| r.addresses().map(move |a| (line, a)));
+    for (line, address) in
+        addresses.chain(others).chain(routes).chain(rules).filter(|(_, a)| a.is_ipv6() != six)
+    {
         let message = format!(
             "'{}' : {address} is not of the family of the router's first address, {}: write a vrrp section for each family.",
             line.word(0),
@@ -466,7 +521,31 @@ mod tests {
         check("preempt", "preempt");
         check("vrrp VI_2", "has no 'interface'");
         check("interface eth1", "");
+        check("accept", "");
+        check("no-accept\n strict", "");
+        check("strict\n peer 10.0.0.2", "'peer' : not with 'strict'");
+        check("strict\n authentication pass 1", "not with 'strict': there is no authentication");
+        check("strict\n accept", "version 2 takes nothing");
+        check("strict\n version 3\n accept", "");
+        check("strict\n min-ttl 64", "'min-ttl' is 255");
+        check("strict\n state master", "only the owner");
+        check("strict\n interface eth1", "adverts go out of one interface");
         check("use-vmac", "");
+        check(
+            "route 10.1.0.0/16 via 10.0.0.254\n route default via 10.0.0.254 dev eth0 src 10.0.0.1 metric 5 table 100",
+            "",
+        );
+        check(
+            "rule from 10.0.0.1 table 100 priority 50\n rule to 10.1.0.0/16 iif eth0 fwmark 7 table 300",
+            "",
+        );
+        check("route 10.1.0.0/33", "'route' expects a network");
+        check("route default", "'via' or 'dev'");
+        check("route 10.1.0.0/16 via fe80::1", "not of the family");
+        check("route 10.1.0.0/16 over eth0", "unexpected argument 'over'");
+        check("route 10.1.0.0/16 metric x", "'metric' expects a number");
+        check("rule from 10.0.0.1", "'rule' has no 'table'");
+        check("rule table 5", "expects 'from', 'to', 'iif' or 'fwmark'");
         check("use-vmac too-long-for-an-interface", "no interface's name");
         let other = "vrrp B\n interface eth1\n virtual-router-id 51\n address 10.0.1.1/24";
         check(&format!("use-vmac\n{other}\n use-vmac vm1"), "");
@@ -489,6 +568,7 @@ mod tests {
         assert!(complaints("vrrp-script S\n").contains("has no 'command'"));
         let six = "vrrp A\n interface eth0\n virtual-router-id 1\n address 2001:db8::1/64\n";
         assert_eq!(complaints(six), "");
+        assert!(complaints(&format!("{six} strict\n")).contains("the first IPv6 address is link-local"));
         assert!(complaints(&format!("{six} version 2\n")).contains("version 2 knows no IPv6"));
     }
 }

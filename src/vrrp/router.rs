@@ -10,11 +10,13 @@
 //!      +------------- Fault <---------------------------------------------+
 //! ```
 //! Contract: after each `handle_*` take all of `poll_output`; call `handle_timeout` when `poll_timeout` has come. Adverts that say
-//! nothing to this router are counted by [`DropReason`] and change nothing, not even a timer.
+//! nothing to this router are counted by [`super::DropReason`] and change nothing, not even a timer.
 
-use super::counts::{Counts, DropReason};
+mod examine;
+
+use super::counts::Counts;
 use super::settings::{Preempt, Settings};
-use crate::wire::vrrp::{Advert, Auth, OWNER, Refused, STOPS, Version};
+use crate::wire::vrrp::{Advert, OWNER, STOPS};
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -137,6 +139,8 @@ pub struct Router {
     fault: Option<String>,
     /// When another was last heard on the router's own interface.
     heard_on_own: Option<Instant>,
+    /// Handed over, but still held, until the next master is heard or it is time.
+    lets_go_at: Option<Instant>,
     /// Told to yield: takes over only from a silent master.
     yields: bool,
     outputs: VecDeque<Output>,
@@ -152,6 +156,7 @@ impl Router {
             phase: Phase::Stopped,
             fault: None,
             heard_on_own: None,
+            lets_go_at: None,
             yields: false,
             outputs: VecDeque::new(),
         }
@@ -199,7 +204,10 @@ impl Router {
         match self.phase {
             Phase::Stopped | Phase::Fault => None,
             Phase::Backup { master_down_at, lower_since, .. } => {
-                Some(self.preempt_at(lower_since).map_or(master_down_at, |at| at.min(master_down_at)))
+                [Some(master_down_at), self.preempt_at(lower_since), self.lets_go_at]
+                    .into_iter()
+                    .flatten()
+                    .min()
             }
             Phase::Master { advert_at, announce_at, .. } => {
                 Some(announce_at.map_or(advert_at, |at| at.min(advert_at)))
@@ -232,6 +240,9 @@ impl Router {
         match self.phase {
             Phase::Stopped | Phase::Fault => {}
             Phase::Backup { master_down_at, heard, lower_since } => {
+                if self.lets_go_at.is_some_and(|at| at <= now) {
+                    self.let_go();
+                }
                 if let Some(at) = self.preempt_at(lower_since).filter(|at| *at <= now) {
                     return self.preempt(at, now);
                 }
@@ -294,6 +305,7 @@ impl Router {
             self.send(STOPS);
             self.outputs.push_back(Output::RemoveAddresses);
         }
+        self.let_go();
         if from != to {
             self.outputs.push_back(Output::Became { from, to, reason: reason.to_owned() });
         }
@@ -302,8 +314,20 @@ impl Router {
     fn give_way(&mut self, reason: &str, now: Instant) {
         self.yields = true;
         if self.state() == State::Master {
-            self.leave(reason, State::Backup);
+            self.send(STOPS);
+            // The next one needs its skew. Until it is heard, whoever asks is answered here.
+            let longest = self.settings.skew(1, self.settings.interval);
+            self.lets_go_at = Some(now + longest + self.settings.interval);
+            let (from, to) = (State::Master, State::Backup);
+            self.outputs.push_back(Output::Became { from, to, reason: reason.to_owned() });
             self.listen(now + self.settings.master_down(self.priority, self.settings.interval), None);
+        }
+    }
+
+    /// Removes what was handed over, if it is still held.
+    fn let_go(&mut self) {
+        if self.lets_go_at.take().is_some() {
+            self.outputs.push_back(Output::RemoveAddresses);
         }
     }
 
@@ -335,7 +359,9 @@ impl Router {
             announce_at: s.announce_again.or(s.announce_every).map(|after| now + after),
             assert_at: now,
         };
-        self.outputs.push_back(Output::AddAddresses);
+        if self.lets_go_at.take().is_none() {
+            self.outputs.push_back(Output::AddAddresses);
+        }
         self.outputs.push_back(Output::Announce);
         self.outputs.push_back(Output::Became { from, to: State::Master, reason });
     }
@@ -443,57 +469,6 @@ impl Router {
         }
     }
 
-    /// The checks of RFC 9568 section 7.1 and RFC 3768 section 7.1.
-    fn examine(&self, packet: Received<'_>) -> Result<Advert, DropReason> {
-        let s = &self.settings;
-        if packet.source == packet.local {
-            return Err(DropReason::Own);
-        }
-        if packet.ttl < s.min_ttl {
-            return Err(DropReason::Ttl);
-        }
-        if !s.peers.is_empty() && (packet.destination.is_multicast() || !s.peers.contains(&packet.source)) {
-            return Err(DropReason::Stranger);
-        }
-        if s.peers.is_empty() && !packet.destination.is_multicast() {
-            return Err(DropReason::Stranger);
-        }
-        if packet.source.is_ipv4() != s.source.is_ipv4() {
-            return Err(DropReason::Version);
-        }
-        let advert =
-            Advert::parse(packet.payload, packet.source, packet.destination).map_err(
-                |refused| match refused {
-                    Refused::Checksum => DropReason::Checksum,
-                    Refused::Version(_) => DropReason::Version,
-                    Refused::Vrid => DropReason::Vrid,
-                    Refused::NoAddress => DropReason::AddressList,
-                    Refused::Length | Refused::Type(_) | Refused::Interval => DropReason::Malformed,
-                },
-            )?;
-        if advert.version != s.version {
-            return Err(DropReason::Version);
-        }
-        if advert.vrid != s.vrid {
-            return Err(DropReason::Vrid);
-        }
-        match (advert.auth, s.auth) {
-            (theirs, ours) if theirs == ours => {}
-            (Auth::Pass(_), Auth::Pass(_)) => return Err(DropReason::AuthMismatch),
-            _ => return Err(DropReason::AuthType),
-        }
-        if s.version == Version::V2 && advert.interval != s.interval {
-            return Err(DropReason::Interval);
-        }
-        if !same_addresses(&advert.addresses, &s.addresses) {
-            return Err(DropReason::AddressList);
-        }
-        if matches!(self.phase, Phase::Stopped | Phase::Fault) {
-            return Err(DropReason::Idle);
-        }
-        Ok(advert)
-    }
-
     fn heed(&mut self, packet: Received<'_>, advert: &Advert, now: Instant) {
         let heard =
             Heard { address: packet.source, priority: advert.priority, interval: advert.interval, at: now };
@@ -510,6 +485,10 @@ impl Router {
             let at = now + self.settings.skew(self.priority, heard.interval);
             // An advert nobody has to believe must not put the end off.
             return self.listen(at.min(master_down_at), Some(heard));
+        }
+        if let Some(at) = self.lets_go_at {
+            // It sends before it adds: by then it has announced the addresses.
+            self.lets_go_at = Some(at.min(now + self.settings.interval / 10));
         }
         let down_at = now + self.settings.master_down(self.priority, heard.interval);
         if heard.priority >= self.priority {
@@ -569,9 +548,4 @@ impl Router {
         self.send(self.priority);
         self.outputs.push_back(Output::Announce);
     }
-}
-
-/// The same addresses, in whatever order.
-fn same_addresses(one: &[IpAddr], other: &[IpAddr]) -> bool {
-    one.len() == other.len() && one.iter().all(|address| other.contains(address))
 }

@@ -188,7 +188,10 @@ fn faults_and_hand_over() {
     assert_eq!(b.wait(60_000), "");
     assert_eq!(b.input(Input::Clear), "backup");
     assert_eq!(b.wait(4000), "67610:send100,add,announce,master");
-    assert_eq!(b.input(Input::Yield("asked to".into())), "send0,remove,backup");
+    assert_eq!(b.input(Input::Yield("asked to".into())), "send0,backup");
+    assert_eq!(b.wait(500), "", "still held: nobody else has it yet");
+    b.hear(2, 50);
+    assert_eq!(b.wait(100), "68600:remove", "the next one has it");
     let lower: String = (0..8).map(|_| b.hear(2, 50) + &b.wait(1000)).collect();
     assert_eq!(lower, "", "it does not take back what it gave");
     b.input(Input::Ready);
@@ -201,7 +204,11 @@ fn nobody_takes_what_is_handed_over() {
     let mut b = Bench::new(settings(1, 100));
     b.wait(4000);
     b.input(Input::Yield("asked to".into()));
-    assert!(b.wait(4000).contains("master"), "an address without a holder serves nobody");
+    let happened = b.wait(4000);
+    assert!(happened.starts_with("5997:remove "), "nobody was heard: {happened}");
+    assert!(happened.contains("add,announce,master"), "an address without a holder serves nobody");
+    b.input(Input::Yield("asked to".into()));
+    assert_eq!(b.input(Input::Fault("eth0 is down".into())), "remove,fault");
 }
 
 #[test]

@@ -7,5 +7,6 @@ pub mod icmp;
 pub mod ipv4;
 pub mod ipv6;
 pub mod ndp;
+pub mod nftables;
 pub mod proxy_protocol;
 pub mod vrrp;

@@ -47,6 +47,66 @@ fn an_address_that_was_taken_off_is_put_back() {
     net.only("a");
 }
 
+/// Routes and rules come after the addresses, go before them, and are cleaned up after a kill.
+#[test]
+fn routes_and_rules_follow_the_addresses() {
+    let net = Net::new();
+    let space = net.space("a");
+    let lines = format!(
+        "{FAST}\n    route 10.1.0.0/16 via 10.99.0.2 src {VIRTUAL} metric 7\n    route 10.2.0.0/16\n    route default via 10.98.0.2 dev eth1 table 1000\n    rule from {VIRTUAL} table 1000 priority 77"
+    );
+    let has = |all: bool| {
+        let main = ip(&format!("-n {space} route show"));
+        let other = ip(&format!("-n {space} route show table all"))
+            .contains("default via 10.98.0.2 dev eth1 table 1000");
+        let rule = ip(&format!("-n {space} rule show"));
+        [
+            main.contains(&format!(
+                "10.1.0.0/16 via 10.99.0.2 dev eth0 proto keepalived src {VIRTUAL} metric 7"
+            )),
+            main.contains("10.2.0.0/16 dev eth0 proto keepalived scope link"),
+            other,
+            rule.contains(&format!("77:\tfrom {VIRTUAL} lookup 1000")),
+        ]
+        .iter()
+        .all(|there| *there == all)
+    };
+    let config = weir_config(&lines, 150);
+    let a = net.weir("a", &config);
+    net.only("a");
+    wait_until("all of them are there", || has(true));
+    a.kill();
+    assert!(has(true));
+    let a = net.weir("a", &config);
+    a.wait_for("VI_1: rule from 10.99.0.100 table 1000 priority 77 was still there: removed");
+    a.wait_for("VI_1: route 10.2.0.0/16 was still there: removed");
+    net.only("a");
+    wait_until("all of them are there again", || has(true));
+    let b = net.weir("b", &weir_config(FAST, 200));
+    net.only("b");
+    wait_until("none is left", || has(false));
+    b.stop();
+    net.only("a");
+    a.stop();
+    assert!(has(false));
+}
+
+#[test]
+fn routes_of_ipv6_follow_too() {
+    let net = Net::new();
+    let space = net.space("a");
+    let config = "vrrp VI_6\n    interface eth0\n    virtual-router-id 51\n    advert-interval 100ms\n    address fe80::100/64\n    route 2001:db8:1::/48 via 2001:db8:99::2\n    rule from 2001:db8:99::/64 table 1000 priority 78\n";
+    let has = || {
+        let route = ip(&format!("-n {space} -6 route show"))
+            .contains("2001:db8:1::/48 via 2001:db8:99::2 dev eth0 proto keepalived");
+        (route, ip(&format!("-n {space} -6 rule show")).contains("from 2001:db8:99::/64 lookup 1000"))
+    };
+    let a = net.weir("a", config);
+    wait_until("both are there", || has() == (true, true));
+    a.stop();
+    assert_eq!(has(), (false, false));
+}
+
 /// The switch between the nodes fails on one network, without a link going down: the other one keeps the backup quiet.
 #[test]
 fn a_second_interface_carries_adverts() {

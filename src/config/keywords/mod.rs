@@ -35,6 +35,7 @@ pub mod tune;
 pub mod unsupported;
 pub mod userlist;
 pub mod vrrp;
+mod vrrp_routes;
 
 /// Every table, in the order the manual shows them.
 pub const TABLES: &[&[Keyword]] = &[

@@ -1,5 +1,6 @@
 //! `vrrp`, `vrrp-group` and `vrrp-script` sections: what keepalived does beside a proxy, inside it.
 
+use super::vrrp_routes;
 use crate::config::keyword::{Keyword, VRRP, VRRP_GROUP, VRRP_SCRIPT};
 use crate::config::model::vrrp::VirtualAddress;
 use crate::config::parser::Parser;
@@ -10,6 +11,17 @@ use crate::wire::vrrp::{Auth, Version};
 use std::net::IpAddr;
 
 pub const TABLE: &[Keyword] = &[
+    Keyword::new(
+        "accept",
+        VRRP,
+        "",
+        "A master takes what is addressed to the virtual addresses (default, but not with 'strict').",
+        |p, l| {
+            if p.at_most(l, 1) {
+                change(p, |r| r.accepts = Some((l.clone(), true)));
+            }
+        },
+    ),
     Keyword::new(
         "address",
         VRRP,
@@ -132,6 +144,17 @@ pub const TABLE: &[Keyword] = &[
         },
     ),
     Keyword::new(
+        "no-accept",
+        VRRP,
+        "",
+        "What is addressed to the virtual addresses is dropped, by nftables, unless this router owns them.",
+        |p, l| {
+            if p.at_most(l, 1) {
+                change(p, |r| r.accepts = Some((l.clone(), false)));
+            }
+        },
+    ),
+    Keyword::new(
         "nopreempt",
         VRRP,
         "",
@@ -183,6 +206,20 @@ pub const TABLE: &[Keyword] = &[
             }
         },
     ),
+    Keyword::new(
+        "route",
+        VRRP,
+        "<network>|default [via <address>] [dev <interface>] [src <address>] [metric <n>] [table <n>]",
+        "A route that comes and goes with the addresses, of their family (default: by the router's interface).",
+        vrrp_routes::route,
+    ),
+    Keyword::new(
+        "rule",
+        VRRP,
+        "[from <network>] [to <network>] [iif <interface>] [fwmark <n>] table <n> [priority <n>]",
+        "A rule of routing that comes and goes with the addresses.",
+        vrrp_routes::rule,
+    ),
     Keyword::new("rise", VRRP_SCRIPT, "<count>", "Passes in a row that count (default: 1).", |p, l| {
         if let Some(n) = p.integer(l, 1, 1, 255) {
             change_script(p, |s| s.rise = n);
@@ -219,6 +256,17 @@ pub const TABLE: &[Keyword] = &[
             "master" => change(p, |r| r.starts_master = true),
             "backup" => change(p, |r| r.starts_master = false),
             other => p.alert(l, 1, format!("'state' expects 'master' or 'backup' (got '{other}').")),
+        },
+    ),
+    Keyword::new(
+        "strict",
+        VRRP,
+        "",
+        "Refuses what the RFCs do not know (peers, passwords, a second interface...), and is 'no-accept' by itself.",
+        |p, l| {
+            if p.at_most(l, 1) {
+                change(p, |r| r.strict = true);
+            }
         },
     ),
     Keyword::new(
@@ -308,7 +356,7 @@ fn apply_notify(parser: &mut Parser, line: &Line) {
     }
 }
 
-fn change(parser: &mut Parser, apply: impl FnOnce(&mut RouterDraft)) {
+pub(super) fn change(parser: &mut Parser, apply: impl FnOnce(&mut RouterDraft)) {
     if let Some(router) = parser.vrrp.routers.last_mut() {
         apply(router);
     }

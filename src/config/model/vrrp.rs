@@ -31,6 +31,11 @@ pub struct Vrrp {
     pub peers: Vec<IpAddr>,
     pub min_ttl: u8,
     pub addresses: Vec<VirtualAddress>,
+    /// What is addressed to the virtual addresses is taken, not dropped.
+    pub accepts: bool,
+    /// These come and go with the addresses.
+    pub routes: Vec<VirtualRoute>,
+    pub rules: Vec<VirtualRule>,
     pub garp: Garp,
     pub tracks: Vec<Track>,
     pub notify: Notify,
@@ -55,6 +60,54 @@ pub struct VirtualAddress {
     /// None: the router's interface.
     pub device: Option<String>,
     pub label: Option<String>,
+}
+
+/// A network, or one host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    pub address: IpAddr,
+    pub length: u8,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualRoute {
+    /// As it was written.
+    pub text: String,
+    /// None: the default route.
+    pub to: Option<Prefix>,
+    pub via: Option<IpAddr>,
+    pub device: Option<String>,
+    pub source: Option<IpAddr>,
+    pub metric: Option<u32>,
+    pub table: u32,
+}
+
+impl VirtualRoute {
+    /// All addresses it names.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.to.map(|to| to.address).into_iter().chain(self.via).chain(self.source)
+    }
+}
+
+/// Which table packets are routed by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualRule {
+    /// As it was written.
+    pub text: String,
+    pub from: Option<Prefix>,
+    pub to: Option<Prefix>,
+    /// The one they come in by.
+    pub interface: Option<String>,
+    pub mark: Option<u32>,
+    pub table: u32,
+    pub priority: Option<u32>,
+}
+
+impl VirtualRule {
+    /// All addresses it names.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.from.into_iter().chain(self.to).map(|prefix| prefix.address)
+    }
 }
 
 /// How the addresses are announced: gratuitous ARP, unsolicited neighbour advertisements.

@@ -3,7 +3,8 @@
 //! ```text
 //!   port     how a router reaches its network: link (interfaces), socket (adverts in and out)
 //!   vmac     an interface with the virtual MAC address
-//!   address  the kernel's addresses, by rtnetlink
+//!   hold     what a master holds: address, route (the kernel's addresses, routes, rules, by rtnetlink)
+//!   refuse   what is addressed to a virtual address, in no-accept mode
 //!   announce gratuitous ARP, unsolicited neighbour advertisements
 //!   track    what the priority follows
 //!   notify   programs on changes       command   runs them
@@ -15,9 +16,12 @@ mod address;
 mod announce;
 mod command;
 mod desk;
+mod hold;
 mod link;
 mod notify;
 mod port;
+mod refuse;
+mod route;
 mod socket;
 mod track;
 mod vmac;
@@ -26,7 +30,7 @@ mod workers;
 pub use workers::BEAT;
 
 use super::{Group, Input, Node, Output, Preempt, Received, Router, Settings, State};
-use crate::config::model::vrrp::{VirtualAddress, Vrrp, VrrpConfig};
+use crate::config::model::vrrp::{Vrrp, VrrpConfig};
 use crate::live::Generation;
 use crate::live::vrrp::Call;
 use crate::logging::{self, level};
@@ -35,6 +39,7 @@ use address::Kernel;
 use announce::Announcer;
 use link::{Change, Link, Links};
 use port::{Ports, Wanted, wanted};
+use refuse::Refusal;
 use socket::Arrived;
 use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -50,6 +55,7 @@ const WAITING: usize = 256;
 pub struct Prepared {
     announcer: Announcer,
     links: Links,
+    refusal: Option<Refusal>,
     /// Limits of open files for the programs we start.
     open_files: Option<(u64, u64)>,
 }
@@ -84,8 +90,13 @@ impl Prepared {
         let announcer = Announcer::open().map_err(|e| {
             format!("vrrp : no raw socket: {e} (vrrp needs root, or CAP_NET_ADMIN and CAP_NET_RAW)")
         })?;
+        let refused = config.routers.iter().filter(|r| !r.accepts).flat_map(|r| &r.addresses);
+        let refused: Vec<IpAddr> = refused.map(|a| a.address).collect();
+        let refusal = (!refused.is_empty()).then(|| Refusal::of(&refused)).transpose().map_err(|e| {
+            format!("vrrp : cannot refuse what is addressed to the virtual addresses: {e} (this takes nftables and Linux 5.12: write 'accept' to do without)")
+        })?;
         let known = link::list().map_err(|e| format!("vrrp : cannot list the interfaces: {e}"))?;
-        let prepared = Self { announcer, links: Links::new(known), open_files };
+        let prepared = Self { announcer, links: Links::new(known), refusal, open_files };
         for router in &config.routers {
             prepared.check(router)?;
         }
@@ -215,6 +226,8 @@ struct Shell {
     ports: Ports,
     announcer: Announcer,
     links: Links,
+    /// Lasts as long as this does.
+    _refusal: Option<Refusal>,
     tracks: track::Tracks,
     teller: notify::Teller,
     open_files: Option<(u64, u64)>,
@@ -258,6 +271,7 @@ impl Shell {
             log,
             kernel,
             announcer: prepared.announcer,
+            _refusal: prepared.refusal,
             links: prepared.links,
             conflicts: Cell::new(0),
         }
@@ -269,39 +283,6 @@ impl Shell {
 
     fn say(&self, level: u8, text: &str) {
         report(&self.config, &self.log, level, text);
-    }
-
-    /// Addresses a crashed run left behind: this node is no master as it starts.
-    async fn clean(&mut self) {
-        for (at, router) in self.routers().iter().enumerate() {
-            for address in &router.addresses {
-                let Some(device) = self.device(at, router, address) else { continue };
-                let name = self.links.get(device).map_or("?", |l| l.name.as_str());
-                let removed = self.kernel.remove(device, address).await;
-                self.say_left_over(router, &format!("{} was still on {name}", address.address), removed);
-            }
-            let vmac = router.vmac.as_ref().and_then(|name| self.links.named(name));
-            // The one of another kind was refused before.
-            if let Some(vmac) = vmac.filter(|link| is_vmac_of(&self.links, link, router)) {
-                let removed = self.kernel.remove_link(vmac.index).await;
-                self.say_left_over(router, &format!("interface {} was still there", vmac.name), removed);
-            }
-        }
-        // The events of what was removed here are not waited for.
-        if let Ok(known) = self.kernel.links().await {
-            self.links = Links::new(known);
-        }
-    }
-
-    fn say_left_over(&self, router: &Vrrp, what: &str, removed: Result<bool, String>) {
-        match removed {
-            Ok(true) => {
-                let text = format!("{}: {what}: removed, it is not held as the process starts", router.name);
-                self.say(level::WARNING, &text);
-            }
-            Ok(false) => {}
-            Err(error) => self.say(level::ERR, &format!("{}: {error}", router.name)),
-        }
     }
 
     /// Starts what brings events.
@@ -323,11 +304,10 @@ impl Shell {
                 self.attach_all(now).await;
                 self.judge_tracked_links(now);
                 for at in hurt {
-                    if self.node.routers[at].state() != State::Master {
-                        continue;
+                    if self.is_master(at) {
+                        self.hold(at, true).await;
+                        self.announce(at);
                     }
-                    self.hold(at, true).await;
-                    self.announce(at);
                 }
             }
             Event::Workers(why) => {
@@ -366,28 +346,6 @@ impl Shell {
         let received =
             Received { path, local, source: *source, destination: *destination, ttl: *ttl, payload };
         self.node.handle_input(at, Input::Packet(received), now);
-    }
-
-    /// Masters whose addresses somebody took off their interface, or whose interface came anew or has another MAC.
-    fn hurt_by(&self, change: &Change) -> Vec<usize> {
-        let is_held = |at: usize, router: &Vrrp| {
-            router.addresses.iter().any(|held| match change {
-                Change::Link(link) => {
-                    let was = self.links.get(link.index);
-                    let is_other = was.is_none_or(|was| was.mac != link.mac || (!was.is_up && link.is_up));
-                    is_other && link.name == *held.device.as_ref().unwrap_or(&router.interface)
-                }
-                Change::AddressGone { index, address } => {
-                    *address == held.address && Some(*index) == self.device(at, router, held)
-                }
-                Change::Gone(index) => Some(*index) == self.device(at, router, held),
-                Change::Address(_) => false,
-            })
-        };
-        let masters = self.routers().iter().enumerate().filter(|(at, _)| {
-            self.node.routers.get(*at).is_some_and(|router| router.state() == State::Master)
-        });
-        masters.filter(|(at, router)| is_held(*at, router)).map(|(at, _)| at).collect()
     }
 
     /// Fits all routers to the interfaces as they are now.
@@ -440,41 +398,6 @@ impl Shell {
                     let text = format!("{}: advert to {destination}: {error}", router.name);
                     self.say(level::WARNING, &text);
                 }
-            }
-        }
-    }
-
-    /// The interface an address of a router belongs on, if it is there.
-    fn device(&self, at: usize, router: &Vrrp, address: &VirtualAddress) -> Option<u32> {
-        match &address.device {
-            Some(name) if *name != router.interface => self.links.named(name).map(|l| l.index),
-            _ => self.ports.own_device(at, router, &self.links),
-        }
-    }
-
-    async fn hold(&self, at: usize, hold: bool) {
-        let router = &self.routers()[at];
-        for address in &router.addresses {
-            let Some(device) = self.device(at, router, address) else { continue };
-            let done = if hold {
-                self.kernel.add(device, address).await
-            } else {
-                self.kernel.remove(device, address).await.map(drop)
-            };
-            if let Err(error) = done {
-                self.say(level::ERR, &format!("{}: {error}", router.name));
-            }
-        }
-    }
-
-    fn announce(&self, at: usize) {
-        let router = &self.routers()[at];
-        for address in &router.addresses {
-            let Some(link) = self.device(at, router, address).and_then(|index| self.links.get(index)) else {
-                continue;
-            };
-            if let Err(error) = self.announcer.burst(link, address.address, router.garp.repeat) {
-                self.say(level::WARNING, &format!("{}: announcement: {error}", router.name));
             }
         }
     }

@@ -1,0 +1,158 @@
+//! What a master holds: addresses, routes and rules. Added and announced, removed, put back when somebody took them.
+
+use super::link::{Change, Links};
+use super::{Shell, is_vmac_of};
+use crate::config::model::vrrp::{VirtualAddress, VirtualRoute, Vrrp};
+use crate::logging::level;
+use crate::vrrp::State;
+
+impl Shell {
+    /// The interface an address of a router belongs on, if it is there.
+    pub(super) fn device(&self, at: usize, router: &Vrrp, address: &VirtualAddress) -> Option<u32> {
+        match &address.device {
+            Some(name) if *name != router.interface => self.links.named(name).map(|l| l.index),
+            _ => self.ports.own_device(at, router, &self.links),
+        }
+    }
+
+    /// The interface of a route: without one and without a gateway the router's. `None`: it is not there.
+    fn route_device(&self, at: usize, router: &Vrrp, route: &VirtualRoute) -> Option<Option<u32>> {
+        let own = || self.ports.own_device(at, router, &self.links);
+        Some(match (&route.device, route.via) {
+            (None, Some(_)) => None,
+            (None, None) => Some(own()?),
+            (Some(name), _) if *name == router.interface => Some(own()?),
+            (Some(name), _) => Some(self.links.named(name)?.index),
+        })
+    }
+
+    pub(super) async fn hold(&self, at: usize, hold: bool) {
+        let router = &self.routers()[at];
+        if hold {
+            self.hold_addresses(at, router, hold).await;
+        } else {
+            self.hold_rules(router, hold).await;
+        }
+        for route in &router.routes {
+            let Some(device) = self.route_device(at, router, route) else { continue };
+            let done = if hold {
+                self.kernel.add_route(route, device, router.is_v6()).await
+            } else {
+                self.kernel.remove_route(route, device, router.is_v6()).await.map(drop)
+            };
+            self.complain(router, done);
+        }
+        if hold {
+            self.hold_rules(router, hold).await;
+        } else {
+            self.hold_addresses(at, router, hold).await;
+        }
+    }
+
+    async fn hold_addresses(&self, at: usize, router: &Vrrp, hold: bool) {
+        for address in &router.addresses {
+            let Some(device) = self.device(at, router, address) else { continue };
+            let done = if hold {
+                self.kernel.add(device, address).await
+            } else {
+                self.kernel.remove(device, address).await.map(drop)
+            };
+            self.complain(router, done);
+        }
+    }
+
+    async fn hold_rules(&self, router: &Vrrp, hold: bool) {
+        for rule in &router.rules {
+            let done = if hold {
+                self.kernel.add_rule(rule, router.is_v6()).await
+            } else {
+                self.kernel.remove_rule(rule, router.is_v6()).await.map(drop)
+            };
+            self.complain(router, done);
+        }
+    }
+
+    fn complain(&self, router: &Vrrp, done: Result<(), String>) {
+        if let Err(error) = done {
+            self.say(level::ERR, &format!("{}: {error}", router.name));
+        }
+    }
+
+    pub(super) fn announce(&self, at: usize) {
+        let router = &self.routers()[at];
+        for address in &router.addresses {
+            let Some(link) = self.device(at, router, address).and_then(|index| self.links.get(index)) else {
+                continue;
+            };
+            if let Err(error) = self.announcer.burst(link, address.address, router.garp.repeat) {
+                self.say(level::WARNING, &format!("{}: announcement: {error}", router.name));
+            }
+        }
+    }
+
+    /// What a crashed run left behind: this node is no master as it starts.
+    pub(super) async fn clean(&mut self) {
+        for (at, router) in self.routers().iter().enumerate() {
+            for rule in &router.rules {
+                let removed = self.kernel.remove_rule(rule, router.is_v6()).await;
+                self.say_left_over(router, &format!("rule {} was still there", rule.text), removed);
+            }
+            for route in &router.routes {
+                let Some(device) = self.route_device(at, router, route) else { continue };
+                let removed = self.kernel.remove_route(route, device, router.is_v6()).await;
+                self.say_left_over(router, &format!("route {} was still there", route.text), removed);
+            }
+            for address in &router.addresses {
+                let Some(device) = self.device(at, router, address) else { continue };
+                let name = self.links.get(device).map_or("?", |l| l.name.as_str());
+                let removed = self.kernel.remove(device, address).await;
+                self.say_left_over(router, &format!("{} was still on {name}", address.address), removed);
+            }
+            let vmac = router.vmac.as_ref().and_then(|name| self.links.named(name));
+            // One of another kind was refused before.
+            if let Some(vmac) = vmac.filter(|link| is_vmac_of(&self.links, link, router)) {
+                let removed = self.kernel.remove_link(vmac.index).await;
+                self.say_left_over(router, &format!("interface {} was still there", vmac.name), removed);
+            }
+        }
+        // The events of what was removed here are not waited for.
+        if let Ok(known) = self.kernel.links().await {
+            self.links = Links::new(known);
+        }
+    }
+
+    fn say_left_over(&self, router: &Vrrp, what: &str, removed: Result<bool, String>) {
+        match removed {
+            Ok(true) => {
+                let text = format!("{}: {what}: removed, it is not held as the process starts", router.name);
+                self.say(level::WARNING, &text);
+            }
+            Ok(false) => {}
+            Err(error) => self.say(level::ERR, &format!("{}: {error}", router.name)),
+        }
+    }
+
+    /// Masters whose addresses somebody took off their interface, or whose interface came anew or has another MAC.
+    pub(super) fn hurt_by(&self, change: &Change) -> Vec<usize> {
+        let is_held = |at: usize, router: &Vrrp| {
+            router.addresses.iter().any(|held| match change {
+                Change::Link(link) => {
+                    let was = self.links.get(link.index);
+                    let is_other = was.is_none_or(|was| was.mac != link.mac || (!was.is_up && link.is_up));
+                    is_other && link.name == *held.device.as_ref().unwrap_or(&router.interface)
+                }
+                Change::AddressGone { index, address } => {
+                    *address == held.address && Some(*index) == self.device(at, router, held)
+                }
+                Change::Gone(index) => Some(*index) == self.device(at, router, held),
+                Change::Address(_) => false,
+            })
+        };
+        let masters = self.routers().iter().enumerate().filter(|(at, _)| self.is_master(*at));
+        masters.filter(|(at, router)| is_held(*at, router)).map(|(at, _)| at).collect()
+    }
+
+    pub(super) fn is_master(&self, at: usize) -> bool {
+        self.node.routers.get(at).is_some_and(|router| router.state() == State::Master)
+    }
+}
