@@ -12,6 +12,7 @@ pub mod balance;
 pub mod config;
 pub mod expr;
 pub mod health;
+pub mod tls;
 // layer 2: live state
 pub mod live;
 pub mod net;

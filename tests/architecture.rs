@@ -18,6 +18,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("config", 1),
     ("expr", 1),
     ("health", 1),
+    ("tls", 1),
     ("live", 2),
     ("net", 2),
     ("program", 2),

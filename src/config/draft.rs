@@ -2,6 +2,7 @@
 
 use super::address::Family;
 use super::checks::Checks;
+use super::door::DoorDraft;
 use super::keyword::Section;
 use super::l4;
 use super::model::backend::Agent;
@@ -28,6 +29,8 @@ pub struct Draft {
     /// Something of the section is not built yet; what depends on it is not said again.
     pub incomplete: bool,
     pub binds: Vec<Bind>,
+    /// `bind` lines with `ssl`.
+    pub doors: Vec<DoorDraft>,
     pub servers: Vec<ServerDraft>,
     /// The `default-server` settings so far.
     pub default_server: ServerDraft,
@@ -55,6 +58,7 @@ impl Draft {
             broken_acls: Vec::new(),
             incomplete: false,
             binds: Vec::new(),
+            doors: Vec::new(),
             servers: Vec::new(),
             default_backend: None,
             use_backend: Vec::new(),

@@ -4,7 +4,7 @@ use super::keyword::{
     BACKEND, DEFAULTS, FRONTEND, GLOBAL, HEALTH_CHECK, HTTP_ERRORS, Keyword, LISTEN, MAILERS, USERLIST, VRRP,
     VRRP_GROUP, VRRP_SCRIPT,
 };
-use super::keywords::{TABLES, bind, server, unsupported};
+use super::keywords::{TABLES, bind, bind_ssl, server, unsupported};
 use super::section_names;
 use std::fmt::Write;
 
@@ -30,6 +30,12 @@ pub fn manual() -> String {
     }
     out.push_str("\n## Options of `bind` lines\n\n| option | arguments | |\n|---|---|---|\n");
     for option in bind::OPTIONS {
+        let _ = writeln!(out, "| `{}` | {} | {} |", option.name, code(option.args), option.doc);
+    }
+    for (name, args, doc) in bind_ssl::OWN {
+        let _ = writeln!(out, "| `{name}` | {} | {doc} |", code(args));
+    }
+    for option in bind_ssl::OPTIONS {
         let _ = writeln!(out, "| `{}` | {} | {} |", option.name, code(option.args), option.doc);
     }
     out.push_str(
@@ -133,6 +139,11 @@ pub fn list_keywords(kind: &str) -> Option<String> {
                     option.name,
                     if option.args.is_empty() { "" } else { " +1" }
                 );
+            }
+            let own = bind_ssl::OWN.iter().map(|(name, args, _)| (*name, *args));
+            for (name, args) in own.chain(bind_ssl::OPTIONS.iter().map(|o| (o.name, o.args))) {
+                let plus = if args.is_empty() { "" } else { " +1" };
+                let _ = writeln!(out, "\tbind <addr> {name}{plus}");
             }
             for option in server::every_option() {
                 let plus = if option.args.is_empty() { "" } else { " +1" };

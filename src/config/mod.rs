@@ -6,9 +6,11 @@
 pub mod actions;
 pub mod address;
 mod arguments;
+pub mod certificates;
 pub mod checks;
 pub mod condition;
 pub mod diagnostic;
+pub mod door;
 pub mod draft;
 pub mod dynamic;
 pub mod dynamic_cookie;

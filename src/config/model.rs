@@ -51,6 +51,8 @@ pub struct Config {
     pub states: super::states::States,
     /// Pattern files and maps, as rules and the administration socket change them.
     pub patterns: Arc<PatternStore>,
+    /// Certificates, as `bind` lines show them and the administration socket changes them.
+    pub tls: Arc<crate::tls::Store>,
     /// Files read, in order (for `show startup-logs` and reload).
     pub files: Vec<PathBuf>,
 }

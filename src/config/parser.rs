@@ -1,5 +1,6 @@
 //! The state a keyword's `apply` works on: the section it stands in, the draft it fills, the diagnostics it raises.
 
+use super::certificates::Tls;
 use super::checks::HealthCheck;
 use super::diagnostic::{Diagnostic, Severity};
 use super::draft::Draft;
@@ -47,6 +48,7 @@ pub struct Parser {
     pub diagnostics: Vec<Diagnostic>,
     pub path_base: PathBase,
     pub unix_bind: UnixBind,
+    pub tls: Tls,
     /// `ca-base`
     pub ca_base: Option<PathBuf>,
     /// `ssl-server-verify`: what a server line without `verify` means.
@@ -105,6 +107,7 @@ impl Parser {
             diagnostics: Vec::new(),
             path_base: PathBase::Current,
             unix_bind: UnixBind::default(),
+            tls: Tls::default(),
             ca_base: None,
             verify_servers: true,
             server_versions: Versions::default(),

@@ -2,6 +2,7 @@
 
 use super::checks;
 use super::diagnostic::{Diagnostic, Severity};
+use super::door;
 use super::draft::{Draft, Reference, Target};
 use super::dynamic_cookie;
 use super::environment::Environment;
@@ -51,6 +52,7 @@ pub fn resolve(mut parser: Parser, files: Vec<PathBuf>) -> (Config, Vec<Diagnost
         mailers: parser.mailer_sections,
         states: parser.states,
         patterns: parser.patterns,
+        tls: parser.tls.store,
         files,
     };
     (config, parser.diagnostics, parser.environment)
@@ -269,6 +271,7 @@ fn proxy(parser: &mut Parser, mut draft: Draft, names: &Names) -> Proxy {
         Some(Rule { place: rule.place, condition: rule.condition, action })
     });
     let use_backend: Vec<Rule<UseBackend>> = use_backend.collect();
+    door::settle(parser, &proxy.name, proxy.mode, &mut draft.binds, std::mem::take(&mut draft.doors));
     if let Some(front) = proxy.front.as_mut() {
         front.default_backend = default_backend;
         front.use_backend = use_backend;

@@ -20,13 +20,23 @@ pub struct ConnFacts {
     pub listener_name: Option<Arc<str>>,
     /// TLVs of a PROXY v2 header.
     pub proxy_tlvs: Vec<(u8, Vec<u8>)>,
+    /// What the handshake said, if the client speaks TLS.
+    pub tls: Option<Arc<crate::tls::Handshake>>,
 }
 
 impl ConnFacts {
     /// Of a connection that came to no listener: a check's own, a command's.
     #[must_use]
     pub fn of_nobody(accepted: SystemTime) -> Self {
-        Self { src: None, dst: None, accepted, listener_id: 0, listener_name: None, proxy_tlvs: Vec::new() }
+        Self {
+            src: None,
+            dst: None,
+            accepted,
+            listener_id: 0,
+            listener_name: None,
+            proxy_tlvs: Vec::new(),
+            tls: None,
+        }
     }
 }
 

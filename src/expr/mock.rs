@@ -35,6 +35,7 @@ impl Default for Mock {
                 listener_id: 3,
                 listener_name: Some("edge".into()),
                 proxy_tlvs: Vec::new(),
+                tls: None,
             },
             log: LogRecord::default(),
             frontend: Proxy {

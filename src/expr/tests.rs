@@ -70,9 +70,9 @@ fn refusals() {
     check("if { path /a", "missing closing '}' in condition.");
     check("if { path,lowr /a }", "ACL keyword 'path' : unknown converter 'lowr'");
     check("if { path -m foo a }", "unknown matching method 'foo' when parsing ACL expression.");
-    let e = Expr::parse(&["ssl_fc_sni"], Site::HttpRequest, &Scope::default()).unwrap_err();
+    let e = Expr::parse(&["ssl_fc_session_id"], Site::HttpRequest, &Scope::default()).unwrap_err();
     assert!(e.unsupported);
-    assert_eq!(e.message, "sample fetch 'ssl_fc_sni' is not supported by weir yet");
+    assert_eq!(e.message, "sample fetch 'ssl_fc_session_id' is not supported by weir yet");
 }
 
 #[test]

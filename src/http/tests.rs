@@ -122,6 +122,7 @@ fn proxy(proxy: Proxy) -> SocketAddr {
                     listener_id: 1,
                     listener_name: None,
                     proxy_tlvs: Vec::new(),
+                    tls: None,
                 };
                 let bind = Arc::new(Bind { ..bind() });
                 let accepted = Accepted {
@@ -182,6 +183,7 @@ fn bind() -> Bind {
         uid: None,
         gid: None,
         threads: Vec::new(),
+        tls: None,
     }
 }
 

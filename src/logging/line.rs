@@ -89,9 +89,11 @@ pub fn clf(facts: &mut dyn Facts, out: &mut Vec<u8>) {
     out.push(b' ');
     let accepted = accept_date(facts).duration_since(UNIX_EPOCH).unwrap_or_default();
     date::digits(accepted.subsec_millis(), 3, out);
-    for name in [frontend_name(facts), backend_name(facts), server_name(facts)] {
+    let mark = secure_mark(facts);
+    for (name, mark) in [(frontend_name(facts), mark), (backend_name(facts), ""), (server_name(facts), "")] {
         out.extend_from_slice(b" \"");
         out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(mark.as_bytes());
         out.push(b'"');
     }
     out.push(b' ');
@@ -205,6 +207,11 @@ fn backend_name(facts: &dyn Facts) -> &str {
     facts.backend().map_or_else(|| frontend_name(facts), |b| &b.name)
 }
 
+/// `%ft` shows clients that speak TLS.
+fn secure_mark(facts: &dyn Facts) -> &'static str {
+    if facts.conn().tls.is_some() { "~" } else { "" }
+}
+
 fn server_name(facts: &dyn Facts) -> &str {
     facts.log().server_name.as_deref().unwrap_or("<NOSRV>")
 }
@@ -212,6 +219,7 @@ fn server_name(facts: &dyn Facts) -> &str {
 /// `%ft %b/%s`
 fn names(facts: &dyn Facts, out: &mut Vec<u8>) {
     out.extend_from_slice(frontend_name(facts).as_bytes());
+    out.extend_from_slice(secure_mark(facts).as_bytes());
     out.push(b' ');
     out.extend_from_slice(backend_name(facts).as_bytes());
     out.push(b'/');

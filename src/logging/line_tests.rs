@@ -81,6 +81,7 @@ fn event(src: &str, front: &str, mode: Mode) -> Event {
             listener_id: 2,
             listener_name: None,
             proxy_tlvs: Vec::new(),
+            tls: None,
         },
         front: proxy(front, mode),
         back: Some(proxy("b", mode)),

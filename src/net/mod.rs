@@ -4,6 +4,7 @@
 //! opens a connection to a server, `relay` moves bytes with splice(2), `raw` holds the system calls that need `unsafe`.
 
 pub mod dial;
+pub mod greet;
 pub mod listener;
 pub mod raw;
 pub mod relay;

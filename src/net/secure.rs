@@ -23,6 +23,8 @@ pub struct Secure {
 #[derive(Debug)]
 struct Inner {
     tls: Connection,
+    /// Bytes that were read before TLS began, still to be taken.
+    read: io::Cursor<Vec<u8>>,
     /// Bytes of the caller's that stand in records which are not all out yet.
     owed: usize,
     /// The socket's stream ended.
@@ -36,16 +38,40 @@ struct Inner {
 /// # Errors
 /// `UnexpectedEof` when the other side closed, `InvalidData` around a [`rustls::Error`], else the socket's own.
 pub async fn shake(socket: Stream, tls: Connection) -> io::Result<Stream> {
-    let mut secure = Secure::new(socket, tls);
-    poll_fn(|cx| secure.poll_shake(cx)).await?;
-    Ok(Stream::Tls(Box::new(secure)))
+    shake_behind(socket, tls, Vec::new()).await.map_err(|(_, error)| error)
+}
+
+/// The same where the first bytes from the other side have been read already. An error comes with the plain stream.
+pub async fn shake_behind(
+    socket: Stream,
+    tls: Connection,
+    read: Vec<u8>,
+) -> Result<Stream, (Stream, io::Error)> {
+    let mut secure = Box::new(Secure::new(socket, tls));
+    secure.inner.get_mut().read = io::Cursor::new(read);
+    match poll_fn(|cx| secure.poll_shake(cx)).await {
+        Ok(()) => Ok(Stream::Tls(secure)),
+        Err(error) => {
+            secure.hush();
+            Err((std::mem::replace(&mut secure.socket, Stream::Gone), error))
+        }
+    }
 }
 
 impl Secure {
     fn new(socket: Stream, mut tls: Connection) -> Self {
         // How much is taken is bounded where it is written.
         tls.set_buffer_limit(None);
-        Self { socket, inner: RefCell::new(Inner { tls, owed: 0, ended: false, mute: false }) }
+        Self {
+            socket,
+            inner: RefCell::new(Inner {
+                tls,
+                read: io::Cursor::default(),
+                owed: 0,
+                ended: false,
+                mute: false,
+            }),
+        }
     }
 
     /// The stream below.
@@ -196,10 +222,7 @@ impl Inner {
     }
 
     fn poll_take(&mut self, socket: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut reading = Reading(|buf: &mut [u8]| match socket.poll_read(cx, buf) {
-            Poll::Ready(read) => read,
-            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-        });
+        let mut reading = Reading(|buf: &mut [u8]| now(socket.poll_read(cx, buf)));
         match self.take(&mut reading) {
             Err(e) if would_block(&e) => Poll::Pending,
             Err(e) => {
@@ -213,7 +236,10 @@ impl Inner {
 
     /// Takes what the socket has, once.
     fn take(&mut self, source: &mut dyn Read) -> io::Result<()> {
-        match self.tls.read_tls(source) {
+        // Never from the empty one: for the library that is the end.
+        let first = self.read.position() < self.read.get_ref().len() as u64;
+        let read = if first { self.tls.read_tls(&mut self.read) } else { self.tls.read_tls(source) };
+        match read {
             Ok(0) => self.ended = true,
             Ok(_) => {
                 self.tls.process_new_packets().map_err(|error| {
@@ -253,7 +279,15 @@ fn would_block(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
 }
 
-struct Reading<F>(F);
+/// What may be had at once.
+pub(super) fn now(polled: Poll<io::Result<usize>>) -> io::Result<usize> {
+    match polled {
+        Poll::Ready(read) => read,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+    }
+}
+
+pub(super) struct Reading<F>(pub F);
 
 impl<F: FnMut(&mut [u8]) -> io::Result<usize>> Read for Reading<F> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {

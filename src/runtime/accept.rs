@@ -118,6 +118,7 @@ fn begin(
             listener_id: bind.id,
             listener_name: bind.name.clone(),
             proxy_tlvs: Vec::new(),
+            tls: None,
         },
         stream,
         bind: Arc::clone(bind),

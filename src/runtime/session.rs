@@ -4,7 +4,9 @@ use super::worker::Worker;
 use crate::config::model::Mode;
 use crate::live::LiveProxy;
 use crate::live::rules::TcpVerdict;
-use crate::net::Accepted;
+use crate::net::greet::{self, GreetError};
+use crate::net::{Accepted, Stream};
+use crate::tls::Door;
 use crate::wire::proxy_protocol::{self, Parsed};
 use crate::{http, logging, tcp};
 use std::future::{Future, poll_fn};
@@ -23,20 +25,37 @@ pub type Session = Pin<Box<dyn Future<Output = ()>>>;
 /// Begins with one connection; `None`: a rule rejected it.
 pub fn begin(mut accepted: Accepted, proxy: Arc<LiveProxy>, worker: &Rc<Worker>) -> Option<Session> {
     let by_rule = connection_rules(&mut accepted, &proxy, worker)?;
-    if by_rule || accepted.bind.accept_proxy {
-        return Some(Box::pin(after_header(accepted, proxy, Rc::clone(worker))));
+    let by_header = by_rule || accepted.bind.accept_proxy;
+    if by_header || accepted.bind.tls.is_some() {
+        return Some(Box::pin(after_handshakes(by_header, accepted, proxy, Rc::clone(worker))));
     }
     session_rules(&mut accepted, &proxy, worker).then(|| engine(accepted, proxy, worker))
 }
 
-async fn after_header(mut accepted: Accepted, proxy: Arc<LiveProxy>, worker: Rc<Worker>) {
-    if let Err(problem) = read_header(&mut accepted, &proxy).await {
-        embryonic(&accepted, &proxy, &worker, problem);
+async fn after_handshakes(
+    by_header: bool,
+    mut accepted: Accepted,
+    proxy: Arc<LiveProxy>,
+    worker: Rc<Worker>,
+) {
+    if by_header && let Err(problem) = read_header(&mut accepted, &proxy).await {
+        let said = !accepted.preread.is_empty();
+        embryonic(&accepted, &proxy, &worker, problem, said);
         // What is not ours to read is refused as the kernel refuses unread bytes.
-        if !accepted.preread.is_empty() {
+        if said {
             accepted.stream.reset_on_close();
         }
         return;
+    }
+    if let Some(door) = accepted.bind.tls.clone() {
+        match greet(accepted, &door, &proxy).await {
+            Ok(greeted) => accepted = greeted,
+            Err((refused, error)) => {
+                let said = !matches!(error, GreetError::Empty | GreetError::Aborted | GreetError::Timeout);
+                embryonic(&refused, &proxy, &worker, &error.to_string(), said);
+                return;
+            }
+        }
     }
     if session_rules(&mut accepted, &proxy, &worker) {
         engine(accepted, proxy, &worker).await;
@@ -59,6 +78,36 @@ fn session_rules(accepted: &mut Accepted, proxy: &Arc<LiveProxy>, worker: &Worke
     }
     proxy.front.count(listener, |c| c.sessions.inc());
     true
+}
+
+/// The TLS handshake, within the time that `timeout client-hs` or `timeout client` leaves of the connection's first
+/// steps.
+async fn greet(
+    mut accepted: Accepted,
+    door: &Door,
+    proxy: &LiveProxy,
+) -> Result<Accepted, (Accepted, GreetError)> {
+    let timeouts = &proxy.conf.timeouts;
+    let limit = timeouts.client_hs.or(timeouts.client);
+    let socket = std::mem::replace(&mut accepted.stream, Stream::Gone);
+    let greeting = greet::greet(socket, std::mem::take(&mut accepted.preread), door);
+    let greeted = match limit {
+        Some(limit) => tokio::time::timeout(limit.saturating_sub(accepted.at.elapsed()), greeting).await,
+        None => Ok(greeting.await),
+    };
+    match greeted {
+        Ok(Ok((stream, handshake))) => {
+            accepted.stream = stream;
+            accepted.conn.tls = Some(Arc::new(handshake));
+            accepted.handshake = crate::clock::millis(accepted.at.elapsed());
+            Ok(accepted)
+        }
+        Ok(Err((stream, error))) => {
+            accepted.stream = stream;
+            Err((accepted, error))
+        }
+        Err(_) => Err((accepted, GreetError::Timeout)),
+    }
 }
 
 fn engine(accepted: Accepted, proxy: Arc<LiveProxy>, worker: &Rc<Worker>) -> Session {
@@ -143,10 +192,10 @@ async fn header(accepted: &mut Accepted) -> Result<(), &'static str> {
 }
 
 /// A connection that never became a session has a log line of its own form.
-fn embryonic(accepted: &Accepted, proxy: &LiveProxy, worker: &Worker, problem: &str) {
+fn embryonic(accepted: &Accepted, proxy: &LiveProxy, worker: &Worker, problem: &str, said: bool) {
     proxy.front.count(accepted.conn.listener_id, |c| c.failed_requests.inc());
     let conf = &proxy.conf;
-    if conf.options.dontlognull && accepted.preread.is_empty() {
+    if conf.options.dontlognull && !said {
         return;
     }
     let mut line = Vec::new();

@@ -19,4 +19,5 @@ mod replies;
 mod rewriting;
 mod rig;
 mod routing;
+mod tls;
 mod variables;

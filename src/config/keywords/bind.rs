@@ -1,5 +1,6 @@
 //! `bind` lines and their options.
 
+use super::bind_ssl::{self, SslDraft};
 use crate::config::address::{self, Host, Port, Spec};
 use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::keyword::{FRONT_ONLY, Keyword};
@@ -34,6 +35,7 @@ pub struct BindOption {
 /// What the options of one line say about every listener it makes.
 pub struct Settings {
     pub(super) bind: Bind,
+    pub(super) ssl: SslDraft,
 }
 
 const fn option(
@@ -178,49 +180,15 @@ pub const UNSUPPORTED: &[&str] = &[
     "severity-output",
     "tcp-md5sig",
     "tcp-ss",
-    "ssl",
     "allow-0rtt",
-    "alpn",
-    "ca-file",
-    "ca-ignore-err",
     "ca-sign-file",
     "ca-sign-pass",
-    "ca-verify-file",
-    "ciphers",
-    "ciphersuites",
     "client-sigalgs",
-    "crl-file",
-    "crt",
-    "crt-ignore-err",
-    "crt-list",
-    "curves",
-    "default-crt",
-    "ecdhe",
-    "force-sslv3",
-    "force-tlsv10",
-    "force-tlsv11",
-    "force-tlsv12",
-    "force-tlsv13",
     "generate-certificates",
     "ktls",
-    "no-alpn",
-    "no-ca-names",
-    "no-sslv3",
-    "no-strict-sni",
-    "no-tls-tickets",
-    "no-tlsv10",
-    "no-tlsv11",
-    "no-tlsv12",
-    "no-tlsv13",
     "npn",
-    "prefer-client-ciphers",
     "sigalgs",
-    "ssl-max-ver",
-    "ssl-min-ver",
-    "strict-sni",
     "tls-ticket-keys",
-    "tls-tickets",
-    "verify",
     "cafile",
     "ocsp-update",
 ];
@@ -234,8 +202,9 @@ fn bind(parser: &mut Parser, line: &Line) {
         );
         return;
     }
-    let mut settings = Settings { bind: empty(line) };
+    let mut settings = Settings { bind: empty(line), ssl: SslDraft::default() };
     options(parser, line, &mut settings);
+    let first = parser.draft().map_or(0, |draft| draft.binds.len());
     for text in line.word(1).split(',').filter(|t| !t.is_empty()) {
         match addresses(text) {
             Ok(found) => {
@@ -251,6 +220,8 @@ fn bind(parser: &mut Parser, line: &Line) {
             Err(message) => parser.alert(line, 1, format!("'bind' : {message}")),
         }
     }
+    let last = parser.draft().map_or(0, |draft| draft.binds.len());
+    bind_ssl::finish(parser, line, settings, first..last);
 }
 
 /// Options that qualify `ssl` (word, arguments after it): without that word on the line they do nothing, here as in HAProxy.
@@ -321,11 +292,13 @@ pub(super) fn empty(line: &Line) -> Bind {
         uid: None,
         gid: None,
         threads: Vec::new(),
+        tls: None,
     }
 }
 
 fn options(parser: &mut Parser, line: &Line, settings: &mut Settings) {
     let context = format!("'bind {}' in section '{}'", line.word(1), parser.section.name());
+    let has_ssl = line.words.iter().any(|w| w.text == "ssl");
     let mut i = 2;
     while i < line.words.len() {
         let word = line.word(i);
@@ -336,6 +309,13 @@ fn options(parser: &mut Parser, line: &Line, settings: &mut Settings) {
             }
             (option.apply)(parser, line, i, settings);
             i += 1 + option.taken;
+        } else if let Some(taken) = bind_ssl::taken(word).filter(|_| has_ssl || inert(line, word).is_none()) {
+            if line.words.len() <= i + taken {
+                parser.alert(line, i, format!("{context} : '{word}' : missing argument"));
+                return;
+            }
+            bind_ssl::apply(parser, line, i, settings);
+            i += 1 + taken;
         } else if let Some(taken) = inert(line, word) {
             parser.diag(line, i, format!("{context} : '{word}' has no effect without 'ssl'."));
             i += 1 + taken;

@@ -518,7 +518,8 @@ fn bind_options(parser: &mut Parser, line: &Line) -> Option<Option<Arc<str>>> {
         let word = line.word(i);
         if !allowed::bind_option(word) {
             let known = super::bind::OPTIONS.iter().any(|o| o.name == word)
-                || super::bind::UNSUPPORTED.contains(&word);
+                || super::bind::UNSUPPORTED.contains(&word)
+                || super::bind_ssl::taken(word).is_some();
             let (message, hint) = if known {
                 let message = format!("'bind' : '{word}' has no meaning in 'mode l4'.");
                 let hint = "the kernel forwards packets to servers: nothing listens here, and TLS is theirs";

@@ -12,6 +12,7 @@ pub mod acl;
 pub mod agent;
 pub mod balance;
 pub mod bind;
+pub mod bind_ssl;
 pub mod check_kinds;
 pub mod checks;
 pub mod cookie;
@@ -31,6 +32,7 @@ pub mod stats;
 mod stats_socket;
 pub mod tcp_rules;
 pub mod timeouts;
+mod tls;
 pub mod tune;
 pub mod unsupported;
 pub mod userlist;
@@ -41,6 +43,7 @@ mod vrrp_routes;
 pub const TABLES: &[&[Keyword]] = &[
     global::TABLE,
     tune::TABLE,
+    tls::TABLE,
     log::TABLE,
     mail::TABLE,
     proxy::TABLE,

@@ -78,7 +78,7 @@ fn socket(parser: &mut Parser, line: &Line) {
         Ok(addresses) => addresses,
         Err(message) => return parser.alert(line, 2, format!("'stats socket' : {message}")),
     };
-    let mut settings = bind::Settings { bind: bind::empty(line) };
+    let mut settings = bind::Settings { bind: bind::empty(line), ssl: super::bind_ssl::SslDraft::default() };
     let unix = &parser.unix_bind;
     (settings.bind.mode, settings.bind.uid, settings.bind.gid) = (unix.mode, unix.uid, unix.gid);
     let mut own = Own::default();
@@ -126,7 +126,7 @@ fn options(parser: &mut Parser, line: &Line, settings: &mut bind::Settings, own:
             option.taken
         } else if let Some(taken) = bind::inert(line, word) {
             taken
-        } else if bind::UNSUPPORTED.contains(&word) {
+        } else if bind::UNSUPPORTED.contains(&word) || super::bind_ssl::taken(word).is_some() {
             parser.unsupported(line, i, &format!("stats socket {word}"));
             return None;
         } else {

@@ -110,31 +110,6 @@ pub const TABLE: &[Keyword] = &[
     accepted!("tune.runqueue-depth", "About HAProxy's scheduler: accepted, nothing to tune here."),
     accepted!("tune.sched.low-latency", "About HAProxy's scheduler: accepted, nothing to tune here."),
     accepted!(
-        "tune.ssl.cachesize",
-        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
-    ),
-    accepted!(
-        "tune.ssl.default-dh-param",
-        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
-    ),
-    accepted!("tune.ssl.lifetime", "Acts with 'ssl' only, which is refused where it is asked for: accepted."),
-    accepted!(
-        "tune.ssl.maxrecord",
-        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
-    ),
-    accepted!(
-        "tune.ssl.hard-maxrecord",
-        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
-    ),
-    accepted!(
-        "tune.ssl.force-private-cache",
-        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
-    ),
-    accepted!(
-        "tune.ssl.ssl-ctx-cache-size",
-        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
-    ),
-    accepted!(
         "tune.h2.header-table-size",
         "Acts with HTTP/2 only, which is refused where it is asked for: accepted."
     ),
@@ -157,8 +132,6 @@ pub const TABLE: &[Keyword] = &[
     accepted!("no-memory-trimming", "About HAProxy's memory pools: accepted, nothing to tune here."),
     accepted!("prealloc-fd", "About HAProxy's descriptor table: accepted, nothing to tune here."),
     accepted!("maxpipes", "Pipes are made as splice(2) needs them: accepted."),
-    accepted!("maxsslconn", "Acts with 'ssl' only, which is refused where it is asked for: accepted."),
-    accepted!("maxsslrate", "Acts with 'ssl' only, which is refused where it is asked for: accepted."),
     accepted!(
         "maxcomprate",
         "Acts with 'compression' only, which is refused where it is asked for: accepted."
@@ -176,36 +149,6 @@ pub const TABLE: &[Keyword] = &[
             p.ca_base = Some(path.into());
         }
     }),
-    accepted!("crt-base", "Acts with 'ssl' only, which is refused where it is asked for: accepted."),
-    accepted!("key-base", "Acts with 'ssl' only, which is refused where it is asked for: accepted."),
-    accepted!(
-        "issuers-chain-path",
-        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
-    ),
-    accepted!(
-        "ssl-default-bind-ciphers",
-        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
-    ),
-    accepted!(
-        "ssl-default-bind-ciphersuites",
-        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
-    ),
-    accepted!(
-        "ssl-default-bind-client-sigalgs",
-        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
-    ),
-    accepted!(
-        "ssl-default-bind-curves",
-        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
-    ),
-    accepted!(
-        "ssl-default-bind-options",
-        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
-    ),
-    accepted!(
-        "ssl-default-bind-sigalgs",
-        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
-    ),
     accepted!(
         "ssl-default-server-ciphers",
         "Acts with 'ssl' only, which is refused where it is asked for: accepted."
@@ -246,24 +189,6 @@ pub const TABLE: &[Keyword] = &[
                 _ => return p.alert(l, 1, "'ssl-server-verify' expects 'none' or 'required' as argument."),
             };
         },
-    ),
-    accepted!("ssl-dh-param-file", "Acts with 'ssl' only, which is refused where it is asked for: accepted."),
-    accepted!(
-        "ssl-load-extra-files",
-        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
-    ),
-    accepted!(
-        "ssl-load-extra-del-ext",
-        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
-    ),
-    accepted!("ssl-mode-async", "Acts with 'ssl' only, which is refused where it is asked for: accepted."),
-    accepted!(
-        "ssl-skip-self-issued-ca",
-        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
-    ),
-    accepted!(
-        "ssl-security-level",
-        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
     ),
 ];
 

@@ -39,4 +39,6 @@ pub struct Bind {
     pub gid: Option<u32>,
     /// Threads (from 1) that accept here; empty: all.
     pub threads: Vec<usize>,
+    /// `ssl`
+    pub tls: Option<Arc<crate::tls::Door>>,
 }

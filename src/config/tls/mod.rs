@@ -25,13 +25,19 @@ const ENDINGS: &[&str] = &["pem", "crt", "cer", "crl"];
 
 /// `ca-file <file | directory | @system-ca>`
 pub fn ca_file(parser: &mut Parser, line: &Line, i: usize, draft: &mut ServerDraft) {
+    draft.tls.authorities = read_authorities(parser, line, i).map(Arc::new).or(draft.tls.authorities.take());
+}
+
+/// The authorities that the option at word `i` names; `None`: they cannot be read, and that is reported.
+pub fn read_authorities(parser: &mut Parser, line: &Line, i: usize) -> Option<Vec<CertificateDer<'static>>> {
     let name = line.word(i + 1);
     let path = if name == "@system-ca" { system(parser) } else { based(parser, line, name) };
     match authorities(&path) {
-        Ok(found) => draft.tls.authorities = Some(Arc::new(found)),
+        Ok(found) => Some(found),
         Err(reason) => {
-            let message = format!("'ca-file' : unable to load {} ({reason}).", path.display());
+            let message = format!("'{}' : unable to load {} ({reason}).", line.word(i), path.display());
             parser.alert(line, i + 1, message);
+            None
         }
     }
 }
@@ -42,7 +48,7 @@ fn system(parser: &Parser) -> PathBuf {
 }
 
 /// Relative names start at `ca-base`.
-fn based(parser: &Parser, line: &Line, name: &str) -> PathBuf {
+pub fn based(parser: &Parser, line: &Line, name: &str) -> PathBuf {
     match &parser.ca_base {
         Some(base) if !name.starts_with('/') => base.join(name),
         _ => parser.path(line, name),

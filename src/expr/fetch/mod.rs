@@ -15,6 +15,7 @@ pub(crate) mod payload;
 mod process;
 mod record;
 pub(crate) mod request;
+mod tls;
 mod variable;
 
 use super::args::{Arg, Spec};
@@ -215,6 +216,7 @@ pub(crate) const FAMILIES: &[(&str, &[Fetch])] = &[
     ("Constants", constant::ROWS),
     ("Process, proxies and servers", process::ROWS),
     ("Connection", connection::ROWS),
+    ("TLS", tls::ROWS),
     ("HTTP request line", request::ROWS),
     ("HTTP headers", header::ROWS),
     ("Cookies", cookie::ROWS),

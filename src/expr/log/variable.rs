@@ -74,7 +74,7 @@ pub(crate) const VARIABLES: &[Variable] = &[
     var("fc", Number(|l| l.frontend_conns.into()), "connections on the frontend"),
     var("fi", Other(|w, f| { let a = f.conn().dst; w.address(a); }), "address the client connected to"),
     var("fp", Other(|w, f| { let a = f.conn().dst; w.port(a); }), "port the client connected to"),
-    var("ft", Other(|w, f| frontend_name(w, f)), "frontend name, with `~` for TLS"),
+    var("ft", Other(transport), "frontend name, with `~` for TLS"),
     var("hr", Other(|w, f| braces(w, &f.log().request_captures)), "captured request headers"),
     var("hrl", Other(|w, f| list(w, &f.log().request_captures)), "captured request headers, CLF style"),
     var("hs", Other(|w, f| braces(w, &f.log().response_captures)), "captured response headers"),
@@ -90,8 +90,8 @@ pub(crate) const VARIABLES: &[Variable] = &[
     var("si", Other(|w, f| w.address(f.log().backend_dst)), "server address"),
     var("sp", Other(|w, f| w.port(f.log().backend_dst)), "server port"),
     var("sq", Number(|l| l.server_queue.into()), "requests ahead in the server's queue"),
-    var("sslc", Other(|w, _| w.missing()), "TLS cipher"),
-    var("sslv", Other(|w, _| w.missing()), "TLS version"),
+    var("sslc", Other(|w, f| tls_text(w, f, |tls| tls.cipher.map(|(name, _)| name))), "TLS cipher"),
+    var("sslv", Other(|w, f| tls_text(w, f, |tls| tls.version)), "TLS version"),
     var("t", Other(|w, f| date::with_millis(accepted(f), w.out)), "accept date with milliseconds"),
     var("tr", Other(|w, f| date::with_millis(requested(f), w.out)), "date of the request with milliseconds"),
     var("trg", Other(|w, f| date::with_zone(requested(f), Zone::Utc, w.out)), "date of the request, GMT"),
@@ -142,6 +142,15 @@ fn frontend_name(w: &mut Writer<'_>, facts: &mut dyn Facts) {
     optional(w, facts.frontend().map(|p| p.name.as_bytes()));
 }
 
+/// The frontend, and `~` where its client speaks TLS.
+fn transport(w: &mut Writer<'_>, facts: &mut dyn Facts) {
+    let secure = facts.conn().tls.is_some();
+    match facts.frontend() {
+        Some(front) if secure => w.text(format!("{}~", front.name).as_bytes()),
+        _ => frontend_name(w, facts),
+    }
+}
+
 fn backend_name(w: &mut Writer<'_>, facts: &mut dyn Facts) {
     optional(w, facts.backend().or(facts.frontend()).map(|p| p.name.as_bytes()));
 }
@@ -149,6 +158,14 @@ fn backend_name(w: &mut Writer<'_>, facts: &mut dyn Facts) {
 fn server_name(w: &mut Writer<'_>, facts: &mut dyn Facts) {
     let name = facts.log().server_name.as_deref().or(facts.server_name()).unwrap_or("<NOSRV>");
     w.text(name.as_bytes());
+}
+
+fn tls_text(
+    w: &mut Writer<'_>,
+    facts: &mut dyn Facts,
+    read: fn(&crate::tls::Handshake) -> Option<&'static str>,
+) {
+    optional(w, facts.conn().tls.as_deref().and_then(read).map(str::as_bytes));
 }
 
 fn millis(w: &mut Writer<'_>, facts: &mut dyn Facts) {

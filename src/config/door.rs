@@ -1,0 +1,213 @@
+//! TLS of `bind` lines: what they, the lists of certificates they name and the global section say, put together once the
+//! whole proxy is known.
+
+use super::certificates::{Source, Tls};
+use super::diagnostic::{Diagnostic, Severity};
+use super::model::{Bind, Mode};
+use super::parser::Parser;
+use super::raw::Line;
+use crate::tls::settings::{Resumption, Settings, Version, own_tickets};
+use crate::tls::verify::{Codes, Demand, Verifier};
+use crate::tls::{Door, Line as Shown};
+use rustls::SupportedCipherSuite;
+use rustls::crypto::SupportedKxGroup;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use std::sync::Arc;
+
+/// Versions by HAProxy's names, old ones too.
+pub const VERSIONS: &[&str] = &["SSLv3", "TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
+/// Places in [`VERSIONS`] of those that the library speaks.
+const TLS12: usize = 3;
+const TLS13: usize = 4;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verify {
+    None,
+    Optional,
+    Required,
+}
+
+/// What was said of TLS in one place; later and nearer places are laid over others with [`TlsOptions::over`].
+#[derive(Clone, Debug, Default)]
+#[allow(clippy::struct_excessive_bools)]
+pub struct TlsOptions {
+    /// Places in [`VERSIONS`].
+    pub min: Option<usize>,
+    pub max: Option<usize>,
+    pub without: [bool; 5],
+    pub ciphers: Option<Vec<SupportedCipherSuite>>,
+    pub ciphersuites: Option<Vec<SupportedCipherSuite>>,
+    pub curves: Option<Vec<&'static dyn SupportedKxGroup>>,
+    pub alpn: Option<Vec<Vec<u8>>>,
+    pub client_order: bool,
+    pub no_tickets: bool,
+    pub strict: Option<bool>,
+    pub verify: Option<Verify>,
+    pub authorities: Option<Arc<Vec<CertificateDer<'static>>>>,
+    pub more_authorities: Option<Arc<Vec<CertificateDer<'static>>>>,
+    pub revocations: Option<Arc<Vec<CertificateRevocationListDer<'static>>>>,
+    pub unnamed: bool,
+    pub ignored: Option<Codes>,
+    pub ignored_above: Option<Codes>,
+}
+
+impl TlsOptions {
+    /// These, and `below` where these say nothing.
+    #[must_use]
+    pub fn over(&self, below: &Self) -> Self {
+        let mut without = self.without;
+        if self.min.is_none() && self.max.is_none() {
+            for (mine, theirs) in without.iter_mut().zip(below.without) {
+                *mine |= theirs;
+            }
+        }
+        Self {
+            min: self.min.or(below.min),
+            max: self.max.or(below.max),
+            without,
+            ciphers: self.ciphers.clone().or_else(|| below.ciphers.clone()),
+            ciphersuites: self.ciphersuites.clone().or_else(|| below.ciphersuites.clone()),
+            curves: self.curves.clone().or_else(|| below.curves.clone()),
+            alpn: self.alpn.clone().or_else(|| below.alpn.clone()),
+            client_order: self.client_order || below.client_order,
+            no_tickets: self.no_tickets || below.no_tickets,
+            strict: self.strict.or(below.strict),
+            verify: self.verify.or(below.verify),
+            authorities: self.authorities.clone().or_else(|| below.authorities.clone()),
+            more_authorities: self.more_authorities.clone().or_else(|| below.more_authorities.clone()),
+            revocations: self.revocations.clone().or_else(|| below.revocations.clone()),
+            unnamed: self.unnamed || below.unnamed,
+            ignored: self.ignored.or(below.ignored),
+            ignored_above: self.ignored_above.or(below.ignored_above),
+        }
+    }
+
+    fn has(&self, version: usize) -> bool {
+        self.min.is_none_or(|min| min <= version)
+            && self.max.is_none_or(|max| version <= max)
+            && !self.without.get(version).copied().unwrap_or(false)
+    }
+
+    /// The verifier these ask for. `Err`: what is missing.
+    fn verifier(&self) -> Result<Option<Arc<Verifier>>, String> {
+        let required = match self.verify {
+            None | Some(Verify::None) => return Ok(None),
+            Some(verify) => verify == Verify::Required,
+        };
+        if self.authorities.is_none() && self.more_authorities.is_none() {
+            return Err("verify is enabled but no CA file specified".to_owned());
+        }
+        let demand = Demand {
+            required,
+            authorities: self.authorities.clone().unwrap_or_default(),
+            more_authorities: self.more_authorities.clone().unwrap_or_default(),
+            revocations: self.revocations.clone().unwrap_or_default(),
+            unnamed: self.unnamed,
+            ignored: self.ignored.unwrap_or_default(),
+            ignored_above: self.ignored_above.unwrap_or_default(),
+            schemes: None,
+        };
+        Verifier::new(demand).map(|v| Some(Arc::new(v)))
+    }
+
+    fn settings(&self, mode: Mode, tls: &Tls) -> Result<Settings, String> {
+        let (min, max) = match (self.has(TLS12), self.has(TLS13)) {
+            (true, true) => (Version::Tls12, Version::Tls13),
+            (true, false) => (Version::Tls12, Version::Tls12),
+            (false, true) => (Version::Tls13, Version::Tls13),
+            (false, false) => {
+                return Err("no version is left that weir speaks (TLSv1.2, TLSv1.3)".to_owned());
+            }
+        };
+        // Browsers and HAProxy's newer versions agree on it where nothing is said.
+        let spoken = || if mode == Mode::Http { vec![b"http/1.1".to_vec()] } else { Vec::new() };
+        Ok(Settings {
+            min: Some(min),
+            max: Some(max),
+            ciphers: self.ciphers.clone(),
+            ciphersuites: self.ciphersuites.clone(),
+            curves: self.curves.clone(),
+            alpn: Some(self.alpn.clone().unwrap_or_else(spoken)),
+            client_order: self.client_order,
+            no_tickets: self.no_tickets,
+            verifier: self.verifier()?,
+            max_record: tls.max_record,
+            resumption: Resumption {
+                tickets: Some(own_tickets()?),
+                sessions: Some(tls.store.sessions(tls.cached_sessions)),
+            },
+        })
+    }
+}
+
+/// One `bind` line with `ssl`, until its proxy is whole.
+#[derive(Clone, Debug)]
+pub struct DoorDraft {
+    pub line: Line,
+    /// Its listeners among the draft's.
+    pub binds: std::ops::Range<usize>,
+    pub options: TlsOptions,
+    pub sources: Vec<Source>,
+    /// What was wrong with a certificate has been said.
+    pub broken: bool,
+}
+
+/// Makes the doors of a proxy and hangs them on its listeners.
+pub fn settle(parser: &mut Parser, proxy: &str, mode: Mode, binds: &mut [Bind], drafts: Vec<DoorDraft>) {
+    for draft in drafts {
+        let address = draft.line.word(1).to_owned();
+        let place = format!("{}:{}", draft.line.place.file, draft.line.place.line);
+        let bind_options = draft.options.over(&parser.tls.bind_defaults);
+        let mut shown = Vec::new();
+        let common = bind_options.settings(mode, &parser.tls).map(Arc::new);
+        let mut problem = common.as_ref().err().cloned();
+        for source in &draft.sources {
+            let settings = match (&source.options, &common) {
+                (None, Ok(common)) => Ok(Arc::clone(common)),
+                (None, Err(error)) => Err(error.clone()),
+                (Some(own), _) => own.over(&bind_options).settings(mode, &parser.tls).map(Arc::new),
+            };
+            match settings {
+                Ok(settings) => shown.push(Shown {
+                    slot: Arc::clone(&source.slot),
+                    filters: source.filters.clone(),
+                    settings,
+                    options: source.written.clone(),
+                    list: source.list.clone(),
+                    is_default: source.is_default,
+                }),
+                Err(error) => problem = Some(error),
+            }
+        }
+        if let Some(problem) = problem {
+            let message = format!("Proxy '{proxy}': {problem} for bind '{address}' at [{place}].");
+            parser.report(Diagnostic::at(Severity::Alert, &draft.line, 1, message));
+            continue;
+        }
+        let strict = bind_options.strict.unwrap_or(false);
+        if shown.is_empty() && !draft.broken {
+            let (severity, what) = if strict {
+                (Severity::Warning, ", ssl connections will fail (use 'crt').")
+            } else {
+                (Severity::Alert, " (use 'crt').")
+            };
+            let message = format!(
+                "Proxy '{proxy}': no SSL certificate specified for bind '{address}' at [{place}]{what}"
+            );
+            parser.report(Diagnostic::at(severity, &draft.line, 1, message));
+        }
+        match Door::new(address.clone(), strict, shown) {
+            Ok(door) => {
+                let door = Arc::new(door);
+                parser.tls.store.add_door(Arc::clone(&door));
+                for bind in binds.get_mut(draft.binds.clone()).unwrap_or_default() {
+                    bind.tls = Some(Arc::clone(&door));
+                }
+            }
+            Err(problem) => {
+                let message = format!("Proxy '{proxy}': {problem} for bind '{address}' at [{place}].");
+                parser.report(Diagnostic::at(Severity::Alert, &draft.line, 1, message));
+            }
+        }
+    }
+}

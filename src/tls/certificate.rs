@@ -1,0 +1,223 @@
+//! A certificate with its chain and key, from PEM in one file or several.
+
+use super::{PROVIDER, names};
+use rustls::pki_types::pem::{self, PemObject, SectionKind};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{Error, InconsistentKeys, SignatureAlgorithm};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Whether certificates of one name are told apart by what the client can verify.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Rsa,
+    Ecdsa,
+    /// Ed25519
+    Other,
+}
+
+/// A certificate that can be shown: its key fits.
+#[derive(Debug)]
+pub struct Certificate {
+    pub parts: Parts,
+    pub kind: Kind,
+    /// Common name and alternative names: what SNI is matched with where no filter says otherwise.
+    pub names: Vec<String>,
+    pub certified: Arc<CertifiedKey>,
+}
+
+/// What files (or the administrator) gave, before it is put together.
+#[derive(Debug, Default)]
+pub struct Parts {
+    /// The certificate itself, then those that lead to its authority.
+    pub chain: Vec<CertificateDer<'static>>,
+    pub key: Option<PrivateKeyDer<'static>>,
+    pub ocsp: Option<Vec<u8>>,
+    pub issuer: Option<CertificateDer<'static>>,
+}
+
+impl Clone for Parts {
+    fn clone(&self) -> Self {
+        Self {
+            chain: self.chain.clone(),
+            key: self.key.as_ref().map(PrivateKeyDer::clone_key),
+            ocsp: self.ocsp.clone(),
+            issuer: self.issuer.clone(),
+        }
+    }
+}
+
+/// Which files beside the certificate's own are read: `ssl-load-extra-files`, `ssl-load-extra-del-ext`.
+#[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools)]
+pub struct Extra {
+    pub bundle: bool,
+    pub ocsp: bool,
+    pub issuer: bool,
+    pub key: bool,
+    /// `x.key` beside `x.crt`, not `x.crt.key`.
+    pub del_ext: bool,
+}
+
+impl Default for Extra {
+    fn default() -> Self {
+        Self { bundle: true, ocsp: true, issuer: true, key: true, del_ext: false }
+    }
+}
+
+/// Endings of files that are no certificates of their own.
+pub const BESIDE: &[&str] = &["issuer", "ocsp", "sctl", "key"];
+/// Endings of the files of one bundle, in the order they are read.
+pub const BUNDLE: &[&str] = &["dsa", "ecdsa", "rsa"];
+
+impl Parts {
+    /// Takes certificates and key out of PEM, in any order.
+    ///
+    /// # Errors
+    /// It is no PEM, or holds neither.
+    pub fn read_pem(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let mut chain = Vec::new();
+        let mut found = false;
+        for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(bytes) {
+            match section.map_err(|e| wrong_pem(&e))? {
+                (SectionKind::Certificate, der) => chain.push(CertificateDer::from(der)),
+                (SectionKind::PrivateKey, der) => self.key = Some(PrivateKeyDer::Pkcs8(der.into())),
+                (SectionKind::RsaPrivateKey, der) => self.key = Some(PrivateKeyDer::Pkcs1(der.into())),
+                (SectionKind::EcPrivateKey, der) => self.key = Some(PrivateKeyDer::Sec1(der.into())),
+                _ => continue,
+            }
+            found = true;
+        }
+        if !found {
+            let encrypted = memchr::memmem::find(bytes, b"ENCRYPTED").is_some();
+            let why =
+                if encrypted { "its private key is encrypted" } else { "it holds no certificate in PEM" };
+            return Err(why.to_owned());
+        }
+        if !chain.is_empty() {
+            self.chain = chain;
+        }
+        Ok(())
+    }
+
+    /// Takes the certificate's issuer, for OCSP, out of PEM.
+    ///
+    /// # Errors
+    /// There is none in it.
+    pub fn read_issuer(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.issuer = Some(CertificateDer::from_pem_slice(bytes).map_err(|e| wrong_pem(&e))?);
+        Ok(())
+    }
+
+    /// Puts certificate and key together.
+    ///
+    /// # Errors
+    /// Something is missing or does not fit; a phrase that follows the file's name.
+    pub fn build(self) -> Result<Certificate, Problem> {
+        let key = self.key.as_ref().ok_or(Problem::NoKey)?;
+        let first = self.chain.first().ok_or(Problem::NoCertificate)?;
+        let names = names::of(first).map_err(Problem::Unusable)?;
+        let signing = PROVIDER.key_provider.load_private_key(key.clone_key());
+        let signing = signing.map_err(|e| Problem::Unusable(e.to_string()))?;
+        let kind = match signing.algorithm() {
+            SignatureAlgorithm::RSA => Kind::Rsa,
+            SignatureAlgorithm::ECDSA => Kind::Ecdsa,
+            _ => Kind::Other,
+        };
+        let mut certified = CertifiedKey::new(self.chain.clone(), signing);
+        match certified.keys_match() {
+            Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
+            Err(Error::InconsistentKeys(_)) => return Err(Problem::KeyMismatch),
+            Err(error) => return Err(Problem::Unusable(error.to_string())),
+        }
+        certified.ocsp = self.ocsp.clone();
+        Ok(Certificate { kind, names, certified: Arc::new(certified), parts: self })
+    }
+}
+
+/// Why there is no certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Problem {
+    NotThere(String),
+    NotPem(String),
+    NoKey,
+    NoCertificate,
+    KeyMismatch,
+    Unusable(String),
+}
+
+impl Problem {
+    /// HAProxy's sentence, with the reason it leaves out.
+    #[must_use]
+    pub fn sentence(&self, path: &str) -> String {
+        match self {
+            Self::NotThere(why) => format!("unable to stat SSL certificate from file '{path}' : {why}."),
+            Self::NotPem(why) => format!("unable to load certificate from file '{path}' ({why})."),
+            Self::NoKey => format!("No Private Key found in '{path}.key'."),
+            Self::NoCertificate => format!("unable to load certificate from file '{path}'."),
+            Self::KeyMismatch => {
+                format!("inconsistencies between private key and certificate loaded '{path}'.")
+            }
+            Self::Unusable(why) => format!("unable to use the certificate from file '{path}' ({why})."),
+        }
+    }
+}
+
+/// Reads a certificate's file and those beside it.
+///
+/// # Errors
+/// See [`Problem`].
+pub fn load(path: &Path, extra: Extra) -> Result<Certificate, Problem> {
+    let bytes = std::fs::read(path).map_err(|e| Problem::NotThere(reason(&e)))?;
+    let mut parts = Parts::default();
+    parts.read_pem(&bytes).map_err(Problem::NotPem)?;
+    if parts.chain.is_empty() {
+        return Err(Problem::NoCertificate);
+    }
+    if extra.key
+        && parts.key.is_none()
+        && let Some(bytes) = beside(path, "key", extra)
+    {
+        parts.read_pem(&bytes).map_err(Problem::Unusable)?;
+    }
+    if extra.ocsp {
+        parts.ocsp = beside(path, "ocsp", extra);
+    }
+    if extra.issuer
+        && let Some(bytes) = beside(path, "issuer", extra)
+    {
+        parts.read_issuer(&bytes).map_err(Problem::Unusable)?;
+    }
+    parts.build()
+}
+
+fn beside(path: &Path, ending: &str, extra: Extra) -> Option<Vec<u8>> {
+    let stem = match path.extension() {
+        Some(known) if extra.del_ext && known == "crt" => path.with_extension(""),
+        _ => path.to_path_buf(),
+    };
+    std::fs::read(with(&stem, ending)).ok()
+}
+
+/// `path.ending`
+#[must_use]
+pub fn with(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(ending);
+    name.into()
+}
+
+fn wrong_pem(error: &pem::Error) -> String {
+    match error {
+        pem::Error::NoItemsFound => "it holds no certificate in PEM".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// The system's words alone.
+#[must_use]
+pub fn reason(error: &std::io::Error) -> String {
+    error.to_string().split(" (os error").next().unwrap_or_default().to_owned()
+}

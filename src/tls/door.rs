@@ -1,0 +1,198 @@
+//! One `bind` line's side of TLS: the certificates it shows, and the configuration each client gets.
+
+use super::certificate::Certificate;
+use super::settings::Settings;
+use super::sni::{Ability, Table};
+use super::store::Slot;
+use super::verify::Verifier;
+use arc_swap::ArcSwap;
+use rustls::server::ClientHello;
+use rustls::{CipherSuite, ServerConfig, SignatureAlgorithm, SignatureScheme};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A certificate on a `bind` line, or a line of a list.
+#[derive(Clone, Debug)]
+pub struct Line {
+    pub slot: Arc<Slot>,
+    /// Names it is shown for; empty: the certificate's own.
+    pub filters: Vec<String>,
+    pub settings: Arc<Settings>,
+    /// The options as written between brackets.
+    pub options: Option<Arc<str>>,
+    /// The list's file and the line in it.
+    pub list: Option<(Arc<str>, u32)>,
+    /// Shown where no name fits, whatever its own names are.
+    pub is_default: bool,
+}
+
+/// What a client that chose a certificate gets.
+#[derive(Debug)]
+pub struct Instance {
+    pub slot: Arc<Slot>,
+    pub certificate: Arc<Certificate>,
+    pub verifier: Option<Arc<Verifier>>,
+    config: Arc<ServerConfig>,
+    /// The same without ALPN, for clients that offer none of its protocols.
+    bare: Option<Arc<ServerConfig>>,
+}
+
+#[derive(Debug)]
+pub struct Door {
+    /// The address as written, for the administrator.
+    pub name: String,
+    strict: bool,
+    /// No `default-crt`: the first line is it.
+    first_is_default: bool,
+    lines: Mutex<Vec<Line>>,
+    table: ArcSwap<Table<Instance>>,
+}
+
+impl Door {
+    /// # Errors
+    /// A line's settings cannot be had.
+    pub fn new(name: String, strict: bool, lines: Vec<Line>) -> Result<Self, String> {
+        let first_is_default = !lines.iter().any(|line| line.is_default);
+        let door = Self {
+            name,
+            strict,
+            first_is_default,
+            lines: Mutex::new(lines),
+            table: ArcSwap::from_pointee(Table::new(strict)),
+        };
+        door.swap(door.table_with(None)?);
+        Ok(door)
+    }
+
+    /// The certificate for a client, by its first message. `None`: there is none to be shown.
+    #[must_use]
+    pub fn choose(&self, hello: &ClientHello<'_>) -> Option<Arc<Instance>> {
+        self.table.load().choose(hello.server_name(), ability(hello)).cloned()
+    }
+
+    #[must_use]
+    pub fn lines(&self) -> Vec<Line> {
+        lock(&self.lines).clone()
+    }
+
+    /// Does one of its lines show the certificate of that name?
+    #[must_use]
+    pub fn shows(&self, name: &str) -> bool {
+        lock(&self.lines).iter().any(|line| *line.slot.name == *name)
+    }
+
+    /// Changes the lines; handshakes that begin later see them.
+    ///
+    /// # Errors
+    /// The new lines' settings cannot be had; nothing has changed then.
+    pub fn change(&self, change: impl FnOnce(&mut Vec<Line>)) -> Result<(), String> {
+        let mut lines = lock(&self.lines);
+        let mut wanted = lines.clone();
+        change(&mut wanted);
+        let table = self.table_of(&wanted, None)?;
+        *lines = wanted;
+        self.swap(table);
+        Ok(())
+    }
+
+    /// The table as it would be with another certificate in a slot.
+    ///
+    /// # Errors
+    /// The certificate does not go with a line's settings.
+    pub fn table_with(
+        &self,
+        new: Option<(&Arc<Slot>, &Arc<Certificate>)>,
+    ) -> Result<Table<Instance>, String> {
+        self.table_of(&lock(&self.lines), new)
+    }
+
+    pub(super) fn swap(&self, table: Table<Instance>) {
+        self.table.store(Arc::new(table));
+    }
+
+    fn table_of(
+        &self,
+        lines: &[Line],
+        new: Option<(&Arc<Slot>, &Arc<Certificate>)>,
+    ) -> Result<Table<Instance>, String> {
+        let mut table = Table::new(self.strict);
+        for line in lines {
+            let fresh = new.filter(|(slot, _)| Arc::ptr_eq(slot, &line.slot));
+            let certificate = fresh.map_or_else(|| line.slot.certificate(), |(_, new)| Arc::clone(new));
+            let kind = certificate.kind;
+            let instance = Arc::new(Instance::new(line, certificate)?);
+            if line.is_default || (self.first_is_default && !table.has_default()) {
+                table.add_default(kind, &instance);
+            }
+            let names = if line.filters.is_empty() { &instance.certificate.names } else { &line.filters };
+            for name in names {
+                table.add(name, kind, &instance);
+            }
+        }
+        Ok(table)
+    }
+}
+
+impl Instance {
+    fn new(line: &Line, certificate: Arc<Certificate>) -> Result<Self, String> {
+        let config = line.settings.config(&certificate)?;
+        let bare = (!config.alpn_protocols.is_empty()).then(|| {
+            let mut bare = config.clone();
+            bare.alpn_protocols.clear();
+            Arc::new(bare)
+        });
+        Ok(Self {
+            slot: Arc::clone(&line.slot),
+            certificate,
+            verifier: line.settings.verifier.clone(),
+            config: Arc::new(config),
+            bare,
+        })
+    }
+
+    /// The configuration for this client. One that offers no protocol of ours is served without any, as OpenSSL does;
+    /// the library would refuse it.
+    #[must_use]
+    pub fn config(&self, hello: &ClientHello<'_>) -> Arc<ServerConfig> {
+        let ours = &self.config.alpn_protocols;
+        let common = hello.alpn().is_none_or(|mut offered| offered.any(|p| ours.iter().any(|o| o == p)));
+        match &self.bare {
+            Some(bare) if !common => Arc::clone(bare),
+            _ => Arc::clone(&self.config),
+        }
+    }
+}
+
+/// What the client says it can verify.
+fn ability(hello: &ClientHello<'_>) -> Ability {
+    let schemes = hello.signature_schemes();
+    let signs = |algorithm: SignatureAlgorithm| schemes.iter().any(|s| algorithm_of(*s) == Some(algorithm));
+    let ecdsa_suite = hello.cipher_suites().iter().any(|suite| {
+        matches!(
+            suite,
+            CipherSuite::TLS13_AES_128_GCM_SHA256
+                | CipherSuite::TLS13_AES_256_GCM_SHA384
+                | CipherSuite::TLS13_CHACHA20_POLY1305_SHA256
+                | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384
+                | CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
+        )
+    });
+    Ability { rsa: signs(SignatureAlgorithm::RSA), ecdsa: signs(SignatureAlgorithm::ECDSA) && ecdsa_suite }
+}
+
+fn algorithm_of(scheme: SignatureScheme) -> Option<SignatureAlgorithm> {
+    Some(match u16::from(scheme) {
+        // rsa_pss_rsae_*, rsa_pss_pss_*
+        0x0804..=0x0806 | 0x0809..=0x080b => SignatureAlgorithm::RSA,
+        0x0807 | 0x0808 => SignatureAlgorithm::ED25519,
+        old => match old & 0xff {
+            1 => SignatureAlgorithm::RSA,
+            3 => SignatureAlgorithm::ECDSA,
+            _ => return None,
+        },
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

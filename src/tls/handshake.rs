@@ -1,0 +1,56 @@
+//! What a handshake with a client said, kept as long as the connection for whoever asks.
+
+use super::ciphers;
+use super::door::Instance;
+use super::verify::Verdict;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
+use std::sync::Arc;
+
+#[derive(Clone, Debug)]
+pub struct Handshake {
+    pub version: Option<&'static str>,
+    /// OpenSSL's name, and the bits of its key.
+    pub cipher: Option<(&'static str, u32)>,
+    pub curve: Option<&'static str>,
+    pub sni: Option<Box<str>>,
+    pub alpn: Option<Box<[u8]>>,
+    pub resumed: bool,
+    /// What the client showed: its certificate, then those above.
+    pub client: Vec<CertificateDer<'static>>,
+    pub verdict: Verdict,
+    /// What it was shown.
+    pub shown: Arc<Instance>,
+}
+
+impl Handshake {
+    #[must_use]
+    pub fn of(tls: &ServerConnection, shown: &Arc<Instance>, now: UnixTime) -> Self {
+        let client = tls.peer_certificates().map(<[_]>::to_vec).unwrap_or_default();
+        let verdict = match (&shown.verifier, client.as_slice()) {
+            (Some(verifier), [end, above @ ..]) => verifier.look_again(end, above, now),
+            _ => Verdict::default(),
+        };
+        Self {
+            version: tls.protocol_version().map(version_name),
+            cipher: tls.negotiated_cipher_suite().and_then(|suite| ciphers::describe(suite.suite())),
+            curve: tls.negotiated_key_exchange_group().and_then(|group| ciphers::curve_name(group.name())),
+            sni: tls.server_name().map(Into::into),
+            alpn: tls.alpn_protocol().map(Into::into),
+            resumed: tls.handshake_kind() == Some(HandshakeKind::Resumed),
+            client,
+            verdict,
+            shown: Arc::clone(shown),
+        }
+    }
+}
+
+/// As OpenSSL writes it.
+#[must_use]
+pub fn version_name(version: ProtocolVersion) -> &'static str {
+    match version {
+        ProtocolVersion::TLSv1_3 => "TLSv1.3",
+        ProtocolVersion::TLSv1_2 => "TLSv1.2",
+        _ => "unknown",
+    }
+}

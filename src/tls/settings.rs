@@ -1,0 +1,107 @@
+//! What a `bind` line (or a line of a certificate list) says of TLS, and the library's configuration made of it.
+
+use super::certificate::Certificate;
+use super::verify::Verifier;
+use super::{PROVIDER, ciphers};
+use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs};
+use rustls::server::{
+    ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, StoresServerSessions,
+};
+use rustls::sign::CertifiedKey;
+use rustls::{ServerConfig, SupportedCipherSuite, SupportedProtocolVersion, version};
+use std::sync::Arc;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    Tls12,
+    Tls13,
+}
+
+/// Settings as far as something was said; what was not is taken from those of the bind line, the global section, the
+/// library, in this order.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    pub min: Option<Version>,
+    pub max: Option<Version>,
+    /// TLS 1.2's suites, and 1.3's.
+    pub ciphers: Option<Vec<SupportedCipherSuite>>,
+    pub ciphersuites: Option<Vec<SupportedCipherSuite>>,
+    pub curves: Option<Vec<&'static dyn SupportedKxGroup>>,
+    pub alpn: Option<Vec<Vec<u8>>>,
+    /// `prefer-client-ciphers`
+    pub client_order: bool,
+    /// `no-tls-tickets`
+    pub no_tickets: bool,
+    pub verifier: Option<Arc<Verifier>>,
+    /// The largest record, in bytes.
+    pub max_record: Option<usize>,
+    pub resumption: Resumption,
+}
+
+/// Where sessions are kept. Lines whose settings differ share none of it: who was let in by one may not come back by
+/// another.
+#[derive(Clone, Debug, Default)]
+pub struct Resumption {
+    pub tickets: Option<Arc<dyn ProducesTickets>>,
+    pub sessions: Option<Arc<dyn StoresServerSessions>>,
+}
+
+impl Settings {
+    /// The library's configuration for one certificate.
+    ///
+    /// # Errors
+    /// The settings leave no version or suite.
+    pub fn config(&self, certificate: &Certificate) -> Result<ServerConfig, String> {
+        let mut suites = self.ciphersuites.clone().unwrap_or_else(ciphers::default_ciphersuites);
+        suites.extend(self.ciphers.clone().unwrap_or_else(ciphers::default_ciphers));
+        let kx_groups = self.curves.clone().unwrap_or_else(|| PROVIDER.kx_groups.clone());
+        let provider = CryptoProvider { cipher_suites: suites, kx_groups, ..(**PROVIDER).clone() };
+        let builder = ServerConfig::builder_with_provider(Arc::new(provider));
+        let builder = builder.with_protocol_versions(&self.versions()).map_err(|e| e.to_string())?;
+        let builder = match &self.verifier {
+            Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier) as _),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(Only(Arc::clone(&certificate.certified))));
+        config.alpn_protocols = self.alpn.clone().unwrap_or_default();
+        config.ignore_client_order = !self.client_order;
+        config.max_fragment_size = self.max_record;
+        config.session_storage =
+            self.resumption.sessions.clone().unwrap_or_else(|| Arc::new(NoServerSessionStorage {}));
+        if let Some(tickets) = self.resumption.tickets.as_ref().filter(|_| !self.no_tickets) {
+            config.ticketer = Arc::clone(tickets);
+        }
+        Ok(config)
+    }
+
+    /// Versions with a suite left, within the bounds.
+    fn versions(&self) -> Vec<&'static SupportedProtocolVersion> {
+        let within = |v: Version| self.min.is_none_or(|min| min <= v) && self.max.is_none_or(|max| v <= max);
+        let mut versions = Vec::new();
+        if within(Version::Tls13) && self.ciphersuites.as_ref().is_none_or(|s| !s.is_empty()) {
+            versions.push(&version::TLS13);
+        }
+        if within(Version::Tls12) && self.ciphers.as_ref().is_none_or(|s| !s.is_empty()) {
+            versions.push(&version::TLS12);
+        }
+        versions
+    }
+}
+
+/// Tickets under keys of this process's own, changed every six hours.
+///
+/// # Errors
+/// The system has no randomness to give.
+pub fn own_tickets() -> Result<Arc<dyn ProducesTickets>, String> {
+    aws_lc_rs::Ticketer::new().map_err(|e| e.to_string())
+}
+
+/// The one certificate of an instance.
+#[derive(Debug)]
+struct Only(Arc<CertifiedKey>);
+
+impl ResolvesServerCert for Only {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+}
