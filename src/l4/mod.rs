@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   abi        the layout of the maps, shared with bpf/abi.h
+//!   wanted     the services of this moment, configured or made, with their servers' states
 //!   plan, ids  what the maps shall hold, and where
 //!   reconcile  from one plan to the next, in an order that is right at every moment
 //!   write      one change of the maps; the plan's differences become an ordered list of these
@@ -17,4 +18,5 @@ pub mod reconcile;
 pub mod reference;
 #[cfg(test)]
 mod tests;
+pub mod wanted;
 pub mod write;

@@ -12,6 +12,7 @@ pub mod doors;
 pub mod dynamic;
 pub mod frontend;
 pub mod heartbeat;
+pub mod l4;
 mod lifetime;
 mod limits;
 mod observe;

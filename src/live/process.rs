@@ -42,6 +42,8 @@ pub struct Process {
     /// Rings when servers were added or removed: their checks begin and end.
     pub server_changes: Notify,
     pub(super) revisions: Revisions,
+    /// Services of `mode l4` made by command, and what servers carry.
+    pub l4: super::l4::Board,
     /// The sessions in progress on each thread.
     pub sessions: Roster,
     /// The workers' signs of life, while there are virtual routers.
@@ -85,6 +87,7 @@ impl Process {
             captured: Total::default(),
             server_changes: Notify::new(),
             revisions: Revisions::default(),
+            l4: super::l4::Board::default(),
             sessions: Roster::new(nbthread),
             heartbeats: Heartbeats::new(nbthread),
             vrrp: Desk::default(),
