@@ -2,6 +2,7 @@
 //! wrappers start weir unchanged.
 
 mod identity;
+mod ipvsadm;
 mod usage;
 
 use crate::config::diagnostic::{self, Severity};
@@ -45,6 +46,12 @@ enum Version {
 #[must_use]
 pub fn main() -> ExitCode {
     let words: Vec<String> = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
+    if ipvsadm::is_called(std::env::args_os().next().as_deref()) {
+        return ipvsadm::run(&words);
+    }
+    if let Some(("ipvsadm", rest)) = words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return ipvsadm::run(rest);
+    }
     if let Some(("top", rest)) = words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         return top::run(rest);
     }

@@ -11,6 +11,7 @@ weir reads an HAProxy configuration and serves it.
 Usage: weir [-f <file|directory>]... [options] [-- <file>...]
        weir demo                a proxy and three web servers on this machine, for a first look
        weir top [<options>]     the running process in the terminal (weir top -h)
+       weir ipvsadm [<options>] services of 'mode l4' in ipvsadm's words (weir ipvsadm -h); by a link of that name too
 
 Configuration
   -f <file|directory>   read this file, or every *.cfg in this directory in order; may be repeated

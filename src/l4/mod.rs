@@ -7,12 +7,14 @@
 //!   reconcile  from one plan to the next, in an order that is right at every moment
 //!   write      one change of the maps; the plan's differences become an ordered list of these
 //!   reference  what becomes of a packet, in plain Rust: the oracle for tests and for questions
+//!   ipvsadm    ipvsadm's command line, and its lists
 //!   io         the shell: loads and attaches the programs, applies the writes, ends flows that are over
 //! ```
 
 pub mod abi;
 pub mod ids;
 pub mod io;
+pub mod ipvsadm;
 pub mod plan;
 pub mod reconcile;
 pub mod reference;

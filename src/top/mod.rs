@@ -25,6 +25,14 @@ use std::time::{Duration, Instant};
 /// How long a key may wait at the most for news from the socket to be looked at.
 const PACE: Duration = Duration::from_millis(50);
 
+/// Asks the process that [`Arguments`] without any would find: one line, one answer.
+///
+/// # Errors
+/// There is no socket to ask, or nobody answers there.
+pub fn ask(line: &str) -> Result<String, String> {
+    Arguments::parse(&[])?.address()?.ask(line)
+}
+
 /// Runs with the words after `weir top`.
 #[must_use]
 pub fn run(words: &[String]) -> ExitCode {

@@ -9,6 +9,7 @@ pub mod dynamic;
 pub mod errors;
 pub mod frontend;
 pub mod insides;
+pub mod l4;
 pub mod patterns;
 pub mod process;
 pub mod server;
@@ -33,6 +34,7 @@ const FAMILIES: &[&[Command]] = &[
     errors::TABLE,
     frontend::TABLE,
     insides::TABLE,
+    l4::TABLE,
     patterns::TABLE,
     process::TABLE,
     server::TABLE,

@@ -1,0 +1,222 @@
+//! Lists, byte for byte as ipvsadm 1.31 prints them.
+
+use super::rule::{self, flag_names, mask};
+use super::table::{Server, Service, Table};
+use super::{List, What, lookup};
+use crate::config::model::l4::{Encapsulation, Forward, Protocol};
+use crate::live::l4::Figures;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+/// IPVS's version and the size of its table, in the first line of every list; programs look for them.
+const TITLE: &str = "IP Virtual Server version 1.2.1 (size=4096)";
+
+/// `-L`.
+#[must_use]
+pub fn list(table: &Table, list: &List) -> String {
+    match list.what {
+        // IPVS's own, of services that say nothing else.
+        What::Timeouts => return "Timeout (tcp tcpfin udp): 900 120 300\n".to_owned(),
+        What::Daemon => return String::new(),
+        _ => {}
+    }
+    let mut out = format!("{TITLE}\n{}", header(list.what));
+    for service in in_order(table, list) {
+        write_service(&mut out, service, list);
+        for server in servers_in_order(service, list.unsorted) {
+            write_server(&mut out, service, server, list);
+        }
+    }
+    out
+}
+
+/// `-S`: lines that `-R` reads.
+#[must_use]
+pub fn save(table: &Table, numeric: bool) -> String {
+    let mut out = String::new();
+    for service in in_order(table, &List::default()) {
+        let letter = if service.key.0 == Protocol::Tcp { 't' } else { 'u' };
+        let name = format!("-{letter} {}", address(service.key.1, service.key.0, numeric));
+        let _ = write!(out, "-A {name} -s {}", service.scheduler.name());
+        let persist = service.persist.map(|(s, bits)| (s, mask(bits, service.key.1.is_ipv4())));
+        rule::options(&mut out, service.scheduler, service.flags, persist, service.one_packet);
+        out.push('\n');
+        for server in servers_in_order(service, false) {
+            let real = address(server.address, service.key.0, numeric);
+            let tunnel = if matches!(server.forward, Forward::Tunnel(_)) { " --tun-type ipip" } else { "" };
+            let _ = writeln!(
+                out,
+                "-a {name} -r {real} {} -w {}{tunnel}",
+                rule::letter(server.forward),
+                server.weight
+            );
+        }
+    }
+    out
+}
+
+fn in_order<'a>(table: &'a Table, list: &List) -> Vec<&'a Service> {
+    let wanted = |s: &&Service| list.service.is_none_or(|key| key == s.key);
+    let mut services: Vec<&Service> = table.services.iter().filter(wanted).collect();
+    if !list.unsorted {
+        services.sort_by_key(|s| (s.key.1.is_ipv6(), s.key));
+    }
+    services
+}
+
+fn servers_in_order(service: &Service, unsorted: bool) -> Vec<&Server> {
+    let mut servers: Vec<&Server> = service.servers.iter().collect();
+    if !unsorted {
+        servers.sort_by_key(|s| s.address);
+    }
+    servers
+}
+
+fn header(what: What) -> String {
+    const LOCAL: &str = "Prot LocalAddress:Port";
+    const REMOTE: &str = "  -> RemoteAddress:Port\n";
+    let five = |names: [&str; 5]| {
+        let [a, b, c, d, e] = names;
+        format!("{LOCAL:<33} {a:>8} {b:>8} {c:>8} {d:>8} {e:>8}\n{REMOTE}")
+    };
+    match what {
+        What::Stats => five(["Conns", "InPkts", "OutPkts", "InBytes", "OutBytes"]),
+        What::Rate => five(["CPS", "InPPS", "OutPPS", "InBPS", "OutBPS"]),
+        What::Thresholds => format!(
+            "{LOCAL:<33} {:<10} {:<10} {:<10} {:<10}\n{REMOTE}",
+            "Uthreshold", "Lthreshold", "ActiveConn", "InActConn"
+        ),
+        What::PersistentConnections => format!(
+            "{LOCAL:<33} {:<9} {:<11} {:<10} {:<10}\n{REMOTE}",
+            "Weight", "PersistConn", "ActiveConn", "InActConn"
+        ),
+        What::TunnelInfo => "Prot LocalAddress:Port Scheduler Flags\n  \
+             -> RemoteAddress:Port           Forward TunnelInfo    Weight ActiveConn InActConn\n"
+            .to_owned(),
+        _ => "Prot LocalAddress:Port Scheduler Flags\n  \
+              -> RemoteAddress:Port           Forward Weight ActiveConn InActConn\n"
+            .to_owned(),
+    }
+}
+
+fn write_service(out: &mut String, service: &Service, list: &List) {
+    let protocol = if service.key.0 == Protocol::Tcp { "TCP" } else { "UDP" };
+    let name = format!("{protocol:<4} {}", address(service.key.1, service.key.0, list.numeric));
+    if matches!(list.what, What::Stats | What::Rate) {
+        let rate = list.what == What::Rate;
+        let figures = service.servers.iter().map(|s| if rate { s.rate } else { s.sum });
+        let _ = write!(out, "{name:<33}");
+        numbers(out, figures.fold(Figures::default(), add), list.exact);
+        out.push('\n');
+        return;
+    }
+    let _ = write!(out, "{name} {}", service.scheduler.name());
+    let flags = flag_names(service.scheduler, service.flags);
+    if !flags.is_empty() {
+        let _ = write!(out, " ({flags})");
+    }
+    if let Some((seconds, bits)) = service.persist {
+        let _ = write!(out, " persistent {seconds}");
+        if let Some(mask) = mask(bits, service.key.1.is_ipv4()) {
+            let _ = write!(out, " mask {mask}");
+        }
+    }
+    if service.one_packet {
+        out.push_str(" ops");
+    }
+    out.push('\n');
+}
+
+fn write_server(out: &mut String, service: &Service, server: &Server, list: &List) {
+    let name = address(server.address, service.key.0, list.numeric);
+    let (active, inactive) = (server.sum.active, server.sum.inactive);
+    let _ = write!(out, "  -> {name:<28}");
+    match list.what {
+        What::Stats => numbers(out, server.sum, list.exact),
+        What::Rate => numbers(out, server.rate, list.exact),
+        What::Thresholds => {
+            let (upper, lower) = (server.upper_threshold, server.lower_threshold);
+            let _ = write!(out, " {upper:<10} {lower:<10} {active:<10} {inactive:<10}");
+        }
+        What::PersistentConnections => {
+            let (weight, persistent) = (server.weight, server.sum.persistent);
+            let _ = write!(out, " {weight:<9} {persistent:<11} {active:<10} {inactive:<10}");
+        }
+        What::TunnelInfo => {
+            let tunnel = match server.forward {
+                Forward::Tunnel(Encapsulation::Ip) => "ipip".to_owned(),
+                Forward::Tunnel(Encapsulation::Gue { port }) => format!("gue:{port}:n"),
+                _ => "n/a".to_owned(),
+            };
+            let (way, weight) = (way(server), server.weight);
+            let _ = write!(out, " {way:<7} {tunnel:<13} {weight:<6} {active:<10} {inactive:<10}");
+        }
+        _ => {
+            let (way, weight) = (way(server), server.weight);
+            let _ = write!(out, " {way:<7} {weight:<6} {active:<10} {inactive:<10}");
+        }
+    }
+    out.push('\n');
+}
+
+/// IPVS's words; it knows no fullnat.
+fn way(server: &Server) -> &'static str {
+    match server.forward {
+        _ if server.address.ip().is_loopback() => "Local",
+        Forward::Nat => "Masq",
+        Forward::DirectRouting => "Route",
+        Forward::Tunnel(_) => "Tunnel",
+        Forward::FullNat { .. } => "FullNat",
+    }
+}
+
+fn address(address: SocketAddr, protocol: Protocol, numeric: bool) -> String {
+    if numeric {
+        return address.to_string();
+    }
+    let host = lookup::host_name(address.ip()).unwrap_or_else(|| match address {
+        SocketAddr::V4(a) => a.ip().to_string(),
+        SocketAddr::V6(a) => format!("[{}]", a.ip()),
+    });
+    let port = lookup::port_name(address.port(), protocol).unwrap_or_else(|| address.port().to_string());
+    format!("{host}:{port}")
+}
+
+fn numbers(out: &mut String, figures: Figures, exact: bool) {
+    let Figures { flows, in_packets, out_packets, in_bytes, out_bytes, .. } = figures;
+    for n in [flows, in_packets, out_packets, in_bytes, out_bytes] {
+        large(out, n, exact);
+    }
+}
+
+/// A number in nine columns: thousands of thousands are shortened unless `exact`.
+fn large(out: &mut String, n: u64, exact: bool) {
+    const UNITS: [(u64, u64, char); 4] = [
+        (10_000_000, 1000, 'K'),
+        (10_000_000_000, 1_000_000, 'M'),
+        (10_000_000_000_000, 1_000_000_000, 'G'),
+        (u64::MAX, 1_000_000_000_000, 'T'),
+    ];
+    let _ = if exact {
+        let digits = n.to_string();
+        write!(out, "{digits:>width$}", width = (digits.len() + 1).max(9))
+    } else if n < 100_000 {
+        write!(out, "{n:>9}")
+    } else {
+        let (_, unit, letter) = UNITS.iter().find(|(below, ..)| n < *below).unwrap_or(&UNITS[3]);
+        write!(out, "{:>8}{letter}", n / unit)
+    };
+}
+
+fn add(a: Figures, b: Figures) -> Figures {
+    Figures {
+        active: a.active.saturating_add(b.active),
+        inactive: a.inactive.saturating_add(b.inactive),
+        persistent: a.persistent.saturating_add(b.persistent),
+        flows: a.flows.saturating_add(b.flows),
+        in_packets: a.in_packets.saturating_add(b.in_packets),
+        out_packets: a.out_packets.saturating_add(b.out_packets),
+        in_bytes: a.in_bytes.saturating_add(b.in_bytes),
+        out_bytes: a.out_bytes.saturating_add(b.out_bytes),
+    }
+}
