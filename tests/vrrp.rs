@@ -222,7 +222,7 @@ fn a_group_moves_together() {
     });
     wait_until("the programs were told", || {
         let told = std::fs::read_to_string(&told).unwrap_or_default();
-        ["INSTANCE VI_1 MASTER 150", "INSTANCE VI_1 FAULT 150", "GROUP VG1 MASTER 150"]
+        ["INSTANCE VI_1 MASTER 150", "INSTANCE VI_1 FAULT 150", "GROUP VG1 MASTER 0"]
             .iter()
             .all(|l| told.contains(l))
     });

@@ -6,6 +6,7 @@ mod harness;
 
 use harness::network::{Net, Node, VIRTUAL};
 use harness::terminal::wait_until;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 const FAST: &str = "version 3\n    advert-interval 100ms";
@@ -259,4 +260,174 @@ fn a_process_is_paused() {
     assert_eq!(field(&net, "a", "Became_master"), "1", "{}", a.log());
     assert_eq!(field(&net, "b", "Conflicts"), "0", "{}", b.log());
     net.only("b");
+}
+
+fn executable(net: &Net, name: &str, text: &str) -> String {
+    let file = net.write(name, text);
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    file.to_string_lossy().into_owned()
+}
+
+#[test]
+fn files_and_processes_are_followed() {
+    let net = Net::new();
+    let dir = net.dir.path().display().to_string();
+    let lines = format!(
+        "track file {dir}/bonus weight 2\n    track file {dir}/broken weight 0\n    track process {dir}/helper weight -20\n    \
+         track process vo-nobody min-up 2 weight 5"
+    );
+    std::fs::copy("/bin/sleep", net.dir.path().join("helper")).unwrap();
+    let start = || net.start("b", &[&format!("{dir}/helper"), "600"]);
+    let helper = start();
+    let a = net.weir("a", &config(&net, "a", 150, &lines));
+    net.only("a");
+    let priority = |expected: &str| wait_until(expected, || field(&net, "a", "Priority") == expected);
+    priority("150");
+    net.write("bonus", "7\n");
+    priority("164");
+    // Replaced as careful programs do it.
+    net.write("bonus.new", "-10");
+    std::fs::rename(net.dir.path().join("bonus.new"), net.dir.path().join("bonus")).unwrap();
+    priority("130");
+    net.write("bonus", "many");
+    a.wait_for("holds no number: 'many': its last number counts on");
+    helper.kill();
+    priority("110");
+    let all = ask(&net, "a", "show vrrp VI_1");
+    assert!(all.contains("helper, weight -20, adds -20, fails: process"), "{all}");
+    assert!(
+        all.contains(
+            "process vo-nobody, weight 5, adds 0, fails: process vo-nobody runs 0 times, 2 are wanted"
+        ),
+        "{all}"
+    );
+    let _helper = start();
+    priority("130");
+    std::fs::remove_file(net.dir.path().join("bonus")).unwrap();
+    priority("150");
+    net.write("broken", "1");
+    a.wait_for("VI_1: master -> fault: a file says 1");
+    net.nobody();
+    net.write("broken", "0");
+    net.only("a");
+    // Less than any priority is none.
+    net.write("bonus", "-127");
+    a.wait_for("VI_1: master -> fault: a file says -127");
+}
+
+#[test]
+fn programs_run_as_whom_they_should() {
+    let net = Net::new();
+    std::fs::set_permissions(net.dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let told = net.write("told", "");
+    std::fs::set_permissions(&told, std::fs::Permissions::from_mode(0o666)).unwrap();
+    let program = executable(&net, "who", &format!("#!/bin/sh\nid -un >> {}\n", told.display()));
+    let script = format!(
+        "vrrp-script who\n    command {program}\n    user nobody\n    interval 100ms\n    timeout 10s\n"
+    );
+    let text =
+        config(&net, "a", 150, &format!("track script who\n    user daemon\n    notify-master {program}"));
+    let a = net.weir("a", &format!("{text}{script}"));
+    net.only("a");
+    let names = || std::fs::read_to_string(&told).unwrap();
+    wait_until("both have run", || names().contains("nobody\n") && names().contains("daemon\n"));
+    assert!(!names().contains("root"), "{}", names());
+    a.stop();
+    // What others can write to is not run; the very command that mends it is said.
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let b = net.weir("b", &format!("{text}{script}"));
+    let remedy = format!("everybody can write to {program} (owner root, mode 0777): chmod o-w {program}");
+    b.wait_for(&format!("vrrp-script 'who' : {program} would run as nobody, but {remedy}"));
+    assert!(Command::new("sh").args(["-c", &format!("chmod o-w {program}")]).status().unwrap().success());
+    let missing = text.replace(&program, "/nonexistent/program");
+    let c = net.weir("b", &format!("{missing}{script}"));
+    c.wait_for("vrrp 'VI_1' : /nonexistent/program: No such file or directory");
+    let d = net.weir("b", &format!("{text}{script}"));
+    d.wait_for("VI_1: stopped -> backup");
+}
+
+/// The same changes, told by keepalived and by weir.
+#[test]
+fn groups_are_told_of_as_keepalived_does() {
+    let mut told = Vec::new();
+    for program in ["keepalived", "weir"] {
+        let net = Net::new();
+        let file = net.dir.path().join("told");
+        let script = executable(&net, "tell", &format!("#!/bin/sh\necho \"$@\" >> {}\n", file.display()));
+        let count = |line: &str| std::fs::read_to_string(&file).unwrap_or_default().matches(line).count();
+        let node = if program == "weir" {
+            let second = format!(
+                "notify {script}\nvrrp VI_2\n    interface eth1\n    virtual-router-id 52\n    priority 110\n    {FAST}\n    address 10.98.0.100/24\n\
+                 vrrp-group VG1\n    member VI_1\n    member VI_2\n    notify {script}\n"
+            );
+            net.weir("a", &config(&net, "a", 120, &second))
+        } else {
+            let instance = |n: u8, interface: &str, priority: u8, address: &str, more: &str| {
+                format!(
+                    "vrrp_instance VI_{n} {{\n state BACKUP\n interface {interface}\n virtual_router_id {}\n priority {priority}\n version 3\n \
+                     advert_int 0.1\n virtual_ipaddress {{\n {address}/24\n }}\n {more}\n}}\n",
+                    50 + n
+                )
+            };
+            let text = format!(
+                "global_defs {{\n router_id a\n script_user root\n}}\nvrrp_sync_group VG1 {{\n group {{\n VI_1\n VI_2\n }}\n notify {script}\n}}\n{}{}",
+                instance(1, "eth0", 120, VIRTUAL, &format!("notify {script}")),
+                instance(2, "eth1", 110, "10.98.0.100", "")
+            );
+            let conf = net.write("k.conf", &text);
+            let (conf, dir) = (conf.to_string_lossy().into_owned(), net.dir.path().display().to_string());
+            let pids = [format!("{dir}/m.pid"), format!("{dir}/v.pid")];
+            net.start(
+                "a",
+                &["keepalived", "-n", "-l", "-D", "-P", "-f", &conf, "-p", &pids[0], "-r", &pids[1]],
+            )
+        };
+        wait_until("it is master", || count("GROUP VG1 MASTER") == 1 && count("INSTANCE VI_1 MASTER") == 1);
+        harness::network::ip(&format!("-n {} link set eth1 down", net.space("a")));
+        wait_until("it is at fault", || count("GROUP VG1 FAULT") == 1 && count("INSTANCE VI_1 FAULT") == 1);
+        harness::network::ip(&format!("-n {} link set eth1 up", net.space("a")));
+        wait_until("it is master again", || {
+            count("GROUP VG1 MASTER") == 2 && count("INSTANCE VI_1 MASTER") == 2
+        });
+        node.stop();
+        wait_until("the end is told", || count("GROUP VG1 STOP") == 1 && count("INSTANCE VI_1 STOP") == 1);
+        let all = std::fs::read_to_string(&file).unwrap();
+        let of =
+            |kind: &str| all.lines().filter(|l| l.starts_with(kind)).map(str::to_owned).collect::<Vec<_>>();
+        told.push((of("INSTANCE"), of("GROUP")));
+    }
+    assert_eq!(told[0], told[1]);
+}
+
+#[test]
+fn mail_tells_of_changes() {
+    let net = Net::new();
+    let letters = net.dir.path().join("letters");
+    let server = format!(
+        "import socketserver\nclass S(socketserver.StreamRequestHandler):\n  def handle(self):\n    self.wfile.write(b'220 mx\\r\\n'); data=False\n    \
+         for line in self.rfile:\n      open('{}','ab').write(line); word=line.strip()\n      \
+         if data and word!=b'.': continue\n      data=word==b'DATA'\n      self.wfile.write(b'354 go\\r\\n' if data else b'250 ok\\r\\n')\n\
+         socketserver.ThreadingTCPServer.allow_reuse_address=True\nsocketserver.ThreadingTCPServer(('10.99.0.1',2525),S).serve_forever()",
+        letters.display()
+    );
+    let _server = net.start("a", &["python3", "-c", &server]);
+    let listens = "import socket\nsocket.create_connection(('10.99.0.1',2525),1).close()";
+    let space = net.space("a");
+    wait_until("the mail server listens", || {
+        let probe =
+            Command::new("ip").args(["netns", "exec", &space, "python3", "-c", listens]).output().unwrap();
+        probe.status.success()
+    });
+    let lines = "email-alert mailers ops\n    email-alert from weir@example.org\n    email-alert to ops@example.org\n    email-alert myhostname lb1\n\
+                 mailers ops\n    mailer one 10.99.0.1:2525\n";
+    let _a = net.weir("a", &config(&net, "a", 150, lines));
+    let got = || std::fs::read_to_string(&letters).unwrap_or_default();
+    wait_until("a mail about the master", || {
+        got().contains("Subject: [HAProxy Alert] VI_1: backup -> master: no master heard\r\n")
+    });
+    assert!(got().contains("RCPT TO:<ops@example.org>") && got().contains("HELO lb1"), "{}", got());
+    ask(&net, "a", "set vrrp VI_1 state fault");
+    wait_until("a mail about the fault", || {
+        got().contains("VI_1: master -> fault: told to by the administrator")
+    });
 }

@@ -3,8 +3,9 @@
 use super::diagnostic::{Diagnostic, Severity};
 use super::draft::Draft;
 use super::keyword::Section;
+use super::model::mail::EmailAlert;
 use super::model::vrrp::{
-    Garp, Notify, Track, Tracked, VirtualAddress, VirtualRoute, VirtualRule, Vrrp, VrrpConfig, VrrpGroup,
+    Garp, Notify, RunAs, Track, Tracked, VirtualAddress, VirtualRoute, VirtualRule, Vrrp, VrrpConfig, VrrpGroup,
     VrrpScript,
 };
 use super::parser::Parser;
@@ -13,6 +14,7 @@ use super::suggest;
 use crate::ids::ProxyIndex;
 use crate::wire::vrrp::{Auth, LONGEST_V3, OWNER, TTL, Version};
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// keepalived's default, and the RFC's.
@@ -26,6 +28,8 @@ pub struct Drafts {
     pub routers: Vec<RouterDraft>,
     pub groups: Vec<GroupDraft>,
     pub scripts: Vec<ScriptDraft>,
+    /// Places of the `mailers` sections that routers use.
+    pub mailers: Vec<usize>,
 }
 
 pub struct RouterDraft {
@@ -56,6 +60,9 @@ pub struct RouterDraft {
     pub garp: Garp,
     pub tracks: Vec<TrackDraft>,
     pub notify: Notify,
+    pub mail: EmailAlert,
+    /// The first line about mail.
+    pub mail_line: Option<Line>,
 }
 
 pub struct TrackDraft {
@@ -69,6 +76,8 @@ pub enum TrackedName {
     Script(String),
     Backend(String, usize),
     Frontend(String),
+    File(PathBuf),
+    Process(String, usize),
 }
 
 pub struct GroupDraft {
@@ -80,6 +89,7 @@ pub struct GroupDraft {
 pub struct ScriptDraft {
     pub header: Line,
     pub command: Vec<String>,
+    pub user: Option<RunAs>,
     pub interval: Duration,
     pub timeout: Option<Duration>,
     pub rise: u32,
@@ -117,6 +127,8 @@ pub fn begin(parser: &mut Parser, section: Section, header: &Line) {
             garp: Garp::default(),
             tracks: Vec::new(),
             notify: Notify::default(),
+            mail: EmailAlert::default(),
+            mail_line: None,
         }),
         Section::VrrpGroup => {
             parser.vrrp.groups.push(GroupDraft { header, members: Vec::new(), notify: Notify::default() });
@@ -124,6 +136,7 @@ pub fn begin(parser: &mut Parser, section: Section, header: &Line) {
         Section::VrrpScript => parser.vrrp.scripts.push(ScriptDraft {
             header,
             command: Vec::new(),
+            user: None,
             interval: Duration::from_secs(1),
             timeout: None,
             rise: 1,
@@ -263,6 +276,7 @@ fn script(parser: &mut Parser, draft: &ScriptDraft) -> Option<VrrpScript> {
     Some(VrrpScript {
         name: draft.header.word(1).into(),
         command: draft.command.clone(),
+        user: draft.user.clone(),
         interval: draft.interval,
         timeout: draft.timeout.unwrap_or(draft.interval),
         rise: draft.rise,
@@ -287,6 +301,7 @@ fn group(parser: &mut Parser, draft: GroupDraft, names: &Names) -> VrrpGroup {
 }
 
 fn router(parser: &mut Parser, draft: RouterDraft, names: &Names) -> Option<Vrrp> {
+    let mail = mail(parser, draft.mail.clone(), draft.mail_line.as_ref());
     let tracks = draft.tracks.iter().filter_map(|t| track(parser, t, names)).collect();
     family(parser, &draft);
     further(parser, &draft);
@@ -337,7 +352,28 @@ fn router(parser: &mut Parser, draft: RouterDraft, names: &Names) -> Option<Vrrp
         garp: draft.garp,
         tracks,
         notify: draft.notify,
+        mail,
     })
+}
+
+/// Where mail about its changes goes.
+fn mail(parser: &mut Parser, mut alert: EmailAlert, line: Option<&Line>) -> EmailAlert {
+    let Some(line) = line else { return alert };
+    let (Some(wanted), Some(_), Some(_)) = (&alert.mailers, &alert.from, &alert.to) else {
+        let message = "'email-alert' : all of 'email-alert mailers', 'email-alert from' and 'email-alert to' are needed.";
+        parser.alert(line, 0, message);
+        return alert;
+    };
+    alert.section = parser.mailer_sections.iter().position(|m| m.name == *wanted);
+    match alert.section {
+        Some(section) => parser.vrrp.mailers.push(section),
+        None => {
+            let hint = suggest::hint(wanted, parser.mailer_sections.iter().map(|m| m.name.as_str()));
+            let message = format!("'email-alert' : unable to find mailers '{wanted}'.");
+            parser.report(Diagnostic { hint, ..Diagnostic::at(Severity::Alert, line, 0, message) });
+        }
+    }
+    alert
 }
 
 /// A second heartbeat is for the group: peers have one address each.
@@ -445,6 +481,9 @@ fn track(parser: &mut Parser, draft: &TrackDraft, names: &Names) -> Option<Track
         |list: &[(String, ProxyIndex)], name: &str| list.iter().find(|(n, _)| n == name).map(|(_, i)| *i);
     let (what, usual) = match &draft.what {
         TrackedName::Interface(name) => (Tracked::Interface(name.clone()), 0),
+        // As keepalived's: the number itself.
+        TrackedName::File(path) => (Tracked::File(path.clone()), 1),
+        TrackedName::Process(name, min_up) => (Tracked::Process { name: name.clone(), min_up: *min_up }, 0),
         TrackedName::Script(name) => {
             let Some(at) = names.scripts.iter().position(|n| n == name) else {
                 unknown(parser, line, 2, "vrrp-script section", names.scripts.iter().map(String::as_str));

@@ -59,20 +59,23 @@ impl Generation {
     /// room for it.
     pub fn mail(&self, notice: &Notice, date: SystemTime) -> usize {
         let (Some((_, level)), Some(proxy)) = (notice.mail, self.proxy(notice.proxy)) else { return 0 };
-        let EmailAlert { from: Some(from), to: Some(to), section: Some(section), .. } =
-            &proxy.conf.email_alert
-        else {
-            return 0;
-        };
         if level > proxy.conf.email_alert.level.unwrap_or(DEFAULT_LEVEL) {
             return 0;
         }
-        let hostname = proxy.conf.email_alert.hostname.as_ref().unwrap_or(&self.process.hostname);
+        self.send_mail(&proxy.conf.email_alert, notice.log.trim_end_matches('.'), date)
+    }
+
+    /// Posts a text, if mail is configured at all. Answers how many mailers had no room for it.
+    pub fn send_mail(&self, alert: &EmailAlert, text: &str, date: SystemTime) -> usize {
+        let EmailAlert { from: Some(from), to: Some(to), section: Some(section), .. } = alert else {
+            return 0;
+        };
+        let hostname = alert.hostname.as_ref().unwrap_or(&self.process.hostname);
         let letter = Letter {
             from: from.clone(),
             to: to.clone(),
             hostname: hostname.clone(),
-            text: notice.log.trim_end_matches('.').to_owned(),
+            text: text.to_owned(),
             date,
         };
         let boxes = self.outboxes.get(*section).map_or(&[][..], Vec::as_slice);

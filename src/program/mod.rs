@@ -24,7 +24,7 @@ const CHUNK: usize = 65536;
 const PAUSE: Duration = Duration::from_millis(10);
 const SHELL: &str = "/bin/sh";
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Program {
     pub command: String,
     /// Where `command` is looked for when it has no slash.
@@ -34,6 +34,8 @@ pub struct Program {
     pub environment: Option<Vec<(OsString, OsString)>>,
     /// Soft and hard limit.
     pub open_files: Option<(u64, u64)>,
+    /// User and group, if not ours.
+    pub identity: Option<(u32, u32)>,
     pub prints: Prints,
 }
 
@@ -131,6 +133,9 @@ impl Program {
         command.args(&self.arguments).stdin(Stdio::null()).process_group(0);
         if let Some(environment) = &self.environment {
             command.env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
+        }
+        if let Some((uid, gid)) = self.identity {
+            command.uid(uid).gid(gid);
         }
         match self.prints {
             Prints::FirstLine => command.stdout(Stdio::piped()),

@@ -103,7 +103,7 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     let admin_sockets = listen::open_admin(&config)?;
     let beside = listeners.count() + admin_sockets.len() + global.stats_maxconn;
     let maxconn = limits::apply(&config, options, beside, threads)?;
-    let vrrp = vrrp::io::Prepared::open(&config.vrrp, startup.open_files())?;
+    let vrrp = vrrp::io::Prepared::open(&config, startup.open_files())?;
     process::signal_old(options);
     let identity = process::Identity::find(global)?;
     let pidfile = process::open_pidfile(options.pidfile.as_deref().or(global.pidfile.as_deref()))?;

@@ -69,6 +69,16 @@ impl Node {
         }
     }
 
+    /// The state all members are in, or fault if one is at fault; `None` while they are on their way.
+    #[must_use]
+    pub fn group_state(&self, group: &Group) -> Option<State> {
+        let states: Vec<State> =
+            group.members.iter().filter_map(|&m| self.routers.get(m)).map(Router::state).collect();
+        let first = *states.first()?;
+        let all_alike = states.iter().all(|s| *s == first);
+        states.contains(&State::Fault).then_some(State::Fault).or_else(|| all_alike.then_some(first))
+    }
+
     fn group_of(&self, at: usize) -> Option<&Group> {
         self.groups.iter().find(|group| group.members.contains(&at))
     }

@@ -101,7 +101,8 @@ pub fn end(parser: &mut Parser) {
 
 /// Finds each proxy's section.
 pub fn settle(parser: &mut Parser, proxies: &mut [crate::config::model::Proxy]) {
-    let mut used = vec![false; parser.mailer_sections.len()];
+    let used = (0..parser.mailer_sections.len()).map(|section| parser.vrrp.mailers.contains(&section));
+    let mut used: Vec<bool> = used.collect();
     for proxy in proxies.iter_mut().filter(|p| p.email_alert.said) {
         let EmailAlert { mailers: Some(wanted), from: Some(_), to: Some(_), .. } = &proxy.email_alert else {
             let kind = if proxy.kind_name() == "listen" { "proxy" } else { proxy.kind_name() };

@@ -1,8 +1,8 @@
 //! `vrrp`, `vrrp-group` and `vrrp-script` sections: what keepalived does beside a proxy, inside it.
 
 use super::vrrp_routes;
-use crate::config::keyword::{Keyword, VRRP, VRRP_GROUP, VRRP_SCRIPT};
-use crate::config::model::vrrp::VirtualAddress;
+use crate::config::keyword::{Keyword, Section, VRRP, VRRP_GROUP, VRRP_SCRIPT};
+use crate::config::model::vrrp::{RunAs, VirtualAddress};
 use crate::config::parser::Parser;
 use crate::config::raw::Line;
 use crate::config::units::Unit;
@@ -60,6 +60,13 @@ pub const TABLE: &[Keyword] = &[
                 change_script(p, |s| s.command = words);
             }
         },
+    ),
+    Keyword::new(
+        "email-alert",
+        VRRP,
+        "{ mailers <section> | from <address> | to <addresses> | myhostname <name> }",
+        "Mail on every change of state, through a mailers section.",
+        email_alert,
     ),
     Keyword::new("fall", VRRP_SCRIPT, "<count>", "Failures in a row that count (default: 1).", |p, l| {
         if let Some(n) = p.integer(l, 1, 1, 255) {
@@ -283,9 +290,16 @@ pub const TABLE: &[Keyword] = &[
     Keyword::new(
         "track",
         VRRP,
-        "{ interface | script | frontend } <name> [weight <n>] | backend <name> [min-up <n>] [weight <n>]",
-        "Follows something: weight 0 (default) makes its failure a fault, a positive weight is added while it is well, a negative one while it fails.",
+        "{ interface | script | frontend | file } <name> [weight <n>] | { backend | process } <name> [min-up <n>] [weight <n>]",
+        "Follows something: weight 0 (default) makes its failure a fault, a positive weight is added while it is well, a negative one while it fails. The number in a file is multiplied by the weight (default there: 1) and added; with weight 0 a number other than 0 is a fault.",
         track,
+    ),
+    Keyword::new(
+        "user",
+        VRRP.or(VRRP_GROUP).or(VRRP_SCRIPT),
+        "<user> [<group>]",
+        "Whom the programs of the section run as (default: as weir does).",
+        user,
     ),
     Keyword::new(
         "use-vmac",
@@ -340,7 +354,7 @@ const fn notify(name: &'static str, doc: &'static str) -> Keyword {
 
 fn apply_notify(parser: &mut Parser, line: &Line) {
     let Some(words) = command(parser, line) else { return };
-    let in_group = parser.section == crate::config::keyword::Section::VrrpGroup;
+    let in_group = parser.section == Section::VrrpGroup;
     let notify = if in_group {
         parser.vrrp.groups.last_mut().map(|g| &mut g.notify)
     } else {
@@ -353,6 +367,46 @@ fn apply_notify(parser: &mut Parser, line: &Line) {
         "notify-fault" => notify.fault = Some(words),
         "notify-stop" => notify.stop = Some(words),
         _ => notify.any = Some(words),
+    }
+}
+
+fn user(parser: &mut Parser, line: &Line) {
+    let Some(user) = parser.text(line, 1, "a user's name") else { return };
+    let group = Some(line.word(2)).filter(|g| !g.is_empty()).map(str::to_owned);
+    let user = Some(RunAs { user, group });
+    match parser.section {
+        Section::VrrpScript => change_script(parser, |s| s.user = user),
+        Section::VrrpGroup => {
+            if let Some(group) = parser.vrrp.groups.last_mut() {
+                group.notify.user = user;
+            }
+        }
+        _ => change(parser, |r| r.notify.user = user),
+    }
+}
+
+fn email_alert(parser: &mut Parser, line: &Line) {
+    let (what, value) = (line.word(1), line.word(2).to_owned());
+    if value.is_empty() {
+        return parser.alert(
+            line,
+            1,
+            "'email-alert' expects 'mailers', 'from', 'to' or 'myhostname' and a value.",
+        );
+    }
+    change(parser, |r| {
+        r.mail_line.get_or_insert_with(|| line.clone());
+    });
+    match what {
+        "mailers" => change(parser, |r| r.mail.mailers = Some(value)),
+        "from" => change(parser, |r| r.mail.from = Some(value)),
+        "to" => change(parser, |r| r.mail.to = Some(value)),
+        "myhostname" => change(parser, |r| r.mail.hostname = Some(value)),
+        other => parser.alert(
+            line,
+            1,
+            format!("'email-alert' expects 'mailers', 'from', 'to' or 'myhostname' (got '{other}')."),
+        ),
     }
 }
 
@@ -480,10 +534,12 @@ fn track(parser: &mut Parser, line: &Line) {
                 Some(n) => weight = Some(n),
                 None => return,
             },
-            "min-up" if line.word(1) == "backend" => match parser.integer(line, i + 1, 1, 65_535) {
-                Some(n) => min_up = n,
-                None => return,
-            },
+            "min-up" if matches!(line.word(1), "backend" | "process") => {
+                match parser.integer(line, i + 1, 1, 65_535) {
+                    Some(n) => min_up = n,
+                    None => return,
+                }
+            }
             other => {
                 return parser.alert(
                     line,
@@ -499,10 +555,16 @@ fn track(parser: &mut Parser, line: &Line) {
         "script" => TrackedName::Script(name),
         "backend" => TrackedName::Backend(name, min_up),
         "frontend" => TrackedName::Frontend(name),
-        other @ ("file" | "process" | "l4") => return parser.unsupported(line, 1, &format!("track {other}")),
+        "file" if !name.starts_with('/') => {
+            return parser.alert(line, 2, "'track file' expects a whole path.");
+        }
+        "file" => TrackedName::File(name.into()),
+        "process" => TrackedName::Process(name, min_up),
+        other @ "l4" => return parser.unsupported(line, 1, &format!("track {other}")),
         other => {
-            let message =
-                format!("'track' expects 'interface', 'script', 'backend' or 'frontend' (got '{other}').");
+            let message = format!(
+                "'track' expects 'interface', 'script', 'backend', 'frontend', 'file' or 'process' (got '{other}')."
+            );
             return parser.alert(line, 1, message);
         }
     };

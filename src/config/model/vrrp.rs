@@ -1,9 +1,11 @@
 //! `vrrp`, `vrrp-group` and `vrrp-script` sections.
 
+use crate::config::model::mail::EmailAlert;
 use crate::config::raw::Place;
 use crate::ids::ProxyIndex;
 use crate::wire::vrrp::{Auth, Version};
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +41,8 @@ pub struct Vrrp {
     pub garp: Garp,
     pub tracks: Vec<Track>,
     pub notify: Notify,
+    /// Mail on changes of state.
+    pub mail: EmailAlert,
 }
 
 impl Vrrp {
@@ -148,6 +152,21 @@ pub enum Tracked {
     },
     /// Well while it accepts connections.
     Frontend(ProxyIndex),
+    /// The number in it, times the weight, is added; with weight 0 a number other than 0 is a fault.
+    File(PathBuf),
+    /// Well while so many processes of the name run.
+    Process {
+        name: String,
+        min_up: usize,
+    },
+}
+
+/// Whom programs run as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunAs {
+    pub user: String,
+    /// None: the user's own.
+    pub group: Option<String>,
 }
 
 /// Programs to run on a change of state: words, without a shell.
@@ -158,12 +177,14 @@ pub struct Notify {
     pub fault: Option<Vec<String>>,
     pub stop: Option<Vec<String>>,
     pub any: Option<Vec<String>>,
+    pub user: Option<RunAs>,
 }
 
 #[derive(Clone, Debug)]
 pub struct VrrpScript {
     pub name: Arc<str>,
     pub command: Vec<String>,
+    pub user: Option<RunAs>,
     pub interval: Duration,
     pub timeout: Duration,
     pub rise: u32,

@@ -138,6 +138,7 @@ impl Script {
             arguments: self.arguments(&server).to_vec(),
             environment: Some(self.environment(&server, &moment)),
             open_files: self.open_files,
+            identity: None,
             prints: Prints::FirstLine,
         };
         let deadline = Instant::now() + limit;

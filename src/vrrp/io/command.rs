@@ -1,5 +1,6 @@
 //! Runs a program without a shell, with an end to its time.
 
+use super::security::Identity;
 use crate::program::{self, Failure, FirstLine, Prints, Program};
 use std::fmt;
 use std::time::Duration;
@@ -30,13 +31,14 @@ impl fmt::Display for Ended {
 }
 
 /// What is to be run: the program with its whole path, and its arguments.
-pub fn program(words: &[String], open_files: Option<(u64, u64)>) -> Program {
+pub fn program(words: &[String], identity: Identity, open_files: Option<(u64, u64)>) -> Program {
     Program {
         command: words.first().cloned().unwrap_or_default(),
         path: String::new(),
         arguments: words.iter().skip(1).map(Into::into).collect(),
         environment: None,
         open_files,
+        identity,
         prints: Prints::Nothing,
     }
 }

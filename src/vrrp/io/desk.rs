@@ -184,6 +184,8 @@ impl Shell {
             Tracked::Interface(name) => format!("interface {name}"),
             Tracked::Script(i) => format!("script {}", config.vrrp.scripts.get(*i).map_or("?", |s| &*s.name)),
             Tracked::Backend { proxy: i, .. } => format!("backend {}", proxy(*i)),
+            Tracked::File(path) => format!("file {}", path.display()),
+            Tracked::Process { name, .. } => format!("process {name}"),
             Tracked::Frontend(i) => format!("frontend {}", proxy(*i)),
         }
     }

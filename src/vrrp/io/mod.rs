@@ -7,21 +7,27 @@
 //!   refuse   what is addressed to a virtual address, in no-accept mode
 //!   announce gratuitous ARP, unsolicited neighbour advertisements
 //!   track    what the priority follows
-//!   notify   programs on changes       command   runs them
+//!            files, processes         their events
+//!   changes  what is said of them: in the log, to programs, by mail
+//!   notify   programs on changes      command   runs them      security   who may write to them
 //!   workers  whether the threads that forward move
 //!   desk     what the administration asks and orders
 //! ```
 
 mod address;
 mod announce;
+mod changes;
 mod command;
 mod desk;
+mod files;
 mod hold;
 mod link;
 mod notify;
 mod port;
+mod processes;
 mod refuse;
 mod route;
+mod security;
 mod socket;
 mod track;
 mod vmac;
@@ -30,7 +36,8 @@ mod workers;
 pub use workers::BEAT;
 
 use super::{Group, Input, Node, Output, Preempt, Received, Router, Settings, State};
-use crate::config::model::vrrp::{Vrrp, VrrpConfig};
+use crate::config::model::Config;
+use crate::config::model::vrrp::Vrrp;
 use crate::live::Generation;
 use crate::live::vrrp::Call;
 use crate::logging::{self, level};
@@ -40,6 +47,7 @@ use announce::Announcer;
 use link::{Change, Link, Links};
 use port::{Ports, Wanted, wanted};
 use refuse::Refusal;
+use security::Identities;
 use socket::Arrived;
 use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -58,6 +66,7 @@ pub struct Prepared {
     refusal: Option<Refusal>,
     /// Limits of open files for the programs we start.
     open_files: Option<(u64, u64)>,
+    identities: Identities,
 }
 
 /// What the loop waits for.
@@ -74,6 +83,12 @@ enum Event {
         well: bool,
         why: String,
     },
+    /// What a tracked file says, or why it says nothing.
+    Number {
+        router: usize,
+        track: usize,
+        value: Result<i32, String>,
+    },
     /// Why the workers forward nothing, or that they do.
     Workers(Option<String>),
 }
@@ -83,10 +98,12 @@ impl Prepared {
     ///
     /// # Errors
     /// A sentence that names the router and what it lacks.
-    pub fn open(config: &VrrpConfig, open_files: Option<(u64, u64)>) -> Result<Option<Self>, String> {
+    pub fn open(whole: &Config, open_files: Option<(u64, u64)>) -> Result<Option<Self>, String> {
+        let config = &whole.vrrp;
         if config.routers.is_empty() {
             return Ok(None);
         }
+        let identities = security::admit(whole)?;
         let announcer = Announcer::open().map_err(|e| {
             format!("vrrp : no raw socket: {e} (vrrp needs root, or CAP_NET_ADMIN and CAP_NET_RAW)")
         })?;
@@ -96,7 +113,7 @@ impl Prepared {
             format!("vrrp : cannot refuse what is addressed to the virtual addresses: {e} (this takes nftables and Linux 5.12: write 'accept' to do without)")
         })?;
         let known = link::list().map_err(|e| format!("vrrp : cannot list the interfaces: {e}"))?;
-        let prepared = Self { announcer, links: Links::new(known), refusal, open_files };
+        let prepared = Self { announcer, links: Links::new(known), refusal, open_files, identities };
         for router in &config.routers {
             prepared.check(router)?;
         }
@@ -230,6 +247,9 @@ struct Shell {
     _refusal: Option<Refusal>,
     tracks: track::Tracks,
     teller: notify::Teller,
+    identities: Identities,
+    /// The state each group was last told to be in.
+    groups: Vec<State>,
     open_files: Option<(u64, u64)>,
     memories: Vec<desk::Memory>,
     /// Refused packets already logged this often, to say it seldom.
@@ -264,6 +284,8 @@ impl Shell {
             tracks: track::Tracks::new(config),
             memories: vec![desk::Memory::default(); config.routers.len()],
             teller,
+            identities: prepared.identities,
+            groups: vec![State::Stopped; config.groups.len()],
             open_files: prepared.open_files,
             ports: Ports::new(config, tell.clone()),
             further: vec![None; config.routers.len()],
@@ -290,7 +312,7 @@ impl Shell {
         let mut tasks = vec![crate::tasks::start("vrrp links", link::watch(tell.clone()))];
         let process = Arc::clone(&self.config.process);
         tasks.push(crate::tasks::start("vrrp workers", workers::watch(process, tell.clone())));
-        tasks.extend(track::watch(&self.config, tell, self.open_files));
+        tasks.extend(track::watch(&self.config, tell, self.open_files, &self.identities.scripts));
         tasks
     }
 
@@ -314,6 +336,16 @@ impl Shell {
                 self.tracks.workers(why);
                 (0..self.node.routers.len()).for_each(|at| self.judge(at, now));
             }
+            Event::Number { router, track, value } => match value {
+                Ok(number) => {
+                    self.tracks.count(router, track, number);
+                    self.judge(router, now);
+                }
+                Err(why) => {
+                    let text = format!("{}: {why}: its last number counts on", self.routers()[router].name);
+                    self.say(level::WARNING, &text);
+                }
+            },
             Event::Tracked { router, track, well, why } => {
                 self.tracks.set(router, track, well, why);
                 self.judge(router, now);
@@ -381,6 +413,7 @@ impl Shell {
                 Output::Conflict { other, priority } => self.conflict(at, other, priority),
             }
         }
+        self.tell_groups();
     }
 
     fn send(&self, at: usize, advert: &crate::wire::vrrp::Advert) {
@@ -399,33 +432,6 @@ impl Shell {
                     self.say(level::WARNING, &text);
                 }
             }
-        }
-    }
-
-    fn became(&mut self, at: usize, from: State, to: State, reason: &str) {
-        self.memories[at].changed(from, reason, Instant::now());
-        let router = &self.routers()[at];
-        let level = if to == State::Fault { level::WARNING } else { level::NOTICE };
-        self.say(level, &format!("{}: {} -> {}: {reason}", router.name, from.name(), to.name()));
-        let priority = self.node.routers[at].priority();
-        self.teller.tell(&router.notify, "INSTANCE", &router.name, to, priority);
-        // A group's programs run once: with the change of its first member.
-        for group in self.config.config.vrrp.groups.iter().filter(|g| g.members.first() == Some(&at)) {
-            self.teller.tell(&group.notify, "GROUP", &group.name, to, priority);
-        }
-    }
-
-    /// Said at the 1st, 2nd, 4th, 8th... time.
-    fn conflict(&mut self, at: usize, other: IpAddr, priority: u8) {
-        self.memories[at].conflicted(other, priority, Instant::now());
-        let count = self.conflicts.get() + 1;
-        self.conflicts.set(count);
-        if count.is_power_of_two() {
-            let name = &self.routers()[at].name;
-            let text = format!(
-                "{name}: {other} is master too, prio {priority} ({count} adverts of other masters so far)"
-            );
-            self.say(level::WARNING, &text);
         }
     }
 }

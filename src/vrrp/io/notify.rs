@@ -3,6 +3,7 @@
 //! They are started in the order of the changes, one after the other, and nobody waits for their end.
 
 use super::command;
+use super::security::Identity;
 use crate::config::model::vrrp::Notify;
 use crate::program::{self, Failure, Program};
 use crate::tasks::{self, Task};
@@ -30,7 +31,8 @@ impl Teller {
         Self { queue, starter: tasks::start("vrrp notify", start_all(waiting, lament)), open_files }
     }
 
-    pub fn tell(&self, notify: &Notify, kind: &str, name: &str, state: State, priority: u8) {
+    /// `who`: `INSTANCE` or `GROUP`, and its name.
+    pub fn tell(&self, notify: &Notify, identity: Identity, who: [&str; 2], state: State, priority: u8) {
         let (own, word) = match state {
             State::Master => (&notify.master, "MASTER"),
             State::Backup => (&notify.backup, "BACKUP"),
@@ -38,18 +40,19 @@ impl Teller {
             State::Stopped => (&notify.stop, "STOP"),
         };
         if let Some(words) = own {
-            self.post(words);
+            self.post(words, identity);
         }
         if let Some(words) = &notify.any {
             let mut words = words.clone();
-            words.extend([kind.to_owned(), name.to_owned(), word.to_owned(), priority.to_string()]);
-            self.post(&words);
+            words.extend(who.map(str::to_owned));
+            words.extend([word.to_owned(), priority.to_string()]);
+            self.post(&words, identity);
         }
     }
 
-    fn post(&self, words: &[String]) {
+    fn post(&self, words: &[String], identity: Identity) {
         // So many waiting means that none starts: one more would not either.
-        let _full = self.queue.try_send(command::program(words, self.open_files));
+        let _full = self.queue.try_send(command::program(words, identity, self.open_files));
     }
 
     /// Waits until all have been started.

@@ -3,9 +3,11 @@
 use super::Event;
 use super::command::{self, Ended};
 use super::link::Links;
+use super::security::Identity;
 use crate::config::model::vrrp::{Tracked, Vrrp, VrrpConfig, VrrpScript};
 use crate::live::Generation;
 use crate::live::vrrp::TrackerView;
+use crate::program::Program;
 use crate::tasks::{self, Task};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -14,6 +16,9 @@ use tokio::sync::mpsc;
 
 /// How often backends and frontends are looked at.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// The most that one thing adds or takes away.
+const MOST: i32 = 253;
 
 /// How each tracked thing of each router fares.
 pub struct Tracks {
@@ -35,6 +40,8 @@ struct RouterTracks {
 
 struct TrackState {
     weight: i32,
+    /// What a file says; nothing else says a number.
+    number: Option<i32>,
     well: bool,
     why: String,
 }
@@ -48,7 +55,7 @@ impl Tracks {
                 tracks: router
                     .tracks
                     .iter()
-                    .map(|t| TrackState { weight: t.weight, well: true, why: String::new() })
+                    .map(|t| TrackState { weight: t.weight, number: None, well: true, why: String::new() })
                     .collect(),
                 ..RouterTracks::default()
             })
@@ -81,6 +88,14 @@ impl Tracks {
             track.well = well;
             track.why = why;
         }
+    }
+
+    /// A file says another number.
+    pub fn count(&mut self, router: usize, track: usize, number: i32) {
+        let Some(track) = self.routers.get_mut(router).and_then(|r| r.tracks.get_mut(track)) else { return };
+        track.number = Some(number);
+        track.well = if track.weight == 0 { number == 0 } else { !track.is_fault() };
+        track.why = format!("a file says {number}");
     }
 
     /// Tracked interfaces; answers the routers that follow one.
@@ -149,7 +164,7 @@ impl Tracks {
     /// failing track of weight 0.
     pub fn ailment(&self, router: usize) -> Option<String> {
         let router = self.routers.get(router)?;
-        let failing = router.tracks.iter().find(|t| t.weight == 0 && !t.well).map(|t| t.why.clone());
+        let failing = router.tracks.iter().find(|t| t.is_fault()).map(|t| t.why.clone());
         router.link.clone().or_else(|| self.workers.clone()).or(failing)
     }
 
@@ -164,8 +179,20 @@ impl Tracks {
 }
 
 impl TrackState {
+    fn sum(&self) -> Option<i32> {
+        self.number.map(|number| number.saturating_mul(self.weight))
+    }
+
+    /// What a file says may be so low that no priority is left.
+    fn is_fault(&self) -> bool {
+        (self.weight == 0 && !self.well) || self.sum().is_some_and(|sum| sum < -MOST)
+    }
+
     /// What it adds to the priority now.
     fn part(&self) -> i32 {
+        if let Some(sum) = self.sum() {
+            return sum.clamp(-MOST, MOST);
+        }
         let counts = if self.weight > 0 { self.well } else { !self.well };
         if counts { self.weight } else { 0 }
     }
@@ -176,6 +203,7 @@ pub fn watch(
     generation: &Arc<Generation>,
     tell: &mpsc::Sender<Event>,
     open_files: Option<(u64, u64)>,
+    identities: &[Identity],
 ) -> Vec<Task> {
     let config = &generation.config.vrrp;
     let mut tasks = Vec::new();
@@ -183,7 +211,9 @@ pub fn watch(
         let followers = followers(config, |t| *t == Tracked::Script(at));
         if !followers.is_empty() {
             let (script, tell) = (script.clone(), tell.clone());
-            let running = async move { run_script(script, followers, open_files, &tell).await };
+            let identity = identities.get(at).copied().flatten();
+            let program = command::program(&script.command, identity, open_files);
+            let running = async move { run_script(script, &program, followers, &tell).await };
             tasks.push(tasks::start("vrrp script", running));
         }
     }
@@ -192,22 +222,56 @@ pub fn watch(
         let (generation, tell) = (Arc::clone(generation), tell.clone());
         tasks.push(tasks::start("vrrp proxies", async move { look(&generation, proxies, &tell).await }));
     }
+    let files = files(config);
+    if !files.is_empty() {
+        tasks.push(tasks::start("vrrp files", super::files::watch(files, tell.clone())));
+    }
+    let processes = processes(config);
+    if !processes.is_empty() {
+        tasks.push(tasks::start("vrrp processes", super::processes::watch(processes, tell.clone())));
+    }
     tasks
+}
+
+fn files(config: &VrrpConfig) -> Vec<super::files::Followed> {
+    let mut all: Vec<super::files::Followed> = Vec::new();
+    for (router, track, what) in tracks(config) {
+        let Tracked::File(path) = what else { continue };
+        match all.iter_mut().find(|f| f.path == *path) {
+            Some(known) => known.followers.push((router, track)),
+            None => all.push(super::files::Followed { path: path.clone(), followers: vec![(router, track)] }),
+        }
+    }
+    all
+}
+
+fn processes(config: &VrrpConfig) -> Vec<super::processes::Followed> {
+    let followed = |(router, track, what): (usize, usize, &Tracked)| match what {
+        Tracked::Process { name, min_up } => Some(super::processes::Followed {
+            name: name.clone(),
+            min_up: *min_up,
+            followers: vec![(router, track)],
+        }),
+        _ => None,
+    };
+    tracks(config).filter_map(followed).collect()
+}
+
+/// All tracks with their routers and places.
+fn tracks(config: &VrrpConfig) -> impl Iterator<Item = (usize, usize, &Tracked)> {
+    let all = config.routers.iter().enumerate();
+    all.flat_map(|(at, r)| r.tracks.iter().enumerate().map(move |(i, t)| (at, i, &t.what)))
 }
 
 /// Router and place of each track that `follows`.
 fn followers(config: &VrrpConfig, follows: impl Fn(&Tracked) -> bool) -> Vec<(usize, usize)> {
-    let all = config.routers.iter().enumerate();
-    all.flat_map(|(at, r)| r.tracks.iter().enumerate().map(move |(i, t)| (at, i, t)))
-        .filter(|(_, _, t)| follows(&t.what))
-        .map(|(at, i, _)| (at, i))
-        .collect()
+    tracks(config).filter(|(_, _, what)| follows(what)).map(|(at, i, _)| (at, i)).collect()
 }
 
 async fn run_script(
     script: VrrpScript,
+    program: &Program,
     followers: Vec<(usize, usize)>,
-    open_files: Option<(u64, u64)>,
     tell: &mpsc::Sender<Event>,
 ) {
     let (mut passes, mut failures) = (0, 0);
@@ -216,7 +280,7 @@ async fn run_script(
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         beat.tick().await;
-        let ended = command::run(command::program(&script.command, open_files), script.timeout).await;
+        let ended = command::run(program.clone(), script.timeout).await;
         if matches!(ended, Ended::Code(0)) {
             (passes, failures) = (passes + 1, 0);
         } else {
@@ -271,6 +335,6 @@ fn proxy_fares(generation: &Generation, what: &Tracked) -> Option<(bool, String)
             let accepts = !proxy.conf.disabled && !generation.process.stopping.load(Relaxed);
             Some((accepts, format!("frontend {} does not accept", proxy.conf.name)))
         }
-        Tracked::Interface(_) | Tracked::Script(_) => None,
+        Tracked::Interface(_) | Tracked::Script(_) | Tracked::File(_) | Tracked::Process { .. } => None,
     }
 }
