@@ -10,7 +10,7 @@ use crate::config::environment::Environment;
 use crate::config::model::Proxy;
 use crate::config::{self, Loaded};
 use crate::runtime::{self, Options, say};
-use crate::{demo, net, top};
+use crate::{demo, net, top, vrrp};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -54,6 +54,9 @@ pub fn main() -> ExitCode {
     }
     if let Some(("top", rest)) = words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         return top::run(rest);
+    }
+    if let Some(("vrrp", rest)) = words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return vrrp::watch::run(rest);
     }
     match parse(&words) {
         Ok(args) => dispatch(args),

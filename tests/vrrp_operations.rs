@@ -431,3 +431,43 @@ fn mail_tells_of_changes() {
         got().contains("VI_1: master -> fault: told to by the administrator")
     });
 }
+
+/// The wire in words, while keepalived and weir speak, and somebody forges.
+#[test]
+fn the_wire_is_told_in_words() {
+    let net = Net::new();
+    let weir = harness::process::Program::Weir.path().to_string_lossy().into_owned();
+    let watch = net.start("b", &[&weir, "vrrp", "watch", "-i", "eth0"]);
+    watch.wait_for("listening on eth0");
+    let a = net.weir("a", &config(&net, "a", 150, ""));
+    watch.wait_for("id 51: 10.99.0.1 is master with priority 150, of 10.99.0.100");
+    watch.wait_for("10.99.0.1 > 224.0.0.18  id 51, version 3, priority 150, every 0.1 s, no password, addresses 10.99.0.100");
+    a.stop();
+    watch.wait_for("id 51: 10.99.0.1 stops and hands the addresses over");
+    // Its own side of the wire is heard too.
+    let other = net.keepalived(
+        "b",
+        " version 2\n advert_int 1\n priority 100\n authentication {\n auth_type PASS\n auth_pass 1111\n }",
+    );
+    watch.wait_for("id 51: 10.99.0.2 is master with priority 100 (before: 10.99.0.1), of 10.99.0.100");
+    watch.wait_for("version 2, priority 100, every 1 s, password, addresses 10.99.0.100");
+    let _a = net.weir("a", &config(&net, "a", 150, ""));
+    watch.wait_for("10.99.0.1 and 10.99.0.2 speak versions 3 and 2");
+    watch.wait_for("WARNING id 51: two masters: ");
+    other.kill();
+    watch.wait_for("WARNING id 51: 10.99.0.2 has been silent for");
+    let forger = "import socket\ns=socket.socket(socket.AF_INET,socket.SOCK_RAW,112)\n\
+                  s.setsockopt(0,socket.IP_MULTICAST_IF,socket.inet_aton('10.99.0.1')); s.setsockopt(0,socket.IP_MULTICAST_TTL,255)\n\
+                  s.sendto(bytes([0x21,51,200,1,0,1,0,0])+bytes(12),('224.0.0.18',0))";
+    let space = net.space("a");
+    assert!(
+        Command::new("ip")
+            .args(["netns", "exec", &space, "python3", "-c", forger])
+            .status()
+            .unwrap()
+            .success()
+    );
+    watch.wait_for("WARNING 10.99.0.1 > 224.0.0.18: wrong checksum");
+    let nothing = net.start("a", &[&weir, "vrrp", "watch", "-i", "eth7"]);
+    nothing.wait_for("weir vrrp: this machine has no interface 'eth7'");
+}

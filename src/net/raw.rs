@@ -306,6 +306,40 @@ pub fn packet_group_socket(interface: u32, group: [u8; 6], filter: &[SockFilter]
     Ok(socket)
 }
 
+/// A packet socket on what comes and goes on the interface with this index, from the IP header on, multicast of all groups included.
+/// Needs CAP_NET_RAW.
+pub fn packet_tap(interface: i32) -> io::Result<OwnedFd> {
+    let all = (libc::ETH_P_ALL as u16).to_be();
+    // SAFETY: `socket` takes no pointer; the descriptor it answers is new and ours. Protocol 0: it hears nothing until it is bound.
+    let socket = unsafe {
+        OwnedFd::from_raw_fd(check(libc::socket(libc::AF_PACKET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0))?)
+    };
+    // SAFETY: all-zero values are valid for both.
+    let (mut at, mut groups) =
+        unsafe { (std::mem::zeroed::<libc::sockaddr_ll>(), std::mem::zeroed::<libc::packet_mreq>()) };
+    at.sll_family = libc::AF_PACKET as u16;
+    at.sll_protocol = all;
+    at.sll_ifindex = interface;
+    groups.mr_ifindex = interface;
+    groups.mr_type = libc::PACKET_MR_ALLMULTI as u16;
+    // SAFETY: pointers and lengths describe `groups` and `at`, which outlive the calls.
+    unsafe {
+        check(libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_ADD_MEMBERSHIP,
+            (&raw const groups).cast(),
+            size_of::<libc::packet_mreq>() as libc::socklen_t,
+        ))?;
+        check(libc::bind(
+            socket.as_raw_fd(),
+            (&raw const at).cast(),
+            size_of::<libc::sockaddr_ll>() as libc::socklen_t,
+        ))?;
+    }
+    Ok(socket)
+}
+
 /// Sends a whole ethernet frame out of the interface with this index.
 pub fn send_frame(socket: &impl AsRawFd, interface: u32, frame: &[u8]) -> io::Result<()> {
     // SAFETY: an all-zero `sockaddr_ll` is a valid value of it.

@@ -6,6 +6,7 @@
 //!   router     the state machine of one router: handle_input, handle_timeout, poll_timeout, poll_output
 //!   node       the routers of one machine and the groups whose members change state together
 //!   io         the shell: sockets, addresses, trackers
+//!   watch      what is said on a wire, for people
 //! ```
 
 pub mod counts;
@@ -15,6 +16,7 @@ pub mod router;
 pub mod settings;
 #[cfg(test)]
 mod tests;
+pub mod watch;
 
 pub use counts::{Counts, DropReason};
 pub use node::{Group, Node};

@@ -37,6 +37,28 @@ pub fn multicast_frame(mac: Mac, header: Header, payload: &[u8]) -> Vec<u8> {
     .concat()
 }
 
+/// Header and payload of a packet that begins with its header. None: it is no whole IPv6 packet.
+#[must_use]
+pub fn parse(bytes: &[u8]) -> Option<(Header, &[u8])> {
+    let first = bytes.first_chunk::<40>()?;
+    if first[0] >> 4 != 6 {
+        return None;
+    }
+    let address = |at: usize| {
+        let octets: [u8; 16] = first.get(at..at + 16)?.try_into().ok()?;
+        Some(Ipv6Addr::from(octets))
+    };
+    let header = Header {
+        source: address(8)?,
+        destination: address(24)?,
+        next: first[6],
+        hop_limit: first[7],
+        class: first[0] << 4 | first[1] >> 4,
+    };
+    let length = usize::from(u16::from_be_bytes([first[4], first[5]]));
+    Some((header, bytes.get(40..40 + length)?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,5 +76,9 @@ mod tests {
         assert_eq!(frame[..6], [0x33, 0x33, 0, 0, 0, 0x12]);
         assert_eq!(frame[12..22], [0x86, 0xdd, 0x6c, 0, 0, 0, 0, 3, 112, 255]);
         assert_eq!(frame[54..], *b"abc");
+        assert_eq!(parse(&frame[14..]), Some((header, &b"abc"[..])));
+        for at in 14..frame.len() {
+            assert_eq!(parse(&frame[14..at]), None, "cut at {at}");
+        }
     }
 }
