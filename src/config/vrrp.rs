@@ -5,8 +5,8 @@ use super::draft::Draft;
 use super::keyword::Section;
 use super::model::mail::EmailAlert;
 use super::model::vrrp::{
-    Garp, Notify, RunAs, Track, Tracked, VirtualAddress, VirtualRoute, VirtualRule, Vrrp, VrrpConfig, VrrpGroup,
-    VrrpScript,
+    Garp, Notify, RunAs, Track, Tracked, VirtualAddress, VirtualRoute, VirtualRule, Vrrp, VrrpConfig,
+    VrrpGroup, VrrpScript,
 };
 use super::parser::Parser;
 use super::raw::Line;
