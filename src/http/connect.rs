@@ -167,6 +167,7 @@ impl Exchange<'_> {
         let reached = server.reached();
         let how = net::Dial {
             server: &reached,
+            via: reached.socks4,
             source: conf.source.as_ref(),
             client: &self.ctx.conn,
             header_ip,

@@ -46,6 +46,15 @@ impl LiveServer {
         }
         Reached::Configured(&self.conf)
     }
+
+    /// The same to keep.
+    #[must_use]
+    pub fn line(&self) -> Arc<Server> {
+        match self.reached() {
+            Reached::Moved(line) => line,
+            Reached::Configured(_) => Arc::clone(&self.conf),
+        }
+    }
 }
 
 impl LiveBackend {

@@ -1,6 +1,7 @@
 //! Opening a connection to a server.
 
 use super::listener::abstract_address;
+use super::socks4::{self, Socks4Error};
 use super::tls::{Connector, TlsError};
 use super::{Stream, raw};
 use crate::config::model::backend::UseSrc;
@@ -21,6 +22,8 @@ use tokio::io::Interest;
 #[derive(Clone, Copy, Debug)]
 pub struct Dial<'a> {
     pub server: &'a Server,
+    /// `socks4`: connect here, and ask for the server.
+    pub via: Option<SocketAddr>,
     /// The backend's `source`; the server's own goes before it.
     pub source: Option<&'a Source>,
     pub client: &'a ConnFacts,
@@ -63,6 +66,8 @@ pub enum DialErrorKind {
     Handshake,
     /// The server has no address (not resolved), or none of the client's to derive it from.
     NoAddress,
+    /// The proxy in between.
+    Socks4(Socks4Error),
     Other,
 }
 
@@ -123,17 +128,27 @@ impl std::fmt::Display for DialError {
 /// # Errors
 /// See [`DialErrorKind`].
 pub async fn dial(how: &Dial<'_>) -> Result<Stream, DialError> {
-    let (stream, pending) = begin(how)?;
+    let (mut stream, pending) = begin(how)?;
     if let Some(wrap) = how.tls {
-        return Box::pin(wrapped(stream, pending, wrap, how.timeout)).await;
+        return Box::pin(wrapped(stream, pending, wrap, how)).await;
     }
-    if !pending {
+    if !pending && how.via.is_none() {
         return Ok(stream);
     }
-    match how.timeout {
-        None => connected(&stream).await?,
-        Some(limit) => {
+    match (how.timeout, how.via) {
+        (None, None) => connected(&stream).await?,
+        (Some(limit), None) => {
             tokio::time::timeout(limit, connected(&stream)).await.map_err(|_| DialError::TIMEOUT)??
+        }
+        (limit, Some(_)) => {
+            // Rare, and the future of every other connection shall not be the larger for it.
+            let tunnel = Box::pin(tunnelled(&mut stream, how));
+            match limit {
+                None => tunnel.await?,
+                Some(limit) => {
+                    tokio::time::timeout(limit, tunnel).await.map_err(|_| DialError::TIMEOUT)??
+                }
+            }
         }
     }
     Ok(stream)
@@ -143,10 +158,12 @@ async fn wrapped(
     mut stream: Stream,
     pending: bool,
     wrap: &Wrap,
-    timeout: Option<Duration>,
+    how: &Dial<'_>,
 ) -> Result<Stream, DialError> {
     let work = async {
-        if pending {
+        if how.via.is_some() {
+            tunnelled(&mut stream, how).await?;
+        } else if pending {
             connected(&stream).await?;
         }
         let mut sent = 0;
@@ -155,10 +172,20 @@ async fn wrapped(
         }
         wrap.connector.connect(stream, wrap.sni.as_deref(), None).await.map_err(DialError::handshake)
     };
-    match timeout {
+    match how.timeout {
         None => work.await,
         Some(limit) => tokio::time::timeout(limit, work).await.map_err(|_| DialError::TIMEOUT)?,
     }
+}
+
+async fn tunnelled(stream: &mut Stream, how: &Dial<'_>) -> Result<(), DialError> {
+    connected(stream).await?;
+    let server = address(how).ok_or(DialError::NO_ADDRESS)?;
+    socks4::ask(stream, server).await.map_err(|e| DialError {
+        kind: DialErrorKind::Socks4(e),
+        errno: None,
+        retryable: true,
+    })
 }
 
 /// Starts to connect; `true`: it is still going on, and [`connected`] tells how it ends. The first write may be tried
@@ -168,7 +195,7 @@ async fn wrapped(
 /// As [`dial`].
 pub fn begin(how: &Dial<'_>) -> Result<(Stream, bool), DialError> {
     match target(how).ok_or(DialError::NO_ADDRESS)? {
-        Target::Inet(addr) => begin_inet(how, addr),
+        Target::Inet(addr) => begin_inet(how, how.via.unwrap_or(addr)),
         Target::Unix(addr) => begin_unix(&addr),
     }
     .map_err(|e| DialError::new(&e))

@@ -9,6 +9,7 @@ pub mod listener;
 pub mod raw;
 pub mod relay;
 pub mod secure;
+pub mod socks4;
 mod stream;
 mod timer;
 pub mod tls;

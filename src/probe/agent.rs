@@ -32,14 +32,13 @@ pub struct Agent {
 
 impl Agent {
     /// `None`: the server has no agent.
-    pub fn new(proxy: &Arc<LiveProxy>, server: &Arc<LiveServer>, reporter: &Reporter) -> Option<Self> {
+    pub fn new(proxy: &Arc<LiveProxy>, server: &Arc<LiveServer>) -> Option<Self> {
         let edition = server.agent.edition();
         let settings = server.agent.settings();
-        let tune = &reporter.generation.config.global.tune;
         let conf = server.conf.agent.as_ref()?;
         Some(Self {
             at: (proxy.index, server.index),
-            target: Target::of_agent(&proxy.conf, &server.conf, tune, &settings)?,
+            target: Target::of_agent(&proxy.conf, server.line(), &settings)?,
             send: settings.send.unwrap_or_else(|| conf.send.clone()),
             proxy: Arc::clone(proxy),
             server: Arc::clone(server),
@@ -59,7 +58,8 @@ impl Agent {
         loop {
             // Maintenance does not silence an agent: it may be what ends it.
             if self.server.agent.is_enabled() {
-                self.ask(reporter).await;
+                // Kept while it lasts alone: most of the time most tasks wait.
+                Box::pin(self.ask(reporter)).await;
             }
             let interval = schedule::jitter(self.interval(), spread, random);
             planned = schedule::next(planned, interval, Instant::now());
@@ -69,7 +69,7 @@ impl Agent {
 
     async fn ask(&mut self, reporter: &Reporter) {
         if self.server.agent.edition() != self.edition
-            && let Some(fresh) = Self::new(&self.proxy, &self.server, reporter)
+            && let Some(fresh) = Self::new(&self.proxy, &self.server)
         {
             *self = fresh;
         }

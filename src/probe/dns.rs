@@ -25,7 +25,7 @@ impl DnsCheck {
 
     pub async fn run(&self, job: &Job<'_>) -> Finding {
         let Endpoint::Inet(server) = job.target.server.endpoint else { return udp::no_address() };
-        match ask(server, job.target.source.as_ref(), &self.question, udp::limit(job)).await {
+        match ask(server, job.source(), &self.question, udp::limit(job)).await {
             Err(error) => udp::failed(&error),
             Ok(None) => Finding::new(Status::L7Timeout),
             Ok(Some(Reading::Answer(answer))) => self.judge(answer),

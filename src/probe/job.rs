@@ -3,7 +3,8 @@
 use super::state;
 use super::target::Target;
 use crate::clock::Now;
-use crate::config::model::Server;
+use crate::config::model::global::Tune;
+use crate::config::model::{Server, Source};
 use crate::expr::facts::ConnFacts;
 use crate::health::{Finding, Status};
 use crate::live::{Generation, LiveProxy, LiveServer};
@@ -20,6 +21,18 @@ pub struct Job<'a> {
     pub server: &'a LiveServer,
     pub target: &'a Target,
     pub started: Instant,
+}
+
+/// How a connection of a check begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    /// With a PROXY header.
+    pub proxied: bool,
+    /// Through the server's `socks4`.
+    pub tunnelled: bool,
+    /// We send next or reset the connection, so the handshake's last acknowledgement waits for that: a server that is only
+    /// connected to never sees the connection.
+    pub holds_ack: bool,
 }
 
 impl<'a> Job<'a> {
@@ -39,31 +52,26 @@ impl<'a> Job<'a> {
     /// # Errors
     /// The check's outcome.
     pub async fn connect(&self) -> Result<Stream, Finding> {
-        self.connect_to(&self.target.server, self.target.send_proxy.is_some(), false).await
+        self.connect_to(&self.target.server, self.usual()).await
     }
 
-    /// The same with `server` in place of the one that is checked; `proxied`: a PROXY header comes first. `holds_ack`: we
-    /// send next or reset the connection, so the handshake's last acknowledgement waits for that: a server that is only
-    /// connected to never sees the connection.
+    /// The same with `server` in place of the one that is checked.
     ///
     /// # Errors
     /// The check's outcome.
-    pub async fn connect_to(
-        &self,
-        server: &Server,
-        proxied: bool,
-        holds_ack: bool,
-    ) -> Result<Stream, Finding> {
+    pub async fn connect_to(&self, server: &Server, way: Way) -> Result<Stream, Finding> {
+        let Way { proxied, tunnelled, holds_ack } = way;
         let target = self.target;
         let facts = ConnFacts::of_nobody(Now::read().wall);
         let dial = Dial {
             server,
-            source: target.source.as_ref(),
+            via: server.socks4.filter(|_| tunnelled),
+            source: self.source(),
             client: &facts,
             header_ip: None,
-            keepalive: target.keepalive,
+            keepalive: self.proxy.conf.server_keep_alive(),
             transparent: false,
-            tune: &target.tune,
+            tune: self.tune(),
             asks_first: holds_ack,
             mark: None,
             tos: None,
@@ -80,7 +88,7 @@ impl<'a> Job<'a> {
     }
 
     pub(super) async fn connect_only(&self) -> Finding {
-        match self.connect_to(&self.target.server, self.target.send_proxy.is_some(), true).await {
+        match self.connect_to(&self.target.server, Way { holds_ack: true, ..self.usual() }).await {
             Ok(stream) => {
                 // As HAProxy does: no TIME_WAIT is left behind.
                 stream.reset_on_close();
@@ -98,6 +106,24 @@ impl<'a> Job<'a> {
             Some(limit) => Instant::now() + limit,
             None => self.started + self.target.inter,
         }
+    }
+
+    /// As the server line says.
+    #[must_use]
+    pub fn usual(&self) -> Way {
+        let target = self.target;
+        Way { proxied: target.send_proxy.is_some(), tunnelled: target.via_socks4, holds_ack: false }
+    }
+
+    /// The backend's `source`.
+    #[must_use]
+    pub fn source(&self) -> Option<&Source> {
+        self.proxy.conf.back.as_ref()?.source.as_ref()
+    }
+
+    #[must_use]
+    pub fn tune(&self) -> &Tune {
+        &self.generation.config.global.tune
     }
 
     /// The value of `http-check send-state`'s header.
@@ -149,6 +175,7 @@ fn explain(error: &DialError) -> Finding {
     let (status, info) = match error.kind {
         DialErrorKind::Timeout => (Status::L4Timeout, None),
         DialErrorKind::Resources | DialErrorKind::NoAddress => (Status::SocketError, general(info)),
+        DialErrorKind::Socks4(error) => (Status::SocketError, Some(error.words().to_owned())),
         // A unix socket that is not there.
         _ if error.errno == Some(libc::ENOENT) => (Status::SocketError, general(info)),
         _ => (Status::L4Connect, info),

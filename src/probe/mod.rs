@@ -105,8 +105,8 @@ fn checks(reporter: &Reporter, means: &Means) -> Vec<(ServerAt, Check)> {
     proxies
         .flat_map(|p| p.back.iter().flat_map(|b| &b.servers).map(move |s| (p, s)))
         .flat_map(|(proxy, server)| {
-            let watch = Watch::new(proxy, server, reporter, means).map(Check::Health);
-            let agent = Agent::new(proxy, server, reporter).map(Check::Agent);
+            let watch = Watch::new(proxy, server, means).map(Check::Health);
+            let agent = Agent::new(proxy, server).map(Check::Agent);
             let at = (proxy.index, server.index);
             watch.into_iter().chain(agent).map(move |check| (at, check))
         })

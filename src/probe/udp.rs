@@ -46,7 +46,7 @@ impl UdpCheck {
             _ => limit(job),
         };
         let deadline = Instant::now() + limit;
-        let exchange = Exchange::open(server, job.target.source.as_ref())?;
+        let exchange = Exchange::open(server, job.source())?;
         exchange.send(&self.said.send).await?;
         let heard = exchange.receive(deadline).await?;
         Ok(match (&self.said.expect, heard) {

@@ -28,18 +28,12 @@ pub struct Watch {
 
 impl Watch {
     /// `None`: the server is not checked.
-    pub fn new(
-        proxy: &Arc<LiveProxy>,
-        server: &Arc<LiveServer>,
-        reporter: &Reporter,
-        means: &Means,
-    ) -> Option<Self> {
+    pub fn new(proxy: &Arc<LiveProxy>, server: &Arc<LiveServer>, means: &Means) -> Option<Self> {
         let check = server.conf.check.as_ref()?;
         let edition = server.check.edition();
-        let tune = &reporter.generation.config.global.tune;
         Some(Self {
             at: (proxy.index, server.index),
-            target: Target::new(&proxy.conf, &server.reached(), tune, &server.check.settings())?,
+            target: Target::new(&proxy.conf, server.line(), &server.check.settings())?,
             kind: Kind::new(&proxy.conf, &server.conf, means),
             proxy: Arc::clone(proxy),
             server: Arc::clone(server),
@@ -58,7 +52,8 @@ impl Watch {
         let mut planned = self.wait_until(first, reporter).await;
         loop {
             if self.is_wanted() {
-                self.run(reporter).await;
+                // Kept while it lasts alone: most of the time most tasks wait.
+                Box::pin(self.run(reporter)).await;
             }
             let interval = schedule::jitter(self.interval(), spread, random);
             let next = schedule::next(planned, interval, Instant::now());
@@ -71,7 +66,7 @@ impl Watch {
     }
 
     async fn run(&mut self, reporter: &Reporter) {
-        self.follow_settings(reporter);
+        self.follow_settings();
         let job = Job::begin(&reporter.generation, &self.proxy, &self.server, &self.target);
         self.server.check.set_running(true);
         let mut finding = self.kind.run(&job).await;
@@ -83,15 +78,14 @@ impl Watch {
         }
     }
 
-    fn follow_settings(&mut self, reporter: &Reporter) {
+    fn follow_settings(&mut self) {
         let edition = self.server.check.edition();
         if edition == self.edition {
             return;
         }
         self.edition = edition;
-        let tune = &reporter.generation.config.global.tune;
         let settings = self.server.check.settings();
-        if let Some(target) = Target::new(&self.proxy.conf, &self.server.reached(), tune, &settings) {
+        if let Some(target) = Target::new(&self.proxy.conf, self.server.line(), &settings) {
             self.target = target;
         }
     }

@@ -236,6 +236,7 @@ impl Session {
         let reached = slot.server().reached();
         let how = net::Dial {
             server: &reached,
+            via: reached.socks4,
             source: conf.source.as_ref(),
             client: &self.ctx.conn,
             header_ip: None,

@@ -6,7 +6,9 @@ mod handshake;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod mail;
+mod marks;
 mod observe;
 mod rig;
 mod shown;
+mod socks;
 mod states;

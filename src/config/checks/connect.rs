@@ -19,20 +19,12 @@ const OPTIONS: &[&str] = &[
     "proto",
 ];
 
-/// Needs a proxy in between.
-const UNBUILT: &[&str] = &["via-socks4"];
-
 pub fn parse(reader: &mut Reader<'_>, comment: &mut Option<Arc<str>>, flavour: Flavour) -> Option<Action> {
     let mut connect = Connect::default();
     while !reader.at_end() {
         let index = reader.at;
         reader.at += 1;
         match reader.line.word(index) {
-            word if UNBUILT.contains(&word) => {
-                let what = format!("{} {word}", reader.rule);
-                reader.parser.unsupported(reader.line, index, &what);
-                return None;
-            }
             "comment" => *comment = Some(reader.word("a string")?.into()),
             "port" => connect.port = Some(port(reader)?),
             "addr" => address(reader, &mut connect)?,

@@ -84,6 +84,13 @@ pub const OPTIONS: &[ServerOption] = &[
         s.timing.ssl = false;
         s.tls.plain_checks = true;
     }),
+    option(
+        "check-via-socks4",
+        "",
+        "Checks go through the server's 'socks4' proxy too. Those of 'tcp-check' and 'http-check connect' say 'via-socks4'.",
+        0,
+        |_, _, _, s| s.timing.via_socks4 = true,
+    ),
     option("check-sni", "<sni>", "The name checks over TLS ask for.", 1, |p, l, i, s| {
         s.timing.sni = p.text(l, i + 1, "a server name");
     }),
@@ -346,6 +353,13 @@ pub const OPTIONS: &[ServerOption] = &[
         },
     ),
     option(
+        "socks4",
+        "<addr>:<port>",
+        "Connections go through this SOCKS 4 proxy, which knows IPv4 alone; checks do so with 'check-via-socks4'.",
+        1,
+        socks4,
+    ),
+    option(
         "tcp-ut",
         "<delay>",
         "How long sent data may stay unacknowledged (TCP_USER_TIMEOUT).",
@@ -383,7 +397,6 @@ pub const UNSUPPORTED: &[&str] = &[
     "check-pool-conn-name",
     "check-reuse-pool",
     "check-sni-auto",
-    "check-via-socks4",
     "ciphers",
     "ciphersuites",
     "client-sigalgs",
@@ -410,7 +423,6 @@ pub const UNSUPPORTED: &[&str] = &[
     "shard",
     "sigalgs",
     "sni-auto",
-    "socks4",
     "strict-maxconn",
     "tcp-md5sig",
     "ws",
@@ -461,6 +473,16 @@ fn check_address(parser: &mut Parser, line: &Line, i: usize, draft: &mut ServerD
             }
         }
         Err(message) => parser.alert(line, i + 1, format!("'addr' : {message}")),
+    }
+}
+
+fn socks4(parser: &mut Parser, line: &Line, i: usize, draft: &mut ServerDraft) {
+    match address::socket(line.word(i + 1)) {
+        Ok(address) if address.port() != 0 => draft.server.socks4 = Some(address),
+        Ok(_) => {
+            parser.alert(line, i + 1, format!("'socks4' : missing port number in '{}'.", line.word(i + 1)));
+        }
+        Err(message) => parser.alert(line, i + 1, format!("'socks4' : {message}")),
     }
 }
 

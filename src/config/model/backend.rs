@@ -247,6 +247,8 @@ pub struct Server {
     pub on_error: OnError,
     pub send_proxy: Option<SendProxy>,
     pub source: Option<Source>,
+    /// The SOCKS 4 proxy that connections go through.
+    pub socks4: Option<SocketAddr>,
     pub pool_max_conn: i32,
     pub pool_low_conn: u32,
     pub pool_purge_delay: Duration,
@@ -305,6 +307,7 @@ impl Default for Server {
             on_error: OnError::default(),
             send_proxy: None,
             source: None,
+            socks4: None,
             pool_max_conn: -1,
             pool_low_conn: 0,
             pool_purge_delay: Duration::from_secs(5),
@@ -374,6 +377,8 @@ pub struct Check {
     pub port: Option<u16>,
     pub addr: Option<std::net::IpAddr>,
     pub send_proxy: bool,
+    /// `check-via-socks4`
+    pub via_socks4: bool,
     /// `init-state`: up, down, fully-up, fully-down
     pub init_state: InitState,
     /// `healthcheck`: in place of the backend's.
@@ -401,6 +406,7 @@ impl Default for Check {
             port: None,
             addr: None,
             send_proxy: false,
+            via_socks4: false,
             init_state: InitState::Up,
             kind: None,
             external: None,

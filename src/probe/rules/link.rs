@@ -6,7 +6,7 @@ use crate::config::model::{Endpoint, Server};
 use crate::health::Status;
 use crate::net::Stream;
 use crate::net::tls::TlsError;
-use crate::probe::job::{self, Job};
+use crate::probe::job::{self, Job, Way};
 use std::borrow::Cow;
 use std::io;
 use tokio::time::{Instant, timeout_at};
@@ -28,8 +28,13 @@ impl Link {
     ) -> Result<Self, Failure> {
         let limit = Instant::now() + job.target.connect_limit;
         let server = addressed(&job.target.server, connect, port);
-        let proxied = connect.send_proxy || connect.default && job.target.send_proxy.is_some();
-        let stream = match job.connect_to(&server, proxied, holds_ack).await {
+        let usual = job.usual();
+        let way = Way {
+            proxied: connect.send_proxy || connect.default && usual.proxied,
+            tunnelled: connect.via_socks4 || connect.default && usual.tunnelled,
+            holds_ack,
+        };
+        let stream = match job.connect_to(&server, way).await {
             Ok(stream) => stream,
             Err(finding) => return Err(Failure { status: finding.status, text: finding.info }),
         };

@@ -34,7 +34,7 @@ impl RuleCheck {
 
     pub async fn run(&self, job: &Job<'_>) -> Finding {
         let mut machine = self.machine(job);
-        let limit = digest::most_kept(&self.rules, job.target.tune.bufsize);
+        let limit = digest::most_kept(&self.rules, job.tune().bufsize);
         let mut link: Option<Link> = None;
         let mut order = machine.start();
         loop {
