@@ -18,10 +18,12 @@ use crate::config::model::{ConnectionMode, Proxy, Service, UseBackend};
 use crate::expr::facts::LiveFacts;
 use crate::ids::ServerIndex;
 
+use crate::live::sessions::Conn;
 use crate::live::{LiveBackend, LiveProxy, Slot, Sticky};
 use crate::message::Method;
 use crate::net::relay::Pipe;
 use std::future::{Future, poll_fn};
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -163,7 +165,8 @@ impl<'a> Exchange<'a> {
         request: Flow,
         (started, head): (Instant, Instant),
     ) -> Self {
-        client.card.begin(head);
+        let fd = client.stream.as_raw_fd();
+        client.card.begin(head, Conn::new(&client.session.frontend, &ctx.conn, fd, client.accepted));
         let engine = &client.session.engine;
         let (mut to_server, mut to_client) = (Outbox::default(), Outbox::default());
         to_server.bytes = engine.take_scratch();

@@ -47,7 +47,6 @@ use pool::Pools;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Waker;
 use std::time::{Instant, SystemTime};
 
 /// What the connections of one worker thread share.
@@ -61,9 +60,6 @@ pub struct Engine {
     contexts: RefCell<Vec<Box<Context>>>,
     sessions: RefCell<Vec<Rc<Session>>>,
     scratch: RefCell<Vec<Vec<u8>>>,
-    /// Wakers of the client connections that have ever been idle, by [`serve::Client::bell`].
-    bells: RefCell<Vec<Option<Waker>>>,
-    unused_bells: RefCell<Vec<u32>>,
     pools: Pools,
     pipes: Pipes,
     ticker: Ticker,
@@ -87,8 +83,6 @@ impl Engine {
             contexts: RefCell::default(),
             sessions: RefCell::default(),
             scratch: RefCell::default(),
-            bells: RefCell::default(),
-            unused_bells: RefCell::default(),
             pools: Pools::default(),
             pipes: Pipes::new(if tune.pipesize > 0 { tune.pipesize } else { PIPE }),
             ticker: Ticker::new((u64::from(generation.process.pid) << 32) ^ (thread as u64).rotate_left(17)),
@@ -104,31 +98,6 @@ impl Engine {
     /// Looks after idle server connections, for ever. To be spawned once on the thread.
     pub async fn housekeeping(self: Rc<Self>) {
         pool::housekeeping(&self.pools).await;
-    }
-
-    /// Makes idle client connections look up: the process is stopping.
-    pub fn wake_idle(&self) {
-        self.bells.borrow().iter().flatten().for_each(Waker::wake_by_ref);
-    }
-
-    /// Remembers how to wake a connection, once for its life.
-    fn hang_bell(&self, waker: &Waker) -> u32 {
-        let mut bells = self.bells.borrow_mut();
-        let at = self.unused_bells.borrow_mut().pop().unwrap_or_else(|| {
-            bells.push(None);
-            bells.len() as u32 - 1
-        });
-        if let Some(bell) = bells.get_mut(at as usize) {
-            *bell = Some(waker.clone());
-        }
-        at
-    }
-
-    fn take_bell(&self, at: u32) {
-        if let Some(bell) = self.bells.borrow_mut().get_mut(at as usize) {
-            *bell = None;
-            self.unused_bells.borrow_mut().push(at);
-        }
     }
 
     /// Wall clock at `mono`.

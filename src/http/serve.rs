@@ -19,7 +19,7 @@ use crate::net::{Accepted, Stream, Timer};
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{self, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
 /// The client's side, for as long as its connection lasts.
@@ -43,16 +43,6 @@ pub struct Client {
     /// `%Th`: milliseconds the PROXY header took.
     pub handshake: i64,
     pub accepted: Instant,
-    /// Where the engine finds this connection's waker when the process stops.
-    bell: Option<u32>,
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        if let Some(bell) = self.bell {
-            self.session.engine.take_bell(bell);
-        }
-    }
 }
 
 /// How waiting for a head ended without one.
@@ -88,7 +78,7 @@ pub fn serve(
         let mut end = End::KeepAlive;
         while end == End::KeepAlive {
             let engine = Rc::clone(&client.session.engine);
-            let started = match client.await_bytes().await {
+            let started = match poll_fn(|cx| client.poll_bytes(cx)).await {
                 Ok(started) => started,
                 Err(no_head) => {
                     end = Box::pin(client.without_head(no_head, None)).await;
@@ -150,41 +140,33 @@ impl Client {
             handshake: accepted.handshake,
             session: engine.session(frontend, generation),
             accepted: accepted_at,
-            bell: None,
         }
     }
 
-    /// Waits for the first byte of a request; answers when it came.
-    async fn await_bytes(&mut self) -> Result<Instant, NoHead> {
+    /// Ready when the first byte of a request has come, with the moment it came. Plain polling, because whatever a
+    /// future would keep here every idle connection would keep.
+    fn poll_bytes(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<Instant, NoHead>> {
+        let first = self.requests == 0;
+        if !self.inbox.raw().is_empty() {
+            return Poll::Ready(Ok(Instant::now()));
+        }
+        match self.inbox.poll_fill(cx, &mut self.stream, &self.session.engine.buffers) {
+            Poll::Ready(Ok(n)) if n > 0 => return Poll::Ready(Ok(Instant::now())),
+            Poll::Ready(_) if first => return Poll::Ready(Err(NoHead::Aborted { any_byte: false })),
+            Poll::Ready(_) => return Poll::Ready(Err(NoHead::Quiet)),
+            Poll::Pending => {}
+        }
+        if !first && self.session.generation.closes_idle() {
+            return Poll::Ready(Err(NoHead::Quiet));
+        }
         let timeouts = &self.session.frontend.conf.timeouts;
         let request = timeouts.http_request.or(timeouts.client);
-        let idle = if self.requests == 0 { request } else { timeouts.http_keep_alive.or(request) };
-        let deadline = idle.map(|t| self.idle_from + t);
-        let first = self.requests == 0;
-        let session = Rc::clone(&self.session);
-        poll_fn(|cx| {
-            if !self.inbox.raw().is_empty() {
-                return Poll::Ready(Ok(Instant::now()));
-            }
-            match self.inbox.poll_fill(cx, &mut self.stream, &session.engine.buffers) {
-                Poll::Ready(Ok(n)) if n > 0 => return Poll::Ready(Ok(Instant::now())),
-                Poll::Ready(_) if first => return Poll::Ready(Err(NoHead::Aborted { any_byte: false })),
-                Poll::Ready(_) => return Poll::Ready(Err(NoHead::Quiet)),
-                Poll::Pending => {}
-            }
-            if self.bell.is_none() {
-                self.bell = Some(session.engine.hang_bell(cx.waker()));
-            }
-            if !first && session.generation.closes_idle() {
-                return Poll::Ready(Err(NoHead::Quiet));
-            }
-            if self.timer.poll(cx, deadline).is_ready() {
-                let no_head = if first { NoHead::TimedOut { any_byte: false } } else { NoHead::Quiet };
-                return Poll::Ready(Err(no_head));
-            }
-            Poll::Pending
-        })
-        .await
+        let idle = if first { request } else { timeouts.http_keep_alive.or(request) };
+        if self.timer.poll(cx, idle.map(|t| self.idle_from + t)).is_ready() {
+            let no_head = if first { NoHead::TimedOut { any_byte: false } } else { NoHead::Quiet };
+            return Poll::Ready(Err(no_head));
+        }
+        Poll::Pending
     }
 
     /// Looks for a whole head in what has come. `looked` is how much of it was looked at before.

@@ -6,7 +6,7 @@ use crate::config::model::{
 };
 use crate::expr::facts::ConnFacts;
 use crate::ids::ProxyIndex;
-use crate::live::sessions::{Card, Conn};
+use crate::live::sessions::Card;
 use crate::live::{Generation, Process};
 use crate::logging;
 use crate::net::{Accepted, Stream};
@@ -126,7 +126,7 @@ fn proxy(proxy: Proxy) -> SocketAddr {
                 };
                 let bind = Arc::new(Bind { ..bind() });
                 let accepted = Accepted {
-                    card: card(&generation, peer),
+                    card: std::rc::Rc::clone(Card::register().card()),
                     stream: Stream::Tcp(stream),
                     conn,
                     bind,
@@ -146,19 +146,6 @@ fn proxy(proxy: Proxy) -> SocketAddr {
         });
     });
     told.recv().unwrap()
-}
-
-fn card(generation: &Generation, peer: SocketAddr) -> std::rc::Rc<Card> {
-    let entry = Card::register(Conn {
-        frontend: Arc::clone(&generation.proxies[0]),
-        src: Some(peer),
-        dst: None,
-        listener: (1, None),
-        fd: -1,
-        accepted: SystemTime::now(),
-        at: Instant::now(),
-    });
-    std::rc::Rc::clone(entry.card())
 }
 
 fn bind() -> Bind {

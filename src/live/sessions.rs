@@ -4,7 +4,8 @@
 //! does is noted by plain stores. Others ask a question, which the worker answers between two events ([`Roster`]).
 
 use super::{LiveProxy, LiveServer};
-use std::cell::{Cell, RefCell};
+use crate::expr::facts::ConnFacts;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -13,28 +14,18 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{Notify, oneshot};
 
-const NOBODY: u32 = u32::MAX;
-
-/// One client connection, and the session (a request, or the connection's bytes) it is in.
+/// One client connection, and the session (a request, or the connection's bytes) it is in. There are many idle ones: what
+/// only a session has is on the heap as long as there is one.
 #[derive(Debug)]
 pub struct Card {
-    /// Of the session; 0 while there is none.
-    id: Cell<u64>,
-    began: Cell<Instant>,
-    /// Indices of the backend and its server, [`NOBODY`] before they are known.
-    backend: Cell<u32>,
-    server: Cell<u32>,
-    server_fd: Cell<i32>,
-    ends: Cell<[Option<SocketAddr>; 2]>,
-    retries: Cell<u32>,
+    session: RefCell<Option<Box<Record>>>,
+    waker: OnceCell<Waker>,
     calls: Cell<u32>,
+    place: u32,
     killed: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
-    place: Cell<usize>,
-    conn: Conn,
 }
 
-/// What stays as long as the connection does.
+/// What a session knows of its client's connection.
 #[derive(Clone, Debug)]
 pub struct Conn {
     pub frontend: Arc<LiveProxy>,
@@ -44,6 +35,22 @@ pub struct Conn {
     pub fd: i32,
     pub accepted: SystemTime,
     pub at: Instant,
+}
+
+impl Conn {
+    /// Of a connection accepted `at` on the monotonic clock.
+    #[must_use]
+    pub fn new(frontend: &Arc<LiveProxy>, facts: &ConnFacts, fd: i32, at: Instant) -> Self {
+        Self {
+            frontend: Arc::clone(frontend),
+            src: facts.src,
+            dst: facts.dst,
+            listener: (facts.listener_id, facts.listener_name.clone()),
+            fd,
+            accepted: facts.accepted,
+            at,
+        }
+    }
 }
 
 /// A session at one moment.
@@ -67,7 +74,7 @@ pub struct Record {
 #[derive(Debug, Default)]
 pub struct Registry {
     cards: RefCell<Vec<Option<Rc<Card>>>>,
-    free: RefCell<Vec<usize>>,
+    free: RefCell<Vec<u32>>,
     next: Cell<u64>,
     thread: Cell<usize>,
 }
@@ -83,28 +90,21 @@ const SESSION_STEP: u64 = 0x240;
 impl Card {
     /// A card on this thread's list; it leaves the list with the [`Entry`].
     #[must_use]
-    pub fn register(conn: Conn) -> Entry {
+    pub fn register() -> Entry {
         HERE.with(|here| {
             let mut cards = here.cards.borrow_mut();
             let place = here.free.borrow_mut().pop().unwrap_or_else(|| {
                 cards.push(None);
-                cards.len() - 1
+                u32::try_from(cards.len() - 1).unwrap_or(u32::MAX)
             });
             let card = Rc::new(Self {
-                id: Cell::new(0),
-                began: Cell::new(conn.at),
-                backend: Cell::new(NOBODY),
-                server: Cell::new(NOBODY),
-                server_fd: Cell::new(-1),
-                ends: Cell::new([None; 2]),
-                retries: Cell::new(0),
+                session: RefCell::new(None),
+                waker: OnceCell::new(),
                 calls: Cell::new(0),
+                place,
                 killed: Cell::new(false),
-                waker: RefCell::new(None),
-                place: Cell::new(place),
-                conn,
             });
-            if let Some(slot) = cards.get_mut(place) {
+            if let Some(slot) = cards.get_mut(place as usize) {
                 *slot = Some(Rc::clone(&card));
             }
             Entry(card)
@@ -112,50 +112,58 @@ impl Card {
     }
 
     /// A session begins on the connection.
-    pub fn begin(&self, now: Instant) {
-        let id = HERE.with(|here| {
+    pub fn begin(&self, now: Instant, conn: Conn) {
+        let (id, thread) = HERE.with(|here| {
             let number = here.next.get() + 1;
             here.next.set(number);
-            (here.thread.get() as u64 + 0x55) * THREAD_STEP + number * SESSION_STEP
+            let thread = here.thread.get();
+            ((thread as u64 + 0x55) * THREAD_STEP + number * SESSION_STEP, thread)
         });
-        self.id.set(id);
-        self.began.set(now);
+        let record = Record {
+            id,
+            thread,
+            conn,
+            began: now,
+            backend: None,
+            server: None,
+            server_fd: -1,
+            ends: [None; 2],
+            retries: 0,
+            calls: 0,
+        };
+        *self.session.borrow_mut() = Some(Box::new(record));
     }
 
     /// It is over; the connection may stay.
     pub fn end(&self) {
-        self.id.set(0);
-        self.backend.set(NOBODY);
-        self.server.set(NOBODY);
-        self.server_fd.set(-1);
-        self.ends.set([None; 2]);
-        self.retries.set(0);
+        *self.session.borrow_mut() = None;
         self.calls.set(0);
         self.killed.set(false);
     }
 
+    fn note(&self, what: impl FnOnce(&mut Record)) {
+        if let Some(record) = &mut *self.session.borrow_mut() {
+            what(record);
+        }
+    }
+
     pub fn routed(&self, backend: &LiveProxy) {
-        self.backend.set(backend.index.0);
+        self.note(|r| r.backend = Some(backend.index.0));
     }
 
     pub fn assigned(&self, server: &LiveServer) {
-        self.server.set(server.index.0);
+        self.note(|r| r.server = Some(server.index.0));
     }
 
     /// `ends`: our own address and the server's, where they are known.
     pub fn connected(&self, fd: i32, retries: u32, ends: [Option<SocketAddr>; 2]) {
-        self.ends.set(ends);
-        self.server_fd.set(fd);
-        self.retries.set(retries);
+        self.note(|r| (r.ends, r.server_fd, r.retries) = (ends, fd, retries));
     }
 
     /// The connection's task runs.
     pub fn called(&self, cx: &Context<'_>) {
-        let calls = self.calls.get();
-        self.calls.set(calls.wrapping_add(1));
-        if calls == 0 && self.waker.borrow().is_none() {
-            *self.waker.borrow_mut() = Some(cx.waker().clone());
-        }
+        self.calls.set(self.calls.get().wrapping_add(1));
+        self.waker.get_or_init(|| cx.waker().clone());
     }
 
     /// Was the session told to end?
@@ -166,25 +174,19 @@ impl Card {
 
     fn kill(&self) {
         self.killed.set(true);
-        if let Some(waker) = &*self.waker.borrow() {
+        if let Some(waker) = self.waker.get() {
             waker.wake_by_ref();
         }
     }
 
-    fn record(&self, thread: usize) -> Record {
-        let known = |i: u32| (i != NOBODY).then_some(i);
-        Record {
-            id: self.id.get(),
-            thread,
-            conn: self.conn.clone(),
-            began: self.began.get(),
-            backend: known(self.backend.get()),
-            server: known(self.server.get()),
-            server_fd: self.server_fd.get(),
-            ends: self.ends.get(),
-            retries: self.retries.get(),
-            calls: self.calls.get(),
-        }
+    /// The session as it stands; `None` between two.
+    fn record(&self) -> Option<Record> {
+        let record = self.session.borrow();
+        record.as_deref().map(|r| Record { calls: self.calls.get(), ..r.clone() })
+    }
+
+    fn is(&self, which: impl Fn(&Record) -> bool) -> bool {
+        self.session.borrow().as_deref().is_some_and(which)
     }
 }
 
@@ -203,13 +205,22 @@ impl Drop for Entry {
     fn drop(&mut self) {
         // The list may be gone before the last connections when the thread ends.
         let _ = HERE.try_with(|here| {
-            let place = self.0.place.get();
-            if let Some(slot) = here.cards.borrow_mut().get_mut(place) {
+            let place = self.0.place;
+            if let Some(slot) = here.cards.borrow_mut().get_mut(place as usize) {
                 *slot = None;
                 here.free.borrow_mut().push(place);
             }
         });
     }
+}
+
+/// Makes every connection of this thread look up: what it waits for may be over, as the process is stopping.
+pub fn wake_all() {
+    let wakers: Vec<Waker> = HERE.with(|here| {
+        let cards = here.cards.borrow();
+        cards.iter().flatten().filter_map(|c| c.waker.get().cloned()).collect()
+    });
+    wakers.into_iter().for_each(Waker::wake);
 }
 
 impl Registry {
@@ -219,13 +230,12 @@ impl Registry {
         let cards = self.cards.borrow();
         let to = from.saturating_add(most).min(cards.len());
         let part = cards.get(from..to).unwrap_or_default().iter().flatten();
-        let records = part.filter(|c| c.id.get() != 0).map(|c| c.record(self.thread.get())).collect();
-        (records, (to < cards.len()).then_some(to))
+        (part.filter_map(|c| c.record()).collect(), (to < cards.len()).then_some(to))
     }
 
-    fn kill(&self, which: impl Fn(&Card) -> bool) -> usize {
+    fn kill(&self, which: impl Fn(&Record) -> bool) -> usize {
         let cards = self.cards.borrow();
-        let chosen = cards.iter().flatten().filter(|c| c.id.get() != 0 && which(c));
+        let chosen = cards.iter().flatten().filter(|c| c.is(&which));
         chosen.map(|c| c.kill()).count()
     }
 }
@@ -333,7 +343,7 @@ impl Roster {
     /// Ends one session. False: there is none of that id.
     pub async fn shut(&self, id: u64) -> bool {
         for mailbox in &self.0 {
-            if self.ask(mailbox, move |here| here.kill(|c| c.id.get() == id)).await.unwrap_or(0) > 0 {
+            if self.ask(mailbox, move |here| here.kill(|r| r.id == id)).await.unwrap_or(0) > 0 {
                 return true;
             }
         }
@@ -343,7 +353,7 @@ impl Roster {
     /// Ends the sessions of a server; they are told when this returns, and end soon after.
     pub fn shut_server(&self, backend: u32, server: u32) {
         for mailbox in &self.0 {
-            let on_it = move |c: &Card| c.backend.get() == backend && c.server.get() == server;
+            let on_it = move |r: &Record| r.backend == Some(backend) && r.server == Some(server);
             drop(self.ask(mailbox, move |here| here.kill(on_it)));
         }
     }
@@ -402,9 +412,9 @@ mod tests {
     #[test]
     fn only_sessions_are_shown() {
         let conn = conn();
-        let idle = Card::register(conn.clone());
-        let busy = Card::register(conn.clone());
-        busy.card().begin(Instant::now());
+        let idle = Card::register();
+        let busy = Card::register();
+        busy.card().begin(Instant::now(), conn.clone());
         busy.card().routed(&conn.frontend);
         busy.card().connected(9, 2, [None; 2]);
         let records = asked(async |r| r.records().await);
@@ -418,11 +428,11 @@ mod tests {
 
     #[test]
     fn a_session_is_ended_by_its_id() {
-        let entry = Card::register(conn());
-        entry.card().begin(Instant::now());
+        let entry = Card::register();
+        entry.card().begin(Instant::now(), conn());
         let first = asked(async |r| r.records().await)[0].id;
         entry.card().end();
-        entry.card().begin(Instant::now());
+        entry.card().begin(Instant::now(), conn());
         // The id names the session, not its connection.
         assert!(!asked(async |r| r.shut(first).await));
         assert!(!entry.card().is_killed());
@@ -437,9 +447,9 @@ mod tests {
     fn sessions_of_a_server_are_ended() {
         let conn = conn();
         let on_server = conn.frontend.back.as_ref().unwrap().servers[0].clone();
-        let entries = [Card::register(conn.clone()), Card::register(conn.clone())];
+        let entries = [Card::register(), Card::register()];
         for entry in &entries {
-            entry.card().begin(Instant::now());
+            entry.card().begin(Instant::now(), conn.clone());
             entry.card().routed(&conn.frontend);
         }
         entries[1].card().assigned(&on_server);

@@ -6,6 +6,7 @@ use super::gate::{Budget, Gate, Local};
 use super::listen::{Bound, Listeners};
 use crate::ids::ProxyIndex;
 use crate::live::counters;
+use crate::live::sessions;
 use crate::live::{Generation, Process};
 use crate::net::raw;
 use crate::tasks::{self, Task};
@@ -141,7 +142,7 @@ impl Seat {
         let _ = phase.wait_for(|p| *p != Phase::Running).await;
         drop(accepting);
         let _ = phase.wait_for(|p| matches!(p, Phase::Stopping | Phase::Ending)).await;
-        worker.http.wake_idle();
+        sessions::wake_all();
         tokio::select! {
             () = all_done(&local) => {}
             _ = phase.wait_for(|p| *p == Phase::Ending) => {}

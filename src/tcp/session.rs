@@ -8,10 +8,11 @@ use crate::config::model::action::Peer;
 use crate::config::model::{LogStyle, Mode, TcpRule, UseBackend};
 use crate::expr::facts::LiveFacts;
 use crate::live::rules::{TcpVerdict, run_tcp_rules};
-use crate::live::sessions::Card;
+use crate::live::sessions::{Card, Conn};
 use crate::live::{Generation, LiveBackend, LiveProxy};
 use crate::net::{Accepted, Stream, Timer};
 use std::future::{Future, poll_fn};
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -104,7 +105,7 @@ pub async fn serve(
     engine: Rc<Engine>,
 ) -> Option<Accepted> {
     let Accepted { stream, card, conn, bind, preread, at, handshake, variables } = accepted;
-    card.begin(at);
+    card.begin(at, Conn::new(&proxy, &conn, stream.as_raw_fd(), at));
     proxy.front.count(conn.listener_id, |c| c.streams.inc());
     let mut ctx = Context::new(conn, at, &proxy, &generation, &engine);
     ctx.request = preread;
