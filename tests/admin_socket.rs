@@ -5,6 +5,8 @@
 #[path = "harness/mod.rs"]
 mod harness;
 
+#[path = "admin_socket/certificates.rs"]
+mod certificates;
 #[path = "admin_socket/commands.rs"]
 mod commands;
 #[path = "admin_socket/effects.rs"]

@@ -287,6 +287,17 @@ fn what_is_said_in_the_handshake() {
             .global("ssl-default-server-options ssl-max-ver TLSv1.2"),
         row("versions of the line go first", 9441, "ssl verify none ssl-max-ver TLSv1.3")
             .global("ssl-default-server-options ssl-max-ver TLSv1.2"),
+        row("ciphers", 9441, "ssl verify none force-tlsv12 ciphers ECDHE-ECDSA-AES128-GCM-SHA256"),
+        row(
+            "ciphers the server has not",
+            9451,
+            "ssl verify none force-tlsv12 ciphers ECDHE-ECDSA-AES128-GCM-SHA256",
+        ),
+        row("ciphersuites", 9441, "ssl verify none ciphersuites TLS_AES_128_GCM_SHA256"),
+        row("ciphers of the global section", 9445, "ssl verify none")
+            .global("ssl-default-server-ciphers ECDHE+CHACHA20"),
+        row("ciphersuites of the global section", 9446, "ssl verify none")
+            .global("ssl-default-server-ciphersuites TLS_CHACHA20_POLY1305_SHA256"),
         row("default-server", 9441, "").back("default-server ssl verify none sni str(d.example)"),
         row("default-server undone", PLAIN, "no-ssl").back("default-server ssl verify none"),
         row("PROXY header before it", 9448, "ssl verify none send-proxy"),

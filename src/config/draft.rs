@@ -135,6 +135,8 @@ pub struct TlsDraft {
     pub sni: Option<Arc<Expr>>,
     pub alpn: Vec<Vec<u8>>,
     pub versions: Versions,
+    pub ciphers: Option<Reference>,
+    pub ciphersuites: Option<Reference>,
     pub no_reuse: bool,
     pub no_tickets: bool,
 }

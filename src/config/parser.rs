@@ -3,7 +3,7 @@
 use super::certificates::Tls;
 use super::checks::HealthCheck;
 use super::diagnostic::{Diagnostic, Severity};
-use super::draft::Draft;
+use super::draft::{Draft, Reference};
 use super::environment::Environment;
 use super::keyword::{Keyword, Prefix, Section};
 use super::model::mail::Mailers;
@@ -56,6 +56,8 @@ pub struct Parser {
     /// `ssl-default-server-options`
     pub server_versions: Versions,
     pub server_tickets: bool,
+    /// `ssl-default-server-ciphers` and `ssl-default-server-ciphersuites`
+    pub server_ciphers: [Option<Reference>; 2],
     /// True while a `defaults` section's lines are applied again to a proxy: what they report was reported already.
     pub replaying: bool,
     /// Which section of a `defaults` chain the line being applied stands in; the same number, the same section.
@@ -112,6 +114,7 @@ impl Parser {
             verify_servers: true,
             server_versions: Versions::default(),
             server_tickets: true,
+            server_ciphers: [None, None],
             replaying: false,
             depth: 0,
         }

@@ -4,14 +4,16 @@
 
 use super::{Stream, secure};
 use crate::config::model::ServerTls;
+use crate::tls::Slot;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{
-    Resumption, WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor, verify_server_name,
+    ResolvesClientCert, Resumption, WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor,
+    verify_server_name,
 };
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, IpAddr, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::sign::SingleCertAndKey;
+use rustls::sign::CertifiedKey;
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore,
     SignatureScheme,
@@ -19,6 +21,20 @@ use rustls::{
 use std::sync::{Arc, LazyLock};
 
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
+
+/// The certificate shown to servers: what its slot holds when it is asked for.
+#[derive(Debug)]
+struct Identity(Arc<Slot>);
+
+impl ResolvesClientCert for Identity {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0.certificate().certified))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
 
 /// Sessions kept per server line, to be taken up again.
 const SESSIONS: usize = 256;
@@ -54,9 +70,7 @@ impl Connector {
             builder.with_protocol_versions(&tls.versions).unwrap_or_else(|_| ClientConfig::builder());
         let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
         let mut config = match &tls.identity {
-            Some(identity) => {
-                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(identity))))
-            }
+            Some(identity) => builder.with_client_cert_resolver(Arc::new(Identity(Arc::clone(identity)))),
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols.clone_from(&tls.alpn);

@@ -126,10 +126,9 @@ impl Parts {
             _ => Kind::Other,
         };
         let mut certified = CertifiedKey::new(self.chain.clone(), signing);
-        match certified.keys_match() {
-            Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
-            Err(Error::InconsistentKeys(_)) => return Err(Problem::KeyMismatch),
-            Err(error) => return Err(Problem::Unusable(error.to_string())),
+        // What cannot be compared (certificates of version 1) is taken as it is.
+        if let Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) = certified.keys_match() {
+            return Err(Problem::KeyMismatch);
         }
         certified.ocsp = self.ocsp.clone();
         Ok(Certificate { kind, names, certified: Arc::new(certified), parts: self })

@@ -10,6 +10,7 @@
 //! ```
 
 pub mod certificate;
+pub mod changes;
 pub mod ciphers;
 pub mod door;
 pub mod handshake;

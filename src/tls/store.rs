@@ -2,6 +2,7 @@
 
 use super::Door;
 use super::certificate::{Certificate, Extra, Problem, load};
+use super::changes::Changes;
 use arc_swap::ArcSwap;
 use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache, StoresServerSessions};
 use std::collections::BTreeMap;
@@ -15,9 +16,22 @@ pub struct Slot {
     /// As written, with `crt-base` before it: the name the administrator uses.
     pub name: Arc<str>,
     current: ArcSwap<Certificate>,
+    /// Server lines that show it.
+    kept: AtomicU32,
 }
 
 impl Slot {
+    /// A server line shows it.
+    pub fn keep(&self) {
+        self.kept.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many server lines show it.
+    #[must_use]
+    pub fn servers(&self) -> usize {
+        self.kept.load(Ordering::Relaxed) as usize
+    }
+
     #[must_use]
     pub fn certificate(&self) -> Arc<Certificate> {
         self.current.load_full()
@@ -31,6 +45,7 @@ pub struct Store {
     doors: Mutex<Vec<Arc<Door>>>,
     /// One change at a time: table and slot are changed together.
     changing: Mutex<()>,
+    pub(super) changes: Mutex<Changes>,
     sessions: OnceLock<Arc<ServerSessionMemoryCache>>,
     apart: AtomicU32,
 }
@@ -61,7 +76,11 @@ impl Store {
     /// Takes a certificate in under a new name, for lines to refer to; an old one of that name goes.
     pub fn insert(&self, name: &str, certificate: Certificate) -> Arc<Slot> {
         let name: Arc<str> = name.into();
-        let slot = Arc::new(Slot { name: Arc::clone(&name), current: ArcSwap::from_pointee(certificate) });
+        let slot = Arc::new(Slot {
+            name: Arc::clone(&name),
+            current: ArcSwap::from_pointee(certificate),
+            kept: AtomicU32::new(0),
+        });
         lock(&self.slots).insert(name, Arc::clone(&slot));
         slot
     }
@@ -69,7 +88,9 @@ impl Store {
     /// Forgets a certificate that no line shows. False: one does, or there is none.
     pub fn remove(&self, name: &str) -> bool {
         let _one = lock(&self.changing);
-        !lock(&self.doors).iter().any(|door| door.shows(name)) && lock(&self.slots).remove(name).is_some()
+        let used = lock(&self.doors).iter().any(|door| door.shows(name))
+            || self.get(name).is_some_and(|slot| slot.servers() > 0);
+        !used && lock(&self.slots).remove(name).is_some()
     }
 
     /// Replaces a certificate everywhere at once: handshakes that begin later get the new one. Answers the lines that
@@ -144,6 +165,6 @@ impl StoresServerSessions for Apart {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

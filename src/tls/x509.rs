@@ -1,8 +1,10 @@
 //! The fields of a certificate, as OpenSSL writes them.
 
 use std::fmt::Write as _;
+use x509_parser::extensions::GeneralName;
 use x509_parser::oid_registry::Oid;
 use x509_parser::prelude::{ASN1Time, AttributeTypeAndValue, FromDer, X509Certificate, X509Name};
+use x509_parser::public_key::PublicKey;
 
 /// Whose name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,3 +206,54 @@ const ALGORITHMS: &[(&str, &str)] = &[
     ("1.3.101.112", "ED25519"),
     ("1.3.101.113", "ED448"),
 ];
+
+/// `Nov 21 16:57:30 2026 GMT`
+#[must_use]
+pub fn not_before_in_words(der: &[u8]) -> Option<String> {
+    Some(in_words(parse(der)?.validity().not_before))
+}
+
+#[must_use]
+pub fn not_after_in_words(der: &[u8]) -> Option<String> {
+    Some(in_words(parse(der)?.validity().not_after))
+}
+
+fn in_words(time: ASN1Time) -> String {
+    const MONTHS: &[&str] =
+        &["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let at = time.to_datetime();
+    let month = MONTHS.get(usize::from(u8::from(at.month())).wrapping_sub(1)).copied().unwrap_or_default();
+    format!(
+        "{month} {:>2} {:02}:{:02}:{:02} {} GMT",
+        at.day(),
+        at.hour(),
+        at.minute(),
+        at.second(),
+        at.year()
+    )
+}
+
+/// `DNS:a, DNS:b`; other kinds of names leave their place empty, as HAProxy shows them.
+#[must_use]
+pub fn alternative_names(der: &[u8]) -> Option<String> {
+    let certificate = parse(der)?;
+    let names = &certificate.subject_alternative_name().ok()??.value.general_names;
+    let each = names.iter().map(|name| match name {
+        GeneralName::DNSName(name) => format!("DNS:{name}"),
+        _ => String::new(),
+    });
+    Some(each.collect::<Vec<_>>().join(", "))
+}
+
+/// `RSA2048`, `EC256`
+#[must_use]
+pub fn key_size(der: &[u8]) -> Option<String> {
+    let certificate = parse(der)?;
+    let key = certificate.public_key().parsed().ok()?;
+    Some(match &key {
+        PublicKey::RSA(_) => format!("RSA{}", key.key_size()),
+        // Of an uncompressed point, the two coordinates.
+        PublicKey::EC(point) => format!("EC{}", point.key_size()),
+        _ => return None,
+    })
+}

@@ -65,7 +65,7 @@ fn the_process_is_described() {
     let tasks = rig.ask("show tasks");
     assert!(tasks.starts_with("Running tasks: ") && tasks.contains("worker-2"), "{tasks}");
     assert!(rig.ask("show dev").contains(&format!("pid: {}", rig.proxy.pid())));
-    assert_eq!(rig.ask("show ssl cert"), "'show ssl cert' is not supported by weir yet.\n\n");
+    assert_eq!(rig.ask("show ssl ca-file"), "'show ssl ca-file' is not supported by weir yet.\n\n");
 }
 
 /// `show events buf0 -w` waits until the client leaves (or types something).

@@ -17,6 +17,8 @@ mod server_settings;
 pub mod servers;
 pub mod session;
 pub mod sessions;
+pub mod ssl_cert;
+pub mod ssl_crt_list;
 pub mod stat;
 pub mod target;
 pub mod unbuilt;
@@ -41,6 +43,8 @@ const FAMILIES: &[&[Command]] = &[
     servers::TABLE,
     session::TABLE,
     sessions::TABLE,
+    ssl_cert::TABLE,
+    ssl_crt_list::TABLE,
     stat::TABLE,
     variables::TABLE,
     vrrp::TABLE,

@@ -110,9 +110,7 @@ fn set(call: &mut Call<'_>) -> Answer {
         "agent-send" => settings::agent_send(c, t),
         "fqdn" if !c.has(4) => Answer::error("set server <b>/<s> fqdn requires a FQDN."),
         "fqdn" => Answer::error("set server <b>/<s> fqdn failed because no resolution is configured."),
-        "ssl" => {
-            Answer::error("'set server <srv> ssl' cannot be set.  default-server should define ssl settings")
-        }
+        "ssl" => settings::ssl(c, t),
         _ => Answer::error(USAGE),
     })
 }

@@ -76,6 +76,22 @@ fn change_port(target: &Target, word: &str, before: (u16, Option<i32>)) -> Resul
     Ok(Some((after.0, after.1, words)))
 }
 
+/// `ssl on|off`
+pub fn ssl(call: &mut Call<'_>, target: &Target) -> Answer {
+    if target.server.conf.tls.is_none() {
+        return Answer::error(
+            "'set server <srv> ssl' cannot be set.  default-server should define ssl settings",
+        );
+    }
+    let on = match call.word(4) {
+        "on" => true,
+        "off" => false,
+        _ => return Answer::error("'set server <srv> ssl' expects 'on' or 'off'."),
+    };
+    target.backend.secure_server(target.at.1.get(), on);
+    Answer::message(severity::NOTICE, "server ssl setting updated.")
+}
+
 /// `check-addr <ip> [port <port>]`
 pub fn check_address(call: &mut Call<'_>, target: &Target) -> Answer {
     if !call.has(4) {

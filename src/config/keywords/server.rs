@@ -397,8 +397,6 @@ pub const UNSUPPORTED: &[&str] = &[
     "check-pool-conn-name",
     "check-reuse-pool",
     "check-sni-auto",
-    "ciphers",
-    "ciphersuites",
     "client-sigalgs",
     "curves",
     "guid",

@@ -70,6 +70,22 @@ pub const OPTIONS: &[ServerOption] = &[
         },
     ),
     option("no-alpn", "", "Undoes 'alpn'.", 0, |_, _, _, s| s.tls.alpn.clear()),
+    option(
+        "ciphers",
+        "<ciphers>",
+        "The suites of TLS 1.2, as OpenSSL's cipher strings choose them.",
+        1,
+        |p, l, i, s| s.tls.ciphers = reference(p, l, i),
+    ),
+    option(
+        "ciphersuites",
+        "<ciphersuites>",
+        "The suites of TLS 1.3, with colons between.",
+        1,
+        |p, l, i, s| {
+            s.tls.ciphersuites = reference(p, l, i);
+        },
+    ),
     option("ssl-min-ver", "<version>", "The oldest version of TLS spoken.", 1, version),
     option("ssl-max-ver", "<version>", "The newest version of TLS spoken.", 1, version),
     option("no-sslv3", "", LEFT_OUT, 0, version),

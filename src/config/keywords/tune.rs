@@ -149,13 +149,19 @@ pub const TABLE: &[Keyword] = &[
             p.ca_base = Some(path.into());
         }
     }),
-    accepted!(
+    Keyword::new(
         "ssl-default-server-ciphers",
-        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
+        GLOBAL,
+        "<ciphers>",
+        "'ciphers' of the server lines that do not say it.",
+        |p, l| p.server_ciphers[0] = crate::config::tls::named(p, l),
     ),
-    accepted!(
+    Keyword::new(
         "ssl-default-server-ciphersuites",
-        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
+        GLOBAL,
+        "<ciphersuites>",
+        "'ciphersuites' of the server lines that do not say it.",
+        |p, l| p.server_ciphers[1] = crate::config::tls::named(p, l),
     ),
     accepted!(
         "ssl-default-server-client-sigalgs",

@@ -1,8 +1,8 @@
 //! TLS towards servers.
 
+use crate::tls::Slot;
 use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::CertificateDer;
-use rustls::sign::CertifiedKey;
 use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub struct ServerTls {
     /// `verifyhost`
     pub host: Option<String>,
     /// `crt`: shown to a server that asks for a certificate.
-    pub identity: Option<Arc<CertifiedKey>>,
+    pub identity: Option<Arc<Slot>>,
     /// `alpn`: what connections for traffic offer.
     pub alpn: Vec<Vec<u8>>,
     pub versions: Vec<&'static SupportedProtocolVersion>,

@@ -4,17 +4,18 @@ mod versions;
 
 pub use versions::Versions;
 
+use super::certificates;
 use super::diagnostic::{Diagnostic, Severity};
 use super::draft::{Reference, ServerDraft};
 use super::model::{Mode, ServerTls};
 use super::parser::Parser;
 use super::raw::Line;
+use crate::tls::{Slot, ciphers};
 use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
-use rustls::{InconsistentKeys, RootCertStore};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use rustls::{RootCertStore, SupportedCipherSuite, SupportedProtocolVersion};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -117,6 +118,7 @@ pub fn settle(parser: &mut Parser, server: &str, mode: Mode, draft: &ServerDraft
         parser.alert(line, 1, message);
         return None;
     }
+    let suites = suites(parser, server, draft, &versions)?;
     let authorities = tls.authorities.clone().unwrap_or_default();
     let revocation = match &tls.crl {
         Some(crl) if required => Some(revocation(parser, crl, &authorities)?),
@@ -134,10 +136,48 @@ pub fn settle(parser: &mut Parser, server: &str, mode: Mode, draft: &ServerDraft
         identity,
         alpn: offered(parser, server, mode, draft),
         versions,
-        suites: aws_lc_rs::DEFAULT_CIPHER_SUITES.to_vec(),
+        suites,
         reuse: !tls.no_reuse,
         tickets: !tls.no_tickets && parser.server_tickets,
     })
+}
+
+/// The suites of the line, else of the global section, else the library's. A version that none of them fits goes.
+fn suites(
+    parser: &mut Parser,
+    server: &str,
+    draft: &ServerDraft,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Option<Vec<SupportedCipherSuite>> {
+    let old = draft.tls.ciphers.clone().or_else(|| parser.server_ciphers[0].clone());
+    let new = draft.tls.ciphersuites.clone().or_else(|| parser.server_ciphers[1].clone());
+    let mut all = Vec::new();
+    for (said, choose, usual) in [
+        (new, ciphers::ciphersuites as fn(&str) -> ciphers::Chosen, ciphers::default_ciphersuites()),
+        (old, ciphers::ciphers, ciphers::default_ciphers()),
+    ] {
+        let Some(said) = said else {
+            all.extend(usual);
+            continue;
+        };
+        let chosen = choose(&said.name);
+        if !chosen.missing.is_empty() {
+            let message = format!(
+                "'server {server}' : '{}' : weir does not speak {}.",
+                said.line.word(said.word - 1),
+                chosen.missing.join(", ")
+            );
+            parser.warning(&said.line, said.word, message);
+        }
+        all.extend(chosen.suites);
+    }
+    if !versions.iter().any(|v| all.iter().any(|s| s.version().version == v.version)) {
+        let message =
+            format!("'server {server}' : none of the ciphers named is there for the versions allowed.");
+        parser.alert(&draft.line, 1, message);
+        return None;
+    }
+    Some(all)
 }
 
 /// HTTP/2 is not spoken to servers yet; a TCP proxy passes on what it does not read.
@@ -153,40 +193,23 @@ fn offered(parser: &mut Parser, server: &str, mode: Mode, draft: &ServerDraft) -
     names
 }
 
-/// A certificate with its chain and its key: one file, or the key in another with `.key` behind the name.
-fn identity(parser: &mut Parser, crt: &Reference) -> Option<Arc<CertifiedKey>> {
-    let path = parser.path(&crt.line, &crt.name);
-    match certified(&path) {
-        Ok(identity) => Some(Arc::new(identity)),
-        Err(reason) => {
-            let message = format!("'crt' : unable to load {} ({reason}).", path.display());
+/// The certificate of `crt`, from the store that the administrator changes.
+fn identity(parser: &mut Parser, crt: &Reference) -> Option<Arc<Slot>> {
+    match certificates::open(parser, &crt.line, &crt.name) {
+        Ok(found) if found.len() == 1 => {
+            let slot = found.into_iter().next()?.slot;
+            slot.keep();
+            Some(slot)
+        }
+        Ok(_) => {
+            let message = format!("'crt' : '{}' is to be one certificate.", crt.name);
             parser.alert(&crt.line, crt.word, message);
             None
         }
-    }
-}
-
-fn certified(path: &Path) -> Result<CertifiedKey, String> {
-    let mut chain = Vec::new();
-    read(path, &mut chain)?;
-    if chain.is_empty() {
-        return Err("it holds no certificate in PEM".to_owned());
-    }
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".key");
-    let key = match PrivateKeyDer::from_pem_file(path) {
-        Err(pem::Error::NoItemsFound) => PrivateKeyDer::from_pem_file(&beside),
-        found => found,
-    };
-    let key = key.map_err(|_| "it holds no private key, nor does the file with '.key' behind its name")?;
-    let key = aws_lc_rs::sign::any_supported_type(&key).map_err(|e| e.to_string())?;
-    let certified = CertifiedKey::new(chain, key);
-    match certified.keys_match() {
-        Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
-            Err("its key is another certificate's".to_owned())
+        Err(reason) => {
+            parser.alert(&crt.line, crt.word, format!("'crt' : {reason}"));
+            None
         }
-        // What cannot be compared is taken as it is: the server will look at it.
-        _ => Ok(certified),
     }
 }
 
@@ -222,6 +245,12 @@ fn revoking(
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
     builder.with_crls(lists).enforce_revocation_expiration().build().map_err(|e| e.to_string())
+}
+
+/// The argument of a global statement, kept with its place.
+pub fn named(parser: &mut Parser, line: &Line) -> Option<Reference> {
+    let name = parser.text(line, 1, "a list of ciphers")?;
+    Some(Reference { name, line: line.clone(), word: 1 })
 }
 
 /// `ssl-default-server-options`

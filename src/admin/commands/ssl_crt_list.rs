@@ -1,0 +1,158 @@
+//! Certificate lists while they are in use: what they hold, lines added and taken out.
+
+use crate::admin::answer::{Answer, severity};
+use crate::admin::command::{Call, Command};
+use crate::config::model::global::Level::{Admin, Operator};
+use crate::tls::changes::Found;
+use crate::tls::{Door, Line, Store};
+use std::fmt::Write;
+use std::sync::Arc;
+
+#[rustfmt::skip]
+pub const TABLE: &[Command] = &[
+    Command::new("add ssl crt-list", Admin, "add ssl crt-list <list> <cert> [opts]*", "add a line to a certificate list; names to show it for come as a payload", add),
+    Command::new("del ssl crt-list", Admin, "del ssl crt-list <list> <cert[:line]>", "take a line out of a certificate list", delete),
+    Command::new("show ssl crt-list", Operator, "show ssl crt-list [-n] [<list>]", "list the certificate lists, or the lines of one", show),
+];
+
+fn store<'a>(call: &'a Call<'_>) -> &'a Store {
+    &call.live().config.tls
+}
+
+fn is_of(line: &Line, list: &str) -> bool {
+    line.list.as_ref().is_some_and(|(file, _)| **file == *list)
+}
+
+/// The lines that show a list's certificates, and the lines of one of them.
+fn doors(store: &Store, list: &str) -> (Vec<Arc<Door>>, Vec<Line>) {
+    let mut doors = store.doors();
+    doors.retain(|door| door.lines().iter().any(|line| is_of(line, list)));
+    let mut lines = doors.first().map(|door| door.lines()).unwrap_or_default();
+    lines.retain(|line| is_of(line, list));
+    (doors, lines)
+}
+
+fn show(call: &mut Call<'_>) -> Answer {
+    let numbered = call.word(3) == "-n";
+    let list = call.word(3 + usize::from(numbered));
+    let store = store(call);
+    if list.is_empty() {
+        let mut names: Vec<String> = store
+            .doors()
+            .iter()
+            .flat_map(|door| door.lines())
+            .filter_map(|line| line.list.map(|(file, _)| file.to_string()))
+            .collect();
+        names.sort();
+        names.dedup();
+        return Answer::text(names.iter().fold(String::new(), |out, name| out + name + "\n"));
+    }
+    let (doors, lines) = doors(store, list);
+    if doors.is_empty() {
+        return Answer::error("didn't find the specified filename");
+    }
+    let mut out = format!("# {list}\n");
+    for line in lines {
+        out.push_str(&line.slot.name);
+        if let Some((_, number)) = line.list.as_ref().filter(|_| numbered) {
+            let _ = write!(out, ":{number}");
+        }
+        if let Some(options) = line.options.as_deref().map(str::trim).filter(|o| !o.is_empty()) {
+            let _ = write!(out, " [{options}]");
+        }
+        for filter in &line.filters {
+            let _ = write!(out, " {filter}");
+        }
+        out.push('\n');
+    }
+    Answer::text(out)
+}
+
+fn add(call: &mut Call<'_>) -> Answer {
+    let list = call.word(3);
+    let written = call.payload.unwrap_or_else(|| call.word(4)).trim();
+    if list.is_empty() || written.is_empty() {
+        return Answer::error("'add ssl crtlist' expects a filename and a certificate name");
+    }
+    let cannot = |why: String| Answer::error(format!("Can't edit the crt-list: {why}!"));
+    if written.contains('[') {
+        return cannot("options in brackets are not supported by weir yet on this socket".to_owned());
+    }
+    let mut words = written.split_whitespace();
+    let name = words.next().unwrap_or_default();
+    let filters: Vec<String> = words.map(str::to_owned).collect();
+    let store = store(call);
+    let (doors, _) = doors(store, list);
+    if doors.is_empty() {
+        return cannot(format!("crt-list '{list}' does not exist"));
+    }
+    let slot = match (store.get(name), store.find(name)) {
+        (Some(slot), _) => slot,
+        (None, Some(Found::Empty)) => return cannot(format!("certificate '{name}' is empty")),
+        _ => return cannot(format!("certificate '{name}' does not exist")),
+    };
+    let mut added = 0;
+    for door in &doors {
+        let lines = door.lines();
+        let of_list = || lines.iter().filter(|line| is_of(line, list));
+        // What the `bind` line says holds for a line without options.
+        let Some(like) = of_list().find(|line| line.options.is_none()).or_else(|| of_list().next()) else {
+            continue;
+        };
+        let line = Line {
+            slot: Arc::clone(&slot),
+            filters: filters.clone(),
+            options: None,
+            list: like.list.as_ref().map(|(file, _)| (Arc::clone(file), 0)),
+            is_default: false,
+            settings: Arc::clone(&like.settings),
+        };
+        if let Err(why) = door.change(|lines| lines.push(line)) {
+            return cannot(why);
+        }
+        added += 1;
+    }
+    Answer::text(format!(
+        "Inserting certificate '{name}' in crt-list '{list}'{}\nSuccess!\n",
+        ".".repeat(added)
+    ))
+}
+
+fn delete(call: &mut Call<'_>) -> Answer {
+    let (list, written) = (call.word(3), call.word(4));
+    if list.is_empty() || written.is_empty() {
+        return Answer::error("'del ssl crtlist' expects a filename and a certificate name");
+    }
+    let cannot = |why: String| Answer::error(format!("Can't delete the entry: {why}!"));
+    let store = store(call);
+    let (name, number) = match written.rsplit_once(':') {
+        Some((name, number)) => match number.parse::<u32>() {
+            Ok(number) => (name, Some(number)),
+            Err(_) => (written, None),
+        },
+        None => (written, None),
+    };
+    let (doors, lines) = doors(store, list);
+    if doors.is_empty() {
+        return cannot(format!("crt-list '{list}' does not exist"));
+    }
+    if store.find(name).is_none() {
+        return cannot(format!("certificate '{name}' does not exist"));
+    }
+    let meant = |line: &Line| {
+        is_of(line, list)
+            && *line.slot.name == *name
+            && number.is_none_or(|n| line.list.as_ref().is_some_and(|(_, number)| *number == n))
+    };
+    match (number, lines.iter().filter(|line| *line.slot.name == *name).count()) {
+        (None, 2..) => return cannot("found several entries, please specify a line number".to_owned()),
+        _ if lines.iter().any(meant) => {}
+        _ => return cannot(format!("certificate '{name}' is not in the crt-list")),
+    }
+    for door in &doors {
+        if let Err(why) = door.change(|lines| lines.retain(|line| !meant(line))) {
+            return cannot(why);
+        }
+    }
+    Answer::message(severity::NOTICE, format!("Entry '{name}' deleted in crtlist '{list}'!"))
+}
