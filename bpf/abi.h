@@ -118,6 +118,8 @@ struct l4_server {
 	/* Of UDP encapsulation (GUE); 0: plain IPIP. */
 	__be16 tunnel_port;
 	__u16 pad;
+	/* tun: the director's address in the outer header. Set by the process as it writes. */
+	struct l4_address local;
 };
 
 /* Map loads, by server id; written by the packet programs only. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0 */
 /*
  * The packet programs of `mode l4`. `ingress` stands at the tc ingress hook of every interface and either sends a packet on its way or
- * leaves it to the kernel; `expire` is called by the process, with flow keys in place of a packet.
+ * leaves it to the kernel; `unwrap` takes packets out of tunnels on a real server; `expire` is called by the process, with flow keys in place of a packet.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -68,6 +68,20 @@ MAP_OF_LISTS(sources, struct l4_address);
 #include "lookup.c"
 #include "answer.c"
 #include "rewrite.c"
+#include "tunnel.c"
+#include "icmp.c"
+
+static __always_inline int is_icmp(struct __sk_buff *skb)
+{
+	void *data = (void *)(long)skb->data;
+	void *end = (void *)(long)skb->data_end;
+	struct iphdr *v4 = data + ETH;
+	struct ipv6hdr *v6 = data + ETH;
+
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		return (void *)(v4 + 1) <= end && v4->protocol == IPPROTO_ICMP;
+	return skb->protocol == bpf_htons(ETH_P_IPV6) && (void *)(v6 + 1) <= end && v6->nexthdr == IPPROTO_ICMPV6;
+}
 
 /* Where a packet of a known flow goes. */
 static __always_inline int forward(struct __sk_buff *skb, struct packet *p, struct l4_flow *flow, __u32 server)
@@ -81,6 +95,8 @@ static __always_inline int forward(struct __sk_buff *skb, struct packet *p, stru
 		return translate(skb, p, flow);
 	case L4_DR:
 		return direct(skb, p, flow);
+	case L4_TUN:
+		return encapsulate(skb, p, flow);
 	case L4_LOCAL:
 		return to_socket(skb, p, flow);
 	}
@@ -98,13 +114,12 @@ static __always_inline int known_flow(struct __sk_buff *skb, struct packet *p, s
 	return forward(skb, p, flow, SERVER_OF(flow->word));
 }
 
-static __always_inline int judge(struct __sk_buff *skb)
+static __noinline int judge(struct __sk_buff *skb)
 {
 	struct packet p;
 	__u64 now = bpf_ktime_get_coarse_ns();
 
-	/* Others' packets pass by in promiscuous mode. */
-	if (skb->pkt_type != PACKET_HOST || parse(skb, &p) != PARSED)
+	if (parse(skb, &p) != PARSED)
 		return TC_ACT_OK;
 	struct l4_flow *flow = bpf_map_lookup_elem(&flows, &p.key);
 	if (flow && !is_over(&p, flow))
@@ -123,7 +138,16 @@ static __always_inline int judge(struct __sk_buff *skb)
 SEC("classifier")
 int ingress(struct __sk_buff *skb)
 {
-	return judge(skb);
+	/* Others' packets pass by in promiscuous mode. */
+	if (skb->pkt_type != PACKET_HOST)
+		return TC_ACT_OK;
+	return is_icmp(skb) ? pass_error(skb) : judge(skb);
+}
+
+SEC("classifier")
+int unwrap(struct __sk_buff *skb)
+{
+	return decapsulate(skb);
 }
 
 /* Releases the flows whose keys it is given, if they are over by now. Says how many it released. */

@@ -224,7 +224,7 @@ static __always_inline int add_reply(const struct l4_flow_key *key, const struct
 static __always_inline void aim(const struct packet *p, const struct l4_server *server, struct l4_flow *flow)
 {
 	flow->mode = server->mode;
-	flow->source = p->key.source;
+	flow->source = server->mode == L4_TUN ? server->local : p->key.source;
 	flow->source_port = p->key.source_port;
 	flow->destination = server->address;
 	flow->destination_port = server->port ? server->port : p->key.destination_port;

@@ -15,3 +15,7 @@ mod nat;
 mod net;
 #[path = "l4/object.rs"]
 mod object;
+#[path = "l4/tunnel.rs"]
+mod tunnel;
+#[path = "l4/whole.rs"]
+mod whole;

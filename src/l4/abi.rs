@@ -218,6 +218,8 @@ pub struct Server {
     /// Network order; UDP encapsulation (GUE) for `Mode::Tun`; 0: plain IPIP.
     pub tunnel_port: u16,
     pub pad: u16,
+    /// tun: the director's address in the outer header. Set by `io`, which knows the host's addresses.
+    pub local: Address,
 }
 
 /// What a server carries now; written by the packet programs only.
@@ -321,7 +323,7 @@ const _: () = {
     assert!(size_of::<AddressKey>() == 20);
     assert!(size_of::<Service>() == 52);
     assert!(size_of::<Member>() == 16);
-    assert!(size_of::<Server>() == 36);
+    assert!(size_of::<Server>() == 52);
     assert!(size_of::<Load>() == 16);
     assert!(size_of::<Traffic>() == 40);
     assert!(size_of::<FlowKey>() == 40);

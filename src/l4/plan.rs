@@ -156,6 +156,7 @@ fn record(wanted: &Wanted, server: &WantedServer, service: ServiceId) -> Server 
             _ => 0,
         },
         pad: 0,
+        local: Address::default(),
     }
 }
 

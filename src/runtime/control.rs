@@ -6,7 +6,7 @@ use crate::admin::{self, Admin};
 use crate::live::{Generation, counters};
 use crate::logging::{self, level};
 use crate::net::raw;
-use crate::{probe, tasks, vrrp};
+use crate::{l4, probe, tasks, vrrp};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub fn run(
     sockets: Vec<admin::listen::Bound>,
     options: &Options,
     startup: probe::Startup,
-    vrrp: Option<vrrp::io::Prepared>,
+    networks: Networks,
 ) -> Result<ExitCode, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -43,7 +43,7 @@ pub fn run(
         .map_err(|e| format!("[haproxy.main()] Cannot create the control thread's reactor: {e}"))?;
     counters::enter_thread(shared.generation.process.nbthread);
     let set = tokio::task::LocalSet::new();
-    let end = set.block_on(&runtime, control(shared, &mut workers, sockets, options, startup, vrrp))?;
+    let end = set.block_on(&runtime, control(shared, &mut workers, sockets, options, startup, networks))?;
     let _ = workers.phase.send(Phase::Ending);
     let until = Instant::now() + LAST_WORDS;
     while workers.threads.iter().any(|t| !t.is_finished()) && Instant::now() < until {
@@ -97,7 +97,7 @@ async fn control(
     sockets: Vec<admin::listen::Bound>,
     options: &Options,
     startup: probe::Startup,
-    vrrp: Option<vrrp::io::Prepared>,
+    networks: Networks,
 ) -> Result<End, String> {
     let mut signals = Signals::watch().map_err(|e| format!("[haproxy.main()] Cannot watch signals: {e}"))?;
     let log = logging::Sender::new(&shared.hub);
@@ -110,21 +110,21 @@ async fn control(
     let admin = Rc::new(Admin::new(Arc::clone(&shared.generation), Rc::clone(&log)));
     let admin_sockets = admin::serve(&admin, sockets)
         .map_err(|e| format!("[haproxy.main()] Cannot watch the administration sockets: {e}"))?;
-    let duty = vrrp.map(|prepared| Duty::start(prepared, &shared.generation, &log));
+    let duty = Duty::start(networks, &shared.generation, &log);
     loop {
         tokio::select! {
             _ = signals.usr1.recv() => {
-                Duty::end(duty).await;
+                duty.end().await;
                 // Who asks from now on asks the process that replaces this one; those inside are served on.
                 drop(admin_sockets);
                 return Ok(stop(shared, workers, &mut signals, &log, options).await);
             }
             _ = signals.term.recv() => {
-                Duty::end(duty).await;
+                duty.end().await;
                 return Ok(End::Signal(libc::SIGTERM));
             }
             _ = signals.int.recv() => {
-                Duty::end(duty).await;
+                duty.end().await;
                 return Ok(End::Signal(libc::SIGINT));
             }
             _ = signals.hup.recv() => dump(shared, &log),
@@ -136,23 +136,35 @@ async fn control(
     }
 }
 
-/// The virtual routers, which hand their addresses over before anything else ends.
-struct Duty {
-    stop: Rc<tokio::sync::Notify>,
-    routers: tasks::Task,
+/// What was opened for the network while the process had its privileges.
+pub struct Networks {
+    pub vrrp: Option<vrrp::io::Prepared>,
+    pub l4: Option<l4::io::Prepared>,
 }
 
+/// The virtual routers, which hand their addresses over before anything else ends, and then the forwarding.
+struct Duty(Vec<(Rc<tokio::sync::Notify>, tasks::Task)>);
+
 impl Duty {
-    fn start(prepared: vrrp::io::Prepared, generation: &Arc<Generation>, log: &Rc<logging::Sender>) -> Self {
-        let stop = Rc::new(tokio::sync::Notify::new());
-        let routers = vrrp::io::run(prepared, Arc::clone(generation), Rc::clone(log), Rc::clone(&stop));
-        Self { stop, routers: tasks::start("vrrp", routers) }
+    fn start(networks: Networks, generation: &Arc<Generation>, log: &Rc<logging::Sender>) -> Self {
+        let mut duty = Self(Vec::new());
+        if let Some(prepared) = networks.vrrp {
+            let stop = Rc::new(tokio::sync::Notify::new());
+            let routers = vrrp::io::run(prepared, Arc::clone(generation), Rc::clone(log), Rc::clone(&stop));
+            duty.0.push((stop, tasks::start("vrrp", routers)));
+        }
+        if let Some(prepared) = networks.l4 {
+            let stop = Rc::new(tokio::sync::Notify::new());
+            let forwarding = l4::io::run(prepared, Arc::clone(generation), Rc::clone(log), Rc::clone(&stop));
+            duty.0.push((stop, tasks::start("l4", forwarding)));
+        }
+        duty
     }
 
-    async fn end(duty: Option<Self>) {
-        if let Some(duty) = duty {
-            duty.stop.notify_one();
-            let _ = tokio::time::timeout(HAND_OVER, duty.routers).await;
+    async fn end(self) {
+        for (stop, task) in self.0 {
+            stop.notify_one();
+            let _ = tokio::time::timeout(HAND_OVER, task).await;
         }
     }
 }

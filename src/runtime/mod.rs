@@ -17,7 +17,7 @@ mod worker;
 use crate::config::Loaded;
 use crate::config::model::Config;
 use crate::live::{Generation, Process};
-use crate::{logging, probe, vrrp};
+use crate::{l4, logging, probe, vrrp};
 use gate::Room;
 use std::fmt;
 use std::path::PathBuf;
@@ -104,17 +104,19 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     let beside = listeners.count() + admin_sockets.len() + global.stats_maxconn;
     let maxconn = limits::apply(&config, options, beside, threads)?;
     let vrrp = vrrp::io::Prepared::open(&config, startup.open_files())?;
+    let l4 = l4::io::Prepared::open(&config)?;
     process::signal_old(options);
     let identity = process::Identity::find(global)?;
     let pidfile = process::open_pidfile(options.pidfile.as_deref().or(global.pidfile.as_deref()))?;
     if process::goes_to_background(options, global) {
         if let Some(code) = process::split(pidfile)? {
+            l4.into_iter().for_each(l4::io::Prepared::leave_to_child);
             return Ok(code);
         }
     } else {
         process::write_pid(pidfile, std::process::id());
     }
-    process::confine(global, &identity, vrrp.is_some())?;
+    process::confine(global, &identity, vrrp.is_some(), l4.is_some())?;
     let config = Arc::new(config);
     let process = Arc::new(Process::new(std::process::id(), process::hostname(), threads, maxconn));
     process.limits.connections.store(config.global.maxconnrate, Relaxed);
@@ -134,5 +136,5 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     if options.notify {
         process::notify_ready();
     }
-    control::run(&shared, workers, admin_sockets, options, startup, vrrp)
+    control::run(&shared, workers, admin_sockets, options, startup, control::Networks { vrrp, l4 })
 }

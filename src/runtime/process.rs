@@ -47,7 +47,7 @@ impl Identity {
 
 /// chroot, then group before user: the other way round the right to change the group would be gone.
 /// `keeps_network`: what holds virtual addresses keeps the capabilities for it, and no other.
-pub fn confine(global: &Global, identity: &Identity, keeps_network: bool) -> Result<(), String> {
+pub fn confine(global: &Global, identity: &Identity, routes: bool, forwards: bool) -> Result<(), String> {
     if let Some(root) = &global.chroot {
         raw::chroot(root).map_err(|_| format!("[haproxy.main()] Cannot chroot({}).", root.display()))?;
     }
@@ -62,21 +62,27 @@ pub fn confine(global: &Global, identity: &Identity, keeps_network: bool) -> Res
         raw::set_gid(gid).map_err(|_| format!("[haproxy.main()] Cannot set gid {gid}."))?;
     }
     if let Some(uid) = identity.uid {
-        let lost = |_| "[haproxy.main()] Cannot keep CAP_NET_ADMIN and CAP_NET_RAW for vrrp.".to_owned();
+        let lost = |_| {
+            "[haproxy.main()] Cannot keep CAP_NET_ADMIN and CAP_NET_RAW (vrrp) or CAP_BPF (mode l4)."
+                .to_owned()
+        };
+        let keeps_network = routes || forwards;
         if keeps_network {
             rustix::thread::set_keep_capabilities(true).map_err(lost)?;
         }
         raw::set_uid(uid).map_err(|_| format!("[haproxy.main()] Cannot set uid {uid}."))?;
         if keeps_network {
-            keep_network_capabilities().map_err(lost)?;
+            keep_network_capabilities(routes, forwards).map_err(lost)?;
         }
     }
     Ok(())
 }
 
-fn keep_network_capabilities() -> rustix::io::Result<()> {
+fn keep_network_capabilities(routes: bool, forwards: bool) -> rustix::io::Result<()> {
     use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
-    let network = CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW;
+    let mut network = CapabilitySet::NET_ADMIN;
+    network.set(CapabilitySet::NET_RAW, routes);
+    network.set(CapabilitySet::BPF, forwards);
     let sets = CapabilitySets { effective: network, permitted: network, inheritable: CapabilitySet::empty() };
     set_capabilities(None, sets)
 }

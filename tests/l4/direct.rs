@@ -21,6 +21,7 @@ fn packets_reach_the_server_untouched_and_replies_pass_the_director_by() {
     assert!(!back.has(&[&format!("{VIP}.80 > 10.71.0.2.")]), "{:?}", back.packets());
     net.move_much(&format!("http://{VIP}"));
     net.move_much(&format!("http://[{VIP6}]"));
+    assert!(net.datagram(VIP, 80, "hello").ends_with("hello"));
     // One side only is seen: a client's FIN leaves the flow in FIN_WAIT.
     assert!(director.tell("flows").contains("FinWait"));
 }

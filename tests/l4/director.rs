@@ -115,12 +115,14 @@ impl Director {
         mode: &str,
         weight: u32,
     ) -> Result<String, String> {
+        let local = if to.is_ipv4() { "10.72.0.1" } else { "fd72::1" };
         let mode = Mode::ALL.iter().find(|m| format!("{m:?}").to_lowercase() == mode).unwrap();
         let server = Server {
             address: to.ip().into(),
             port: to.port().to_be(),
             mode: *mode as u8,
             service,
+            local: local.parse::<IpAddr>().unwrap().into(),
             ..Server::default()
         };
         let member = Member { server: id, weight, admission: ADMIT_ALL, pad: 0 };

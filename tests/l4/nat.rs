@@ -121,7 +121,8 @@ fn a_service_without_servers_refuses_at_once() {
             assert!(net.refused(address, 81), "{address}");
         }
     }
-    assert_eq!(director.number("count Refused"), 8);
+    // Whoever lost the answer asked again.
+    assert!(director.number("count Refused") >= 8);
 }
 
 #[test]

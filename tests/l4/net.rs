@@ -232,6 +232,12 @@ impl Running {
         Self { child, input, lines }
     }
 
+    /// Sends a signal and waits for the end.
+    pub fn end(&mut self, signal: &str) {
+        crate::harness::process::signal(self.child.id(), signal);
+        wait_until("the process ends", || matches!(self.child.try_wait(), Ok(Some(_))));
+    }
+
     /// Sends it an empty line.
     pub fn enter(&mut self) {
         writeln!(self.input.as_mut().unwrap()).unwrap();

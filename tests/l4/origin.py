@@ -55,11 +55,19 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
         pass
 
 
+IPV6_RECVPKTINFO, IPV6_PKTINFO = 49, 50
+
+
 def echo(udp):
+    """Answers from the address that was asked."""
+    if udp.family == socket.AF_INET6:
+        udp.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
     while True:
-        data, sender = udp.recvfrom(65535)
+        data, about, _, sender = udp.recvmsg(65535, 200)
         host = sender[0].removeprefix("::ffff:")
-        udp.sendto(f"{NAME} {host} {sender[1]} ".encode() + data, sender)
+        # The address alone: routes choose the interface.
+        about = [(a, b, c[:16] + bytes(4)) for a, b, c in about if b == IPV6_PKTINFO]
+        udp.sendmsg([f"{NAME} {host} {sender[1]} ".encode() + data], about, 0, sender)
 
 
 udp = socket.socket(Server.address_family, socket.SOCK_DGRAM)

@@ -42,20 +42,11 @@ pub enum Feature {
 
 /// What is not there yet.
 pub const PENDING: &[Feature] = &[
-    Feature::Mode,
-    Feature::Nat,
-    Feature::DirectRouting,
-    Feature::Tunnel,
     Feature::Gue,
-    Feature::FullNat,
     Feature::Toa,
-    Feature::Udp,
-    Feature::Ipv6,
     Feature::EveryPort,
     Feature::Persist,
     Feature::OnDownKeep,
-    Feature::Scheduler(Scheduler::Rr),
-    Feature::Scheduler(Scheduler::Wrr),
     Feature::Scheduler(Scheduler::Lc),
     Feature::Scheduler(Scheduler::Wlc),
     Feature::Scheduler(Scheduler::Lblc),
@@ -74,7 +65,6 @@ pub const PENDING: &[Feature] = &[
     Feature::OnePacket,
     Feature::QuiesceOnDown,
     Feature::OnRemove,
-    Feature::Backup,
     Feature::MinimumUp,
     Feature::MinimumUpHooks,
     Feature::XdpHook,

@@ -1,16 +1,22 @@
 //! The shell around the planes of `mode l4`: what talks to the kernel.
 //!
 //! ```text
-//!   plane     the maps, written and read            hook      the programs at the interfaces
-//!   flows     walking the flows, ending them        privilege what the process lacks, by name
+//!   engine    follows the configuration and the servers' states     wanted    what of them the plan is made from
+//!   plane     the maps, written and read                            hook      the programs at the interfaces
+//!   flows     walking the flows, ending them                        batch     reading a map in chunks
+//!   host      forwarding turned on and off                          privilege what the process lacks, by name
 //! ```
 
 mod batch;
+mod engine;
 mod flows;
 mod hook;
+mod host;
 mod plane;
 mod privilege;
+mod wanted;
 
+pub use engine::{Prepared, run};
 pub use flows::Walk;
 pub use hook::Interface;
 pub use plane::{Limits, Plane};

@@ -101,6 +101,13 @@ impl Plane {
         self.maps.loads.get(&server.0, 0).unwrap_or_default()
     }
 
+    /// No flow and no template has it.
+    #[must_use]
+    pub fn is_idle(&self, server: ServerId) -> bool {
+        let load = self.load(server);
+        load.active == 0 && load.inactive == 0 && load.persistent == 0
+    }
+
     /// What a server carried since its id was given to it.
     #[must_use]
     pub fn traffic(&self, server: ServerId) -> Traffic {

@@ -1,0 +1,71 @@
+//! What the host must be for packets to be forwarded, set at the start and put back at the end.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Without these the kernel finds no way for a packet that is not the host's own.
+const FORWARDING: [&str; 2] = ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"];
+
+/// Settings that were changed, with what they were.
+#[derive(Debug, Default)]
+pub struct Host {
+    changed: Vec<(&'static str, String)>,
+}
+
+impl Host {
+    /// Turns forwarding on for the families that are served.
+    ///
+    /// # Errors
+    /// What could not be set, and how to set it by hand.
+    pub fn prepare(v4: bool, v6: bool) -> Result<Self, String> {
+        let mut host = Self::default();
+        for path in FORWARDING.into_iter().zip([v4, v6]).filter_map(|(path, serves)| serves.then_some(path)) {
+            let was = fs::read_to_string(path).unwrap_or_default();
+            if was.trim() == "0" {
+                fs::write(path, "1").map_err(|e| {
+                    format!(
+                        "mode l4 : cannot turn on forwarding: {path}: {e} (write 1 to it, or see sysctl(8))"
+                    )
+                })?;
+                host.changed.push((path, was));
+            }
+        }
+        Ok(host)
+    }
+
+    /// What was changed, for the log.
+    pub fn changed(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.changed.iter().map(|(path, _)| *path)
+    }
+
+    /// Puts it all back.
+    pub fn restore(&mut self) {
+        for (path, was) in self.changed.drain(..) {
+            // Privileges may be gone; the setting does no harm.
+            let _ = fs::write(path, was);
+        }
+    }
+}
+
+/// Is it an address of this host? Binding tells, unless foreign addresses may be bound: then only loopback ones are known to be.
+#[must_use]
+pub fn is_local(address: IpAddr) -> bool {
+    if address.is_loopback() {
+        return true;
+    }
+    let nonlocal = ["/proc/sys/net/ipv4/ip_nonlocal_bind", "/proc/sys/net/ipv6/ip_nonlocal_bind"];
+    let may_bind_any =
+        nonlocal.iter().any(|path| fs::read_to_string(path).is_ok_and(|text| text.trim() != "0"));
+    !may_bind_any && std::net::UdpSocket::bind((address, 0)).is_ok()
+}
+
+/// Which of the host's addresses packets to `address` come from.
+#[must_use]
+pub fn address_towards(address: IpAddr) -> Option<IpAddr> {
+    let any: IpAddr =
+        if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = std::net::UdpSocket::bind((any, 0)).ok()?;
+    // Sends nothing: the kernel looks the route up.
+    socket.connect((address, 9)).ok()?;
+    socket.local_addr().ok().map(|local| local.ip())
+}

@@ -1,0 +1,50 @@
+//! The whole program: a configuration in `mode l4`, checks, the sorry server, and what is left when it stops.
+
+use crate::harness::process::Program;
+use crate::harness::terminal::wait_until;
+use crate::net::{Net, Running, VIP};
+
+const CONFIG: &str = "
+global
+    stats socket SOCKET level admin
+listen web
+    mode l4
+    bind 10.72.0.100:80
+    forward nat
+    balance rr
+    server s1 10.72.0.11:8080 check inter 200ms fall 1 rise 1
+    server s2 10.72.0.12:8080 check inter 200ms fall 1 rise 1
+    server sorry 127.0.0.1:8081 backup
+";
+
+fn weir(net: &Net) -> Running {
+    let file = net.dir.path().join("weir.cfg");
+    let socket = net.dir.path().join("weir.sock");
+    std::fs::write(&file, CONFIG.replace("SOCKET", &socket.to_string_lossy())).unwrap();
+    net.start("d", &[&Program::Weir.path().to_string_lossy(), "-db", "-f", &file.to_string_lossy()])
+}
+
+/// Who answers, "" if nobody does.
+fn who(net: &Net) -> String {
+    let output = net.output("c", &format!("curl -s --max-time 20 http://{VIP}/"));
+    String::from_utf8_lossy(&output.stdout).split(' ').next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn checks_move_traffic_and_the_sorry_server_serves_when_all_are_down() {
+    let net = Net::new("d");
+    net.on("d", "sysctl -qw net.ipv4.ip_forward=0");
+    let [first, second] = [net.origin("s1", 8080, "::"), net.origin("s2", 8080, "::")];
+    let _sorry = net.origin("d", 8081, "127.0.0.1");
+    let mut weir = weir(&net);
+    wait_until("both serve", || who(&net) == "s1" && who(&net) == "s2");
+    drop(first);
+    wait_until("the second alone serves", || (0..4).all(|_| who(&net) == "s2"));
+    drop(second);
+    wait_until("the sorry server serves", || who(&net) == "d");
+    let _first = net.origin("s1", 8080, "::");
+    wait_until("the first serves again", || (0..4).all(|_| who(&net) == "s1"));
+    weir.end("TERM");
+    assert_eq!(net.on("d", "cat /proc/sys/net/ipv4/ip_forward").trim(), "0");
+    assert_eq!(who(&net), "");
+}
