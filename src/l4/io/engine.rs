@@ -2,13 +2,14 @@
 //! appear.
 
 use super::host::{self, Host};
-use super::wanted::{check, wanted};
+use super::missing::check;
 use super::{Limits, Plane, Walk, now};
 use crate::config::model::Config;
 use crate::l4::abi::{Mode, Server};
 use crate::l4::ids::Ids;
 use crate::l4::plan::{Plan, plan};
 use crate::l4::reconcile;
+use crate::l4::wanted::{Whole, wanted};
 use crate::l4::write::Write;
 use crate::live::Generation;
 use crate::logging::{self, level};
@@ -64,7 +65,6 @@ pub async fn run(
     log: Rc<logging::Sender>,
     stop: Rc<Notify>,
 ) {
-    let whole = vec![true; generation.config.l4_services.len()];
     let Prepared { plane, host } = prepared;
     let mut engine = Engine {
         plane,
@@ -73,7 +73,7 @@ pub async fn run(
         log,
         ids: Ids::default(),
         now: Plan::default(),
-        whole,
+        whole: Whole::default(),
         walk: Walk::default(),
         told: Vec::new(),
     };
@@ -106,7 +106,7 @@ struct Engine {
     /// What the maps hold.
     now: Plan,
     /// By service: `minimum up` is met.
-    whole: Vec<bool>,
+    whole: Whole,
     walk: Walk,
     /// Problems already in the log.
     told: Vec<String>,
@@ -119,10 +119,7 @@ impl Engine {
         for server in idle {
             self.ids.forget(server);
         }
-        let services = &self.generation.config.l4_services;
-        let all: Vec<_> =
-            services.iter().zip(&self.whole).map(|(s, whole)| wanted(&self.generation, s, *whole)).collect();
-        self.whole = all.iter().map(|service| service.whole).collect();
+        let all = wanted(&self.generation, &mut self.whole);
         let (next, mut problems) = plan(&all, &mut self.ids);
         for write in reconcile::writes(&self.now, &next) {
             if let Err(problem) = self.plane.apply(&localized(write)) {
