@@ -122,6 +122,7 @@ listen inet
  server unix unix@DIR/s check inter 1s
  server noport 127.0.0.1 check inter 1s port 22100
  server elsewhere 127.0.0.1:22100 check inter 1s port 22101 addr 127.0.0.2
+ server secure 127.0.0.1:22100 check inter 1s ssl verify none
 listen six
  mode http
  bind [::1]:PORT6
@@ -142,7 +143,7 @@ backend back
  mode http
  server s 127.0.0.1:22100 check inter 1s
 ";
-const ADDRESS_SERVERS: usize = 10;
+const ADDRESS_SERVERS: usize = 11;
 
 #[test]
 fn arguments_and_environment_are_haproxys() {

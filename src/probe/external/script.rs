@@ -85,8 +85,7 @@ impl Script {
             ("HAPROXY_SERVER_ID", server.id.to_string()),
             ("HAPROXY_SERVER_NAME", server.name.to_string()),
             ("HAPROXY_SERVER_PROTO", protocol.to_owned()),
-            // TLS towards servers is not there yet.
-            ("HAPROXY_SERVER_SSL", "0".to_owned()),
+            ("HAPROXY_SERVER_SSL", u8::from(server.ssl).to_string()),
         ];
         Self {
             command: said.command.unwrap_or_default(),
