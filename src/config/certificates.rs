@@ -14,7 +14,6 @@ use std::sync::Arc;
 pub struct Tls {
     pub store: Arc<Store>,
     pub crt_base: Option<String>,
-    pub key_base: Option<String>,
     pub extra: Extra,
     /// `tune.ssl.cachesize`
     pub cached_sessions: usize,
@@ -29,7 +28,6 @@ impl Default for Tls {
         Self {
             store: Arc::default(),
             crt_base: None,
-            key_base: None,
             extra: Extra::default(),
             cached_sessions: 20_000,
             max_record: None,

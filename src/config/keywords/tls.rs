@@ -10,9 +10,6 @@ pub const TABLE: &[Keyword] = &[
     Keyword::new("crt-base", GLOBAL, "<dir>", "Where relative names of certificates start.", |p, l| {
         p.tls.crt_base = p.text(l, 1, "a directory path");
     }),
-    Keyword::new("key-base", GLOBAL, "<dir>", "Where relative names of private keys start.", |p, l| {
-        p.tls.key_base = p.text(l, 1, "a directory path");
-    }),
     Keyword::new(
         "ssl-default-bind-ciphers",
         GLOBAL,

@@ -48,6 +48,7 @@ pub const GLOBAL: &[&str] = &[
     "httpclient.ssl.verify",
     "httpclient.timeout.connect",
     "issuers-chain-path",
+    "key-base",
     "jwt.decrypt_alg_list",
     "jwt.decrypt_enc_list",
     "limited-quic",

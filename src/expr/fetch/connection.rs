@@ -73,14 +73,6 @@ pub(super) const ROWS: &[Fetch] = &[
     ),
     row("so_name", NONE, Type::Str, Needs::Frontend, Eval::One(listener_name), "Listener's name."),
     row(
-        "ssl_bc",
-        NONE,
-        Type::Bool,
-        Needs::ResponseKept,
-        Eval::One(|_| Some(Sample::Bool(false))),
-        "Whether the connection to the server is TLS. Never yet: TLS is not built.",
-    ),
-    row(
         "fc_err",
         NONE,
         Type::Int,
