@@ -112,8 +112,8 @@ fn what_is_not_built_is_refused_by_name() {
         &["stick-table", "not supported by weir yet"],
     );
     refuses(
-        &format!("{BASE}frontend f\n    bind 127.0.0.1:8000 ssl crt /x.pem\n"),
-        &["ssl", "not supported by weir yet"],
+        &format!("{BASE}cache c\n    total-max-size 4\nbackend b\n    server s 127.0.0.1:1\n"),
+        &["cache", "not supported by weir yet"],
     );
 }
 
