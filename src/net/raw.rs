@@ -220,6 +220,41 @@ pub fn die_by(signal: i32) {
     }
 }
 
+/// The signals this process answers to.
+const ANSWERED: [libc::c_int; 8] = [
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGTERM,
+    libc::SIGTTIN,
+    libc::SIGTTOU,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+];
+
+/// Signals that come from now on wait until [`deliver_signals`]. Threads started meanwhile leave them to the first one.
+pub fn hold_signals() {
+    mask_signals(libc::SIG_BLOCK);
+}
+
+/// The other half of [`hold_signals`], for the thread that called it: what came meanwhile arrives now.
+pub fn deliver_signals() {
+    mask_signals(libc::SIG_UNBLOCK);
+}
+
+fn mask_signals(how: libc::c_int) {
+    // SAFETY: `set` is plain data that sigemptyset makes valid; only this thread's mask changes. None of these calls can
+    // fail with valid numbers.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for signal in ANSWERED {
+            libc::sigaddset(&raw mut set, signal);
+        }
+        libc::pthread_sigmask(how, &raw const set, std::ptr::null_mut());
+    }
+}
+
 /// A descriptor of our own on the file that `fd` is open on (`log fd@N`).
 pub fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: any number may be asked for; the kernel refuses those that are not open.

@@ -100,6 +100,7 @@ async fn control(
     networks: Networks,
 ) -> Result<End, String> {
     let mut signals = Signals::watch().map_err(|e| format!("[haproxy.main()] Cannot watch signals: {e}"))?;
+    raw::deliver_signals();
     let log = logging::Sender::new(&shared.hub);
     let _services = [
         tasks::start("log sender", Rc::clone(&log).run()),

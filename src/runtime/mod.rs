@@ -17,6 +17,7 @@ mod worker;
 use crate::config::Loaded;
 use crate::config::model::Config;
 use crate::live::{Generation, Process};
+use crate::net::raw;
 use crate::{l4, logging, probe, vrrp};
 use gate::Room;
 use std::fmt;
@@ -91,6 +92,8 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
             ),
         );
     }
+    // Once a listener answers, whoever waits for that may send signals.
+    raw::hold_signals();
     let listeners = listen::open_all(&config, options, threads)?;
     // HAProxy goes on when it has an administration socket to listen on: servers are checked all the same. So does a node
     // that has virtual addresses to hold, or packets to forward.
