@@ -38,6 +38,26 @@ fn checks_move_traffic_and_the_sorry_server_serves_when_all_are_down() {
     let _sorry = net.origin("d", 8081, "127.0.0.1");
     let mut weir = weir(&net);
     wait_until("both serve", || who(&net) == "s1" && who(&net) == "s2");
+    // As the tools show it: what both carried, and a service made beside the configured one, which forwards as well.
+    let socket = net.dir.path().join("weir.sock");
+    let ipvsadm = |words: &str| {
+        let program = Program::Weir.path();
+        let mut command = net.command("d", &[&program.to_string_lossy(), "ipvsadm"]);
+        let output = command.args(words.split_whitespace()).env("WEIR_SOCKET", &socket).output().unwrap();
+        assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    wait_until("flows are listed", || {
+        let list = ipvsadm("-L -n --stats");
+        let line = list.lines().find(|line| line.contains("10.72.0.11:8080")).unwrap_or_default();
+        line.split_whitespace().nth(2).is_some_and(|flows| flows != "0")
+    });
+    ipvsadm(&format!("-A -t {VIP}:88 -s rr"));
+    ipvsadm(&format!("-a -t {VIP}:88 -r 10.72.0.12:8080 -m"));
+    wait_until("the made service forwards", || {
+        let output = net.output("c", &format!("curl -s --max-time 20 http://{VIP}:88/"));
+        output.stdout.starts_with(b"s2 10.71.0.2")
+    });
     drop(first);
     wait_until("the second alone serves", || (0..4).all(|_| who(&net) == "s2"));
     drop(second);

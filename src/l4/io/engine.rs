@@ -2,26 +2,28 @@
 //! appear.
 
 use super::host::{self, Host};
-use super::missing::check;
+use super::missing::missing;
 use super::{Limits, Plane, Walk, now};
 use crate::config::model::Config;
 use crate::l4::abi::{Mode, Server};
 use crate::l4::ids::Ids;
-use crate::l4::plan::{Plan, plan};
+use crate::l4::plan::{Plan, Wanted, plan};
 use crate::l4::reconcile;
 use crate::l4::wanted::{Whole, wanted};
 use crate::l4::write::Write;
 use crate::live::Generation;
+use crate::live::l4::Figures;
 use crate::logging::{self, level};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// How often the servers' states are looked at.
 const LOOK: Duration = Duration::from_millis(100);
-/// Looks between two at the interfaces.
-const INTERFACES: u32 = 10;
+/// Looks between two at the interfaces, and at what the servers carry.
+const SELDOM: u32 = 10;
 /// Chunks of the flows' table read at one look.
 const CHUNKS: u32 = 8;
 
@@ -40,7 +42,6 @@ impl Prepared {
         if config.l4_services.is_empty() {
             return Ok(None);
         }
-        check(config)?;
         let mut plane = Plane::open(Limits::default())?;
         let vips = || config.l4_services.iter().flat_map(|s| &s.vips);
         let mut host =
@@ -73,27 +74,33 @@ pub async fn run(
         log,
         ids: Ids::default(),
         now: Plan::default(),
-        whole: Whole::default(),
+        wanted: Vec::new(),
+        whole: Whole::new(),
         walk: Walk::default(),
         told: Vec::new(),
     };
     for path in engine.host.changed().collect::<Vec<_>>() {
         engine.say(level::NOTICE, &format!("mode l4 : set {path} to 1; it is put back when weir stops"));
     }
+    let process = Arc::clone(&engine.generation.process);
+    process.l4.set_running(true);
     let mut looks = 0u32;
     loop {
         engine.follow();
         engine.end_flows();
-        if looks.is_multiple_of(INTERFACES) {
+        if looks.is_multiple_of(SELDOM) {
             engine.attach();
+            engine.publish();
         }
         looks = looks.wrapping_add(1);
         tokio::select! {
             biased;
             () = stop.notified() => break,
+            () = process.l4.changed.notified() => {}
             () = tokio::time::sleep(LOOK) => {}
         }
     }
+    process.l4.set_running(false);
     engine.host.restore();
 }
 
@@ -105,7 +112,8 @@ struct Engine {
     ids: Ids,
     /// What the maps hold.
     now: Plan,
-    /// By service: `minimum up` is met.
+    /// What that came from.
+    wanted: Vec<Wanted>,
     whole: Whole,
     walk: Walk,
     /// Problems already in the log.
@@ -119,15 +127,51 @@ impl Engine {
         for server in idle {
             self.ids.forget(server);
         }
-        let all = wanted(&self.generation, &mut self.whole);
-        let (next, mut problems) = plan(&all, &mut self.ids);
+        let mut all = wanted(&self.generation, &mut self.whole);
+        let mut problems = Vec::new();
+        all.retain(|service| {
+            let what = missing(&service.settings, service.servers.iter().map(|s| s.forward));
+            problems.extend(what.map(|what| {
+                format!(
+                    "mode l4 : '{}' is not forwarded: '{what}' is not supported by weir yet",
+                    service.name
+                )
+            }));
+            what.is_none()
+        });
+        let (next, more) = plan(&all, &mut self.ids);
+        problems.extend(more);
         for write in reconcile::writes(&self.now, &next) {
             if let Err(problem) = self.plane.apply(&localized(write)) {
                 problems.push(problem);
             }
         }
         self.now = next;
+        self.wanted = all;
         self.tell(problems);
+    }
+
+    /// Puts what the servers carry where commands and pages read it.
+    fn publish(&self) {
+        let mut figures = HashMap::new();
+        for service in &self.wanted {
+            for server in &service.servers {
+                let Some(id) = self.ids.find(&service.name, &server.name, server.address) else { continue };
+                let (load, traffic) = (self.plane.load(id), self.plane.traffic(id));
+                let carried = Figures {
+                    active: load.active,
+                    inactive: load.inactive,
+                    persistent: load.persistent,
+                    flows: traffic.flows,
+                    in_packets: traffic.in_packets,
+                    out_packets: traffic.out_packets,
+                    in_bytes: traffic.in_bytes,
+                    out_bytes: traffic.out_bytes,
+                };
+                figures.insert((service.name.to_string(), server.address), carried);
+            }
+        }
+        self.generation.process.l4.publish(figures, Instant::now());
     }
 
     fn end_flows(&mut self) {

@@ -1,7 +1,7 @@
 //! The shell around the planes of `mode l4`: what talks to the kernel.
 //!
 //! ```text
-//!   engine    follows the configuration and the servers' states     missing   what the packet programs cannot do yet
+//!   engine    follows the configuration and the servers' states     missing   what it cannot do yet
 //!   plane     the maps, written and read                            hook      the programs at the interfaces
 //!   flows     walking the flows, ending them                        batch     reading a map in chunks
 //!   host      forwarding turned on and off                          privilege what the process lacks, by name
