@@ -2,7 +2,7 @@
 /* Chooses the server of a new flow: a slot of the service's table, or a look at all its servers. src/l4/reference.rs is the same in Rust. */
 
 #define ADMIT_ALL 65536
-/* How far a table is searched past servers that are overloaded. */
+/* How far a table is searched at first, past servers that are overloaded. */
 #define TABLE_ROUNDS 64
 
 static __always_inline __u64 half(const struct l4_address *a, int at)
@@ -66,6 +66,30 @@ static long try_slot(__u32 round, struct slot_search *search)
 	return 1;
 }
 
+struct member_search {
+	void *members;
+	__u32 found;
+};
+
+static long try_member(__u32 at, struct member_search *search)
+{
+	struct l4_member *m = bpf_map_lookup_elem(search->members, &at);
+
+	if (!m || !m->weight || !is_usable(m->server))
+		return 0;
+	search->found = 1;
+	return 1;
+}
+
+static __noinline int has_usable_member(__u32 service, const struct l4_service *s)
+{
+	struct member_search search = { .members = bpf_map_lookup_elem(&members, &service) };
+
+	if (search.members)
+		bpf_loop(s->members, try_member, &search, 0);
+	return search.found;
+}
+
 static __noinline __u32 by_table(const struct packet *p, __u32 service, const struct l4_service *s, __u64 turn)
 {
 	struct slot_search search = {
@@ -82,6 +106,9 @@ static __noinline __u32 by_table(const struct packet *p, __u32 service, const st
 	if (s->index == L4_TURN)
 		search.turn %= s->slots;
 	bpf_loop(s->index == L4_TURN || s->flags & L4_SERVICE_FALLBACK ? TABLE_ROUNDS : 1, try_slot, &search, 0);
+	/* A heavy server may have more turns in a row than that; the whole round is walked only if it leads to somebody. */
+	if (search.server == L4_NO_SERVER && s->index == L4_TURN && s->slots > TABLE_ROUNDS && has_usable_member(service, s))
+		bpf_loop(s->slots, try_slot, &search, 0);
 	/* The next flow goes on behind the slot that was taken. */
 	__u64 *next = search.round && s->index == L4_TURN ? bpf_map_lookup_elem(&turns, &service) : 0;
 	if (next)

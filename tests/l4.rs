@@ -3,6 +3,8 @@
 
 mod harness;
 
+#[path = "l4/configured.rs"]
+mod configured;
 #[path = "l4/direct.rs"]
 mod direct;
 #[path = "l4/director.rs"]
@@ -15,6 +17,8 @@ mod nat;
 mod net;
 #[path = "l4/object.rs"]
 mod object;
+#[path = "l4/schedulers.rs"]
+mod schedulers;
 #[path = "l4/tunnel.rs"]
 mod tunnel;
 #[path = "l4/whole.rs"]

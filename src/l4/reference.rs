@@ -4,7 +4,7 @@
 //! as in the maps.
 
 use super::abi::{
-    Address, AddressKey, FlowKey, Index, Load, NO_SERVER, Scheduler as Way, Server, Service, State,
+    Address, AddressKey, FlowKey, Index, Load, Mode, NO_SERVER, Scheduler as Way, Server, Service, State,
     TemplateKey, hash, server_flag, service_flag,
 };
 use super::plan::{Entry, Plan};
@@ -70,13 +70,15 @@ pub enum Verdict {
     NoServer(ServiceId),
 }
 
-/// What becomes of a client's packet at `now`. `draws` are for `twos`. Nothing is changed; see [`Held::take`].
+/// What becomes of a client's packet at `now`. `draws` are for `twos`. A flow that is over ends, and turns are taken; the rest is
+/// for [`Held::take`].
 #[must_use]
 pub fn decide(plan: &Plan, state: &mut Held, packet: &Packet, now: u64, draws: Draws) -> Verdict {
-    if let Some(flow) = state.flows.get(&packet.key)
-        && !is_over(plan, flow, packet)
-    {
-        return Verdict::Follows(flow.service, flow.server);
+    if let Some(flow) = state.flows.get(&packet.key) {
+        if !is_over(plan, flow, packet) {
+            return Verdict::Follows(flow.service, flow.server);
+        }
+        state.end(plan, &packet.key, now);
     }
     let Some(id) = find_service(plan, &packet.key) else { return Verdict::NotOurs };
     let Some(entry) = plan.services.get(&id) else { return Verdict::NotOurs };
@@ -127,8 +129,15 @@ pub fn template_key(service: &Service, id: ServiceId, key: &FlowKey) -> Template
 /// A client that takes its port again, or a server whose flows are cut.
 fn is_over(plan: &Plan, flow: &Known, packet: &Packet) -> bool {
     let opens = packet.opens && packet.key.protocol == TCP;
-    let again = opens && matches!(flow.state, State::TimeWait | State::Close);
     let server = plan.servers.get(&flow.server);
+    // Where answers do not pass here, a FIN of the client is all there is to see of the end.
+    let one_way = server.is_some_and(|s| s.mode != Mode::Nat as u8 && s.mode != Mode::FullNat as u8);
+    let again = opens
+        && match flow.state {
+            State::TimeWait | State::Close => true,
+            State::FinWait => one_way,
+            _ => false,
+        };
     again || server.is_none_or(|s| s.flags & server_flag::CUT != 0)
 }
 
@@ -200,7 +209,8 @@ fn by_table(state: &mut Held, entry: &Entry, id: ServiceId, key: &FlowKey, turn:
     if index == Index::Turn {
         let length = table.len() as u64;
         let at = |round: u32| turn.wrapping_add(u64::from(round)).checked_rem(length).unwrap_or(0);
-        let round = (0..hashed::ROUNDS).find(|round| {
+        let rounds = u32::try_from(length).unwrap_or(u32::MAX);
+        let round = (0..rounds).find(|round| {
             let slot = usize::try_from(at(*round)).ok().and_then(|s| table.get(s).copied().flatten());
             slot.is_some_and(usable)
         })?;
@@ -261,13 +271,16 @@ impl Held {
     pub fn enter(&mut self, plan: &Plan, key: &FlowKey, state: State) {
         let Some(flow) = self.flows.get_mut(key) else { return };
         let before = std::mem::replace(&mut flow.state, state);
+        if before.active() == state.active() {
+            return;
+        }
         let load = self.loads.entry(flow.server).or_default();
-        if before.active() && !state.active() {
-            load.active = load.active.saturating_sub(1);
-            load.inactive += 1;
-        } else if !before.active() && state.active() {
+        if state.active() {
             load.inactive = load.inactive.saturating_sub(1);
             load.active += 1;
+        } else {
+            load.active = load.active.saturating_sub(1);
+            load.inactive += 1;
         }
         judge(plan.servers.get(&flow.server), load);
     }

@@ -238,6 +238,10 @@ impl Running {
         wait_until("the process ends", || matches!(self.child.try_wait(), Ok(Some(_))));
     }
 
+    pub fn write(&mut self, line: &str) {
+        writeln!(self.input.as_mut().unwrap(), "{line}").unwrap();
+    }
+
     /// Sends it an empty line.
     pub fn enter(&mut self) {
         writeln!(self.input.as_mut().unwrap()).unwrap();

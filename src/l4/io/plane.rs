@@ -8,8 +8,9 @@ use crate::l4::abi::{
 };
 use crate::l4::write::{ServerId, ServiceId, Write};
 use aya::maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuArray};
-use aya::programs::{Program, ProgramError, SchedClassifier, Xdp};
+use aya::programs::{Program, ProgramError, SchedClassifier, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
+use std::time::Duration;
 
 /// The programs, as `bpf/build` makes them.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/l4.bpf.o"));
@@ -87,6 +88,17 @@ impl Plane {
     /// The interface and what the kernel said.
     pub fn attach(&mut self) -> Result<Vec<Interface>, String> {
         self.hooks.attach(program(&mut self.object, INGRESS)?)
+    }
+
+    /// What the program does with a frame that comes in by no interface, and how long it takes: what it would decide is in the maps then.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn try_frame(&mut self, frame: &[u8]) -> Result<(u32, Duration), String> {
+        let program: &mut SchedClassifier = program(&mut self.object, INGRESS)?;
+        let options = TestRunOptions { data_in: Some(frame), ..TestRunOptions::new() };
+        let result = program.test_run(options).map_err(|e| kernel("cannot try a packet", &e))?;
+        Ok((result.return_value, result.duration))
     }
 
     /// # Errors

@@ -1,0 +1,334 @@
+//! The packet program and `src/l4/reference.rs` choose the same server: packets of generated clients through both, while flows move and
+//! end, weights change, and servers are drained, die and come back. The program runs on each packet by itself (BPF_PROG_TEST_RUN).
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use weir::balance::l4::Scheduler;
+use weir::config::model::l4::{Flags, FlowTimeouts, Forward, L4, OnRemove, Protocol};
+use weir::l4::abi::{Direction, FlowKey, State};
+use weir::l4::ids::Ids;
+use weir::l4::io::{Limits, Plane, Walk, now};
+use weir::l4::plan::{Plan, ServerState, Wanted, WantedServer, plan};
+use weir::l4::reconcile::writes;
+use weir::l4::reference::{Held, Packet, Verdict, decide};
+use weir::l4::write::{ServerId, Write};
+
+const FLOWS: u32 = 10_000;
+const SECOND: u64 = 1_000_000_000;
+
+const FIN: u8 = 1;
+const SYN: u8 = 2;
+const RST: u8 = 4;
+const ACK: u8 = 16;
+
+/// xorshift64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u32) -> u32 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        u32::try_from(self.0 % u64::from(n)).unwrap()
+    }
+}
+
+/// One service on both planes.
+struct Twins {
+    plane: Plane,
+    ids: Ids,
+    wanted: Wanted,
+    plan: Plan,
+    held: Held,
+    random: Random,
+    begun: u32,
+    /// How many new flows each server got.
+    got: BTreeMap<ServerId, u32>,
+    unserved: u32,
+}
+
+fn settings(scheduler: Scheduler) -> L4 {
+    L4 {
+        forward: Forward::DirectRouting,
+        scheduler,
+        flags: Flags::default(),
+        persist: None,
+        timeouts: FlowTimeouts { udp: Duration::from_secs(60), ..FlowTimeouts::default() },
+        sources: Vec::new(),
+        one_packet: false,
+        quiesce_on_down: false,
+        on_remove: OnRemove::Cut,
+        minimum_up: None,
+    }
+}
+
+fn server(v6: bool, n: u8, weight: u32) -> WantedServer {
+    WantedServer {
+        name: format!("s{n}").into(),
+        address: SocketAddr::new(address(v6, [10, 99, 0, n]), 0),
+        forward: Forward::DirectRouting,
+        weight,
+        ramp: 100,
+        state: ServerState::Up,
+        upper_threshold: 0,
+        lower_threshold: 0,
+        backup: false,
+    }
+}
+
+fn address(v6: bool, [a, b, c, d]: [u8; 4]) -> IpAddr {
+    if v6 {
+        let [high, low] = [[a, b], [c, d]].map(u16::from_be_bytes);
+        return [0x2001, 0xdb8, 0, 0, 0, 0, high, low].into();
+    }
+    [a, b, c, d].into()
+}
+
+impl Twins {
+    fn new(settings: L4, compat_ipvs: bool, v6: bool) -> Self {
+        let vips = (1..=8).map(|n| SocketAddr::new(address(v6, [192, 0, 2, n]), 80));
+        let addresses = vips.flat_map(|vip| [(vip, Protocol::Tcp), (vip, Protocol::Udp)]).collect();
+        let weights = [4, 3, 2, 1, 7, 100];
+        let servers = (1..).zip(weights).map(|(n, weight)| server(v6, n, weight)).collect();
+        let mut twins = Self {
+            plane: Plane::open(Limits { flows: 1 << 16, templates: 1 << 12 }).unwrap(),
+            ids: Ids::default(),
+            wanted: Wanted {
+                name: "twins".into(),
+                addresses,
+                settings: Arc::new(settings),
+                compat_ipvs,
+                servers,
+                whole: true,
+            },
+            plan: Plan::default(),
+            held: Held::default(),
+            random: Random(0x5eed_0006),
+            begun: 0,
+            got: BTreeMap::new(),
+            unserved: 0,
+        };
+        twins.bring();
+        twins
+    }
+
+    /// What is wanted now, written as the engine writes it.
+    fn bring(&mut self) {
+        let (next, problems) = plan(std::slice::from_ref(&self.wanted), &mut self.ids);
+        assert_eq!(problems, [] as [&str; 0]);
+        for write in writes(&self.plan, &next) {
+            self.plane.apply(&write).unwrap();
+            if let Write::RemoveServer { id } = write {
+                self.held.loads.remove(&id);
+            }
+        }
+        self.plan = next;
+    }
+
+    fn v6(&self) -> bool {
+        self.wanted.addresses[0].0.is_ipv6()
+    }
+
+    fn packet(&mut self, key: FlowKey, flags: u8) {
+        let time = now();
+        let before = self.held.flows.get(&key).map(|flow| flow.state);
+        let packet = Packet { key, opens: key.protocol == 17 || flags == SYN };
+        let verdict = decide(&self.plan, &mut self.held, &packet, time, (0, 0));
+        self.held.take(&self.plan, &packet, verdict, time);
+        match (verdict, before) {
+            (Verdict::Begins { server, .. }, _) => {
+                self.begun += 1;
+                *self.got.entry(server).or_default() += 1;
+            }
+            (Verdict::NoServer(_), _) => self.unserved += 1,
+            (Verdict::Follows(..), Some(state)) => self.held.enter(&self.plan, &key, moved(state, flags)),
+            _ => {}
+        }
+        self.plane.try_frame(&frame(&key, flags)).unwrap();
+    }
+
+    fn step(&mut self) {
+        let v6 = self.v6();
+        let n = self.random.below(4000);
+        let [_, _, high, low] = n.to_be_bytes();
+        let client = SocketAddr::new(address(v6, [10, 1, high, low]), 40_000 + low as u16 % 3);
+        let vip = SocketAddr::new(address(v6, [192, 0, 2, 1 + u8::try_from(n % 8).unwrap()]), 80);
+        let (tcp, udp) = (FlowKey::new(client, vip, 6), FlowKey::new(client, vip, 17));
+        match self.random.below(100) {
+            0..50 => self.packet(tcp, SYN),
+            50..60 => self.packet(udp, 0),
+            60..80 => self.packet(tcp, ACK),
+            80..92 => self.packet(tcp, FIN | ACK),
+            _ => self.packet(tcp, RST),
+        }
+    }
+
+    /// Both planes end what was silent for so long.
+    fn pass(&mut self, seconds: u64) {
+        let mut walk = Walk::default();
+        let later = now() + seconds * SECOND;
+        while self.plane.expire_chunk(&mut walk, later).unwrap().is_some() {}
+        let service = self.plan.services.values().next().unwrap().service;
+        let over: Vec<FlowKey> = self
+            .held
+            .flows
+            .iter()
+            .filter(|(_, flow)| flow.state.patience(&service) <= seconds)
+            .map(|(key, _)| *key)
+            .collect();
+        for key in over {
+            self.held.end(&self.plan, &key, now());
+        }
+    }
+
+    /// The same flows on the same servers in the same states, and the same counts.
+    fn compare(&mut self, when: &str) {
+        let mut there = BTreeMap::new();
+        let mut walk = Walk::default();
+        while let Some(chunk) = walk.next(&self.plane).unwrap() {
+            let forward = chunk.filter(|(_, flow)| flow.direction == Direction::Forward as u8);
+            there.extend(forward.map(|(key, flow)| (key.bytes(), (flow.server(), flow.state()))));
+        }
+        let expected: BTreeMap<_, _> = self
+            .held
+            .flows
+            .iter()
+            .map(|(key, flow)| (key.bytes(), (flow.server.0, Some(flow.state))))
+            .collect();
+        for (key, flow) in &expected {
+            assert_eq!(there.get(key), Some(flow), "{when}: {key:?}");
+        }
+        assert_eq!(there.len(), expected.len(), "{when}");
+        for id in self.plan.servers.keys() {
+            let expected = self.held.loads.get(id).copied().unwrap_or_default();
+            assert_eq!(self.plane.load(*id), expected, "{when}: {id:?}");
+        }
+    }
+
+    /// Until so many flows began; `change` is called now and then.
+    fn course(&mut self, change: fn(&mut Random, &mut Wanted)) {
+        let mut round = 0;
+        while self.begun < FLOWS {
+            round += 1;
+            assert!(round < 400, "{} flows only, {} unserved", self.begun, self.unserved);
+            for _ in 0..250 {
+                self.step();
+            }
+            let when = format!("{:?} round {round}", self.wanted.settings.scheduler);
+            self.compare(&when);
+            let seconds = [0, 20, 70, 130, 910][self.random.below(5) as usize];
+            self.pass(seconds);
+            self.compare(&format!("{when} after {seconds} s"));
+            change(&mut self.random, &mut self.wanted);
+            self.bring();
+        }
+    }
+}
+
+/// As TCP goes on where the server's segments do not pass here.
+fn moved(state: State, flags: u8) -> State {
+    match state {
+        State::Udp => State::Udp,
+        State::SynRecv if flags & RST != 0 => State::SynRecv,
+        _ if flags & RST != 0 => State::Close,
+        State::Established if flags & FIN != 0 => State::FinWait,
+        State::SynRecv if flags & FIN != 0 => State::TimeWait,
+        State::SynRecv if flags & ACK != 0 => State::Established,
+        other => other,
+    }
+}
+
+fn frame(key: &FlowKey, flags: u8) -> Vec<u8> {
+    let mut transport = Vec::new();
+    transport.extend(key.source_port.to_ne_bytes());
+    transport.extend(key.destination_port.to_ne_bytes());
+    if key.protocol == 6 {
+        transport.extend([0, 0, 0, 1, 0, 0, 0, 1, 0x50, flags, 1, 0, 0, 0, 0, 0]);
+    } else {
+        transport.extend([0, 12, 0, 0, 1, 2, 3, 4]);
+    }
+    let length = u16::try_from(transport.len()).unwrap();
+    // To the loopback interface, for which the kernel lets the program run.
+    let mut frame = vec![0; 12];
+    if let (IpAddr::V4(source), IpAddr::V4(destination)) = (key.source.ip(), key.destination.ip()) {
+        frame.extend([8, 0, 0x45, 0]);
+        frame.extend((20 + length).to_be_bytes());
+        frame.extend([0, 1, 0x40, 0, 64, key.protocol, 0, 0]);
+        frame.extend(source.octets());
+        frame.extend(destination.octets());
+    } else {
+        frame.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
+        frame.extend(length.to_be_bytes());
+        frame.extend([key.protocol, 64]);
+        frame.extend(key.source.0);
+        frame.extend(key.destination.0);
+    }
+    frame.extend(transport);
+    frame
+}
+
+/// Weights, drains, deaths, thresholds.
+fn upheaval(random: &mut Random, wanted: &mut Wanted) {
+    for server in &mut wanted.servers {
+        match random.below(12) {
+            0 => server.weight = random.below(10),
+            1 => server.weight = random.below(4) * 100,
+            2 => server.state = ServerState::Drained,
+            3 => server.state = ServerState::Down,
+            4..7 => server.state = ServerState::Up,
+            7 => {
+                (server.upper_threshold, server.lower_threshold) =
+                    (100 + random.below(300), random.below(100))
+            }
+            8 => (server.upper_threshold, server.lower_threshold) = (0, 0),
+            9 => server.ramp = 1 + random.below(100),
+            _ => {}
+        }
+    }
+}
+
+fn agree(settings: L4) {
+    for compat_ipvs in [false, true] {
+        let mut twins = Twins::new(settings.clone(), compat_ipvs, false);
+        twins.course(upheaval);
+        let spread = twins.got.values().filter(|n| **n > 10).count();
+        assert!(spread > 1, "{:?}: {:?}", twins.wanted.settings.scheduler, twins.got);
+    }
+}
+
+macro_rules! schedulers {
+    ($($test:ident $scheduler:ident,)*) => { $(
+        #[test]
+        fn $test() {
+            agree(settings(Scheduler::$scheduler));
+        }
+    )* };
+}
+
+schedulers! {
+    round_robin Rr,
+    weighted_round_robin Wrr,
+    least_connections Lc,
+    weighted_least_connections Wlc,
+    shortest_expected_delay Sed,
+    never_queue Nq,
+    failover Fo,
+    overflow Ovf,
+    source_hashing Sh,
+    destination_hashing Dh,
+    maglev_hashing Mh,
+}
+
+#[test]
+fn hashing_with_ports_and_fallback() {
+    for scheduler in [Scheduler::Sh, Scheduler::Mh] {
+        for flags in [(true, false), (false, true), (true, true)] {
+            let flags = Flags { port: flags.0, fallback: flags.1 };
+            let mut twins = Twins::new(L4 { flags, ..settings(scheduler) }, false, flags.port);
+            twins.course(upheaval);
+            assert!(twins.unserved == 0 || !flags.fallback || twins.unserved < twins.begun / 4);
+        }
+    }
+}
