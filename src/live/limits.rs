@@ -11,6 +11,8 @@ pub struct Limits {
     /// Events a second; 0: none.
     pub connections: AtomicU32,
     pub sessions: AtomicU32,
+    /// TLS connections of clients.
+    pub ssl: AtomicU32,
     /// Bytes of compressed responses a second. Kept and shown; as long as nothing compresses there is nothing to slow down.
     pub compression: AtomicU32,
     changed: Notify,

@@ -10,6 +10,7 @@ use super::rate::Rate;
 use super::sessions::Roster;
 use super::vrrp::Desk;
 use crate::clock::Now;
+use crate::net::tls_counts::TlsCounts;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -60,6 +61,10 @@ pub struct Rates {
     pub connections: Rate,
     pub sessions: Rate,
     pub bytes_out: Rate,
+    /// TLS connections of clients, and handshakes without a session to resume, with clients and with servers.
+    pub ssl: Rate,
+    pub ssl_client_keys: Rate,
+    pub ssl_server_keys: Rate,
 }
 
 impl Process {
@@ -82,7 +87,14 @@ impl Process {
             admin_connections: AtomicU64::new(0),
             admin_bytes_out: AtomicU64::new(0),
             maxconn_reached: AtomicU64::new(0),
-            rates: Rates { connections: rate(), sessions: rate(), bytes_out: rate() },
+            rates: Rates {
+                connections: rate(),
+                sessions: rate(),
+                bytes_out: rate(),
+                ssl: rate(),
+                ssl_client_keys: rate(),
+                ssl_server_keys: rate(),
+            },
             applets: Applets::default(),
             captured: Total::default(),
             server_changes: Notify::new(),
@@ -107,6 +119,10 @@ impl Process {
         self.rates.connections.tick(totals.connections, now);
         self.rates.sessions.tick(totals.sessions, now);
         self.rates.bytes_out.tick(bytes_out, now);
+        let tls = TlsCounts::read();
+        self.rates.ssl.tick(tls.clients, now);
+        self.rates.ssl_client_keys.tick(tls.client_keys, now);
+        self.rates.ssl_server_keys.tick(tls.server_keys, now);
         let mut worked = self.worked.lock().unwrap_or_else(PoisonError::into_inner);
         let cpu = cpu_time();
         let passed = now.saturating_duration_since(worked.0);

@@ -1,7 +1,7 @@
 //! The server's side of a TLS handshake: the client's first message chooses the certificate and with it the settings.
 
 use super::Stream;
-use super::secure;
+use super::{secure, tls_counts};
 use crate::tls::{Door, Handshake};
 use rustls::pki_types::UnixTime;
 use rustls::server::Acceptor;
@@ -44,6 +44,7 @@ pub async fn greet(
     before: Vec<u8>,
     door: &Door,
 ) -> Result<(Stream, Handshake), (Stream, GreetError)> {
+    tls_counts::client();
     let mut acceptor = Acceptor::default();
     let mut rest = io::Cursor::new(before);
     let hello = match read_hello(&mut socket, &mut acceptor, &mut rest).await {

@@ -13,6 +13,7 @@ pub mod socks4;
 mod stream;
 mod timer;
 pub mod tls;
+pub mod tls_counts;
 
 pub use dial::{Dial, DialError, DialErrorKind, Wrap, dial, proxy_header};
 pub use listener::Listener;

@@ -4,6 +4,7 @@
 //! when the last of these is out. Whoever is told to wait offers the same bytes again, as with a plain socket.
 
 use super::Stream;
+use super::tls_counts::{self, Counted};
 use rustls::Connection;
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -17,6 +18,7 @@ const MOST: usize = 32 * 1024;
 #[derive(Debug)]
 pub struct Secure {
     socket: Stream,
+    _counted: Counted,
     inner: RefCell<Inner>,
 }
 
@@ -50,7 +52,10 @@ pub async fn shake_behind(
     let mut secure = Box::new(Secure::new(socket, tls));
     secure.inner.get_mut().read = io::Cursor::new(read);
     match poll_fn(|cx| secure.poll_shake(cx)).await {
-        Ok(()) => Ok(Stream::Tls(secure)),
+        Ok(()) => {
+            secure.see(tls_counts::shaken);
+            Ok(Stream::Tls(secure))
+        }
         Err(error) => {
             secure.hush();
             Err((std::mem::replace(&mut secure.socket, Stream::Gone), error))
@@ -64,6 +69,7 @@ impl Secure {
         tls.set_buffer_limit(None);
         Self {
             socket,
+            _counted: Counted::new(),
             inner: RefCell::new(Inner {
                 tls,
                 read: io::Cursor::default(),
@@ -85,7 +91,7 @@ impl Secure {
     }
 
     fn poll_shake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { socket, inner } = self;
+        let Self { socket, inner, .. } = self;
         let inner = inner.get_mut();
         loop {
             ready!(inner.poll_flush(socket, cx))?;
@@ -109,7 +115,7 @@ impl Secure {
     }
 
     pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        let Self { socket, inner } = self;
+        let Self { socket, inner, .. } = self;
         let inner = inner.get_mut();
         loop {
             if let Some(read) = inner.read(buf) {

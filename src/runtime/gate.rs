@@ -17,6 +17,7 @@ pub struct Room {
     freed: Notify,
     conns: Budget,
     sessions: Budget,
+    ssl: Budget,
 }
 
 impl Room {
@@ -90,6 +91,8 @@ pub struct Gate {
     pub front_conns: Arc<AtomicUsize>,
     pub bind_conns: Arc<AtomicUsize>,
     pub bind_max: Option<usize>,
+    /// The `bind` line has `ssl`: its connections are bound by that rate too.
+    pub ssl: bool,
     pub rate: Arc<Budget>,
     /// Connections of this thread, for its end.
     pub local: Rc<Local>,
@@ -174,7 +177,10 @@ impl Gate {
     fn has_rates(&self) -> bool {
         let limits = &self.shared.generation.process.limits;
         let front = self.proxy.conf.front.as_ref().and_then(|f| f.rate_limit_sessions);
-        limits.connections.load(Relaxed) > 0 || limits.sessions.load(Relaxed) > 0 || front.is_some()
+        limits.connections.load(Relaxed) > 0
+            || limits.sessions.load(Relaxed) > 0
+            || self.ssl_limit() > 0
+            || front.is_some()
     }
 
     fn pause(&self) -> Option<Duration> {
@@ -188,6 +194,11 @@ impl Gate {
         take(&self.rate, front)
             .or_else(|| take(&self.shared.room.conns, limits.connections.load(Relaxed)))
             .or_else(|| take(&self.shared.room.sessions, limits.sessions.load(Relaxed)))
+            .or_else(|| take(&self.shared.room.ssl, self.ssl_limit()))
+    }
+
+    fn ssl_limit(&self) -> u32 {
+        if self.ssl { self.shared.generation.process.limits.ssl.load(Relaxed) } else { 0 }
     }
 }
 

@@ -182,6 +182,7 @@ fn accept_tasks(entries: Vec<(Bound, BindLimits)>, worker: &Rc<Worker>, local: &
             front_conns: limits.front,
             bind_conns: limits.conns,
             bind_max: bound.listener.bind.maxconn,
+            ssl: bound.listener.bind.tls.is_some(),
             rate: limits.rate,
             local: Rc::clone(local),
         });

@@ -4,6 +4,7 @@ use super::json;
 use super::value::{Tags, Value};
 use crate::config::condition::VERSION;
 use crate::live::{Generation, Rates, Totals};
+use crate::net::tls_counts::TlsCounts;
 use crate::net::{raw, relay};
 use crate::tasks;
 use rustix::process::{Resource, getrlimit};
@@ -28,6 +29,7 @@ pub struct Facts<'a> {
     generation: &'a Generation,
     now: Instant,
     totals: Totals,
+    tls: TlsCounts,
     /// Bytes of memory in use; `None`: the system does not tell.
     resident: Option<u64>,
     /// Limit of descriptors.
@@ -85,6 +87,7 @@ impl<'a> Facts<'a> {
             generation,
             now: Instant::now(),
             totals: generation.totals(),
+            tls: TlsCounts::read(),
             resident: resident(),
             descriptors: raw::nofile_limit().map_or(0, |(soft, _)| soft),
             float,
@@ -197,8 +200,18 @@ pub static FIELDS: &[Field] = &[
         "Requests so far, and connections without any",
     ),
     field("MaxSslConns", "MMP", zero, "Limit of TLS connections, 0: none"),
-    field("CurrSslConns", "MGP", zero, "TLS connections now, to clients and servers"),
-    field("CumSslConns", "MCP", zero, "TLS connections so far, to clients and servers"),
+    field(
+        "CurrSslConns",
+        "MGP",
+        |f| Some(Value::u32(f.tls.open)),
+        "TLS connections now, to clients and servers",
+    ),
+    field(
+        "CumSslConns",
+        "MCP",
+        |f| Some(Value::u32(f.tls.all)),
+        "TLS connections so far, to clients and servers",
+    ),
     field("Maxpipes", "CLP", zero, "Limit of pipes for splicing, 0: none"),
     field("PipesUsed", "MGP", |_| Some(Value::u32(relay::pipes().0)), "Pipes in use"),
     field("PipesFree", "MGP", |_| Some(Value::u32(relay::pipes().1)), "Pipes kept for use"),
@@ -238,19 +251,54 @@ pub static FIELDS: &[Field] = &[
         |f| Some(Value::u32(f.rates().sessions.max(f.totals.front.sessions, f.now))),
         "Most sessions in one second",
     ),
-    field("SslRate", "MRP", zero, "TLS connections of clients in the last second"),
-    field("SslRateLimit", "CLP", zero, "Limit of TLS connections a second (maxsslrate), 0: none"),
-    field("MaxSslRate", "MMP", zero, "Most TLS connections in one second"),
-    field("SslFrontendKeyRate", "MGP", zero, "TLS keys computed for clients in the last second"),
-    field("SslFrontendMaxKeyRate", "MMP", zero, "Most TLS keys computed for clients in one second"),
+    field(
+        "SslRate",
+        "MRP",
+        |f| Some(Value::u32(f.rates().ssl.read(f.tls.clients, f.now))),
+        "TLS connections of clients in the last second",
+    ),
+    field(
+        "SslRateLimit",
+        "CLP",
+        |f| Some(Value::u32(f.generation.process.limits.ssl.load(Relaxed))),
+        "Limit of TLS connections a second (maxsslrate), 0: none",
+    ),
+    field(
+        "MaxSslRate",
+        "MMP",
+        |f| Some(Value::u32(f.rates().ssl.max(f.tls.clients, f.now))),
+        "Most TLS connections in one second",
+    ),
+    field(
+        "SslFrontendKeyRate",
+        "MGP",
+        |f| Some(Value::u32(f.rates().ssl_client_keys.read(f.tls.client_keys, f.now))),
+        "TLS keys computed for clients in the last second",
+    ),
+    field(
+        "SslFrontendMaxKeyRate",
+        "MMP",
+        |f| Some(Value::u32(f.rates().ssl_client_keys.max(f.tls.client_keys, f.now))),
+        "Most TLS keys computed for clients in one second",
+    ),
     field(
         "SslFrontendSessionReuse_pct",
         "MGP",
-        zero,
+        reuse,
         "Percent of clients' TLS connections that resumed a session",
     ),
-    field("SslBackendKeyRate", "MRP", zero, "TLS keys computed for servers in the last second"),
-    field("SslBackendMaxKeyRate", "MMP", zero, "Most TLS keys computed for servers in one second"),
+    field(
+        "SslBackendKeyRate",
+        "MRP",
+        |f| Some(Value::u32(f.rates().ssl_server_keys.read(f.tls.server_keys, f.now))),
+        "TLS keys computed for servers in the last second",
+    ),
+    field(
+        "SslBackendMaxKeyRate",
+        "MMP",
+        |f| Some(Value::u32(f.rates().ssl_server_keys.max(f.tls.server_keys, f.now))),
+        "Most TLS keys computed for servers in one second",
+    ),
     field("SslCacheLookups", "MCP", zero, "TLS sessions looked up in the cache"),
     field("SslCacheMisses", "MCP", zero, "TLS sessions not found in the cache"),
     field("CompressBpsIn", "MRP", zero, "Bytes given to compression in the last second"),
@@ -360,12 +408,21 @@ pub static FIELDS: &[Field] = &[
     field("Weir_version", "POS", |_| Some(Value::text(env!("CARGO_PKG_VERSION"))), "Version of weir"),
 ];
 
-/// What does not exist here is not counted: TLS, compression, peers, resolvers, log forwarding.
+/// What does not exist here is not counted: TLS caches, compression, peers, resolvers, log forwarding.
 fn zero<'s>(_: &'s Facts<'_>) -> Option<Value<'s>> {
     Some(Value::U32(0))
 }
 
 /// The process's resident memory. HAProxy shows its pools here; weir has none, so this is all it uses.
+/// Percent of the last second's TLS connections of clients that computed no keys.
+fn reuse(facts: &Facts<'_>) -> Option<Value<'static>> {
+    let rates = facts.rates();
+    let all = rates.ssl.read(facts.tls.clients, facts.now);
+    let keys = rates.ssl_client_keys.read(facts.tls.client_keys, facts.now);
+    let resumed = (100 * all.saturating_sub(keys)).checked_div(all);
+    Some(Value::u32(resumed.unwrap_or(0)))
+}
+
 fn resident() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

@@ -4,12 +4,12 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::harness::certificates::{authority, leaf, rsa_leaf};
 use crate::harness::own_address;
 use crate::harness::process::Program;
-use crate::rig::{PORT, Rig, compare_answers};
+use crate::rig::{LIMIT, PORT, Rig, compare_answers};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
@@ -202,4 +202,48 @@ fn rotation_under_load() {
     let [one, two] = seen.map(AtomicUsize::into_inner);
     println!("{one} handshakes saw one certificate, {two} the other");
     assert!(one > 0 && two > 0);
+}
+
+/// `show info` counts TLS connections, and their rate can be bounded; haproxy does the same.
+#[test]
+fn connections_are_counted_and_bounded() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let at = dir.path();
+    authority(at, "ca");
+    leaf(at, "ca", "one", &["same.example"]);
+    let shown = at.join("one.pem").display().to_string();
+    let sections =
+        format!("frontend f\n    bind ADDR:{PORT} ssl crt {shown}\n    http-request return status 200\n");
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(at.join("ca.pem")).unwrap()).unwrap();
+    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    config.resumption = rustls::client::Resumption::disabled();
+    let config = Arc::new(config);
+    for program in [Program::HaProxy, Program::Weir] {
+        let address = own_address();
+        let rig = Rig::start(program, "", &sections, address);
+        let figure = |name: &str| -> u64 {
+            let info = rig.ask("show info");
+            let line = info.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(": "));
+            line.and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("no {name}"))
+        };
+        let front = SocketAddr::new(address.into(), PORT);
+        handshake(front, &config).unwrap();
+        handshake(front, &config).unwrap();
+        let started = Instant::now();
+        while figure("CurrSslConns") > 0 {
+            assert!(started.elapsed() < LIMIT, "{program:?}: connections stay");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!((figure("CumSslConns"), figure("SslRateLimit")), (2, 0), "{program:?}");
+        assert!(figure("MaxSslRate") > 0 && figure("SslFrontendMaxKeyRate") > 0, "{program:?}");
+        assert_eq!(rig.ask("set rate-limit ssl-sessions global 1"), "\n");
+        assert_eq!(figure("SslRateLimit"), 1, "{program:?}");
+        // Whatever the second that runs has seen: of two more one has to wait for the next.
+        let bounded = Instant::now();
+        for _ in 0..2 {
+            handshake(front, &config).unwrap();
+        }
+        assert!(bounded.elapsed() >= Duration::from_millis(900), "{program:?}: {:?}", bounded.elapsed());
+    }
 }

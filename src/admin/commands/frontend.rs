@@ -143,9 +143,7 @@ fn set_rate_limit(call: &mut Call<'_>) -> Answer {
         ("connections", "global") => &limits.connections,
         ("sessions", "global") => &limits.sessions,
         ("http-compression", "global") => &limits.compression,
-        ("ssl-sessions", "global") => {
-            return Answer::error("'set rate-limit ssl-sessions' is not supported by weir yet.");
-        }
+        ("ssl-sessions", "global") => &limits.ssl,
         _ => return Answer::error(RATE_LIMITS),
     };
     if !call.has(4) {

@@ -163,6 +163,14 @@ pub const TABLE: &[Keyword] = &[
         n),
     number!("maxsessrate", "<number>", 0, u32::MAX, "Sessions accepted per second.", |g, n| g.maxsessrate =
         n),
+    number!(
+        "maxsslrate",
+        "<number>",
+        0,
+        u32::MAX,
+        "TLS connections of clients accepted per second.",
+        |g, n| g.maxsslrate = n
+    ),
     number!("ulimit-n", "<number>", 0, u64::MAX, "File descriptors the process may have.", |g, n| g
         .ulimit_n =
         (n > 0).then_some(n)),

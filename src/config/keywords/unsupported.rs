@@ -59,7 +59,6 @@ pub const GLOBAL: &[&str] = &[
     "master-worker",
     "max-threads-per-group",
     "maxsslconn",
-    "maxsslrate",
     "mworker-max-reloads",
     "nbproc",
     "nbthread",

@@ -17,6 +17,7 @@ pub struct Global {
     pub maxconn: Option<usize>,
     pub maxconnrate: u32,
     pub maxsessrate: u32,
+    pub maxsslrate: u32,
     /// 0: one per CPU.
     pub nbthread: usize,
     /// CPU list per thread (`cpu-map`), index 0 = thread 1; empty: not bound.
@@ -107,6 +108,7 @@ impl Default for Global {
             maxconn: None,
             maxconnrate: 0,
             maxsessrate: 0,
+            maxsslrate: 0,
             nbthread: 0,
             cpu_map: Vec::new(),
             chroot: None,
