@@ -2,21 +2,30 @@
 //! same key gives a server the same value.
 
 use super::model::{Backend, Endpoint};
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use xxhash_rust::xxh64::xxh64;
 
-/// Gives a value to each server that has none, where the backend asks for it.
-pub fn settle(backend: &mut Backend) {
+/// How many servers would get a value that one before them has.
+#[must_use]
+pub fn clashes(backend: &Backend) -> usize {
     let wanted = backend.cookie.as_ref().is_some_and(|c| c.dynamic);
-    let Some(key) = backend.dynamic_cookie_key.as_ref().filter(|_| wanted) else { return };
-    for server in &mut backend.servers {
-        if let (None, Endpoint::Inet(address)) = (&server.cookie, &server.endpoint) {
-            let mut changed = server.as_ref().clone();
-            changed.cookie = Some(value(key, *address));
-            *server = Arc::new(changed);
-        }
-    }
+    let Some(key) = backend.dynamic_cookie_key.as_ref().filter(|_| wanted) else { return 0 };
+    let mut seen = HashSet::new();
+    let values = backend.servers.iter().filter_map(|server| match (&server.cookie, &server.endpoint) {
+        (Some(line), _) => Some(line.clone()),
+        (None, Endpoint::Inet(address)) => Some(value(key, *address)),
+        _ => None,
+    });
+    values.filter(|value| !seen.insert(value.clone())).count()
+}
+
+/// The warning of it.
+#[must_use]
+pub fn equal_values(backend: &str) -> String {
+    format!(
+        "We generated two equal cookies for two different servers.\nPlease change the secret key for '{backend}'."
+    )
 }
 
 /// HAProxy hashes the key, the address and the port as a 32-bit number in network order.

@@ -4,7 +4,6 @@ use super::checks;
 use super::diagnostic::{Diagnostic, Severity};
 use super::door;
 use super::draft::{Draft, Reference, Target};
-use super::dynamic_cookie;
 use super::environment::Environment;
 use super::l4;
 use super::model::check::Flavour;
@@ -284,7 +283,6 @@ fn proxy(parser: &mut Parser, mut draft: Draft, names: &Names) -> Proxy {
         if let Some(back) = proxy.back.as_mut() {
             back.servers = servers.into_iter().map(Arc::new).collect();
             back.use_server = use_server;
-            dynamic_cookie::settle(back);
         }
     }
     proxy

@@ -2,6 +2,7 @@
 
 use super::checks::HealthCheck;
 use super::diagnostic::{Diagnostic, Severity};
+use super::dynamic_cookie;
 use super::model::probes::{ExternalChecks, ExternalCommand};
 use super::model::{Backend, Balance, CheckKind, HashMethod, LogStyle, Mode, Proxy};
 use super::parser::Parser;
@@ -21,6 +22,7 @@ pub fn check(parser: &mut Parser, proxies: &mut [Proxy]) {
         limits(parser, proxy);
         page_access(parser, proxy);
         external_checks(parser, proxy);
+        dynamic_cookies(parser, proxy);
     }
     program_sections(parser);
     tracks(parser, proxies);
@@ -54,6 +56,14 @@ fn has_fixed_weights(back: &Backend) -> bool {
         Balance::RoundRobin | Balance::LeastConn | Balance::First | Balance::Random { .. } => false,
         Balance::StaticRr => true,
         _ => back.hash_type.method == HashMethod::MapBased,
+    }
+}
+
+/// Servers whose made cookie values are equal share their clients.
+fn dynamic_cookies(parser: &mut Parser, proxy: &Proxy) {
+    let clashes = proxy.back.as_ref().map_or(0, dynamic_cookie::clashes);
+    for _ in 0..clashes {
+        report(parser, Severity::Warning, dynamic_cookie::equal_values(&proxy.name));
     }
 }
 

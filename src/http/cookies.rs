@@ -5,8 +5,9 @@ mod walk;
 
 use crate::config::model::{Backend, Cookie, CookieMode, PersistRule, Proxy, UseServer};
 use crate::ids::ServerIndex;
-use crate::live::Sticky;
 use crate::live::rules::Editable;
+use crate::live::servers::Servers;
+use crate::live::{LiveServer, Sticky};
 use crate::message::{Head, Method};
 use std::time::UNIX_EPOCH;
 use walk::{Pair, Walker};
@@ -108,6 +109,7 @@ impl Persistence {
 /// `usable` says whether a server is up (draining ones are).
 pub fn on_request(
     backend: &Backend,
+    servers: &Servers,
     persist_option: bool,
     usable: &dyn Fn(ServerIndex) -> bool,
     ctx: &mut dyn Editable,
@@ -128,7 +130,7 @@ pub fn on_request(
     state.named = use_server_among(backend, &may_use, ctx);
     if let Some(cookie) = &backend.cookie {
         let now = unix_seconds(ctx);
-        let mut reader = Reader { backend, cookie, now, usable, may_use: &may_use, state };
+        let mut reader = Reader { servers, cookie, now, usable, may_use: &may_use, state };
         if let Some(head) = ctx.request_mut() {
             reader.read(head);
         }
@@ -176,7 +178,7 @@ fn unix_seconds(ctx: &dyn Editable) -> u64 {
 
 /// Reads the persistence cookie out of a request.
 struct Reader<'a> {
-    backend: &'a Backend,
+    servers: &'a Servers,
     cookie: &'a Cookie,
     now: u64,
     usable: &'a dyn Fn(ServerIndex) -> bool,
@@ -266,11 +268,11 @@ impl Reader<'_> {
             }
             return;
         }
-        for (i, server) in self.backend.servers.iter().enumerate() {
-            if server.cookie.as_deref().is_none_or(|c| c.as_bytes() != id) {
+        for server in self.servers.iter() {
+            if server.cookie().is_none_or(|c| c.as_bytes() != id) {
                 continue;
             }
-            let index = ServerIndex(i as u32);
+            let index = server.index;
             self.state.request =
                 if (self.usable)(index) { RequestCookie::Valid } else { RequestCookie::Down };
             if (self.may_use)(index) {
@@ -295,7 +297,7 @@ impl Reader<'_> {
 /// Inserts, rewrites or removes the persistence cookie in the response; `server` gave it.
 pub fn on_response(
     backend: &Backend,
-    server: Option<ServerIndex>,
+    server: Option<&LiveServer>,
     state: &mut Persistence,
     ctx: &mut dyn Editable,
 ) {
@@ -305,7 +307,7 @@ pub fn on_response(
     let now = unix_seconds(ctx);
     let method = ctx.request().map_or(Method::Other, Head::method);
     if let Some(head) = ctx.response_mut() {
-        respond(backend, cookie, server, state, now, method, head);
+        respond(cookie, server, state, now, method, head);
     }
     if !letters {
         state.response = ResponseCookie::Unused;
@@ -313,19 +315,18 @@ pub fn on_response(
 }
 
 fn respond(
-    backend: &Backend,
     cookie: &Cookie,
-    server: Option<ServerIndex>,
+    server: Option<&LiveServer>,
     state: &mut Persistence,
     now: u64,
     method: Method,
     head: &mut Head,
 ) {
-    if state.named.is_some() && state.named != server {
+    if state.named.is_some() && state.named != server.map(|s| s.index) {
         state.redispatched();
     }
-    let value =
-        server.and_then(|s| backend.servers.get(s.get())).map(|s| s.cookie.as_deref().unwrap_or_default());
+    let value = server.map(LiveServer::cookie);
+    let value = value.as_ref().map(|v| v.as_deref().unwrap_or_default());
     let direct = state.named.is_some();
     let cacheable = cookie.nocache && cacheability(head, method).stored;
     let found = server_cookies(head, cookie, value, direct, state);

@@ -72,7 +72,8 @@ impl Exchange<'_> {
             return;
         }
         let usable = |i: ServerIndex| live.servers.get(i.get()).is_some_and(|s| s.is_up());
-        let (persistence, sticky) = cookies::on_request(conf, back.options.persist, &usable, self.ctx);
+        let (persistence, sticky) =
+            cookies::on_request(conf, &live.servers, back.options.persist, &usable, self.ctx);
         self.persistence = persistence;
         self.sticky = sticky;
     }

@@ -117,8 +117,8 @@ impl Exchange<'_> {
         if let Some(conf) = &back.back
             && conf.cookie.is_some()
         {
-            let server = self.slot.as_ref().map(|s| s.server().index);
-            cookies::on_response(conf, server, &mut self.persistence, self.ctx);
+            let server = self.slot.as_ref().map(|s| s.server());
+            cookies::on_response(conf, server.map(|s| &**s), &mut self.persistence, self.ctx);
         }
         match self.after_response_rules(front, Some(back)) {
             Some(answer) => Err(Stop::Answer { answer, letters: *b"PH" }),

@@ -2,6 +2,7 @@
 
 use super::control;
 use super::counters::{BackCounters, Sharded};
+use super::dynamic_cookies::DynamicCookies;
 use super::lifetime::Lifetime;
 use super::queue::Queue;
 use super::rate::Rate;
@@ -33,6 +34,7 @@ pub struct LiveBackend {
     pub(super) queued_max: AtomicU32,
     pub(super) started: Instant,
     pub(super) lifetime: Lifetime,
+    pub(super) dynamic_cookies: DynamicCookies,
     /// `chkdown`
     pub down_transitions: AtomicU64,
     /// `option redispatch` without `option persist`: who waits for a server that goes down chooses again.
@@ -92,6 +94,7 @@ impl LiveBackend {
             queued_max: AtomicU32::new(0),
             started: now,
             lifetime: Lifetime::new(now),
+            dynamic_cookies: DynamicCookies::new(conf),
             down_transitions: AtomicU64::new(0),
             redistributes: proxy.options.redispatch.is_some() && !proxy.options.persist,
             lists: Mutex::new(Lists {
@@ -110,6 +113,8 @@ impl LiveBackend {
             let lists = backend.lock();
             lists.publish(&backend, i);
         }
+        // Equal ones were warned of when the configuration was read.
+        let _warned = backend.make_cookies();
         backend
     }
 

@@ -81,6 +81,7 @@ impl LiveBackend {
         lists.grown();
         self.servers.push(Arc::clone(&server));
         lists.publish(self, server.index.get());
+        self.make_cookie(&server);
         server
     }
 }

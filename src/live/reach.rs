@@ -72,6 +72,7 @@ impl LiveBackend {
         server.moved.any.store(true, Ordering::Release);
         server.forget_idle();
         self.rehash(i);
+        self.make_cookie(server);
         // Checks go to the address too.
         server.check.change_settings(|_| {});
         server.agent.change_settings(|_| {});

@@ -2,6 +2,7 @@
 
 use super::checks::CheckState;
 use super::counters::{ServerConnections, ServerCounters, Sharded};
+use super::dynamic_cookies::Made;
 use super::lifetime::Lifetime;
 use super::observe::Observed;
 use super::rate::Rate;
@@ -59,6 +60,7 @@ pub struct LiveServer {
     pub(super) weight: AtomicU32,
     pub(super) maxconn: AtomicU32,
     pub(super) moved: Moved,
+    pub(super) made_cookie: Made,
     pub(super) effective: AtomicU32,
     pub(super) throttle: AtomicU32,
     pub(super) usable: AtomicBool,
@@ -114,6 +116,7 @@ impl LiveServer {
             weight: AtomicU32::new(weight),
             maxconn: AtomicU32::new(conf.maxconn),
             moved: Moved::default(),
+            made_cookie: Made::default(),
             effective: AtomicU32::new(0),
             throttle: AtomicU32::new(100),
             usable: AtomicBool::new(false),

@@ -197,7 +197,7 @@ pub(super) fn address<'s>(s: &'s Subject<'_>) -> Option<Value<'s>> {
 pub(super) fn cookie<'s>(s: &'s Subject<'_>) -> Option<Value<'s>> {
     match s.part {
         _ if !s.legends => None,
-        Part::Server(server, _) => server.conf.cookie.as_deref().map(Value::text),
+        Part::Server(server, _) => server.cookie().map(|c| Value::text(c.to_string())),
         Part::Back(..) => s.proxy.conf.back.as_ref()?.cookie.as_ref().map(|c| Value::text(&*c.name)),
         Part::Front(_) | Part::Listener(..) => None,
     }

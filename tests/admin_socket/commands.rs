@@ -1,6 +1,6 @@
 //! Commands about servers, frontends and limits: answers, logs and the state that results, as haproxy has them.
 
-use crate::rig::compare;
+use crate::rig::{compare, compare_masked};
 
 const SECTIONS: &str = "
 frontend f
@@ -276,6 +276,10 @@ fn limits() {
         "set rate-limit connections global x",
         "set rate-limit sessions global 5",
         "set rate-limit sessions global 0",
+        "set rate-limit ssl-sessions",
+        "set rate-limit ssl-sessions global",
+        "set rate-limit ssl-sessions global 7",
+        "set rate-limit ssl-sessions global -1",
         "set rate-limit http-compression",
         "set rate-limit http-compression global",
         "set rate-limit http-compression global 7",
@@ -361,4 +365,65 @@ fn dumps() {
         "shutdown sessions server b/none",
         "shutdown sessions server b/s1",
     ]);
+}
+
+/// Values go with the key and the address; those of a server's line stay.
+#[test]
+fn dynamic_cookies() {
+    let sections = "
+backend dyn
+    cookie SRV insert indirect nocache dynamic
+    dynamic-cookie-key foo
+    server s1 127.0.0.1:9001 cookie c1
+    server s2 127.0.0.1:9002
+    server s3 127.0.0.1:9003
+    server s4 [::1]:9004
+backend keyless
+    cookie SRV insert indirect nocache
+    server s1 127.0.0.1:9001
+backend plain
+    server s1 127.0.0.1:9001
+frontend f
+    bind ADDR:8080
+    stats show-legends
+";
+    let values = "show stat -1 4 -1";
+    compare_masked(
+        GLOBAL,
+        sections,
+        &[
+            values,
+            "enable dynamic-cookie backend",
+            "enable dynamic-cookie backend nope",
+            "enable dynamic-cookie backend f",
+            "user: enable dynamic-cookie backend dyn",
+            "disable dynamic-cookie backend",
+            "disable dynamic-cookie backend dyn",
+            values,
+            "set server dyn/s2 addr 127.0.0.9",
+            "set dynamic-cookie-key backend dyn bar",
+            values,
+            "enable dynamic-cookie backend dyn",
+            values,
+            "set server dyn/s3 addr 127.0.0.8",
+            values,
+            "set dynamic-cookie-key backend",
+            "set dynamic-cookie-key backend dyn",
+            "set dynamic-cookie-key backend nope x",
+            "set dynamic-cookie-key backend #2 baz",
+            values,
+            "enable dynamic-cookie backend keyless",
+            values,
+            "set dynamic-cookie-key backend keyless k",
+            values,
+            "set dynamic-cookie-key backend plain k",
+            "enable dynamic-cookie backend plain",
+            values,
+            // Equal ones are warned of.
+            "set server dyn/s3 addr 127.0.0.9 port 9002",
+            "set dynamic-cookie-key backend dyn again",
+            values,
+        ],
+        |answer| answer.to_owned(),
+    );
 }

@@ -384,3 +384,31 @@ fn haproxy_reads_the_state_weir_wrote() {
         assert_eq!(shown(written), shown(read));
     }
 }
+
+/// Values made by command go out, and send the next request to their server.
+#[test]
+fn dynamic_cookies_by_command_carry_requests() {
+    let sections = "listen l\n    bind ADDR:8080\n    cookie SRV insert\n    server a ADDR:9001\n    server b ADDR:9002\n";
+    let (rig, address) = start("", sections);
+    let (_a, _b) = (origin(address, 9001, "a"), origin(address, 9002, "b"));
+    assert_eq!(rig.ask("set dynamic-cookie-key backend l secret"), "\n");
+    assert_eq!(rig.ask("enable dynamic-cookie backend l"), "\n");
+    let ask = |cookie: &str| {
+        let mut client = Client::connect(at(address, 8080));
+        client.send(format!("GET / HTTP/1.1\r\nHost: h\r\nCookie: SRV={cookie}\r\n\r\n").as_bytes());
+        let answer = String::from_utf8_lossy(&client.response(false)).into_owned();
+        let set = answer.lines().find_map(|l| l.strip_prefix("set-cookie: SRV=")?.strip_suffix("; path=/"));
+        (set.map(str::to_owned), body(answer.as_bytes()))
+    };
+    let (value, server) = ask("none");
+    let value = value.unwrap();
+    assert_eq!(value.len(), 16, "{value}");
+    for _ in 0..3 {
+        assert_eq!(ask(&value), (None, server.clone()));
+    }
+    assert_eq!(rig.ask("set dynamic-cookie-key backend l another"), "\n");
+    let (next, _) = ask(&value);
+    assert!(next.is_some_and(|next| next != value), "the old value names nobody");
+    assert_eq!(rig.ask("disable dynamic-cookie backend l"), "\n");
+    assert!(ask(&value).0.is_some_and(|set| set.starts_with("; Expires=")), "no server has a value");
+}

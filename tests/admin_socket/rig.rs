@@ -204,7 +204,7 @@ fn mask_line(line: &str) -> String {
     // A row of `show stat`: what commands change.
     let columns: Vec<&str> = line.split(',').collect();
     if columns.len() > 80 {
-        let shown = [0, 1, 6, 17, 18, 19, 20, 27, 28, 73].map(|i| columns[i]);
+        let shown = [0, 1, 6, 17, 18, 19, 20, 27, 28, 73, 74].map(|i| columns[i]);
         // How far a check has come (`UP 1/3`) depends on when it runs.
         return shown
             .map(|c| if c.starts_with(['U', 'D']) { c.split(' ').next().unwrap_or("") } else { c })

@@ -4,6 +4,7 @@
 //! or is long is an `Answer::Job` or `Answer::Pieces`. State changes only by methods of `live`.
 
 pub mod absent;
+pub mod cookies;
 pub mod debug;
 pub mod dynamic;
 pub mod errors;
@@ -31,6 +32,7 @@ use super::command::Command;
 #[rustfmt::skip] // a line each, so that those added at the same time do not collide
 const FAMILIES: &[&[Command]] = &[
     absent::TABLE,
+    cookies::TABLE,
     debug::TABLE,
     dynamic::TABLE,
     errors::TABLE,

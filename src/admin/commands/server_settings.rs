@@ -1,5 +1,6 @@
 //! `set server`: where it is, and how its checks reach it.
 
+use super::cookies;
 use super::target::Target;
 use crate::admin::answer::{Answer, severity};
 use crate::admin::command::Call;
@@ -14,6 +15,8 @@ pub fn address(call: &mut Call<'_>, target: &Target) -> Answer {
         return Answer::error("set server <b>/<s> addr requires an address and optionally a port.");
     }
     let said = change_address(target, address, port);
+    let shared = target.backend.shares_cookie(&target.server);
+    cookies::warn(call.live(), &target.proxy.conf.name, shared);
     Answer::message(severity::WARNING, format!("{said} by 'stats socket command'"))
 }
 

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::config::model::Server;
+use crate::live::LiveBackend;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const NOW: u64 = 1_795_238_236;
 
@@ -30,11 +31,13 @@ fn indirect() -> Cookie {
 }
 
 /// s1 (A), s2 (B), s3 (C3, down), s4 without a value.
-fn backend(cookie: Cookie) -> Backend {
+fn backend(cookie: Cookie) -> (Arc<Backend>, LiveBackend) {
     let server =
         |value: Option<&str>| Arc::new(Server { cookie: value.map(str::to_owned), ..Server::default() });
     let servers = vec![server(Some("A")), server(Some("B")), server(Some("C3")), server(None)];
-    Backend { servers, cookie: Some(cookie), ..Backend::default() }
+    let backend = Backend { servers, cookie: Some(cookie), ..Backend::default() };
+    let live = LiveBackend::new(Arc::default(), &backend, 1, 1, Instant::now());
+    (Arc::new(backend), live)
 }
 
 struct Case<'a> {
@@ -49,14 +52,14 @@ const GET: Case<'static> = Case { sent: &[], from_server: &[], method: Method::G
 
 /// Letters, cookies the server sees, cookies the client gets. A request without persistence goes to s1.
 fn check(cookie: Cookie, case: &Case<'_>, letters: &str, seen: &[&str], got: &[&str]) {
-    let backend = backend(cookie);
+    let (backend, live) = backend(cookie);
     let mut request = Head::new();
     for value in case.sent {
         request.add(b"cookie", value.as_bytes());
     }
     let usable = |s: ServerIndex| s.0 != 2;
     let mut reader = Reader {
-        backend: &backend,
+        servers: &live.servers,
         cookie: backend.cookie.as_ref().unwrap(),
         now: NOW,
         usable: &usable,
@@ -70,9 +73,9 @@ fn check(cookie: Cookie, case: &Case<'_>, letters: &str, seen: &[&str], got: &[&
     for value in case.from_server {
         response.add(b"set-cookie", value.as_bytes());
     }
-    let server = state.named.or(Some(ServerIndex(0)));
+    let server = live.servers.get(state.named.map_or(0, ServerIndex::get)).map(|s| &**s);
     let cookie = backend.cookie.as_ref().unwrap();
-    respond(&backend, cookie, server, &mut state, NOW, case.method, &mut response);
+    respond(cookie, server, &mut state, NOW, case.method, &mut response);
     let texts =
         |head: &Head| head.fields().map(|(_, v)| String::from_utf8(v.to_vec()).unwrap()).collect::<Vec<_>>();
     assert_eq!(String::from_utf8_lossy(&state.letters()), letters, "{:?}", case.sent);
@@ -141,7 +144,7 @@ fn rewrite_and_prefix() {
 #[test]
 fn passive() {
     let own = Case { sent: &["S=A"], from_server: &["S=foo; path=/x"], ..GET };
-    assert_eq!(&Persistence::of(&backend(cookie(CookieMode::Passive))).letters(), b"--");
+    assert_eq!(&Persistence::of(&backend(cookie(CookieMode::Passive)).0).letters(), b"--");
     // The letters are taken back by the callers.
     check(cookie(CookieMode::Passive), &own, "VP", &["S=A"], &["S=foo; path=/x"]);
 }
