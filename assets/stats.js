@@ -79,6 +79,7 @@
     feed.tiles.forEach(showTile);
     showProblems(feed);
     showVrrp(feed.vrrp);
+    showL4(feed.l4);
     for (const [id, kind, words, ...series] of feed.proxies) showProxy(proxies.get(String(id)), kind, words, fresh && series);
     for (const proxy of proxies.values()) proxy.rows = [];
     for (const row of feed.rows) proxies.get(row[0].split('.')[0])?.rows.push(row);
@@ -115,6 +116,19 @@
       const [kind, ...texts] = routers[i] || ['maint'];
       line.className = kind;
       $$('td', line).forEach((cell, j) => setText(cell, texts[j] ?? ''));
+    });
+  }
+
+  function showL4(lines) {
+    const body = $('#l4 tbody');
+    if (!body) return;
+    if (body.rows.length !== lines.length) {
+      body.replaceChildren(...lines.map(([, , ...texts]) =>
+        make('tr', {}, make('th', { scope: 'row' }), ...texts.map(() => make('td')))));
+    }
+    lines.forEach(([kind, ...texts], i) => {
+      body.rows[i].className = kind;
+      [...body.rows[i].cells].forEach((cell, j) => setText(cell, texts[j]));
     });
   }
 

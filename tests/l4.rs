@@ -19,6 +19,8 @@ mod net;
 mod object;
 #[path = "l4/schedulers.rs"]
 mod schedulers;
+#[path = "l4/tools.rs"]
+mod tools;
 #[path = "l4/tunnel.rs"]
 mod tunnel;
 #[path = "l4/whole.rs"]

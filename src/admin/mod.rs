@@ -12,6 +12,7 @@ mod client;
 mod command;
 pub mod commands;
 mod console;
+mod l4_metrics;
 pub mod listen;
 mod manual;
 pub mod page;

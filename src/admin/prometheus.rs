@@ -1,6 +1,8 @@
 //! `http-request use-service prometheus-exporter`: the metrics of `stats::prometheus` as an answer to a request.
 
+use super::l4_metrics;
 use crate::config::model::Service;
+use crate::l4::view;
 use crate::live::applet::{self, Applet, Gone, Reply, Request};
 use crate::message::Method;
 use crate::stats::prometheus::{Gathering, Wanted, process};
@@ -32,7 +34,7 @@ async fn answer(request: &Request, reply: Reply) -> Result<(), Gone> {
         head.add(b"content-type", b"text/plain");
         reply.whole(
             head,
-            "scope is one of global, frontend, listener, backend, server, sticktable, vrrp, *\n",
+            "scope is one of global, frontend, listener, backend, server, sticktable, vrrp, l4, *\n",
         );
         return Ok(());
     };
@@ -49,6 +51,10 @@ async fn answer(request: &Request, reply: Reply) -> Result<(), Gone> {
     let mut own = String::new();
     process(&request.generation, &wanted, &mut own);
     own.push_str(&vrrp::metrics(&request.generation.vrrp_routers().await, &wanted));
+    if wanted.l4 {
+        let refused = request.generation.process.l4.events();
+        own.push_str(&l4_metrics::metrics(&view::services(&request.generation), &refused, &wanted));
+    }
     body.send(own).await?;
     for kind in KINDS.into_iter().filter(|kind| wanted.kinds.has(*kind)) {
         let mut gathering = Gathering::new(&request.generation, kind, &wanted);

@@ -147,6 +147,28 @@ numbers! {
     }
 }
 
+impl Count {
+    /// As lists and metrics have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoServer => "no_server",
+            Self::NoRoute => "no_route",
+            Self::TableFull => "table_full",
+            Self::PortsExhausted => "ports_exhausted",
+            Self::Conflict => "conflict",
+            Self::Fragment => "fragment",
+            Self::Malformed => "malformed",
+            Self::Ttl => "ttl",
+            Self::TooBig => "too_big",
+            Self::NotSyn => "not_syn",
+            Self::Rewrite => "rewrite",
+            Self::Refused => "refused",
+            Self::Cut => "cut",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct Address(pub [u8; 16]);

@@ -5,13 +5,16 @@
 //!   wanted     the services of this moment, configured or made, with their servers' states
 //!   plan, ids  what the maps shall hold, and where
 //!   reconcile  from one plan to the next, in an order that is right at every moment
+//!   view       the services with what they carry, for people
 //!   write      one change of the maps; the plan's differences become an ordered list of these
 //!   reference  what becomes of a packet, in plain Rust: the oracle for tests and for questions
+//!   explain    the same, told step by step
 //!   ipvsadm    ipvsadm's command line, and its lists
 //!   io         the shell: loads and attaches the programs, applies the writes, ends flows that are over
 //! ```
 
 pub mod abi;
+pub mod explain;
 pub mod ids;
 pub mod io;
 pub mod ipvsadm;
@@ -20,5 +23,6 @@ pub mod reconcile;
 pub mod reference;
 #[cfg(test)]
 mod tests;
+pub mod view;
 pub mod wanted;
 pub mod write;

@@ -1,6 +1,11 @@
 //! The services of `mode l4` beside the configured ones: those that `ipvsadm` made, and what each server carries. The
 //! engine reads [`Board::made`] whenever [`Board::changed`] rings, and publishes what the maps count.
 
+mod account;
+mod desk;
+
+pub use desk::{Asked, Chunk, Desk, FlowView, Question};
+
 use crate::balance::l4::Scheduler;
 use crate::config::model::l4::{Flags, Forward, Protocol};
 use std::collections::HashMap;
@@ -75,11 +80,30 @@ pub struct Figures {
     pub out_bytes: u64,
 }
 
+impl Figures {
+    /// Of both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            active: self.active.saturating_add(other.active),
+            inactive: self.inactive.saturating_add(other.inactive),
+            persistent: self.persistent.saturating_add(other.persistent),
+            flows: self.flows.saturating_add(other.flows),
+            in_packets: self.in_packets.saturating_add(other.in_packets),
+            out_packets: self.out_packets.saturating_add(other.out_packets),
+            in_bytes: self.in_bytes.saturating_add(other.in_bytes),
+            out_bytes: self.out_bytes.saturating_add(other.out_bytes),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Board {
     inner: Mutex<Inner>,
     /// Rings when what is wanted changed.
     pub changed: Notify,
+    /// Where the engine is asked.
+    pub desk: Desk,
 }
 
 #[derive(Debug, Default)]
@@ -88,6 +112,7 @@ struct Inner {
     made: Vec<Made>,
     /// By the service's name in plans, and the server's address.
     figures: HashMap<(String, SocketAddr), Measured>,
+    events: Vec<(&'static str, u64)>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -145,8 +170,12 @@ impl Board {
         Ok(())
     }
 
-    /// What the maps count, by the service's name in plans and the server's address; servers that are not named are gone.
-    pub fn publish(&self, figures: HashMap<(String, SocketAddr), Figures>, now: Instant) {
+    /// See [`crate::live::Generation::publish_l4`]. Answers what was counted before.
+    fn publish(
+        &self,
+        figures: HashMap<(String, SocketAddr), Figures>,
+        now: Instant,
+    ) -> HashMap<(String, SocketAddr), Figures> {
         let mut inner = self.lock();
         let before = std::mem::take(&mut inner.figures);
         let measured = figures.into_iter().map(|(key, last)| {
@@ -157,6 +186,12 @@ impl Board {
             (key, Measured { last, zero: old.zero, rate, at: Some(now) })
         });
         inner.figures = measured.collect();
+        before.into_iter().map(|(key, measured)| (key, measured.last)).collect()
+    }
+
+    /// What the maps counted last, zeroed or not.
+    fn counted(&self, key: &(String, SocketAddr)) -> Option<Figures> {
+        self.lock().figures.get(key).map(|measured| measured.last)
     }
 
     /// What a server carries, counted since it was zeroed, and how much it carried in the last second.
@@ -165,6 +200,16 @@ impl Board {
         let inner = self.lock();
         let measured = inner.figures.get(&(service.to_owned(), server)).copied().unwrap_or_default();
         (since(measured.last, measured.zero), measured.rate)
+    }
+
+    /// Packets that were not forwarded, by reason.
+    pub fn note_events(&self, events: Vec<(&'static str, u64)>) {
+        self.lock().events = events;
+    }
+
+    #[must_use]
+    pub fn events(&self) -> Vec<(&'static str, u64)> {
+        self.lock().events.clone()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {

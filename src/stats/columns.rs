@@ -497,13 +497,13 @@ pub static COLUMNS: &[Column] = &[
         server::cookie,
         "The server's cookie value, the backend's cookie name; shown to operators",
     ),
-    column("mode", "CGS", "LFBS", |s| Some(Value::text(mode(s))), "http or tcp"),
+    column("mode", "CGS", "LFBS", |s| Some(Value::text(mode(s))), "http, tcp or l4"),
     column(
         "algo",
         "CGS",
         "B",
         |s| match s.part {
-            Part::Back(..) if s.legends => Some(Value::text(algorithm(&s.proxy.conf.back.as_ref()?.balance))),
+            Part::Back(..) if s.legends => Some(Value::text(scheduler(s)?)),
             _ => None,
         },
         "Balancing algorithm, shown to operators",
@@ -705,7 +705,7 @@ fn slim<'s>(s: &'s Subject<'_>) -> Option<Value<'s>> {
             n => n,
         },
         Part::Listener(listener, _) => listener.bind.maxconn.unwrap_or(0),
-        Part::Server(server, _) => match server.maxconn() {
+        Part::Server(server, _) => match server.maxconn().max(server.conf.l4.upper_threshold) {
             0 => return None,
             n => n as usize,
         },
@@ -770,6 +770,15 @@ fn mode(s: &Subject<'_>) -> &'static str {
         Mode::Tcp => "tcp",
         Mode::L4 => "l4",
         Mode::Http => "http",
+    }
+}
+
+/// Of a backend; in mode l4 by IPVS's names.
+fn scheduler(s: &Subject<'_>) -> Option<&'static str> {
+    let of = |service: &&crate::config::model::l4::Service| service.back == s.proxy.index;
+    match s.generation.config.l4_services.iter().find(of) {
+        Some(service) => Some(service.settings.scheduler.name()),
+        None => Some(algorithm(&s.proxy.conf.back.as_ref()?.balance)),
     }
 }
 

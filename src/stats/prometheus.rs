@@ -18,6 +18,7 @@ use std::time::Instant;
 pub struct Wanted {
     pub process: bool,
     pub vrrp: bool,
+    pub l4: bool,
     pub kinds: Kinds,
     /// Leave out servers in maintenance.
     pub no_maint: bool,
@@ -29,8 +30,14 @@ impl Wanted {
     /// Reads `scope=frontend&no-maint&metrics=a,-b`. None: an unknown scope.
     #[must_use]
     pub fn parse(query: &str) -> Option<Self> {
-        let mut wanted =
-            Self { process: false, vrrp: false, kinds: Kinds(0), no_maint: false, metrics: Vec::new() };
+        let mut wanted = Self {
+            process: false,
+            vrrp: false,
+            l4: false,
+            kinds: Kinds(0),
+            no_maint: false,
+            metrics: Vec::new(),
+        };
         let mut scoped = false;
         for pair in query.split('&') {
             match pair.split_once('=').unwrap_or((pair, "")) {
@@ -41,6 +48,7 @@ impl Wanted {
                         "*" => wanted.everything(),
                         "global" => wanted.process = true,
                         "vrrp" => wanted.vrrp = true,
+                        "l4" => wanted.l4 = true,
                         "frontend" => wanted.kinds.0 |= 1,
                         "backend" => wanted.kinds.0 |= 2,
                         "server" => wanted.kinds.0 |= 4,
@@ -62,10 +70,12 @@ impl Wanted {
     }
 
     fn everything(&mut self) {
-        (self.process, self.vrrp, self.kinds) = (true, true, Kinds::ALL);
+        (self.process, self.vrrp, self.l4, self.kinds) = (true, true, true, Kinds::ALL);
     }
 
-    pub(super) fn wants(&self, metric: &str) -> bool {
+    /// Is the metric asked for?
+    #[must_use]
+    pub fn wants(&self, metric: &str) -> bool {
         let named = |sign: &str| self.metrics.iter().any(|m| m.strip_prefix(sign) == Some(metric));
         let positive = self.metrics.iter().any(|m| !m.starts_with('-'));
         !named("-") && (!positive || self.metrics.iter().any(|m| m == metric))
@@ -432,7 +442,9 @@ fn labels(subject: &Subject<'_>, kind: Kind) -> String {
     }
 }
 
-pub(super) fn escaped(text: &str) -> String {
+/// As the value of a label.
+#[must_use]
+pub fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 

@@ -5,8 +5,11 @@ use crate::admin::command::{Call, Command};
 use crate::config::model::global::Level::{Admin, User};
 use crate::l4::ipvsadm::table::Table;
 use crate::l4::ipvsadm::{Command as Rule, List, output, parse};
+use crate::l4::view::{self, ServiceView};
 use crate::live::Generation;
-use crate::live::l4::{Change, Key, Refused, name_of};
+use crate::live::l4::{Asked, Change, Figures, FlowView, Key, Refused, name_of};
+use std::fmt::Write as _;
+use std::rc::Rc;
 
 pub const TABLE: &[Command] = &[
     Command::new(
@@ -24,6 +27,34 @@ pub const TABLE: &[Command] = &[
         |c| Answer::text(Table::of(c.live()).write()),
     ),
     Command::new(
+        "show l4 flows",
+        User,
+        "show l4 flows",
+        "list the flows in the kernel's table as 'ipvsadm -L -n -c' does: time left, state, client, virtual address, server",
+        |c| flows(c, false),
+    ),
+    Command::new(
+        "show l4 templates",
+        User,
+        "show l4 templates",
+        "list which clients stay on which servers (persist), in the same form",
+        |c| flows(c, true),
+    ),
+    Command::new(
+        "show l4 stats",
+        User,
+        "show l4 stats",
+        "sums over all services, and the packets that were not forwarded by reason",
+        stats,
+    ),
+    Command::new(
+        "show l4 explain",
+        User,
+        "show l4 explain {tcp|udp} <client>:<port> <address>:<port>",
+        "tell what would become of a packet, step by step: service, flow, persistence, scheduler, server",
+        explain_packet,
+    ),
+    Command::new(
         "l4 apply",
         Admin,
         "l4 apply <payload>",
@@ -31,6 +62,91 @@ pub const TABLE: &[Command] = &[
         apply,
     ),
 ];
+
+const NOT_RUNNING: &str =
+    "Nothing is forwarded by this process: its configuration has no section in 'mode l4'.";
+
+fn flows(call: &Call<'_>, templates: bool) -> Answer {
+    if !call.live().process.l4.is_running() {
+        return Answer::error(NOT_RUNNING);
+    }
+    let admin = Rc::clone(call.admin);
+    Answer::Job(Box::new(move |console| {
+        Box::pin(async move {
+            console.write(output::CONNECTIONS.as_bytes()).await?;
+            let live = admin.live();
+            let text = |flows: Vec<FlowView>| -> String {
+                flows.iter().map(|flow| output::connection(flow, true)).collect()
+            };
+            if templates {
+                return console.write(text(live.l4_templates().await).as_bytes()).await;
+            }
+            let mut chunk = live.l4_flows(None).await;
+            loop {
+                console.write(text(chunk.flows).as_bytes()).await?;
+                let Some(next) = chunk.next else { return Ok(()) };
+                chunk = live.l4_flows(Some(next)).await;
+            }
+        })
+    }))
+}
+
+fn stats(call: &mut Call<'_>) -> Answer {
+    let live = call.live();
+    let services = view::services(live);
+    let all = |of: fn(&ServiceView) -> Figures| services.iter().fold(Figures::default(), |f, s| f.and(of(s)));
+    let (sum, rate) = (all(ServiceView::sum), all(ServiceView::rate));
+    let mut out = String::new();
+    let servers: usize = services.iter().map(|s| s.servers.len()).sum();
+    for (name, value) in [
+        ("Services", services.len() as u64),
+        ("Servers", servers as u64),
+        ("ActiveConn", u64::from(sum.active)),
+        ("InActConn", u64::from(sum.inactive)),
+        ("PersistConn", u64::from(sum.persistent)),
+        ("Conns", sum.flows),
+        ("InPkts", sum.in_packets),
+        ("OutPkts", sum.out_packets),
+        ("InBytes", sum.in_bytes),
+        ("OutBytes", sum.out_bytes),
+        ("CPS", rate.flows),
+        ("InPPS", rate.in_packets),
+        ("OutPPS", rate.out_packets),
+        ("InBPS", rate.in_bytes),
+        ("OutBPS", rate.out_bytes),
+    ] {
+        let _ = writeln!(out, "{name}: {value}");
+    }
+    for (reason, n) in live.process.l4.events() {
+        let _ = writeln!(out, "event {reason}: {n}");
+    }
+    Answer::text(out)
+}
+
+fn explain_packet(call: &mut Call<'_>) -> Answer {
+    let protocol = match call.word(3) {
+        "tcp" => 6,
+        "udp" => 17,
+        _ => {
+            return Answer::error(
+                "'show l4 explain' expects 'tcp' or 'udp', then <client>:<port> and <address>:<port>.",
+            );
+        }
+    };
+    let (Ok(source), Ok(destination)) = (call.word(4).parse(), call.word(5).parse()) else {
+        return Answer::error(
+            "'show l4 explain' expects <client>:<port> and <address>:<port>, as 192.0.2.7:40000 192.0.2.1:80.",
+        );
+    };
+    let asked = Asked { protocol, source, destination };
+    let admin = Rc::clone(call.admin);
+    Answer::Job(Box::new(move |console| {
+        Box::pin(async move {
+            let text = admin.live().l4_explain(asked).await;
+            console.write(text.unwrap_or_else(|| format!("{NOT_RUNNING}\n")).as_bytes()).await
+        })
+    }))
+}
 
 fn apply(call: &mut Call<'_>) -> Answer {
     let Some(payload) = call.payload else {

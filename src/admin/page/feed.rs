@@ -4,7 +4,8 @@ use super::history;
 use super::row::{Row, RowId};
 use super::summary::Summary;
 use super::text::json;
-use super::{View, assets, vrrp};
+use super::{View, assets, l4, vrrp};
+use crate::l4::view::services;
 use crate::live::applet::{Body, Gone};
 use crate::stats::{Kind, Rows};
 use std::fmt::Write as _;
@@ -13,7 +14,7 @@ use std::time::Instant;
 
 const PIECE: usize = 32 * 1024;
 
-/// Writes the document: figures, problems, proxies, rows.
+/// Writes the document: figures, problems, proxies, virtual routers, services in mode l4, rows.
 pub async fn write(view: &View<'_>, body: &Body) -> Result<(), Gone> {
     let generation = &view.request.generation;
     let summary = Summary::of(generation, &view.selection);
@@ -21,6 +22,8 @@ pub async fn write(view: &View<'_>, body: &Body) -> Result<(), Gone> {
     opening(view, &summary, &mut out);
     out.push_str("],\"vrrp\":[");
     vrrp::feed(&generation.vrrp_routers().await, &mut out);
+    out.push_str("],\"l4\":[");
+    l4::feed(&services(generation), &mut out);
     out.push_str("],\"rows\":[");
     let mut rows = Rows::new(Arc::clone(generation), view.selection.clone());
     let mut first = true;

@@ -6,8 +6,9 @@ use super::row::{HEADINGS, Row, RowId};
 use super::summary::{Summary, Tile};
 use super::text::{escaped, number};
 use super::words::{self, State};
-use super::{View, assets, row, vrrp};
+use super::{View, assets, l4, row, vrrp};
 use crate::config::model::Mode;
+use crate::l4::view::services;
 use crate::live::LiveProxy;
 use crate::live::applet::{Body, Gone};
 use crate::stats::{Kind, Rows};
@@ -32,6 +33,7 @@ pub async fn page(view: &View<'_>, body: &Body) -> Result<(), Gone> {
     tiles(&summary.tiles(&view.request.generation), &mut out);
     problems(view, &summary, &mut out);
     vrrp::panel(&view.request.generation.vrrp_routers().await, &mut out);
+    l4::panel(&services(&view.request.generation), &mut out);
     out.push_str("<div id=proxies>");
     let mut rows = Rows::new(Arc::clone(&view.request.generation), view.selection.clone());
     let mut open: Option<(u32, usize)> = None;

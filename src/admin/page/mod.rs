@@ -12,6 +12,7 @@ mod form;
 mod guard;
 pub mod history;
 mod html;
+mod l4;
 mod query;
 mod row;
 mod summary;

@@ -6,7 +6,8 @@ use aya::Pod;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-/// `BPF_MAP_LOOKUP_BATCH` of linux/bpf.h.
+/// `BPF_MAP_LOOKUP_ELEM`, `BPF_MAP_LOOKUP_BATCH` of linux/bpf.h.
+const LOOKUP: libc::c_long = 1;
 const LOOKUP_BATCH: libc::c_long = 24;
 
 /// The `batch` member of the kernel's `union bpf_attr`.
@@ -23,12 +24,34 @@ struct Attributes {
     flags: u64,
 }
 
+/// Its member for single elements.
+#[repr(C)]
+struct Element {
+    map: u32,
+    pad: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
 /// Where a walk over a hash map stands.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Position {
     /// The kernel's own: a bucket's number.
     bucket: Option<u32>,
     pub is_end: bool,
+}
+
+impl Position {
+    /// A walk that goes on where another stood.
+    pub fn at(bucket: Option<u32>) -> Self {
+        Self { bucket, is_end: false }
+    }
+
+    /// Where it stands; `None` at the end.
+    pub fn bucket(&self) -> Option<u32> {
+        self.bucket.filter(|_| !self.is_end)
+    }
 }
 
 /// Entries of `map` from `position` on, which moves: at most as many as the buffers hold. Both are resized to what came.
@@ -66,6 +89,24 @@ pub fn read<K: Pod + Default, V: Pod + Default>(
     keys.truncate(count);
     values.truncate(count);
     Ok(())
+}
+
+/// One entry of a hash map.
+pub fn one<K: Pod, V: Pod + Default>(map: impl AsFd, key: &K) -> Option<V> {
+    let mut value = V::default();
+    let attributes = Element {
+        map: u32::try_from(map.as_fd().as_raw_fd()).ok()?,
+        pad: 0,
+        key: std::ptr::from_ref(key) as u64,
+        value: std::ptr::from_mut(&mut value) as u64,
+        flags: 0,
+    };
+    // SAFETY: the pointers are to a live key and a live value of the map's own types, the kernel writes no more than that value (any bytes
+    // make one), and the descriptor is open while it is borrowed.
+    let result = unsafe {
+        libc::syscall(libc::SYS_bpf, LOOKUP, std::ptr::from_ref(&attributes), size_of::<Element>())
+    };
+    (result == 0).then_some(value)
 }
 
 fn call(_map: BorrowedFd, attributes: &mut Attributes) -> io::Result<()> {

@@ -1,24 +1,26 @@
 //! The engine on the control thread: follows the servers' states with the maps, ends flows that are over, and attaches to interfaces that
 //! appear.
 
+use super::answer;
 use super::host::{self, Host};
 use super::missing::missing;
 use super::{Limits, Plane, Walk, now};
 use crate::config::model::Config;
-use crate::l4::abi::{Mode, Server};
+use crate::l4::abi::{Count, Mode, Server};
+use crate::l4::explain::Tables;
 use crate::l4::ids::Ids;
 use crate::l4::plan::{Plan, Wanted, plan};
 use crate::l4::reconcile;
 use crate::l4::wanted::{Whole, wanted};
 use crate::l4::write::Write;
 use crate::live::Generation;
-use crate::live::l4::Figures;
+use crate::live::l4::{Figures, Question};
 use crate::logging::{self, level};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 /// How often the servers' states are looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -84,6 +86,7 @@ pub async fn run(
     }
     let process = Arc::clone(&engine.generation.process);
     process.l4.set_running(true);
+    let mut questions = process.l4.desk.attend();
     let mut looks = 0u32;
     loop {
         engine.follow();
@@ -97,6 +100,10 @@ pub async fn run(
             biased;
             () = stop.notified() => break,
             () = process.l4.changed.notified() => {}
+            Some(question) = asked(&mut questions) => {
+                engine.answer(question);
+                continue;
+            }
             () = tokio::time::sleep(LOOK) => {}
         }
     }
@@ -171,7 +178,9 @@ impl Engine {
                 figures.insert((service.name.to_string(), server.address), carried);
             }
         }
-        self.generation.process.l4.publish(figures, Instant::now());
+        let counts = Count::ALL.iter().map(|what| (what.name(), self.plane.count(*what))).collect();
+        self.generation.process.l4.note_events(counts);
+        self.generation.publish_l4(figures, Instant::now());
     }
 
     fn end_flows(&mut self) {
@@ -190,6 +199,11 @@ impl Engine {
         }
     }
 
+    fn answer(&self, question: Question) {
+        let tables = Tables { plan: &self.now, ids: &self.ids, wanted: &self.wanted };
+        answer::answer(&self.plane, tables, question);
+    }
+
     /// Each problem once.
     fn tell(&mut self, problems: Vec<String>) {
         for problem in problems {
@@ -202,6 +216,13 @@ impl Engine {
 
     fn say(&self, level: u8, text: &str) {
         self.log.emit(&self.generation.config.global.log, level, None, b"", text.as_bytes());
+    }
+}
+
+async fn asked(questions: &mut Option<mpsc::Receiver<Question>>) -> Option<Question> {
+    match questions {
+        Some(questions) => questions.recv().await,
+        None => None,
     }
 }
 

@@ -9,6 +9,9 @@ use aya::programs::{TestRun, TestRunOptions, Xdp};
 /// Entries read by one call.
 const CHUNK: usize = 4096;
 
+/// Entries, and where those after them begin.
+pub(super) type Part = (Vec<(FlowKey, Flow)>, Option<u32>);
+
 const SECOND: u64 = 1_000_000_000;
 
 /// A walk over the flows' table that goes on where it stopped; flows made or ended on the way may or may not be seen.
@@ -39,6 +42,21 @@ impl Walk {
 }
 
 impl Plane {
+    /// Entries from where another call stopped, both directions; and where to go on, if there may be more.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub(super) fn flows_from(&self, from: Option<u32>) -> Result<Part, String> {
+        let (mut keys, mut flows, mut position) = (Vec::new(), Vec::new(), Position::at(from));
+        batch::read(self.flows.fd(), &mut position, &mut keys, &mut flows, CHUNK)
+            .map_err(|e| kernel("cannot read the flows", &e))?;
+        Ok((keys.into_iter().zip(flows).collect(), position.bucket()))
+    }
+
+    pub(super) fn flow(&self, key: &FlowKey) -> Option<Flow> {
+        batch::one(self.flows.fd(), key)
+    }
+
     /// Ends those flows of one chunk that were silent for their timeout at `now` (`CLOCK_MONOTONIC_COARSE`, ns). Says how many, or `None` at
     /// the end of the table.
     ///

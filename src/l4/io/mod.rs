@@ -5,8 +5,10 @@
 //!   plane     the maps, written and read                            hook      the programs at the interfaces
 //!   flows     walking the flows, ending them                        batch     reading a map in chunks
 //!   host      forwarding turned on and off                          privilege what the process lacks, by name
+//!   answer    what the tables hold, told to those who ask
 //! ```
 
+mod answer;
 mod batch;
 mod engine;
 mod flows;

@@ -51,6 +51,7 @@ struct Maps {
     traffic: PerCpuArray<MapData, Traffic>,
     counts: PerCpuArray<MapData, u64>,
     templates: HashMap<MapData, TemplateKey, Template>,
+    turns: Array<MapData, u64>,
     members: ArrayOfMaps<MapData, Array<MapData, Member>>,
     tables: ArrayOfMaps<MapData, Array<MapData, u32>>,
     sources: ArrayOfMaps<MapData, Array<MapData, Address>>,
@@ -144,6 +145,15 @@ impl Plane {
         self.maps.services.get(&id, 0).unwrap_or_default()
     }
 
+    /// Number of the service's next new flow.
+    pub(super) fn turn(&self, service: ServiceId) -> u64 {
+        self.maps.turns.get(&service.0, 0).unwrap_or_default()
+    }
+
+    pub(super) fn template(&self, key: &TemplateKey) -> Option<Template> {
+        self.maps.templates.get(key, 0).ok()
+    }
+
     /// All templates; read while they change.
     pub fn templates(&self) -> impl Iterator<Item = (TemplateKey, Template)> + '_ {
         self.maps.templates.iter().flatten()
@@ -169,6 +179,7 @@ impl Maps {
             traffic: take(object, "traffic")?,
             counts: take(object, "counts")?,
             templates: take(object, "templates")?,
+            turns: take(object, "turns")?,
             members: take(object, "members")?,
             tables: take(object, "tables")?,
             sources: take(object, "sources")?,

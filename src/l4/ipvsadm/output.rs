@@ -4,7 +4,8 @@ use super::rule::{self, flag_names, mask};
 use super::table::{Server, Service, Table};
 use super::{List, What, lookup};
 use crate::config::model::l4::{Encapsulation, Forward, Protocol};
-use crate::live::l4::Figures;
+use crate::l4::abi::State;
+use crate::live::l4::{Figures, FlowView};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
@@ -28,6 +29,47 @@ pub fn list(table: &Table, list: &List) -> String {
         }
     }
     out
+}
+
+/// `-L -c`: what stands above the flows.
+pub const CONNECTIONS: &str = "IPVS connection entries\n\
+    pro expire state       source             virtual            destination\n";
+
+/// `-L -c`: a line of it.
+#[must_use]
+pub fn connection(flow: &FlowView, numeric: bool) -> String {
+    let (protocol, name) = if flow.protocol == 6 { (Protocol::Tcp, "TCP") } else { (Protocol::Udp, "UDP") };
+    let left = format!("{:02}:{:02}", flow.left / 60, flow.left % 60);
+    let of = |a| address(a, protocol, numeric);
+    let (client, service, server) = (of(flow.client), of(flow.service), of(flow.server));
+    format!("{name:<3} {left:<6} {:<11} {client:<18} {service:<18} {server}\n", flow.state)
+}
+
+/// What [`connection`] wrote with numbers alone.
+#[must_use]
+pub fn read_connection(line: &str) -> Option<FlowView> {
+    const STATES: [State; 11] = [
+        State::Established,
+        State::SynSent,
+        State::SynRecv,
+        State::FinWait,
+        State::TimeWait,
+        State::Close,
+        State::CloseWait,
+        State::LastAck,
+        State::Listen,
+        State::SynAck,
+        State::Udp,
+    ];
+    let mut words = line.split_whitespace();
+    let mut next = || words.next();
+    let protocol = if next()? == "TCP" { 6 } else { 17 };
+    let (minutes, seconds) = next()?.split_once(':')?;
+    let left = minutes.parse::<u64>().ok()? * 60 + seconds.parse::<u64>().ok()?;
+    let state = next()?;
+    let state = STATES.into_iter().map(State::name).find(|name| *name == state).unwrap_or("NONE");
+    let mut address = || next()?.parse().ok();
+    Some(FlowView { protocol, client: address()?, service: address()?, server: address()?, state, left })
 }
 
 /// `-S`: lines that `-R` reads.
@@ -106,7 +148,7 @@ fn write_service(out: &mut String, service: &Service, list: &List) {
         let rate = list.what == What::Rate;
         let figures = service.servers.iter().map(|s| if rate { s.rate } else { s.sum });
         let _ = write!(out, "{name:<33}");
-        numbers(out, figures.fold(Figures::default(), add), list.exact);
+        numbers(out, figures.fold(Figures::default(), Figures::and), list.exact);
         out.push('\n');
         return;
     }
@@ -206,17 +248,4 @@ fn large(out: &mut String, n: u64, exact: bool) {
         let (_, unit, letter) = UNITS.iter().find(|(below, ..)| n < *below).unwrap_or(&UNITS[3]);
         write!(out, "{:>8}{letter}", n / unit)
     };
-}
-
-fn add(a: Figures, b: Figures) -> Figures {
-    Figures {
-        active: a.active.saturating_add(b.active),
-        inactive: a.inactive.saturating_add(b.inactive),
-        persistent: a.persistent.saturating_add(b.persistent),
-        flows: a.flows.saturating_add(b.flows),
-        in_packets: a.in_packets.saturating_add(b.in_packets),
-        out_packets: a.out_packets.saturating_add(b.out_packets),
-        in_bytes: a.in_bytes.saturating_add(b.in_bytes),
-        out_bytes: a.out_bytes.saturating_add(b.out_bytes),
-    }
 }
