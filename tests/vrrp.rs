@@ -4,6 +4,8 @@
 
 #[path = "vrrp/accept.rs"]
 mod accept;
+#[path = "vrrp/handover.rs"]
+mod handover;
 mod harness;
 #[path = "vrrp/ipv6.rs"]
 mod ipv6;

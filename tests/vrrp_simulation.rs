@@ -41,6 +41,8 @@ enum Event {
     },
     /// Something goes wrong somewhere.
     Mischief,
+    /// One that was stopped is started again, once it has left.
+    Starts(usize),
 }
 
 struct Machine {
@@ -95,6 +97,8 @@ fn settings(random: &mut Random, machines: u64) -> Vec<Settings> {
             min_ttl: TTL,
             announce_again: Some(Duration::from_secs(5)),
             announce_every: None,
+            announce_lower: None,
+            provokes: random.percent(50),
         })
         .collect()
 }
@@ -173,7 +177,7 @@ impl World {
                         self.broadcast(path, at, &payload);
                     }
                 }
-                Output::Announce | Output::Conflict { .. } => {}
+                Output::Announce(_) | Output::Conflict { .. } => {}
             }
         }
     }
@@ -211,7 +215,10 @@ impl World {
             }
             1 => {
                 self.input(at, Input::Stop);
-                self.input(at, Input::Start);
+                if self.random.percent(50) {
+                    self.input(at, Input::Stop);
+                }
+                self.happen(Event::Starts(at));
             }
             2 => self.machines[at].asleep_until = self.now + self.random.below(12_000),
             3 => {
@@ -267,6 +274,10 @@ impl World {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Mischief => self.mischief(),
+            Event::Starts(at) if self.machines[at].router.state() == State::Stopped => {
+                self.input(at, Input::Start);
+            }
+            Event::Starts(at) => self.plan(self.now + 1000, Event::Starts(at)),
             Event::Arrives { path, to, from, payload } => {
                 let wakes = self.machines[to].asleep_until;
                 if wakes > self.now {

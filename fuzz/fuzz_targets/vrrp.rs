@@ -46,6 +46,8 @@ fuzz_target!(|bytes: &[u8]| {
         min_ttl: TTL,
         announce_again: None,
         announce_every: None,
+        announce_lower: Some(Duration::from_secs(1)),
+        provokes: true,
     });
     let now = Instant::now();
     router.handle_input(Input::Start, now);

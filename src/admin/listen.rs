@@ -18,8 +18,9 @@ pub struct Bound {
 /// The first step that failed.
 pub fn open(config: &Config, socket: &Arc<StatsSocket>) -> Result<Option<Bound>, BindError> {
     let global = &config.global;
+    let virtuals = config.vrrp.addresses();
     let backlog = u32::try_from(global.stats_maxconn).unwrap_or(u32::MAX).max(1);
-    let setting = Setting { backlog, keepalive: None, tune: &global.tune, shared: true };
+    let setting = Setting { backlog, keepalive: None, tune: &global.tune, shared: true, virtuals: &virtuals };
     let listener = Listener::open(&socket.bind, setting, 1)?.pop();
     Ok(listener.map(|listener| Bound { listener, socket: Arc::clone(socket) }))
 }

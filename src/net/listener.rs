@@ -9,7 +9,7 @@ use crate::config::model::global::Tune;
 use crate::config::model::{Address, Bind, KeepAliveProbes};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,8 @@ pub struct Setting<'a> {
     pub tune: &'a Tune,
     /// `-dR`: one socket for all threads.
     pub shared: bool,
+    /// Addresses that may come to this machine later: of the `vrrp` sections.
+    pub virtuals: &'a [IpAddr],
 }
 
 /// A bound socket in the listening state, not yet in a reactor (workers are not running when it is made).
@@ -222,6 +224,10 @@ fn open_inet(bind: &Arc<Bind>, addr: SocketAddr, setting: Setting<'_>) -> Result
             |_| if addr.is_ipv4() { socket.set_freebind_v4(true) } else { socket.set_freebind_v6(true) },
         )
         .map_err(failed("cannot make listening socket transparent", bind))?;
+    }
+    if setting.virtuals.contains(&addr.ip()) {
+        let set = if addr.is_ipv4() { socket.set_freebind_v4(true) } else { socket.set_freebind_v6(true) };
+        set.map_err(failed("cannot prepare listening socket for a virtual address", bind))?;
     }
     if addr.is_ipv6() {
         // Without a word the system's bindv6only decides, as with HAProxy; `v4v6` and `v6only` say it.

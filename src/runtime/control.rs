@@ -17,8 +17,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// How long workers may take to flush their logs when the process is told to end at once.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
-/// How long giving up virtual addresses may take.
-const HAND_OVER: Duration = Duration::from_secs(2);
+/// How long handing over virtual addresses may take: the routers' own bound, and what the system needs to remove them.
+const HAND_OVER: Duration = vrrp::settings::LONGEST_HAND_OVER.saturating_add(Duration::from_secs(2));
 
 /// Why the process ends.
 enum End {
@@ -115,17 +115,19 @@ async fn control(
     loop {
         tokio::select! {
             _ = signals.usr1.recv() => {
-                duty.end().await;
+                if let Some(number) = duty.end(&mut signals).await {
+                    return Ok(End::Signal(number));
+                }
                 // Who asks from now on asks the process that replaces this one; those inside are served on.
                 drop(admin_sockets);
                 return Ok(stop(shared, workers, &mut signals, &log, options).await);
             }
             _ = signals.term.recv() => {
-                duty.end().await;
+                duty.end(&mut signals).await;
                 return Ok(End::Signal(libc::SIGTERM));
             }
             _ = signals.int.recv() => {
-                duty.end().await;
+                duty.end(&mut signals).await;
                 return Ok(End::Signal(libc::SIGINT));
             }
             _ = signals.hup.recv() => dump(shared, &log),
@@ -162,11 +164,24 @@ impl Duty {
         duty
     }
 
-    async fn end(self) {
-        for (stop, task) in self.0 {
+    /// Clients are served until the addresses have a new holder. A further signal to end, which is answered, cuts that short.
+    async fn end(self, signals: &mut Signals) -> Option<i32> {
+        let mut hurried = None;
+        for (stop, mut task) in self.0 {
             stop.notify_one();
-            let _ = tokio::time::timeout(HAND_OVER, task).await;
+            let ended = async {
+                loop {
+                    hurried = Some(tokio::select! {
+                        () = &mut task => break,
+                        _ = signals.term.recv() => libc::SIGTERM,
+                        _ = signals.int.recv() => libc::SIGINT,
+                    });
+                    stop.notify_one();
+                }
+            };
+            let _ = tokio::time::timeout(HAND_OVER, ended).await;
         }
+        hurried
     }
 }
 

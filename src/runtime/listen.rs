@@ -33,6 +33,7 @@ pub fn open_all(config: &Config, options: &Options, threads: usize) -> Result<Li
     let mut all = Listeners { threads: (0..threads).map(|_| Vec::new()).collect() };
     let mut failed = false;
     let mut group = 0;
+    let virtuals = config.vrrp.addresses();
     for (index, proxy) in (0..).map(ProxyIndex).zip(&config.proxies) {
         let Some(front) = proxy.front.as_ref().filter(|_| !proxy.disabled) else { continue };
         let backlog = front.backlog.unwrap_or_else(|| backlog(config, options, front.maxconn));
@@ -41,6 +42,7 @@ pub fn open_all(config: &Config, options: &Options, threads: usize) -> Result<Li
             keepalive: proxy.client_keep_alive(),
             tune: &config.global.tune,
             shared: options.one_listener,
+            virtuals: &virtuals,
         };
         for bind in &front.binds {
             group += 1;

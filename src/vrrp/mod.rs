@@ -20,5 +20,5 @@ pub mod watch;
 
 pub use counts::{Counts, DropReason};
 pub use node::{Group, Node};
-pub use router::{Input, Output, Received, Router, State};
+pub use router::{Burst, Input, Output, Received, Router, State};
 pub use settings::{Preempt, Settings};

@@ -9,15 +9,17 @@
 //!      |               v  |                                               |
 //!      +------------- Fault <---------------------------------------------+
 //! ```
+//! A master that is told to stop says so, and still holds the addresses until it hears the next one, or nobody can be about to come.
+//!
 //! Contract: after each `handle_*` take all of `poll_output`; call `handle_timeout` when `poll_timeout` has come. Adverts that say
 //! nothing to this router are counted by [`super::DropReason`] and change nothing, not even a timer.
 
 mod examine;
+mod master;
 
 use super::counts::Counts;
 use super::settings::{Preempt, Settings};
 use crate::wire::vrrp::{Advert, OWNER, STOPS};
-use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -43,6 +45,7 @@ pub enum Input<'a> {
     TakeOver(String),
     /// Fall back now: a member of its group did.
     FallBack(String),
+    /// Leave; the second time at once.
     Stop,
 }
 
@@ -67,8 +70,8 @@ pub enum Output {
     Send(Advert),
     AddAddresses,
     RemoveAddresses,
-    /// Gratuitous ARP and unsolicited neighbour advertisements, a burst.
-    Announce,
+    /// Gratuitous ARP and unsolicited neighbour advertisements.
+    Announce(Burst),
     Became {
         from: State,
         to: State,
@@ -79,6 +82,17 @@ pub enum Output {
         other: IpAddr,
         priority: u8,
     },
+}
+
+/// Why the addresses are announced: each has its own number of packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Burst {
+    /// They have come, just now or a moment ago.
+    Taken,
+    /// So that nobody forgets.
+    Refresh,
+    /// A lower master may have announced them too.
+    Lower,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,10 +138,24 @@ enum Phase {
     },
     Master {
         advert_at: Instant,
-        announce_at: Option<Instant>,
+        bursts: Bursts,
         /// Adverts out of turn, against a lower master, are not sent before this.
         assert_at: Instant,
     },
+    /// Has said that it stops; holds the addresses until then.
+    Leaving {
+        until: Instant,
+        /// Master, or backup while it was handing over.
+        from: State,
+    },
+}
+
+/// When which announcements are due.
+#[derive(Clone, Copy, Debug)]
+struct Bursts {
+    again: Option<Instant>,
+    refresh: Option<Instant>,
+    lower: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
@@ -169,6 +197,7 @@ impl Router {
             Phase::Fault => State::Fault,
             Phase::Backup { .. } => State::Backup,
             Phase::Master { .. } => State::Master,
+            Phase::Leaving { from, .. } => from,
         }
     }
 
@@ -209,9 +238,10 @@ impl Router {
                     .flatten()
                     .min()
             }
-            Phase::Master { advert_at, announce_at, .. } => {
-                Some(announce_at.map_or(advert_at, |at| at.min(advert_at)))
+            Phase::Master { advert_at, bursts, .. } => {
+                bursts.all().into_iter().flatten().chain([advert_at]).min()
             }
+            Phase::Leaving { until, .. } => Some(until),
         }
     }
 
@@ -228,10 +258,14 @@ impl Router {
             Input::Clear => self.clear(now),
             Input::Yield(reason) => self.give_way(&reason, now),
             Input::Ready => self.yields = false,
-            Input::TakeOver(reason) if self.state() == State::Backup => self.become_master(reason, now),
-            Input::FallBack(reason) if self.state() == State::Master => self.become_backup(reason, None, now),
+            Input::TakeOver(reason) if matches!(self.phase, Phase::Backup { .. }) => {
+                self.become_master(reason, true, now);
+            }
+            Input::FallBack(reason) if matches!(self.phase, Phase::Master { .. }) => {
+                self.become_backup(reason, None, now);
+            }
             Input::TakeOver(_) | Input::FallBack(_) => {}
-            Input::Stop => self.stop(),
+            Input::Stop => self.stop(now),
         }
     }
 
@@ -250,7 +284,9 @@ impl Router {
                     self.master_is_silent(master_down_at, heard, now);
                 }
             }
-            Phase::Master { advert_at, announce_at, .. } => self.master_timeout(advert_at, announce_at, now),
+            Phase::Master { advert_at, bursts, .. } => self.master_timeout(advert_at, bursts, now),
+            Phase::Leaving { until, .. } if until <= now => self.stop(now),
+            Phase::Leaving { .. } => {}
         }
     }
 
@@ -265,7 +301,7 @@ impl Router {
         }
         let s = &self.settings;
         if s.is_owner() && s.start_delay.is_zero() {
-            return self.become_master("owner of the addresses".to_owned(), now);
+            return self.become_master("owner of the addresses".to_owned(), false, now);
         }
         let wait = if s.starts_master {
             s.interval + s.skew(self.priority, s.interval)
@@ -276,12 +312,30 @@ impl Router {
         self.outputs.push_back(Output::Became { from, to: State::Backup, reason: "started".to_owned() });
     }
 
-    fn stop(&mut self) {
+    /// A master, or one that still holds what it hands over, first waits for the next one.
+    fn stop(&mut self, now: Instant) {
+        let holds_until = match self.phase {
+            Phase::Master { .. } => Some(now + self.settings.hand_over()),
+            Phase::Backup { .. } => self.lets_go_at.take(),
+            _ => None,
+        };
+        if let Some(until) = holds_until {
+            let from = self.state();
+            if from == State::Master {
+                self.send(STOPS);
+            }
+            self.phase = Phase::Leaving { until, from };
+            return;
+        }
         self.leave("stopped", State::Stopped);
         self.phase = Phase::Stopped;
     }
 
     fn fail(&mut self, reason: String) {
+        if matches!(self.phase, Phase::Leaving { .. }) {
+            self.leave(&reason, State::Stopped);
+            self.phase = Phase::Stopped;
+        }
         let known = self.fault.replace(reason.clone()).is_some();
         if !known && self.state() != State::Stopped {
             self.leave(&reason, State::Fault);
@@ -301,11 +355,14 @@ impl Router {
     /// Says that it stops, so that the next one takes over at once, and gives the addresses up.
     fn leave(&mut self, reason: &str, to: State) {
         let from = self.state();
-        if from == State::Master {
-            self.send(STOPS);
-            self.outputs.push_back(Output::RemoveAddresses);
+        match self.phase {
+            Phase::Master { .. } => {
+                self.send(STOPS);
+                self.outputs.push_back(Output::RemoveAddresses);
+            }
+            Phase::Leaving { .. } => self.outputs.push_back(Output::RemoveAddresses),
+            _ => self.let_go(),
         }
-        self.let_go();
         if from != to {
             self.outputs.push_back(Output::Became { from, to, reason: reason.to_owned() });
         }
@@ -313,11 +370,9 @@ impl Router {
 
     fn give_way(&mut self, reason: &str, now: Instant) {
         self.yields = true;
-        if self.state() == State::Master {
+        if matches!(self.phase, Phase::Master { .. }) {
             self.send(STOPS);
-            // The next one needs its skew. Until it is heard, whoever asks is answered here.
-            let longest = self.settings.skew(1, self.settings.interval);
-            self.lets_go_at = Some(now + longest + self.settings.interval);
+            self.lets_go_at = Some(now + self.settings.hand_over());
             let (from, to) = (State::Master, State::Backup);
             self.outputs.push_back(Output::Became { from, to, reason: reason.to_owned() });
             self.listen(now + self.settings.master_down(self.priority, self.settings.interval), None);
@@ -349,20 +404,30 @@ impl Router {
         }));
     }
 
-    fn become_master(&mut self, reason: String, now: Instant) {
+    /// `relieves`: the master before is alive and lets go when it hears us, so that the addresses have to be there by then. Else
+    /// the advert is first: others are about to take over too.
+    fn become_master(&mut self, reason: String, relieves: bool, now: Instant) {
         let from = self.state();
         self.counts.became_master += 1;
+        let holds = self.lets_go_at.take().is_some();
+        if relieves && !holds {
+            self.outputs.push_back(Output::AddAddresses);
+        }
         self.send(self.priority);
         let s = &self.settings;
         self.phase = Phase::Master {
             advert_at: now + s.interval,
-            announce_at: s.announce_again.or(s.announce_every).map(|after| now + after),
+            bursts: Bursts {
+                again: s.announce_again.map(|after| now + after),
+                refresh: s.announce_every.map(|after| now + after),
+                lower: None,
+            },
             assert_at: now,
         };
-        if self.lets_go_at.take().is_none() {
+        if !relieves && !holds {
             self.outputs.push_back(Output::AddAddresses);
         }
-        self.outputs.push_back(Output::Announce);
+        self.outputs.push_back(Output::Announce(Burst::Taken));
         self.outputs.push_back(Output::Became { from, to: State::Master, reason });
     }
 
@@ -379,20 +444,22 @@ impl Router {
             let wait = self.settings.master_down(self.priority, interval);
             return self.listen(now + wait, heard);
         }
-        let reason = match heard {
-            None => "no master heard".to_owned(),
-            Some(h) if h.priority == STOPS => format!("{} stops", h.address),
+        let (relieves, reason) = match heard {
+            None => (false, "no master heard".to_owned()),
+            Some(h) if h.priority == STOPS => (true, format!("{} stops", h.address)),
             Some(h) if h.priority < self.priority && now < h.at + interval + interval / 2 => {
-                format!("priority {} is above {} of {}", self.priority, h.priority, h.address)
+                (true, format!("priority {} is above {} of {}", self.priority, h.priority, h.address))
             }
-            Some(h) => format!(
-                "master down after {:.2} s, last advert from {} prio {}",
-                now.saturating_duration_since(h.at).as_secs_f64(),
-                h.address,
-                h.priority
-            ),
+            Some(h) => {
+                let silence = now.saturating_duration_since(h.at).as_secs_f64();
+                let (address, priority) = (h.address, h.priority);
+                (
+                    false,
+                    format!("master down after {silence:.2} s, last advert from {address} prio {priority}"),
+                )
+            }
         };
-        self.become_master(reason, now);
+        self.become_master(reason, relieves, now);
     }
 
     fn preempt(&mut self, due: Instant, now: Instant) {
@@ -402,7 +469,7 @@ impl Router {
             return self.listen(now + wait, Some(heard));
         }
         let reason = format!("priority {} is above {} of {}", self.priority, heard.priority, heard.address);
-        self.become_master(reason, now);
+        self.become_master(reason, true, now);
     }
 
     /// When a lower master has been in sight for long enough.
@@ -411,42 +478,6 @@ impl Router {
             // Without a delay the lower master's adverts are simply not listened to, as the RFC has it.
             Preempt::After(delay) if !delay.is_zero() => lower_since.map(|since| since + delay),
             _ => None,
-        }
-    }
-
-    /// A master that was silent for so long that another may have taken over is none any more: adverts that waited meanwhile are
-    /// heard as a backup hears them. Answers whether it was one.
-    fn step_back_after_sleep(&mut self, now: Instant) -> bool {
-        let Phase::Master { advert_at, .. } = self.phase else { return false };
-        let late = now.saturating_duration_since(advert_at);
-        let slept = late > self.settings.master_down(self.priority, self.settings.interval);
-        if slept {
-            let reason = format!("paused for {:.2} s: another may be master", late.as_secs_f64());
-            self.become_backup(reason, None, now);
-        }
-        slept
-    }
-
-    fn master_timeout(&mut self, advert_at: Instant, announce_at: Option<Instant>, now: Instant) {
-        if self.step_back_after_sleep(now) {
-            return;
-        }
-        if advert_at <= now {
-            self.send(self.priority);
-            if let Phase::Master { advert_at, .. } = &mut self.phase {
-                // From when it was due: rhythm does not drift. A missed beat is not made up for.
-                *advert_at += self.settings.interval;
-                if *advert_at <= now {
-                    *advert_at = now + self.settings.interval;
-                }
-            }
-        }
-        if announce_at.is_some_and(|at| at <= now) {
-            self.outputs.push_back(Output::Announce);
-            let again = self.settings.announce_every.map(|every| now + every);
-            if let Phase::Master { announce_at, .. } = &mut self.phase {
-                *announce_at = again;
-            }
         }
     }
 
@@ -476,6 +507,10 @@ impl Router {
             Phase::Stopped | Phase::Fault => {}
             Phase::Backup { .. } => self.heed_as_backup(heard, now),
             Phase::Master { .. } => self.heed_as_master(heard, packet, now),
+            Phase::Leaving { until, from } if heard.priority != STOPS => {
+                self.phase = Phase::Leaving { until: until.min(now + self.settings.overlap()), from };
+            }
+            Phase::Leaving { .. } => {}
         }
     }
 
@@ -487,8 +522,7 @@ impl Router {
             return self.listen(at.min(master_down_at), Some(heard));
         }
         if let Some(at) = self.lets_go_at {
-            // It sends before it adds: by then it has announced the addresses.
-            self.lets_go_at = Some(at.min(now + self.settings.interval / 10));
+            self.lets_go_at = Some(at.min(now + self.settings.overlap()));
         }
         let down_at = now + self.settings.master_down(self.priority, heard.interval);
         if heard.priority >= self.priority {
@@ -507,45 +541,10 @@ impl Router {
             }
         }
     }
+}
 
-    fn heed_as_master(&mut self, heard: Heard, packet: Received<'_>, now: Instant) {
-        if heard.priority == STOPS {
-            self.send(self.priority);
-            if let Phase::Master { advert_at, .. } = &mut self.phase {
-                *advert_at = now + self.settings.interval;
-            }
-            return;
-        }
-        self.counts.conflicts += 1;
-        self.outputs.push_back(Output::Conflict { other: heard.address, priority: heard.priority });
-        let ranks_above = match heard.priority.cmp(&self.priority) {
-            Ordering::Equal => self.may_break_tie(packet.path, now) && heard.address > packet.local,
-            order => order == Ordering::Greater,
-        };
-        if ranks_above {
-            let reason = format!("{} has priority {}", heard.address, heard.priority);
-            return self.become_backup(reason, Some(heard), now);
-        }
-        self.assert_itself(now);
-    }
-
-    /// Two paths may order the same two routers differently, and both would give way: while they hear each other on their own
-    /// interfaces, only the addresses there count.
-    fn may_break_tie(&self, path: usize, now: Instant) -> bool {
-        let down = self.settings.master_down(self.priority, self.settings.interval);
-        path == 0 || self.heard_on_own.is_none_or(|at| now > at + down)
-    }
-
-    /// A lower master is told at once, and the network is told again where the addresses are (RFC 9568 section 6.4.3). Not more than
-    /// ten times an interval: whoever sends lower adverts without end is not to be answered without end.
-    fn assert_itself(&mut self, now: Instant) {
-        let pause = self.settings.interval / 10;
-        let Phase::Master { assert_at, .. } = &mut self.phase else { return };
-        if now < *assert_at {
-            return;
-        }
-        *assert_at = now + pause;
-        self.send(self.priority);
-        self.outputs.push_back(Output::Announce);
+impl Bursts {
+    fn all(self) -> [Option<Instant>; 3] {
+        [self.again, self.refresh, self.lower]
     }
 }

@@ -4,6 +4,11 @@ use crate::wire::vrrp::{Auth, OWNER, Version};
 use std::net::IpAddr;
 use std::time::Duration;
 
+/// The end of a process is not put off for longer, however long the intervals are.
+pub const LONGEST_HAND_OVER: Duration = Duration::from_secs(2);
+const SHORTEST_OVERLAP: Duration = Duration::from_millis(50);
+const LONGEST_OVERLAP: Duration = Duration::from_millis(200);
+
 /// Whether a backup with a higher priority takes the addresses from a living master.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preempt {
@@ -39,6 +44,11 @@ pub struct Settings {
     pub announce_again: Option<Duration>,
     /// And then one every so often.
     pub announce_every: Option<Duration>,
+    /// After a burst against a lower master, a second one comes this much later.
+    pub announce_lower: Option<Duration>,
+    /// A master that sees a better one says once more that it is there before it falls back, so that the better one announces the
+    /// addresses again.
+    pub provokes: bool,
 }
 
 impl Settings {
@@ -57,6 +67,18 @@ impl Settings {
     #[must_use]
     pub fn master_down(&self, priority: u8, master_interval: Duration) -> Duration {
         master_interval * 3 + self.skew(priority, master_interval)
+    }
+
+    /// For how long one that has handed over holds the addresses unless it hears the next master, who needs its skew at the most.
+    #[must_use]
+    pub fn hand_over(&self) -> Duration {
+        (self.skew(1, self.interval) + self.interval / 2).min(LONGEST_HAND_OVER)
+    }
+
+    /// And when it hears it: the next one announces the addresses right after its first advert.
+    #[must_use]
+    pub fn overlap(&self) -> Duration {
+        (self.interval / 10).clamp(SHORTEST_OVERLAP, LONGEST_OVERLAP)
     }
 
     #[must_use]

@@ -23,6 +23,8 @@ pub fn settings(host: u8, priority: u8) -> Settings {
         min_ttl: 255,
         announce_again: None,
         announce_every: None,
+        announce_lower: None,
+        provokes: true,
     }
 }
 
@@ -83,7 +85,8 @@ impl Bench {
                 Output::Send(advert) => format!("send{}", advert.priority),
                 Output::AddAddresses => "add".into(),
                 Output::RemoveAddresses => "remove".into(),
-                Output::Announce => "announce".into(),
+                Output::Announce(Burst::Taken) => "announce".into(),
+                Output::Announce(burst) => format!("announce-{burst:?}").to_lowercase(),
                 Output::Became { to, .. } => to.name().into(),
                 Output::Conflict { priority, .. } => format!("conflict{priority}"),
             });
@@ -119,7 +122,8 @@ fn alone_it_becomes_master() {
     assert_eq!(b.wait(3390), "");
     assert_eq!(b.wait(1), "3391:send156,add,announce,master");
     assert_eq!(b.wait(2000), "4391:send156 5391:send156");
-    assert_eq!(b.input(Input::Stop), "send0,remove,stopped");
+    assert_eq!(b.input(Input::Stop), "send0");
+    assert_eq!(b.input(Input::Stop), "remove,stopped", "asked twice, it does not wait for the next one");
     assert_eq!(b.wait(10_000), "");
 }
 
@@ -146,20 +150,20 @@ fn a_backup_listens() {
     assert_eq!(b.wait(1000), "");
     assert_eq!(b.hear(2, 0), "", "it stops: only the skew is waited for");
     assert_eq!(b.wait(609), "");
-    assert_eq!(b.wait(1), "1610:send100,add,announce,master");
+    assert_eq!(b.wait(1), "1610:add,send100,announce,master");
 }
 
 #[test]
 fn preemption() {
     let hear_lower = |b: &mut Bench| (0..8).map(|_| b.hear(2, 50) + &b.wait(1000)).collect::<String>();
     let mut b = Bench::new(settings(1, 100));
-    assert!(hear_lower(&mut b).contains("3610:send100,add,announce,master"), "a lower advert does not count");
+    assert!(hear_lower(&mut b).contains("3610:add,send100,announce,master"), "a lower advert does not count");
     let mut b = Bench::new(Settings { preempt: Preempt::Never, ..settings(1, 100) });
     assert_eq!(hear_lower(&mut b), "");
     let delay = Preempt::After(Duration::from_secs(5));
     let mut b = Bench::new(Settings { preempt: delay, ..settings(1, 100) });
     let happened = hear_lower(&mut b);
-    assert!(happened.starts_with("5000:send100,add,announce,master"), "{happened}");
+    assert!(happened.starts_with("5000:add,send100,announce,master"), "{happened}");
 }
 
 #[test]
@@ -170,11 +174,18 @@ fn two_masters() {
         assert_eq!(b.router.state(), State::Master);
         b
     };
-    assert_eq!(master(100).hear(2, 150), "conflict150,remove,backup");
-    assert_eq!(master(100).hear(9, 100), "conflict100,remove,backup", "the higher address wins a tie");
+    assert_eq!(master(100).hear(2, 150), "conflict150,send100,remove,backup");
+    assert_eq!(
+        master(100).hear(9, 100),
+        "conflict100,send100,remove,backup",
+        "the higher address wins a tie"
+    );
     let mut b = master(100);
-    assert_eq!(b.hear(2, 100), "conflict100,send100,announce");
+    assert_eq!(b.hear(2, 100), "conflict100,send100,announce-lower");
     assert_eq!(b.hear(2, 100), "conflict100", "a flood is not answered with a flood");
+    let mut silent = master(100);
+    silent.router.settings.provokes = false;
+    assert_eq!(silent.hear(2, 150), "conflict150,remove,backup");
     assert_eq!(master(100).hear(2, 0), "send100", "who stops was master: say who is");
     assert_eq!(b.router.counts.conflicts, 2);
 }
@@ -205,10 +216,34 @@ fn nobody_takes_what_is_handed_over() {
     b.wait(4000);
     b.input(Input::Yield("asked to".into()));
     let happened = b.wait(4000);
-    assert!(happened.starts_with("5997:remove "), "nobody was heard: {happened}");
+    assert!(happened.starts_with("5497:remove "), "nobody was heard: {happened}");
     assert!(happened.contains("add,announce,master"), "an address without a holder serves nobody");
     b.input(Input::Yield("asked to".into()));
     assert_eq!(b.input(Input::Fault("eth0 is down".into())), "remove,fault");
+}
+
+#[test]
+fn a_master_that_stops_waits_for_the_next_one() {
+    let master = || {
+        let mut b = Bench::new(settings(1, 100));
+        b.wait(4000);
+        assert_eq!(b.input(Input::Stop), "send0");
+        b
+    };
+    let mut b = master();
+    assert_eq!(b.wait(600), "", "clients are answered here meanwhile");
+    assert_eq!(b.hear(2, 0), "", "who stops too does not come");
+    assert_eq!(b.hear(2, 50), "");
+    assert_eq!(b.wait(10_000), "4700:remove,stopped", "it has announced the addresses by then");
+    assert_eq!(b.router.counts.conflicts, 0);
+    assert_eq!(master().wait(10_000), "5497:remove,stopped", "nobody comes");
+    assert_eq!(master().input(Input::Fault("eth0 is down".into())), "remove,stopped");
+    assert_eq!(master().input(Input::FallBack("VI_2 is backup".into())), "");
+    let mut b = Bench::new(settings(1, 100));
+    b.wait(4000);
+    b.input(Input::Yield("asked to".into()));
+    assert_eq!(b.input(Input::Stop), "", "said already");
+    assert_eq!(b.wait(10_000), "5497:remove,stopped");
 }
 
 #[test]
@@ -305,6 +340,64 @@ fn announcements_repeat() {
     let happened = b.wait(66_000);
     assert_eq!(happened.matches("announce").count(), 2, "{happened}");
     assert!(happened.contains("8391:send156,announce"), "{happened}");
+    assert!(happened.contains("announce-refresh"), "{happened}");
+}
+
+#[test]
+fn a_lower_master_is_answered_twice() {
+    let lower = Some(Duration::from_millis(2500));
+    let mut b = Bench::new(Settings { announce_lower: lower, ..settings(5, 100) });
+    b.wait(4000);
+    assert_eq!(b.hear(2, 50), "conflict50,send100,announce-lower");
+    let happened = b.wait(10_000);
+    assert_eq!(happened.matches("announce").count(), 1, "{happened}");
+    assert!(happened.contains("6500:announce-lower"), "{happened}");
+}
+
+/// 10.0.0.5 has the higher address on its own interface, and the lower one on the other path.
+#[test]
+fn ties_over_two_paths() {
+    let on = |b: &mut Bench, path: usize, ours: u8, theirs: u8| {
+        let ip = |host: u8| IpAddr::from([10, u8::try_from(path).unwrap(), 0, host]);
+        let advert = Advert {
+            version: Version::V2,
+            vrid: 51,
+            priority: 100,
+            interval: Duration::from_secs(1),
+            addresses: settings(1, 1).addresses,
+            auth: Auth::pass("1111"),
+        };
+        let destination = IpAddr::V4(GROUP_V4);
+        let payload = advert.write(ip(theirs), destination);
+        let (local, source) = (ip(ours), ip(theirs));
+        b.input(Input::Packet(Received { path, local, source, destination, ttl: 255, payload: &payload }))
+    };
+    let own = |b: &mut Bench| on(b, 0, 5, 2);
+    let further = |b: &mut Bench| on(b, 1, 2, 5);
+    let master = || {
+        let mut b = Bench::new(settings(5, 100));
+        b.wait(4000);
+        b
+    };
+    let (stays, falls) = ("conflict100,send100,announce-lower", "conflict100,send100,remove,backup");
+    let mut b = master();
+    assert_eq!(own(&mut b), stays);
+    assert_eq!(further(&mut b), "conflict100", "they hear each other on the first: only its order counts");
+    let mut b = master();
+    assert_eq!(further(&mut b), falls, "the first is silent: the further one decides");
+    let mut b = master();
+    own(&mut b);
+    b.wait(3609);
+    assert_eq!(further(&mut b), stays, "heard on the first a moment ago");
+    let mut b = master();
+    own(&mut b);
+    b.wait(3611);
+    assert_eq!(further(&mut b), falls, "the first has fallen silent");
+    // The other one of the two, whose further address is the higher one, stays: exactly one is left.
+    let mut other = Bench::new(settings(2, 100));
+    other.wait(4000);
+    assert_eq!(on(&mut other, 1, 5, 2), stays);
+    assert_eq!(on(&mut other, 0, 2, 5), falls);
 }
 
 /// A group of two: VI_1 hears masters, VI_2 follows.

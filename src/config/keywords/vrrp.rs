@@ -85,6 +85,28 @@ pub const TABLE: &[Keyword] = &[
         },
     ),
     Keyword::new(
+        "garp-lower-prio-delay",
+        VRRP,
+        "<time>",
+        "The same after the burst that answers a lower master (default: garp-delay; 0: none).",
+        |p, l| {
+            if let Some(delay) = p.duration(l, 1, Unit::Seconds) {
+                change(p, |r| r.lower_delay = Some(delay));
+            }
+        },
+    ),
+    Keyword::new(
+        "garp-lower-prio-repeat",
+        VRRP,
+        "<count>",
+        "Announcements of each address when a lower master is heard (default: garp-repeat; 0: none).",
+        |p, l| {
+            if let Some(repeat) = p.integer(l, 1, 0, 100) {
+                change(p, |r| r.lower_repeat = Some(repeat));
+            }
+        },
+    ),
+    Keyword::new(
         "garp-refresh",
         VRRP,
         "<time>",
@@ -92,6 +114,17 @@ pub const TABLE: &[Keyword] = &[
         |p, l| {
             if let Some(refresh) = p.duration(l, 1, Unit::Seconds) {
                 change(p, |r| r.garp.refresh = refresh);
+            }
+        },
+    ),
+    Keyword::new(
+        "garp-refresh-repeat",
+        VRRP,
+        "<count>",
+        "Announcements of each address in a burst of garp-refresh (default: 1).",
+        |p, l| {
+            if let Some(repeat) = p.integer(l, 1, 1, 100) {
+                change(p, |r| r.garp.refresh_repeat = repeat);
             }
         },
     ),

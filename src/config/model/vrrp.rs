@@ -33,6 +33,8 @@ pub struct Vrrp {
     pub peers: Vec<IpAddr>,
     pub min_ttl: u8,
     pub addresses: Vec<VirtualAddress>,
+    /// Nothing that the RFCs do not know.
+    pub strict: bool,
     /// What is addressed to the virtual addresses is taken, not dropped.
     pub accepts: bool,
     /// These come and go with the addresses.
@@ -123,12 +125,24 @@ pub struct Garp {
     pub repeat: u32,
     /// While master, a burst every so often; zero: none.
     pub refresh: Duration,
+    /// Packets in each of those.
+    pub refresh_repeat: u32,
+    /// When a lower master is heard: packets in a burst, and in a second one that comes so long after it; zero: none.
+    pub lower_repeat: u32,
+    pub lower_delay: Duration,
 }
 
 impl Default for Garp {
     /// keepalived's.
     fn default() -> Self {
-        Self { delay: Duration::from_secs(5), repeat: 5, refresh: Duration::ZERO }
+        Self {
+            delay: Duration::from_secs(5),
+            repeat: 5,
+            refresh: Duration::ZERO,
+            refresh_repeat: 1,
+            lower_repeat: 5,
+            lower_delay: Duration::from_secs(5),
+        }
     }
 }
 
@@ -208,4 +222,11 @@ pub struct VrrpConfig {
     pub routers: Vec<Vrrp>,
     pub groups: Vec<VrrpGroup>,
     pub scripts: Vec<VrrpScript>,
+}
+
+impl VrrpConfig {
+    /// The virtual addresses of all routers.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        self.routers.iter().flat_map(|r| &r.addresses).map(|a| a.address).collect()
+    }
 }

@@ -45,6 +45,11 @@ fn bad_lines() {
     check("track backend nope", "no backend is named 'nope'");
     check("track script nope", "no vrrp-script section is named 'nope'");
     check("track l4 x", "'track l4' is not supported by weir yet");
+    check(
+        "garp-lower-prio-repeat 0\n garp-lower-prio-delay 0\n garp-refresh 60s\n garp-refresh-repeat 2",
+        "",
+    );
+    check("garp-lower-prio-repeat 101", "garp-lower-prio-repeat");
     check("notify relative", "with its whole path");
     check("preempt", "preempt");
     check("vrrp VI_2", "has no 'interface'");

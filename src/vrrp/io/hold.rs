@@ -4,7 +4,7 @@ use super::link::{Change, Links};
 use super::{Shell, is_vmac_of};
 use crate::config::model::vrrp::{VirtualAddress, VirtualRoute, Vrrp};
 use crate::logging::level;
-use crate::vrrp::State;
+use crate::vrrp::{Burst, State};
 
 impl Shell {
     /// The interface an address of a router belongs on, if it is there.
@@ -78,13 +78,18 @@ impl Shell {
         }
     }
 
-    pub(super) fn announce(&self, at: usize) {
+    pub(super) fn announce(&self, at: usize, burst: Burst) {
         let router = &self.routers()[at];
+        let repeat = match burst {
+            Burst::Taken => router.garp.repeat,
+            Burst::Refresh => router.garp.refresh_repeat,
+            Burst::Lower => router.garp.lower_repeat,
+        };
         for address in &router.addresses {
             let Some(link) = self.device(at, router, address).and_then(|index| self.links.get(index)) else {
                 continue;
             };
-            if let Err(error) = self.announcer.burst(link, address.address, router.garp.repeat) {
+            if let Err(error) = self.announcer.burst(link, address.address, repeat) {
                 self.say(level::WARNING, &format!("{}: announcement: {error}", router.name));
             }
         }

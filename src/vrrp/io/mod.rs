@@ -35,7 +35,7 @@ mod workers;
 
 pub use workers::BEAT;
 
-use super::{Group, Input, Node, Output, Preempt, Received, Router, Settings, State};
+use super::{Burst, Group, Input, Node, Output, Preempt, Received, Router, Settings, State};
 use crate::config::model::Config;
 use crate::config::model::vrrp::Vrrp;
 use crate::live::Generation;
@@ -180,10 +180,12 @@ fn settings(router: &Vrrp) -> Settings {
         min_ttl: router.min_ttl,
         announce_again: some(router.garp.delay),
         announce_every: some(router.garp.refresh),
+        announce_lower: some(router.garp.lower_delay),
+        provokes: !router.strict,
     }
 }
 
-/// Runs the routers until told to stop, and then says so to the others before it ends.
+/// Runs the routers until told to stop, and then says so to the others before it ends. Told again, it does not wait for them.
 pub async fn run(
     prepared: Prepared,
     generation: Arc<Generation>,
@@ -205,7 +207,8 @@ pub async fn run(
         shell.node.handle_input(at, Input::Start, now);
     }
     shell.act().await;
-    loop {
+    let mut leaves = false;
+    while !(leaves && shell.node.routers.iter().all(|r| r.state() == State::Stopped)) {
         let due = shell.node.poll_timeout();
         let timer = async {
             match due {
@@ -215,18 +218,18 @@ pub async fn run(
         };
         tokio::select! {
             biased;
-            () = stop.notified() => break,
+            // A master stays a moment longer, for its clients. Told twice, it does not.
+            () = stop.notified() => {
+                leaves = true;
+                let now = Instant::now();
+                (0..shell.node.routers.len()).for_each(|at| shell.node.handle_input(at, Input::Stop, now));
+            }
             Some(event) = events.recv() => shell.happen(event).await,
             Some(call) = next_call(&mut calls) => shell.answer(call),
             () = timer => shell.node.handle_timeout(Instant::now()),
         }
         shell.act().await;
     }
-    let now = Instant::now();
-    for at in 0..shell.node.routers.len() {
-        shell.node.handle_input(at, Input::Stop, now);
-    }
-    shell.act().await;
     shell.ports.close(&shell.kernel).await;
     shell.teller.finish().await;
 }
@@ -328,7 +331,7 @@ impl Shell {
                 for at in hurt {
                     if self.is_master(at) {
                         self.hold(at, true).await;
-                        self.announce(at);
+                        self.announce(at, Burst::Taken);
                     }
                 }
             }
@@ -408,7 +411,7 @@ impl Shell {
                 Output::Send(advert) => self.send(at, &advert),
                 Output::AddAddresses => self.hold(at, true).await,
                 Output::RemoveAddresses => self.hold(at, false).await,
-                Output::Announce => self.announce(at),
+                Output::Announce(burst) => self.announce(at, burst),
                 Output::Became { from, to, reason } => self.became(at, from, to, &reason),
                 Output::Conflict { other, priority } => self.conflict(at, other, priority),
             }

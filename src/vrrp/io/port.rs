@@ -38,7 +38,7 @@ pub struct Attached {
 
 impl Ports {
     pub fn new(config: &VrrpConfig, tell: mpsc::Sender<Event>) -> Self {
-        let virtuals = config.routers.iter().flat_map(|r| &r.addresses).map(|a| a.address).collect();
+        let virtuals = config.addresses();
         let ports = config.routers.iter().map(|_| Default::default()).collect();
         Self { ports, vmacs: vec![None; config.routers.len()], virtuals, tell }
     }
