@@ -210,10 +210,9 @@ fn openldap() {
     follows(" option ldap-check", server, "", "Layer7 check passed, code: 0, info: \"Success\"");
 }
 
-#[test]
-fn nginx_over_tls() {
-    let (dir, address) = (tempfile::tempdir().unwrap(), harness::own_address());
-    let root = dir.path().display().to_string();
+/// nginx with a certificate for `www.example` in `root`/cert.pem; `rest`: what its `http` block says.
+fn nginx(root: &Path, address: Ipv4Addr, rest: &str) -> Server {
+    let place = root.display().to_string();
     let mut certificate = Command::new("openssl");
     certificate.args([
         "req",
@@ -227,25 +226,129 @@ fn nginx_over_tls() {
         "/CN=www.example",
     ]);
     certificate.args(["-addext", "subjectAltName=DNS:www.example", "-keyout", "key.pem", "-out", "cert.pem"]);
-    certificate.current_dir(dir.path());
+    certificate.current_dir(root);
     must_run(certificate);
     let config = format!(
-        "daemon off;\nmaster_process off;\npid {root}/pid;\nerror_log {root}/error;\nevents {{ worker_connections 64; }}\n\
-         http {{ access_log off; server {{ listen {address}:{PORT} ssl; server_name www.example; ssl_certificate {root}/cert.pem; \
-         ssl_certificate_key {root}/key.pem; location / {{ return 200 \"fine\"; }} }} }}\n"
+        "daemon off;\nmaster_process off;\npid {place}/pid;\nerror_log {place}/error;\nevents {{ worker_connections 64; }}\n\
+         http {{ access_log off; ssl_certificate {place}/cert.pem; ssl_certificate_key {place}/key.pem; {rest} }}\n"
     );
-    let file = dir.path().join("nginx.conf");
+    let file = root.join("nginx.conf");
     std::fs::write(&file, config).unwrap();
-    let (file, prefix) = (file.display().to_string(), root.clone());
+    let file = file.display().to_string();
     let command = move || {
         let mut command = Command::new("nginx");
-        command.args(["-p", &prefix, "-e", "error", "-c", &file]);
+        command.args(["-p", &place, "-e", "error", "-c", &file]);
         command
     };
-    let server = Server { command: Box::new(command), stop: "TERM", address, child: None };
+    Server { command: Box::new(command), stop: "TERM", address, child: None }
+}
+
+#[test]
+fn nginx_over_tls() {
+    let (dir, address) = (tempfile::tempdir().unwrap(), harness::own_address());
+    let site = "server_name www.example; location / { return 200 \"fine\"; }";
+    let server = nginx(dir.path(), address, &format!("server {{ listen {address}:{PORT} ssl; {site} }}"));
     let lines = " option httpchk\n http-check send meth GET uri /x ver HTTP/1.1 hdr host www.example\n http-check expect string fine";
-    let options = format!("check-ssl check-sni www.example verify required ca-file {root}/cert.pem");
+    let certificate = dir.path().join("cert.pem");
+    let options =
+        format!("check-ssl check-sni www.example verify required ca-file {}", certificate.display());
     follows(lines, server, &options, "Layer7 check passed, code: 200");
+}
+
+#[test]
+fn nginx_over_http2() {
+    let (dir, address) = (tempfile::tempdir().unwrap(), harness::own_address());
+    let site = "location / { if ($server_protocol = HTTP/2.0) { return 200 \"fine\"; } return 400; }";
+    let server = nginx(dir.path(), address, &format!("server {{ listen {address}:{PORT} http2; {site} }}"));
+    let lines = " option httpchk\n http-check send meth GET uri /x hdr host www.example\n http-check expect string fine";
+    follows(lines, server, "check-proto h2", "Layer7 check passed, code: 200");
+}
+
+/// Backends checked over HTTP/2, after what follows `backend`: the clear port is CLEAR, the one of TLS SECURE, HTTP/1 alone
+/// OLD and OLDTLS. There is no `host` unless one is sent.
+const HTTP2: &[&str] = &[
+    "option httpchk|http-check send hdr host a|CLEAR check-proto h2",
+    "option httpchk GET /|CLEAR check-proto h2",
+    "option httpchk GET /|http-check send hdr host a hdr a b hdr connection close hdr te trailers hdr user-agent c|http-check expect string fine|CLEAR check-proto h2",
+    "option httpchk|http-check send-state|http-check send meth POST uri /204?a=b ver HTTP/1.1 hdr host a body abc|CLEAR check-proto h2",
+    "option httpchk|http-check send meth GET uri http://b/200 hdr host a|CLEAR check-proto h2",
+    "option httpchk|http-check send meth GET uri /404 hdr host a|http-check disable-on-404|CLEAR check-proto h2",
+    "option httpchk|http-check send meth GET uri /500 hdr host a|CLEAR check-proto h2",
+    "option httpchk|http-check send meth HEAD uri / hdr host a|http-check expect hdr name content-type value -m beg text|CLEAR check-proto h2",
+    "option httpchk|http-check connect port CLEAR proto h2|http-check send meth GET uri / hdr host a|http-check expect rstring ^fi|http-check connect port SECURE ssl alpn h2|http-check send meth GET uri /204 hdr host b|http-check expect status 204|CLEAR verify none",
+    "option httpchk|http-check send meth GET uri / hdr host a|SECURE check-ssl verify none check-alpn h2",
+    "option httpchk|http-check send meth GET uri / hdr host a|SECURE check-ssl verify none check-alpn h2,http/1.1",
+    "option httpchk|http-check send meth GET uri / ver HTTP/1.1 hdr host a|SECURE check-ssl verify none check-alpn http/1.1",
+    "option httpchk|http-check send meth GET uri / ver HTTP/1.1 hdr host a|OLDTLS check-ssl verify none check-alpn h2",
+    "option httpchk|http-check send meth GET uri / ver HTTP/1.1 hdr host a|OLDTLS check-ssl verify none check-alpn h2,http/1.1",
+    "option httpchk|http-check send meth GET uri / ver HTTP/1.1 hdr host a|SECURE check-ssl verify none check-alpn h2 check-proto h1",
+    "option httpchk GET /|SECURE check-ssl verify none check-proto h2",
+    "option httpchk GET /|OLD check-proto h2",
+    "option tcp-check|SECURE check-ssl verify none check-alpn h2 check-proto none",
+];
+
+/// What is logged of these checks, and what nginx logs of them, is the same under haproxy.
+#[test]
+fn http2_as_under_haproxy() {
+    let seen = [Program::HaProxy, Program::Weir].map(|program| {
+        let (dir, address) = (tempfile::tempdir().unwrap(), harness::own_address());
+        let access = dir.path().join("access");
+        let rest = format!(
+            "log_format f '$remote_addr $server_port $request $http_host $http_a $http_te $http_user_agent $http_connection \
+             $content_length $http_x_haproxy_server_state $status $http2'; default_type text/plain; access_log {} f; \
+             server {{ listen {address}:{PORT} http2; listen {address}:9401 ssl http2; listen {address}:9402; listen {address}:9403 ssl; \
+             location / {{ return 200 \"fine\"; }} location /204 {{ return 204; }} location /404 {{ return 404; }} \
+             location /500 {{ return 500; }} }}",
+            access.display()
+        );
+        let mut server = nginx(dir.path(), address, &rest);
+        server.start();
+        let front = harness::own_address();
+        let mut config = format!(
+            "global\n log stderr format raw local0\n max-spread-checks 1\ndefaults\n mode tcp\n log global\n option log-health-checks\n timeout connect 10s\n \
+             timeout check 10s\n timeout client 10s\n timeout server 10s\nlisten front\n bind {front}:8080\n"
+        );
+        for (number, backend) in HTTP2.iter().enumerate() {
+            let lines: Vec<String> = backend
+                .split('|')
+                .map(|l| l.replace("port CLEAR", "port 9400").replace("port SECURE", "port 9401"))
+                .collect();
+            let (last, lines) = lines.split_last().unwrap();
+            let (port, options) = last.split_once(' ').unwrap();
+            let port = match port {
+                "CLEAR" => PORT,
+                "SECURE" => 9401,
+                "OLD" => 9402,
+                _ => 9403,
+            };
+            let lines = lines.join("\n ");
+            config += &format!("backend b{number}\n {lines}\n server s {address}:{port} check inter 1h {options}\n");
+        }
+        let proxy = Proxy::start(program, &config, front, &[8080]).unwrap_or_else(|error| panic!("{error}"));
+        let duration = regex::Regex::new(r"check duration: \d+ms").unwrap();
+        let said: Vec<String> = (0..HTTP2.len())
+            .map(|number| {
+                let about = format!("Health check for server b{number}/s ");
+                let from = wait_for(&proxy, &about, 0);
+                let line = proxy.stderr().get(from..).unwrap().lines().next().unwrap().to_owned();
+                duration.replace(&line, "check duration: N").into_owned()
+            })
+            .collect();
+        drop(proxy);
+        server.stop();
+        let mut asked: Vec<String> = std::fs::read_to_string(&access)
+            .unwrap()
+            .lines()
+            .map(|l| l.replace(&address.to_string(), "ADDR"))
+            .collect();
+        asked.sort();
+        (said, asked)
+    });
+    let [theirs, ours] = seen;
+    for (backend, (a, b)) in HTTP2.iter().zip(theirs.0.iter().zip(&ours.0)) {
+        assert_eq!(a, b, "{backend}");
+    }
+    assert_eq!(theirs.1, ours.1, "what nginx was asked");
 }
 
 /// OpenSSL answers an SSL 3.0 hello with an alert, which is an answer.

@@ -5,7 +5,7 @@ use super::checks;
 use super::diagnostic::{Diagnostic, Severity};
 use super::draft::{InitAddr, Reference, ServerDraft};
 use super::model::backend::Layer;
-use super::model::check::{Action, Flavour};
+use super::model::check::{Action, Flavour, RuleSet, Speaks};
 use super::model::probes::ExternalCommand;
 use super::model::{Check, CheckKind, Endpoint, Mode, Proxy, Server};
 use super::parser::Parser;
@@ -143,10 +143,7 @@ fn secured(
     server: &Server,
     check: &mut Check,
 ) {
-    let rules = match check.kind.as_ref().or(proxy.back.as_ref().map(|b| &b.check)) {
-        Some(CheckKind::Rules(rules)) => Some(Arc::clone(rules)),
-        _ => None,
-    };
+    let rules = rules(proxy, check).cloned();
     let mut connects = rules.iter().flat_map(|r| &r.steps).filter_map(|step| match &step.action {
         Action::Connect(connect) => Some(connect),
         _ => None,
@@ -162,14 +159,27 @@ fn secured(
         tls::settle(parser, name, proxy.mode, draft).map(Arc::new)
     };
     if check.alpn.is_empty() {
-        check.alpn = draft.tls.alpn.iter().filter(|p| *p != b"h2").cloned().collect();
+        // Rules made of bytes are not written for HTTP/2.
+        let http = rules.is_some_and(|r| r.flavour == Flavour::Http);
+        check.alpn = draft.tls.alpn.iter().filter(|p| http || *p != b"h2").cloned().collect();
     }
-    if rules.is_some_and(|r| r.flavour == Flavour::Http) && !check.alpn.is_empty() {
-        check.alpn.retain(|p| p != b"h2");
-        if check.alpn.is_empty() {
-            let message = format!("'server {name}' : HTTP/2 in checks is not supported by weir yet");
-            parser.alert(&draft.line, 1, message);
-        }
+}
+
+/// Is the check one for its `check-proto`?
+fn is_spoken(proxy: &Proxy, check: &Check) -> bool {
+    let http = matches!(rules(proxy, check), Some(rules) if rules.flavour == Flavour::Http);
+    match check.speaks {
+        Some(Speaks::Http1 | Speaks::Http2) => http,
+        Some(Speaks::Bytes) => !http,
+        None => true,
+    }
+}
+
+/// The check's rules, if it is one of rules.
+fn rules<'a>(proxy: &'a Proxy, check: &'a Check) -> Option<&'a Arc<RuleSet>> {
+    match check.kind.as_ref().or(proxy.back.as_ref().map(|b| &b.check)) {
+        Some(CheckKind::Rules(rules)) => Some(rules),
+        _ => None,
     }
 }
 
@@ -224,6 +234,13 @@ fn checked(parser: &mut Parser, proxy: &Proxy, draft: &ServerDraft, server: &mut
         && let Some((kind, program)) = health_check(parser, &name, reference)
     {
         (check.kind, check.external) = (Some(kind), program);
+    }
+    if !is_spoken(proxy, &check) {
+        let message = format!(
+            "config: backend '{}': server '{}' uses an incompatible MUX protocol for the selected check type",
+            proxy.name, server.name
+        );
+        parser.alert(&draft.line, 1, message);
     }
     secured(parser, &name, proxy, draft, server, &mut check);
     server.check = Some(check);

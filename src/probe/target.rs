@@ -1,5 +1,6 @@
 //! Whom a check asks and how long it may take, worked out once and again when a command changes it.
 
+use crate::config::model::check::Speaks;
 use crate::config::model::{Endpoint, Proxy, SendProxy, Server};
 use crate::live::Settings;
 use crate::net::tls::Connector;
@@ -20,6 +21,8 @@ pub struct Target {
     pub read_limit: Option<Duration>,
     pub inter: Duration,
     pub tls: Option<Box<Secure>>,
+    /// `check-proto`
+    pub speaks: Option<Speaks>,
 }
 
 /// How checks use TLS.
@@ -48,7 +51,8 @@ impl Target {
             })
         });
         let (inter, via_socks4) = (check.inter, check.via_socks4);
-        Some(Self { send_proxy, tls, via_socks4, ..Self::at(proxy, server, addr, port, inter) })
+        let speaks = check.speaks;
+        Some(Self { send_proxy, tls, via_socks4, speaks, ..Self::at(proxy, server, addr, port, inter) })
     }
 
     /// `None`: the server has no agent.
@@ -90,6 +94,7 @@ impl Target {
             read_limit: timeouts.check,
             inter,
             tls: None,
+            speaks: None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::reader::Reader;
 use crate::config::address;
-use crate::config::model::check::{Action, Connect, Flavour, Port};
+use crate::config::model::check::{Action, Connect, Flavour, Port, Speaks};
 use std::sync::Arc;
 
 const OPTIONS: &[&str] = &[
@@ -42,7 +42,7 @@ pub fn parse(reader: &mut Reader<'_>, comment: &mut Option<Arc<str>>, flavour: F
             }
             "linger" => connect.linger = true,
             "default" => connect.default = true,
-            "proto" => protocol(reader, flavour)?,
+            "proto" => connect.speaks = Some(protocol(reader, flavour)?),
             _ => return reader.unknown(index, OPTIONS),
         }
     }
@@ -89,14 +89,15 @@ pub fn alpn(text: &str) -> Option<Vec<Vec<u8>>> {
     names.map(|n| (1..256).contains(&n.len()).then(|| n.as_bytes().to_vec())).collect()
 }
 
-fn protocol(reader: &mut Reader<'_>, flavour: Flavour) -> Option<()> {
+fn protocol(reader: &mut Reader<'_>, flavour: Flavour) -> Option<Speaks> {
     let index = reader.at;
     let name = reader.word("a MUX protocol")?;
     match (name.as_str(), flavour) {
-        ("h1", Flavour::Http) | ("none", Flavour::Tcp) => Some(()),
-        ("h2" | "fcgi", Flavour::Http) => {
-            let what = format!("proto {name}");
-            reader.parser.unsupported(reader.line, index, &what);
+        ("h1", Flavour::Http) => Some(Speaks::Http1),
+        ("h2", Flavour::Http) => Some(Speaks::Http2),
+        ("none", Flavour::Tcp) => Some(Speaks::Bytes),
+        ("fcgi", Flavour::Http) => {
+            reader.parser.unsupported(reader.line, index, "proto fcgi");
             None
         }
         ("h1" | "h2" | "fcgi" | "none", _) => {

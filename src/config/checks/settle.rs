@@ -15,7 +15,12 @@ pub fn settle(kind: CheckKind, checks: &Checks, disable_on_404: bool, send_state
         Flavour::Tcp if checks.tcp.steps.is_empty() => CheckKind::Tcp,
         Flavour::Tcp => CheckKind::Rules(Arc::new(connected(Flavour::Tcp, checks.tcp.steps.clone()))),
         Flavour::Http => {
-            let mut rules = connected(Flavour::Http, http(checks));
+            let (steps, numbers) = http(checks);
+            let mut rules = connected(Flavour::Http, steps);
+            rules.numbers = numbers;
+            if rules.implicit_connect {
+                rules.numbers.insert(0, 0);
+            }
             rules.disable_on_404 = disable_on_404;
             rules.send_state = send_state;
             CheckKind::Rules(Arc::new(rules))
@@ -34,8 +39,9 @@ fn connected(flavour: Flavour, mut steps: Vec<Step>) -> RuleSet {
 }
 
 /// The first request is also what `option httpchk` says; after the last one, a status of 2xx or 3xx is expected.
-fn http(checks: &Checks) -> Vec<Step> {
+fn http(checks: &Checks) -> (Vec<Step>, Vec<usize>) {
     let mut steps = checks.http.steps.clone();
+    let mut numbers = numbers(&steps);
     let explicit = steps.iter().find(|s| exchanges(&s.action));
     let explicit = explicit.is_some_and(|s| matches!(s.action, Action::Connect(_)));
     let first_request = steps.iter_mut().find_map(|s| match &mut s.action {
@@ -47,11 +53,11 @@ fn http(checks: &Checks) -> Vec<Step> {
         Some(_) if explicit => {}
         Some(request) => **request = std::mem::take(&mut **request).or(&checks.request),
         None => {
-            let place = steps
-                .iter()
-                .position(|s| exchanges(&s.action))
-                .map_or(steps.len(), |at| if explicit { at + 1 } else { at });
+            let connect = steps.iter().position(|s| exchanges(&s.action)).filter(|_| explicit);
+            let place = connect.map_or(0, |at| at + 1);
             steps.insert(place, Action::Request(Box::new(checks.request.clone())).into());
+            let number = connect.and_then(|at| numbers.get(at)).map_or(1, |n| n + 1);
+            numbers.insert(place, number);
         }
     }
     for step in &mut steps {
@@ -62,8 +68,19 @@ fn http(checks: &Checks) -> Vec<Step> {
     let last = steps.iter().rev().find(|s| exchanges(&s.action));
     if last.is_some_and(|s| matches!(s.action, Action::Request(_))) {
         steps.push(Action::Expect(Box::new(Expect::new(Pattern::Status(vec![200..=399])))).into());
+        numbers.push(numbers.last().map_or(1, |n| n + 1));
     }
-    steps
+    (steps, numbers)
+}
+
+/// HAProxy's numbers of the steps that were written: requests begin anew.
+fn numbers(steps: &[Step]) -> Vec<usize> {
+    let mut last = 0;
+    let number = |step: &Step| {
+        last = if matches!(step.action, Action::Request(_)) { 1 } else { last + 1 };
+        last
+    };
+    steps.iter().map(number).collect()
 }
 
 /// What is asked where nothing is said.

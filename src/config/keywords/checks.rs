@@ -99,7 +99,7 @@ pub const TABLE: &[Keyword] = &[
         BACK.or(HEALTH_CHECK),
         "connect ... | send ... | expect ... | comment <text> | set-var(<name>) <expr> | set-var-fmt(<name>) <fmt> | \
          unset-var(<name>) | disable-on-404 | send-state",
-        "A step of the HTTP check. connect: as in 'tcp-check'. send: [meth <method>] [{ uri <uri> | uri-lf <fmt> }] \
+        "A step of the HTTP check. connect: as in 'tcp-check', with 'proto { h1 | h2 }'; without it, what 'alpn' agrees upon. send: [meth <method>] [{ uri <uri> | uri-lf <fmt> }] \
          [ver <version>] [hdr <name> <fmt>]* [{ body <text> | body-lf <fmt> }]. expect: the options of 'tcp-check \
          expect' and [!] { status <codes> | rstatus <regex> | hdr <pattern> | fhdr <pattern> | string | rstring | \
          string-lf | digest <md5> }, where <pattern> is { name | name-lf } [-m { str | beg | end | sub | reg }] <name> and the \

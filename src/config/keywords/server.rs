@@ -6,6 +6,7 @@ use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::draft::{InitAddr, Reference, ServerDraft};
 use crate::config::keyword::{BACK, BACK_ONLY, Keyword};
 use crate::config::model::backend::{HashKey, InitState, Layer};
+use crate::config::model::check::Speaks;
 use crate::config::model::{Endpoint, Mark, OnError, SendProxy};
 use crate::config::parser::Parser;
 use crate::config::raw::Line;
@@ -104,7 +105,13 @@ pub const OPTIONS: &[ServerOption] = &[
             None => p.alert(l, i + 1, "'check-alpn' : a protocol's name has 1 to 255 characters."),
         },
     ),
-    option("check-proto", "<name>", "Protocol of the checks; 'h1' only.", 1, only_h1),
+    option(
+        "check-proto",
+        "{h1|h2|none}",
+        "The version of HTTP that HTTP checks are spoken in, whatever 'check-alpn' agrees upon; 'none' for the others.",
+        1,
+        check_proto,
+    ),
     option(
         "healthcheck",
         "<name>",
@@ -443,6 +450,19 @@ pub(super) fn delay(parser: &mut Parser, line: &Line, i: usize) -> Option<std::t
         return None;
     }
     Some(delay)
+}
+
+fn check_proto(parser: &mut Parser, line: &Line, i: usize, draft: &mut ServerDraft) {
+    draft.timing.speaks = match line.word(i + 1) {
+        "h1" => Some(Speaks::Http1),
+        "h2" => Some(Speaks::Http2),
+        "none" => Some(Speaks::Bytes),
+        "fcgi" => return parser.unsupported(line, i + 1, "check-proto fcgi"),
+        other => {
+            let message = format!("'check-proto' : unknown MUX protocol '{other}'.");
+            return parser.alert(line, i + 1, message);
+        }
+    };
 }
 
 fn only_h1(parser: &mut Parser, line: &Line, i: usize, _: &mut ServerDraft) {

@@ -1,6 +1,6 @@
 //! The server side of a proxy.
 
-use super::check::RuleSet;
+use super::check::{RuleSet, Speaks};
 use super::l4::ServerL4;
 use super::probes::{ExternalCommand, UdpCheck};
 use super::{Endpoint, Rule, ServerTls, UseServer};
@@ -391,6 +391,8 @@ pub struct Check {
     pub sni: Option<String>,
     /// `check-alpn`
     pub alpn: Vec<Vec<u8>>,
+    /// `check-proto`
+    pub speaks: Option<Speaks>,
     /// Where a connection of the check is a TLS one.
     pub tls: Option<Arc<ServerTls>>,
 }
@@ -413,6 +415,7 @@ impl Default for Check {
             ssl: false,
             sni: None,
             alpn: Vec::new(),
+            speaks: None,
             tls: None,
         }
     }

@@ -15,6 +15,8 @@ pub struct RuleSet {
     pub steps: Vec<Step>,
     /// The first step was not written: numbers in messages do not count it.
     pub implicit_connect: bool,
+    /// The steps' numbers in messages where they are not their places: those of `http-check`.
+    pub numbers: Vec<usize>,
     /// `http-check disable-on-404`
     pub disable_on_404: bool,
     /// `http-check send-state`
@@ -24,7 +26,8 @@ pub struct RuleSet {
 impl RuleSet {
     #[must_use]
     pub fn new(flavour: Flavour, steps: Vec<Step>) -> Self {
-        Self { flavour, steps, implicit_connect: false, disable_on_404: false, send_state: false }
+        let numbers = Vec::new();
+        Self { flavour, steps, implicit_connect: false, numbers, disable_on_404: false, send_state: false }
     }
 }
 
@@ -75,6 +78,15 @@ pub enum Action {
     Comment,
 }
 
+/// What the exchange of a check is spoken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaks {
+    /// Not HTTP.
+    Bytes,
+    Http1,
+    Http2,
+}
+
 /// `connect`
 #[derive(Clone, Debug, Default)]
 pub struct Connect {
@@ -87,6 +99,8 @@ pub struct Connect {
     pub ssl: bool,
     pub sni: Option<String>,
     pub alpn: Vec<Vec<u8>>,
+    /// `proto`; `None`: what ALPN agreed upon, else HTTP/1.
+    pub speaks: Option<Speaks>,
     /// Closes in order; without it the connection is reset, which leaves no TIME_WAIT.
     pub linger: bool,
 }

@@ -102,7 +102,7 @@ fn computed(format: &LogFormat, scene: &mut Scene<'_>) -> Result<Vec<u8>, &'stat
     if text.is_empty() { Err("log-format string evaluated to an empty string") } else { Ok(text) }
 }
 
-fn empty(expect: &Expect, place: &Place<'_>) -> Finding {
+pub fn empty(expect: &Expect, place: &Place<'_>) -> Finding {
     let mut text = format!("TCPCHK got an empty response at step {}", place.number);
     if let Some(comment) = place.comment {
         text += &format!(" comment: '{comment}'");
@@ -167,7 +167,7 @@ fn look_http(expect: &Expect, place: &Place<'_>, scene: &mut Scene<'_>) -> Look 
     if matches!(expect.pattern, Pattern::Digest(_)) && !digest::is_worth_a_look(scene) {
         return Look::Wait;
     }
-    match Message::read(&scene.received, scene.closed, scene.bodiless) {
+    match Message::of(scene) {
         Read::Partial => return Look::Wait,
         Read::Invalid => return Look::Fail(Finding::new(Status::L7Response)),
         Read::Head(message) => scene.message = Some(message),

@@ -8,22 +8,53 @@ use crate::message::{Head, Version};
 /// Fields a response may have.
 const FIELDS: usize = 128;
 
-/// The request's bytes; `state` is the header of `http-check send-state`.
-pub fn request(wanted: &Request, state: Option<&str>, scene: &mut Scene<'_>) -> Vec<u8> {
+/// A request with its texts computed.
+#[derive(Debug)]
+pub struct Outgoing {
+    pub method: String,
+    pub uri: Vec<u8>,
+    version: &'static str,
+    /// Names in lower case.
+    pub headers: Vec<(String, Vec<u8>)>,
+    pub body: Vec<u8>,
+}
+
+impl Outgoing {
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_slice())
+    }
+
+    /// As HTTP/1 writes it.
+    pub fn bytes(&self) -> Vec<u8> {
+        let line = [self.method.as_bytes(), b" ", &self.uri, b" ", self.version.as_bytes(), b"\r\n"];
+        let mut out = line.concat();
+        for (name, value) in &self.headers {
+            out.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
+        }
+        if self.version == "HTTP/1.1" && self.header("connection").is_none() {
+            out.extend_from_slice(b"connection: close\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(&self.body);
+        out
+    }
+}
+
+/// What is to be asked; `state` is the header of `http-check send-state`.
+pub fn request(wanted: &Request, state: Option<&str>, scene: &mut Scene<'_>) -> Outgoing {
     let method = wanted.method.as_deref().unwrap_or("OPTIONS");
     let version = version(wanted.version.as_deref().unwrap_or_default());
     scene.bodiless = method == "HEAD";
-    let mut headers: Vec<(&str, Vec<u8>)> = Vec::new();
+    let mut headers: Vec<(String, Vec<u8>)> = Vec::new();
     for (name, format) in &wanted.headers {
         let mut value = Vec::new();
         format.render(scene, &mut value);
-        headers.push((name, value));
+        headers.push((name.clone(), value));
     }
-    let has = |headers: &[(&str, Vec<u8>)], name: &str| headers.iter().position(|(n, _)| *n == name);
-    let host = has(&headers, "host").and_then(|i| headers.get(i)).map(|(_, v)| v.clone());
+    let host = headers.iter().find(|(n, _)| n == "host").map(|(_, v)| v.clone());
     let uri = wanted.uri.as_ref().map_or_else(|| b"/".to_vec(), |t| render(t, scene));
     if let Some(state) = state {
-        headers.push(("x-haproxy-server-state", state.as_bytes().to_vec()));
+        headers.push(("x-haproxy-server-state".into(), state.as_bytes().to_vec()));
     }
     let body = match &wanted.body {
         Some(Text::Plain(text)) => text.clone().into_bytes(),
@@ -31,19 +62,10 @@ pub fn request(wanted: &Request, state: Option<&str>, scene: &mut Scene<'_>) -> 
         None => Vec::new(),
     };
     if !body.is_empty() {
-        headers.push(("content-length", body.len().to_string().into_bytes()));
-    }
-    if version == "HTTP/1.1" && has(&headers, "connection").is_none() {
-        headers.push(("connection", b"close".to_vec()));
+        headers.push(("content-length".into(), body.len().to_string().into_bytes()));
     }
     let uri = addressed(uri, host.as_deref());
-    let mut out = [method.as_bytes(), b" ", &uri, b" ", version.as_bytes(), b"\r\n"].concat();
-    for (name, value) in headers {
-        out.extend([name.as_bytes(), b": ", &value, b"\r\n"].concat());
-    }
-    out.extend_from_slice(b"\r\n");
-    out.extend(body);
-    out
+    Outgoing { method: method.to_owned(), uri, version, headers, body }
 }
 
 /// Everything from 1.1 on is spoken as 1.1.
@@ -100,6 +122,15 @@ pub enum Read {
 }
 
 impl Message {
+    /// What the scene has of it.
+    pub fn of(scene: &mut Scene<'_>) -> Read {
+        let Some(head) = &scene.head else {
+            return Self::read(&scene.received, scene.closed, scene.bodiless);
+        };
+        let (head, body) = (head.clone(), scene.received.clone());
+        Read::Head(Self { head, body, complete: scene.closed })
+    }
+
     /// `bodiless`: the request was one whose response has no body.
     pub fn read(bytes: &[u8], closed: bool, bodiless: bool) -> Read {
         // A later version is no reason to call a server down; httparse knows 1.0 and 1.1 alone.

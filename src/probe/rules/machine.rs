@@ -9,12 +9,13 @@
 
 use super::describe;
 use super::expect::{self, Look};
-use super::http;
+use super::http::{self, Outgoing};
 use super::scene::Scene;
 use crate::config::checks::from_hex;
 use crate::config::model::check::{Action, Connect, Expect, Flavour, Port, RuleSet, Send, Step};
 use crate::expr::Facts;
 use crate::health::{Finding, Status};
+use crate::message::Head;
 
 /// What the machine wants done; the answer goes into the method that is named.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub enum Order<'a> {
     },
     /// [`Machine::sent`] or [`Machine::failed`].
     Send(Vec<u8>),
+    /// The same in the connection's version of HTTP.
+    Request(Outgoing),
     /// More bytes: [`Machine::received`], [`Machine::ended`] or [`Machine::failed`].
     Receive,
     Done(Finding),
@@ -83,6 +86,22 @@ impl<'a> Machine<'a> {
         self.scene.received.extend_from_slice(bytes);
         self.unread = false;
         self.run()
+    }
+
+    /// The head of an HTTP/2 response; what is received after it is its body, up to the end.
+    pub fn answered(&mut self, head: Head) -> Order<'a> {
+        self.scene.head = Some(head);
+        self.unread = false;
+        self.run()
+    }
+
+    /// There will be no answer.
+    #[must_use]
+    pub fn unanswered(&self) -> Finding {
+        match self.step().map(|s| &s.action) {
+            Some(Action::Expect(expect)) => expect::empty(expect, &self.expected()),
+            _ => Finding::new(Status::L7Response),
+        }
     }
 
     /// The server has closed its side.
@@ -158,7 +177,7 @@ impl<'a> Machine<'a> {
                 Action::Request(request) => {
                     self.forget();
                     let state = self.state.as_deref();
-                    return Order::Send(http::request(request, state, &mut self.scene));
+                    return Order::Request(http::request(request, state, &mut self.scene));
                 }
                 Action::Expect(_) if self.unread => return Order::Receive,
                 Action::Expect(expect) => match self.look(expect) {
@@ -211,18 +230,23 @@ impl<'a> Machine<'a> {
     }
 
     fn look(&mut self, expect: &Expect) -> Look {
-        let place = expect::Place {
+        let place = self.expected();
+        expect::look(expect, &place, &mut self.scene)
+    }
+
+    fn expected(&self) -> expect::Place<'a> {
+        expect::Place {
             flavour: self.rules.flavour,
             number: self.number(),
             comment: describe::comment(self.rules, self.at),
             stops_on_404: self.stops_on_404,
-        };
-        expect::look(expect, &place, &mut self.scene)
+        }
     }
 
     /// HAProxy's number of the step in work, from 1.
     fn number(&self) -> usize {
-        self.at + usize::from(!self.rules.implicit_connect)
+        let place = self.at + usize::from(!self.rules.implicit_connect);
+        self.rules.numbers.get(self.at).copied().unwrap_or(place)
     }
 
     /// ` at step 3 of tcp-check (...)`: told of `tcp-check` rules alone.

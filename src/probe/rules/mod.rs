@@ -1,12 +1,14 @@
 //! Checks made of rules: `tcp-check`, `http-check` and the protocol checks.
 //!
 //! `machine` runs a rule set without a socket, `run` gives it one; `expect` judges what was received, and `mysql`,
-//! `ldap`, `spop` read what a pattern cannot; `http` has requests and responses.
+//! `ldap`, `spop` read what a pattern cannot; `http` has requests and responses, `http2` another way to
+//! carry them.
 
 mod describe;
 mod digest;
 mod expect;
 mod http;
+mod http2;
 mod ldap;
 mod link;
 mod machine;

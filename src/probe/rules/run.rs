@@ -1,16 +1,15 @@
 //! A rule set on real connections.
 
 use super::digest;
-use super::link::Link;
-use super::machine::{Failure, Machine, Order};
+use super::link::{Link, Next, Piece, broken};
+use super::machine::{Machine, Order};
 use super::scene::Scene;
 use crate::clock::Now;
 use crate::config::model::check::{Action, Connect, Flavour, RuleSet};
 use crate::expr::facts::ProcessFacts;
 use crate::health::{Finding, Status};
 use crate::live::OperState;
-use crate::probe::job::{self, Job};
-use std::io;
+use crate::probe::job::Job;
 use std::sync::Arc;
 use tokio::time::timeout_at;
 
@@ -42,7 +41,8 @@ impl RuleCheck {
                 (Order::Done(finding), _) => return finding,
                 (Order::Connect { connect, port, holds_ack }, _) => {
                     drop(link.take());
-                    match Link::open(job, connect, port, holds_ack).await {
+                    let next = Next { flavour: self.rules.flavour, holds_ack, kept: limit };
+                    match Link::open(job, connect, port, &next).await {
                         Ok(opened) => Ok(machine.connected(link.insert(opened).is_secure())),
                         Err(failure) => Err(Some(failure)),
                     }
@@ -54,16 +54,27 @@ impl RuleCheck {
                         Err(_) => Err(None),
                     }
                 }
+                (Order::Request(request), Some(link)) => {
+                    match timeout_at(link.deadline, link.ask(&request)).await {
+                        Ok(Ok(())) => Ok(machine.sent()),
+                        Ok(Err(error)) => Err(Some(broken(&error))),
+                        Err(_) => Err(None),
+                    }
+                }
                 // What does not fit the buffer is not looked at, as in HAProxy: the check decides on what there is.
                 (Order::Receive, _) if machine.is_full(limit) => Ok(machine.ended()),
                 (Order::Receive, Some(link)) => match timeout_at(link.deadline, link.receive()).await {
-                    Ok(Ok(bytes)) if bytes.is_empty() => Ok(machine.ended()),
-                    Ok(Ok(bytes)) => Ok(machine.received(&bytes)),
+                    Ok(Ok(Piece::Head(head))) => Ok(machine.answered(head)),
+                    Ok(Ok(Piece::Bytes(bytes))) => Ok(machine.received(&bytes)),
+                    Ok(Ok(Piece::End)) => Ok(machine.ended()),
+                    Ok(Ok(Piece::Nothing)) => return machine.unanswered(),
                     Ok(Err(error)) => Ok(machine.broken(broken(&error))),
                     Err(_) => Err(None),
                 },
                 // The first step of every rule set connects.
-                (Order::Send(_) | Order::Receive, None) => return Finding::new(Status::Unknown),
+                (Order::Send(_) | Order::Request(_) | Order::Receive, None) => {
+                    return Finding::new(Status::Unknown);
+                }
             };
             order = match next {
                 Ok(next) => next,
@@ -88,8 +99,4 @@ impl RuleCheck {
         let state = if self.rules.send_state { job.state() } else { None };
         Machine::new(&self.rules, scene, stops, state)
     }
-}
-
-fn broken(error: &io::Error) -> Failure {
-    Failure { status: Status::SocketError, text: Some(job::words(error)) }
 }

@@ -23,6 +23,8 @@ pub struct Scene<'a> {
     /// Since the last connect or send.
     pub received: Vec<u8>,
     pub closed: bool,
+    /// Of an HTTP/2 response; `received` is its body.
+    pub head: Option<Head>,
     /// Of an HTTP check.
     pub message: Option<Message>,
     /// So many bytes make it worth looking at the whole body again.
@@ -54,6 +56,7 @@ impl<'a> Scene<'a> {
             variables: Variables::default(),
             received: Vec::new(),
             closed: false,
+            head: None,
             message: None,
             enough: 0,
             bodiless: false,
@@ -63,6 +66,7 @@ impl<'a> Scene<'a> {
     pub fn forget(&mut self) {
         self.received.clear();
         self.closed = false;
+        self.head = None;
         self.message = None;
         self.enough = 0;
     }

@@ -111,6 +111,10 @@ fn check(lines: &str, events: Vec<Event>, expected: &str) {
                 said.push(String::from_utf8_lossy(&bytes).escape_debug().to_string());
                 machine.sent()
             }
+            Order::Request(request) => {
+                said.push(String::from_utf8_lossy(&request.bytes()).escape_debug().to_string());
+                machine.sent()
+            }
             Order::Receive => match events.next() {
                 Some(Bytes(bytes)) => machine.received(bytes),
                 Some(End) => machine.ended(),
