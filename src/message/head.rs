@@ -10,6 +10,11 @@ pub struct Piece {
 }
 
 impl Piece {
+    /// `len` bytes at `start`; an empty piece is nowhere.
+    pub(crate) fn new(start: usize, len: usize) -> Self {
+        if len == 0 { Self::default() } else { Self { start: start as u32, len: len as u32 } }
+    }
+
     fn range(self) -> std::ops::Range<usize> {
         self.start as usize..self.start as usize + self.len as usize
     }
@@ -87,6 +92,16 @@ impl Head {
         self.buf.extend_from_slice(raw);
     }
 
+    /// What [`Head::load`] took, for its reader to lower the names in.
+    pub fn raw_mut(&mut self) -> &mut [u8] {
+        &mut self.buf
+    }
+
+    /// Cuts what was loaded to the head's length, once that is known.
+    pub fn truncate(&mut self, len: usize) {
+        self.buf.truncate(len);
+    }
+
     /// Names `len` bytes at `start` of what [`Head::load`] took; out of range reads as empty.
     #[must_use]
     pub fn piece(&self, start: usize, len: usize) -> Piece {
@@ -116,6 +131,11 @@ impl Head {
         if let Some(bytes) = self.buf.get_mut(name.range()) {
             bytes.make_ascii_lowercase();
         }
+        self.fields.push(Field { name, value });
+    }
+
+    /// A parsed field whose name is lower case already.
+    pub fn lower_field(&mut self, name: Piece, value: Piece) {
         self.fields.push(Field { name, value });
     }
 

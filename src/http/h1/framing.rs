@@ -172,12 +172,13 @@ fn scan(head: &Head) -> Result<Seen, Fault> {
 
 /// RFC 9110 8.6: digits only; a list is taken when all its members are equal.
 fn content_length(value: &[u8], seen: &mut Seen) -> Result<(), Fault> {
+    if let (Some(n), None) = (number(value), seen.length) {
+        seen.length = Some(n);
+        seen.lengths += 1;
+        return Ok(());
+    }
     for member in value.split(|b| *b == b',') {
-        let digits = member.trim_ascii();
-        if digits.is_empty() || digits.len() > 19 || !digits.iter().all(u8::is_ascii_digit) {
-            return Err(Fault::Bad);
-        }
-        let n = digits.iter().fold(0u64, |n, d| n * 10 + u64::from(d - b'0'));
+        let n = number(member.trim_ascii()).ok_or(Fault::Bad)?;
         if seen.length.is_some_and(|before| before != n) {
             return Err(Fault::Bad);
         }
@@ -185,6 +186,13 @@ fn content_length(value: &[u8], seen: &mut Seen) -> Result<(), Fault> {
         seen.lengths += 1;
     }
     Ok(())
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || digits.len() > 19 {
+        return None;
+    }
+    digits.iter().try_fold(0u64, |n, d| d.is_ascii_digit().then(|| n * 10 + u64::from(d - b'0')))
 }
 
 fn transfer_encoding(value: &[u8], seen: &mut Seen) {
@@ -200,6 +208,12 @@ fn transfer_encoding(value: &[u8], seen: &mut Seen) {
 
 fn connection(value: &[u8], seen: &mut Seen) {
     seen.connection += 1;
+    // As nearly everybody writes it.
+    match value {
+        b"keep-alive" => return seen.keep_alive = true,
+        b"close" => return seen.close = true,
+        _ => {}
+    }
     for token in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
         if token.eq_ignore_ascii_case(b"close") {
             seen.close = true;

@@ -4,6 +4,7 @@ pub mod blame;
 pub mod chunked;
 mod framing;
 mod lines;
+mod ordinary;
 mod parse;
 #[cfg(test)]
 mod smuggling_tests;
@@ -35,6 +36,23 @@ pub enum Fault {
 }
 
 /// RFC 9110 5.6.2.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+const fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        )
 }

@@ -1,7 +1,8 @@
-//! Heads from bytes: `httparse` finds the pieces, the checks it leaves out are made here and in `framing`.
+//! Heads from bytes. Ordinary ones are read by `ordinary`; for the others `httparse` finds the pieces, the checks it leaves
+//! out are made here and in `framing`.
 
 use super::framing::{self, RequestFraming, ResponseFraming};
-use super::{Fault, Limits, lines};
+use super::{Fault, Limits, lines, ordinary};
 use crate::message::{Head, Method, Piece, Version};
 use httparse::{Header, ParserConfig, Status};
 use std::mem::MaybeUninit;
@@ -34,6 +35,14 @@ impl<F> Parsed<F> {
 
 /// Reads a request head from the front of `raw` into `head`.
 pub fn parse_request(raw: &[u8], limits: &Limits, head: &mut Head) -> Parsed<RequestFraming> {
+    match ordinary::request(raw, limits, head) {
+        Some(len) => Parsed::judged(len, framing::request(head, limits.relaxed)),
+        None => thorough_request(raw, limits, head),
+    }
+}
+
+/// The way for requests of every kind.
+pub(super) fn thorough_request(raw: &[u8], limits: &Limits, head: &mut Head) -> Parsed<RequestFraming> {
     let mut slots = [const { MaybeUninit::<Header<'_>>::uninit() }; SLOTS];
     let mut request = httparse::Request::new(&mut []);
     let mut config = ParserConfig::default();
@@ -63,6 +72,19 @@ pub fn parse_request(raw: &[u8], limits: &Limits, head: &mut Head) -> Parsed<Req
 
 /// Reads a response head; `method` is the request's, which decides whether a body follows.
 pub fn parse_response(
+    raw: &[u8],
+    limits: &Limits,
+    method: Method,
+    head: &mut Head,
+) -> Parsed<ResponseFraming> {
+    match ordinary::response(raw, limits, head) {
+        Some(len) => Parsed::judged(len, framing::response(head, method, limits.relaxed)),
+        None => thorough_response(raw, limits, method, head),
+    }
+}
+
+/// The way for responses of every kind.
+pub(super) fn thorough_response(
     raw: &[u8],
     limits: &Limits,
     method: Method,
