@@ -69,13 +69,16 @@ impl Exchange<'_> {
             if self.slot.is_none() {
                 self.assign(front, back, conf, live).await?;
             }
-            let Some(server) = self.slot.as_ref().map(|s| Arc::clone(s.server())) else { continue };
-            self.ctx.server = Some(Arc::clone(&server));
-            if let Some(answer) = self.sent_elsewhere(&server) {
+            let index = self.slot.as_ref().map(|s| s.server().index);
+            let Some(server) = index.and_then(|i| live.servers.get(i.get())) else {
+                return Err(refused(Refusal::NoServer).into());
+            };
+            self.ctx.server = Some(Arc::clone(server));
+            if let Some(answer) = self.sent_elsewhere(server) {
                 return Err(Stop::Answer { answer: Box::new(answer), letters: *b"LC" });
             }
-            let sni = self.sni(&server);
-            if !fresh && self.take_idle(&server, conf, sni.as_deref()) {
+            let sni = self.sni(server);
+            if !fresh && self.take_idle(server, conf, sni.as_deref()) {
                 live.counters.here().reuses.inc();
                 server.counters.here().reuses.inc();
                 server.begin_session();
@@ -85,14 +88,14 @@ impl Exchange<'_> {
             live.counters.here().connects.inc();
             server.counters.here().connects.inc();
             server.begin_session();
-            let wrap = self.wrap(&server, sni);
-            let in_use = InUse::new(&server);
-            match self.dial(front, back, conf, &server, wrap.as_ref(), timeout).await? {
+            let wrap = self.wrap(server, sni);
+            let in_use = InUse::new(server);
+            match self.dial(front, back, conf, server, wrap.as_ref(), timeout).await? {
                 Ok((stream, address)) => {
                     server.saw(Sight::Connected);
                     let downs = server.downs();
                     if wrap.is_none() {
-                        self.announce_client(&server);
+                        self.announce_client(server);
                     }
                     let ends = [stream.local_addr(), address];
                     [self.ctx.log.backend_src, self.ctx.log.backend_dst] = ends;
@@ -100,7 +103,7 @@ impl Exchange<'_> {
                     self.up = Some(Upstream {
                         stream,
                         inbox: Inbox::default(),
-                        server,
+                        server: Arc::clone(server),
                         in_use,
                         uses: 0,
                         reused: false,
@@ -248,7 +251,6 @@ impl Exchange<'_> {
         if self.sticky.is_none() {
             self.prefer_last(back);
         }
-        let engine = Arc::clone(live);
         let key = persist::key(&conf.balance, self.ctx);
         let settings = &self.ctx.settings;
         let want = Want {
@@ -260,12 +262,12 @@ impl Exchange<'_> {
             priority_offset_ms: settings.priority_offset,
             random: self.client.session.engine.random(),
         };
-        let assigned = match engine.try_assign(&want) {
+        let assigned = match live.try_assign(&want) {
             Some(assigned) => assigned,
             None => {
                 let watched = front.options.abortonclose || back.options.abortonclose;
                 let client = &mut *self.client;
-                let mut waiting = pin!(engine.assign(want));
+                let mut waiting = pin!(live.assign(want));
                 let waited = poll_fn(|cx| {
                     if let Poll::Ready(assigned) = waiting.as_mut().poll(cx) {
                         return Poll::Ready(Ok(assigned));

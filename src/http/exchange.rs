@@ -13,7 +13,7 @@ use super::reply::{self, Answer};
 use super::rules;
 use super::serve::Client;
 use super::upstream::Upstream;
-use super::{finish, forwarded};
+use super::{Session, finish, forwarded};
 use crate::config::model::{ConnectionMode, Proxy, Service, UseBackend};
 use crate::expr::facts::LiveFacts;
 use crate::ids::ServerIndex;
@@ -25,6 +25,7 @@ use crate::net::relay::Pipe;
 use std::future::{Future, poll_fn};
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -97,9 +98,9 @@ pub struct Exchange<'a> {
     pub retries: u32,
     /// Holds bytes between two polls while a long body is spliced.
     pub pipe: Option<Pipe>,
-    /// Resolves when the server's sessions are told to close, where the configuration may tell so.
     /// The backend's part has begun: the request is being passed on.
     pub forwarding: bool,
+    /// Resolves when the server's sessions are told to close, where the configuration may tell so.
     pub killed: Option<Pin<Box<dyn Future<Output = ()>>>>,
     /// The server that failed and that the next assignment may replace.
     pub failed: Option<ServerIndex>,
@@ -220,14 +221,16 @@ impl<'a> Exchange<'a> {
 
     async fn proxy(&mut self) -> Result<End, Stop> {
         self.note_request();
-        let front = Arc::clone(&self.client.session.frontend);
+        // Counted references are counted across threads where they are `Arc`s: the request keeps to those of its own thread.
+        let session = Rc::clone(&self.client.session);
+        let front = &*session.frontend;
         if let Some(answer) = reply::monitor(&front.conf, self.ctx) {
             self.logged = true;
             self.intercepted = true;
             return Err(Stop::Answer { answer: Box::new(answer), letters: *b"LR" });
         }
         self.request_rules(&front.conf).await?;
-        let back = self.route(&front)?;
+        let back = self.route(&session)?;
         if let Some(conf) = &back.conf.back {
             self.persistence = Persistence::of(conf);
         }
@@ -241,7 +244,7 @@ impl<'a> Exchange<'a> {
             self.buffer_body(wait.unwrap_or(Duration::from_secs(3600)), 0).await?;
         }
         self.forwarding = true;
-        let framing = self.obtain_response(&front.conf, &back.conf).await?;
+        let framing = self.obtain_response(&front.conf, back).await?;
         // HAProxy counts what the server sent, before rules change it.
         let accounted = write::accounted(&self.ctx.response);
         self.server_status = self.ctx.response.status();
@@ -256,7 +259,7 @@ impl<'a> Exchange<'a> {
             self.ctx.log.bytes_to_client += self.response.accounted();
             return Err(stop);
         }
-        self.respond(framing, &back.conf).await
+        self.respond(framing, &front.conf, &back.conf).await
     }
 
     fn note_request(&mut self) {
@@ -266,7 +269,8 @@ impl<'a> Exchange<'a> {
         let engine = &ctx.session.engine;
         ctx.log.request_date = Some(engine.wall(self.times.started));
         ctx.log.request_counter = u64::from(self.client.requests);
-        let front = Arc::clone(&ctx.session.frontend);
+        let session = Rc::clone(&ctx.session);
+        let front = &*session.frontend;
         if !front.conf.log.targets.is_empty() {
             let line = &mut ctx.log.request_line;
             line.extend_from_slice(ctx.request.method_bytes());
@@ -287,8 +291,8 @@ impl<'a> Exchange<'a> {
     }
 
     /// `use_backend`, `default_backend`, or the listen section itself.
-    fn route(&mut self, front: &Arc<LiveProxy>) -> Result<Arc<LiveProxy>, Stop> {
-        let generation = Arc::clone(&self.client.session.generation);
+    fn route<'s>(&mut self, session: &'s Session) -> Result<&'s LiveProxy, Stop> {
+        let Session { frontend: front, generation, .. } = session;
         let no_backend = Failure::new(Cause::ServerAbort, Phase::Connect, 503);
         let Some(conf) = &front.conf.front else { return Err(no_backend.into()) };
         let mut chosen = None;
@@ -315,27 +319,26 @@ impl<'a> Exchange<'a> {
         self.ctx.backend = Some(index);
         self.client.card.routed(proxy);
         self.mode = self.mode.max(proxy.conf.options.connection_mode);
-        Ok(Arc::clone(proxy))
+        Ok(proxy)
     }
 
     /// Sends the response head and both bodies.
-    async fn respond(&mut self, framing: ResponseFraming, back: &Proxy) -> Result<End, Stop> {
+    async fn respond(&mut self, framing: ResponseFraming, front: &Proxy, back: &Proxy) -> Result<End, Stop> {
         self.answered = true;
         self.replayable = false;
-        let front = Arc::clone(&self.client.session.frontend);
         self.ctx.log.status = i32::from(self.ctx.response.status());
-        let case = self.case_map(front.conf.options.h1_case_adjust_client);
+        let case = self.case_map(front.options.h1_case_adjust_client);
         if framing.tunnel {
             write::interim(&self.ctx.response, case.as_deref(), &mut self.to_client.bytes);
-            self.note_early(&front.conf);
-            return Ok(self.tunnel(&front.conf, back).await);
+            self.note_early(front);
+            return Ok(self.tunnel(front, back).await);
         }
         let keep = self.client_keeps(framing.length != BodyLength::UntilClose);
-        self.closes = keep == Keep::Close && !front.conf.options.nolinger;
+        self.closes = keep == Keep::Close && !front.options.nolinger;
         let version = self.ctx.request.version();
         write::response(&self.ctx.response, version, keep, case.as_deref(), &mut self.to_client.bytes);
-        self.note_early(&front.conf);
-        let streamed = self.stream(&front.conf, back).await;
+        self.note_early(front);
+        let streamed = self.stream(front, back).await;
         let (request, response) = (self.request.accounted(), self.response.accounted());
         self.ctx.log.bytes_to_client += response;
         self.ctx.log.bytes_from_client += request;

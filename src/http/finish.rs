@@ -8,6 +8,7 @@ use crate::clock::millis;
 use crate::config::model::{LogStyle, Proxy};
 use crate::live::rules::LogLevel;
 use crate::logging::{self, level};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
@@ -39,8 +40,8 @@ pub fn exchange(exchange: &mut Exchange<'_>) {
 
 /// Fills the record and sends the line, if one is wanted.
 pub fn log(exchange: &mut Exchange<'_>, now: Instant) {
-    let front = Arc::clone(&exchange.client.session.frontend);
-    let conf = &front.conf;
+    let session = Rc::clone(&exchange.client.session);
+    let conf = &session.frontend.conf;
     if conf.log.targets.is_empty() {
         return;
     }
@@ -137,7 +138,7 @@ pub fn without_request(
     if !logged || front.conf.log.targets.is_empty() {
         return;
     }
-    let now = client.session.engine.now();
+    let now = Instant::now();
     let engine = &client.session.engine;
     ctx.has_request = false;
     let log = &mut ctx.log;

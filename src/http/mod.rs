@@ -105,11 +105,6 @@ impl Engine {
         self.ticker.wall(mono)
     }
 
-    /// The monotonic clock.
-    fn now(&self) -> Instant {
-        Instant::now()
-    }
-
     fn random(&self) -> u32 {
         self.ticker.random()
     }

@@ -67,10 +67,11 @@ pub fn key(balance: &Balance, ctx: &mut Context) -> Option<Key> {
 impl Exchange<'_> {
     /// `use-server`, then the cookie.
     pub(super) fn persist(&mut self, back: &Proxy) {
-        let (Some(conf), Some(live)) = (&back.back, self.backend.clone()) else { return };
+        let Some(conf) = &back.back else { return };
         if conf.cookie.is_none() && conf.persist_rules.is_empty() && conf.use_server.is_empty() {
             return;
         }
+        let Some(live) = self.backend.clone() else { return };
         let usable = |i: ServerIndex| live.servers.get(i.get()).is_some_and(|s| s.is_up());
         let (persistence, sticky) =
             cookies::on_request(conf, &live.servers, back.options.persist, &usable, self.ctx);

@@ -12,7 +12,7 @@ use super::serve::Client;
 use crate::config::model::{Backend, ConnectionMode, Proxy, Reuse};
 use crate::live::captures::Capture;
 use crate::live::counters::InUse;
-use crate::live::{LiveBackend, LiveServer, Sight};
+use crate::live::{LiveBackend, LiveProxy, LiveServer, Sight};
 use crate::message::Version;
 use crate::net::Stream;
 use std::future::poll_fn;
@@ -46,20 +46,22 @@ const STALE_MAX: u32 = 2;
 
 impl Exchange<'_> {
     /// Finds a server that gives a response head; retries as the backend allows.
-    pub async fn obtain_response(&mut self, front: &Proxy, back: &Proxy) -> Result<ResponseFraming, Stop> {
+    pub async fn obtain_response(
+        &mut self,
+        front: &Proxy,
+        backend: &LiveProxy,
+    ) -> Result<ResponseFraming, Stop> {
         let no_backend = Failure::new(Cause::Internal, Phase::Connect, 503);
-        let (Some(conf), Some(live)) = (&back.back, self.backend.clone()) else {
+        let back = &*backend.conf;
+        let (Some(conf), Some(live)) = (&back.back, &backend.back) else {
             return Err(no_backend.into());
         };
         let mut stale = 0;
         let mut fresh = false;
         loop {
-            self.connect(front, back, conf, &live, fresh).await?;
+            self.connect(front, back, conf, live, fresh).await?;
             let trouble = match self.ask(front, back).await {
-                Ok(framing) if self.retries_status(conf) => {
-                    let _ = framing;
-                    Trouble::Status(self.ctx.response.status())
-                }
+                Ok(_) if self.retries_status(conf) => Trouble::Status(self.ctx.response.status()),
                 Ok(framing) => {
                     self.saw(Sight::Response(self.ctx.response.status()));
                     return Ok(framing);
@@ -79,13 +81,13 @@ impl Exchange<'_> {
             }
             self.tell_trouble(trouble);
             if !self.may_repeat(trouble, conf) {
-                self.count_trouble(trouble, &live);
+                self.count_trouble(trouble, live);
                 return Err(trouble.failure().into());
             }
             self.retries += 1;
             fresh = true;
             self.rewind();
-            self.redispatch(back, conf, &live);
+            self.redispatch(back, conf, live);
         }
     }
 
@@ -148,10 +150,7 @@ impl Exchange<'_> {
         let close = odd || self.mode != ConnectionMode::KeepAlive && !back.options.http_pretend_keepalive;
         let keep = if close { Keep::Close } else { Keep::KeepAlive };
         let case = self.case_map(back.options.h1_case_adjust_server);
-        if let (Some(name), Some(server)) =
-            (back.back.as_ref().and_then(|b| b.http_send_name_header.as_ref()), &self.ctx.server)
-        {
-            let _ = name;
+        if let Some(server) = &self.ctx.server {
             forwarded::name_server(back, &server.conf.name, &mut self.ctx.request);
         }
         self.sent.request = write::accounted(&self.ctx.request);
