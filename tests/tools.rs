@@ -6,7 +6,7 @@ mod harness;
 
 use harness::process::{Program, Proxy};
 use harness::terminal::{Terminal, wait_until};
-use harness::{ask, own_address};
+use harness::{own_address, status};
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Ipv4Addr;
@@ -44,12 +44,6 @@ impl Site {
         (&stream).read_to_string(&mut text).unwrap();
         text
     }
-}
-
-fn status(socket: &Path, server: &str) -> String {
-    let answer = ask(socket, "show stat");
-    let line = answer.lines().find(|l| l.split(',').nth(1) == Some(server)).unwrap_or("");
-    line.split(',').nth(17).unwrap_or("").to_owned()
 }
 
 /// Runs to its end.

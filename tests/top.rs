@@ -4,10 +4,9 @@
 
 mod harness;
 
-use harness::ask;
 use harness::process::{Program, Proxy};
+use harness::status;
 use harness::terminal::{Terminal, wait_until};
-use std::path::Path;
 
 fn start(program: Program) -> Proxy {
     let address = harness::own_address();
@@ -21,12 +20,6 @@ fn start(program: Program) -> Proxy {
 }
 
 /// The status column of a server, by the socket.
-fn status(socket: &Path, server: &str) -> String {
-    let answer = ask(socket, "show stat");
-    let line = answer.lines().find(|l| l.split(',').nth(1) == Some(server)).unwrap_or("");
-    line.split(',').nth(17).unwrap_or("").to_owned()
-}
-
 fn drains_after_a_yes(program: Program) {
     let proxy = start(program);
     let socket = proxy.dir().join("admin.sock");

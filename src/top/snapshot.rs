@@ -1,15 +1,8 @@
 //! The answers to `show info` and `show stat` as tables: by column name, so that older and newer versions read alike.
 
+pub use crate::stats::value::Kind;
 use std::collections::HashMap;
 use std::sync::Arc;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    Frontend,
-    Backend,
-    Server,
-    Listener,
-}
 
 /// One moment of the process.
 #[derive(Clone, Debug, Default)]

@@ -53,6 +53,13 @@ pub fn bind_soon<T>(mut bind: impl FnMut() -> std::io::Result<T>) -> T {
     bind().expect("the address is free")
 }
 
+/// A server's `status` in `show stat`.
+pub fn status(socket: &Path, server: &str) -> String {
+    let answer = ask(socket, "show stat");
+    let line = answer.lines().find(|l| l.split(',').nth(1) == Some(server)).unwrap_or("");
+    line.split(',').nth(17).unwrap_or("").to_owned()
+}
+
 /// One line to a stats socket, and all it answers.
 pub fn ask(socket: &Path, line: &str) -> String {
     let mut stream = UnixStream::connect(socket).expect("the socket listens");
