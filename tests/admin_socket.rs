@@ -19,6 +19,8 @@ mod patterns;
 mod protocol;
 #[path = "admin_socket/rig.rs"]
 mod rig;
+#[path = "admin_socket/rings.rs"]
+mod rings;
 #[path = "admin_socket/servers.rs"]
 mod servers;
 #[path = "admin_socket/sessions.rs"]

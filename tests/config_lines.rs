@@ -34,6 +34,11 @@ fn check(list: &str, around: impl Fn(&str) -> String) {
 }
 
 #[test]
+fn ring_lines() {
+    check("ring", |line| format!("{line}\n"));
+}
+
+#[test]
 fn whole_configurations() {
     let path = format!("{}/tests/config-lines/whole.txt", env!("CARGO_MANIFEST_DIR"));
     let directory = tempfile::tempdir().unwrap();

@@ -29,6 +29,7 @@ pub const USERLIST: Sections = Section::Userlist.set();
 pub const HTTP_ERRORS: Sections = Section::HttpErrors.set();
 pub const HEALTH_CHECK: Sections = Section::HealthCheck.set();
 pub const MAILERS: Sections = Section::Mailers.set();
+pub const RING: Sections = Section::Ring.set();
 pub const VRRP: Sections = Section::Vrrp.set();
 pub const VRRP_GROUP: Sections = Section::VrrpGroup.set();
 pub const VRRP_SCRIPT: Sections = Section::VrrpScript.set();
@@ -55,6 +56,7 @@ pub enum Section {
     HttpErrors,
     HealthCheck,
     Mailers,
+    Ring,
     Vrrp,
     VrrpGroup,
     VrrpScript,
@@ -76,6 +78,7 @@ impl Section {
             Self::HttpErrors => Sections(64),
             Self::HealthCheck => Sections(128),
             Self::Mailers => Sections(256),
+            Self::Ring => Sections(512),
             Self::Vrrp => Sections(1024),
             Self::VrrpGroup => Sections(2048),
             Self::VrrpScript => Sections(4096),
@@ -96,6 +99,7 @@ impl Section {
             Self::HttpErrors => "http-errors",
             Self::HealthCheck => "healthcheck",
             Self::Mailers => "mailers",
+            Self::Ring => "ring",
             Self::Vrrp => "vrrp",
             Self::VrrpGroup => "vrrp-group",
             Self::VrrpScript => "vrrp-script",

@@ -20,6 +20,7 @@ pub mod log;
 pub mod mail;
 pub mod probes;
 pub mod reply;
+pub mod ring;
 pub mod tls;
 pub mod vrrp;
 
@@ -34,6 +35,7 @@ pub use bind::{Address, Bind};
 pub use global::{Global, StatsSocket, User, UserGroup, Userlist};
 pub use log::{LogSource, LogTarget, LogTransport};
 pub use reply::{ErrorReply, HttpErrors, Reply, ReplyBody};
+pub use ring::{Ring, RingServer};
 pub use tls::ServerTls;
 
 /// A whole configuration. Indices (`ProxyIndex`) point into `proxies`.
@@ -47,6 +49,7 @@ pub struct Config {
     pub l4_services: Vec<l4::Service>,
     pub http_errors: Vec<Arc<HttpErrors>>,
     pub mailers: Vec<mail::Mailers>,
+    pub rings: Vec<Ring>,
     /// What servers go on from.
     pub states: super::states::States,
     /// Pattern files and maps, as rules and the administration socket change them.

@@ -7,7 +7,7 @@ use super::draft::{Draft, Reference};
 use super::environment::Environment;
 use super::keyword::{Keyword, Prefix, Section};
 use super::model::mail::Mailers;
-use super::model::{Global, HttpErrors, Userlist};
+use super::model::{Global, HttpErrors, Ring, Userlist};
 use super::raw::Line;
 use super::tls::Versions;
 use crate::expr::{Condition, Directory, ExprError, PatternStore, Scope, Site};
@@ -32,6 +32,9 @@ pub struct Parser {
     /// The `mailers` section being read, and those read.
     pub mailers: Mailers,
     pub mailer_sections: Vec<Mailers>,
+    /// The `ring` section being read, and those read: before any `log` line.
+    pub ring: Ring,
+    pub rings: Vec<Ring>,
     /// The state files of the backends so far.
     pub states: super::states::States,
     /// `vrrp` sections and their like; the current one is the last of its kind.
@@ -99,6 +102,8 @@ impl Parser {
             healthchecks: Vec::new(),
             mailers: Mailers::default(),
             mailer_sections: Vec::new(),
+            ring: Ring::new("", 0),
+            rings: Vec::new(),
             states: super::states::States::default(),
             vrrp: super::vrrp::Drafts::default(),
             drafts: Vec::new(),

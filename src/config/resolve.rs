@@ -49,6 +49,7 @@ pub fn resolve(mut parser: Parser, files: Vec<PathBuf>) -> (Config, Vec<Diagnost
         l4_services,
         http_errors: parser.http_errors,
         mailers: parser.mailer_sections,
+        rings: parser.rings,
         states: parser.states,
         patterns: parser.patterns,
         tls: parser.tls.store,

@@ -13,6 +13,7 @@ pub const BUILT: &[(&str, Section)] = &[
     ("http-errors", Section::HttpErrors),
     ("healthcheck", Section::HealthCheck),
     ("mailers", Section::Mailers),
+    ("ring", Section::Ring),
     ("vrrp", Section::Vrrp),
     ("vrrp-group", Section::VrrpGroup),
     ("vrrp-script", Section::VrrpScript),
@@ -30,7 +31,6 @@ pub const UNSUPPORTED: &[&str] = &[
     "peers",
     "program",
     "resolvers",
-    "ring",
     "traces",
 ];
 

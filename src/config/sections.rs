@@ -38,8 +38,9 @@ pub fn apply(parser: &mut Parser, lines: Vec<Line>) {
     let blocks = blocks(parser, lines);
     parser.directory = Some(Arc::new(directory(&blocks)));
     let mut walker = Walker { parser, defaults: Vec::new(), current: None, order: Order::default() };
-    let early =
-        |b: &Block| matches!(b.section, Section::Userlist | Section::HttpErrors | Section::HealthCheck);
+    let early = |b: &Block| {
+        matches!(b.section, Section::Userlist | Section::HttpErrors | Section::HealthCheck | Section::Ring)
+    };
     for block in blocks.iter().filter(|b| early(b)) {
         walker.block(block);
     }
@@ -160,6 +161,10 @@ impl Walker<'_> {
                 }
                 self.parser.healthcheck = HealthCheck { name, ..HealthCheck::default() };
             }
+            Section::Ring => {
+                let name = self.name(block, "ring");
+                super::keywords::ring::begin(self.parser, &block.header, &name);
+            }
             Section::Mailers => {
                 let name = self.name(block, "mailers");
                 super::keywords::mail::begin(self.parser, &block.header, name);
@@ -182,6 +187,7 @@ impl Walker<'_> {
             }
             Section::HealthCheck => self.end_health_check(block),
             Section::Mailers => super::keywords::mail::end(self.parser),
+            Section::Ring => super::keywords::ring::end(self.parser, &block.header),
             _ => {}
         }
     }

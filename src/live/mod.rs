@@ -25,6 +25,7 @@ mod queue;
 pub mod rate;
 mod reach;
 pub mod restore;
+pub mod rings;
 pub mod rules;
 mod secure;
 pub mod server;

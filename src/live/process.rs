@@ -7,6 +7,7 @@ use super::dynamic::Revisions;
 use super::heartbeat::Heartbeats;
 use super::limits::Limits;
 use super::rate::Rate;
+use super::rings::Rings;
 use super::sessions::Roster;
 use super::vrrp::Desk;
 use crate::clock::Now;
@@ -28,6 +29,7 @@ pub struct Process {
     /// Set by a graceful stop: keep-alive connections are closed after the running request.
     pub stopping: AtomicBool,
     pub log_drops: AtomicU64,
+    pub rings: Rings,
     pub requests: AtomicU64,
     /// Clients of the administration sockets now and so far, and the bytes sent to them.
     pub admin_clients: AtomicUsize,
@@ -82,6 +84,7 @@ impl Process {
             limits: Limits::new(maxconn),
             stopping: AtomicBool::new(false),
             log_drops: AtomicU64::new(0),
+            rings: Rings::default(),
             requests: AtomicU64::new(0),
             admin_clients: AtomicUsize::new(0),
             admin_connections: AtomicU64::new(0),

@@ -3,7 +3,7 @@
 //! The byte forms are those HAProxy 2.6 sends; `tests` below holds them.
 
 use super::date;
-use crate::config::model::{LogSource, LogTarget};
+use crate::config::model::{LogSource, LogTarget, LogTransport};
 use std::time::SystemTime;
 
 /// What a line says besides its text.
@@ -26,10 +26,15 @@ pub(super) fn write(target: &LogTarget, line: &Line<'_>, out: &mut Vec<u8>) {
     // Short lines (nearly all) then never move the buffer while they grow.
     out.reserve(line.message.len() + line.sd.len() + line.tag.len() + 96);
     header(target, line, out);
-    let room = target.len.saturating_sub(out.len() - start);
+    // In a ring, `len` bounds the text, and the ring's `maxlen` the whole.
+    let (text, whole) = match &target.transport {
+        LogTransport::Ring(_, maxlen) => (target.len, *maxlen),
+        _ => (target.len, target.len),
+    };
+    let room = whole.saturating_sub(out.len() - start).min(text);
     let message = line.message.strip_suffix(b"\n").unwrap_or(line.message);
     out.extend_from_slice(message.get(..room).unwrap_or(message));
-    out.truncate(start + target.len);
+    out.truncate(start + whole);
     out.push(b'\n');
 }
 
@@ -99,7 +104,6 @@ fn bracket(number: u32, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::model::LogTransport;
     use std::time::{Duration, UNIX_EPOCH};
 
     fn target(format: LogSource, len: usize) -> LogTarget {

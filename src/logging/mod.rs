@@ -8,6 +8,7 @@
 
 mod date;
 mod fd;
+pub mod forward;
 mod frame;
 mod hub;
 pub mod line;

@@ -3,6 +3,7 @@
 use super::fd::FdWriter;
 use super::hub::Hub;
 use crate::config::model::LogTransport;
+use crate::live::rings::Ring;
 use rustix::io::Errno;
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags};
 use std::io::IoSlice;
@@ -33,6 +34,7 @@ enum Sink {
     Udp(UdpSocket),
     Unix(UnixDatagram),
     Fd(Arc<FdWriter>),
+    Ring(Arc<Ring>),
 }
 
 impl Route {
@@ -74,6 +76,7 @@ impl Route {
                 let batch = std::mem::replace(&mut self.bytes, spare);
                 if writer.send(batch, lines) { lines } else { 0 }
             }
+            Sink::Ring(ring) => lines - ring.push(events(&self.bytes, &self.ends)),
             Sink::Udp(socket) => {
                 send(socket.as_fd(), &self.bytes, &self.ends).unwrap_or_else(|(sent, _)| sent)
             }
@@ -106,9 +109,25 @@ impl Route {
                 .and_then(|socket| socket.connect(path).map(|()| socket))
                 .map(Sink::Unix),
             LogTransport::Fd(fd) => Ok(Sink::Fd(hub.writer(*fd))),
+            LogTransport::Ring(name, _) => hub
+                .process
+                .rings
+                .find(name)
+                .map(Sink::Ring)
+                .ok_or_else(|| std::io::ErrorKind::NotFound.into()),
         };
         self.sink = opened.unwrap_or_else(|_| Sink::Closed { retry_at: Some(Instant::now() + RECONNECT) });
     }
+}
+
+/// The queued lines without their newlines.
+fn events<'a>(bytes: &'a [u8], ends: &'a [usize]) -> impl Iterator<Item = &'a [u8]> {
+    let mut start = 0;
+    ends.iter().map(move |&end| {
+        let line = bytes.get(start..end).unwrap_or_default();
+        start = end;
+        line.strip_suffix(b"\n").unwrap_or(line)
+    })
 }
 
 fn connect_udp(address: SocketAddr) -> std::io::Result<UdpSocket> {

@@ -104,6 +104,7 @@ async fn control(
     let log = logging::Sender::new(&shared.hub);
     let _services = [
         tasks::start("log sender", Rc::clone(&log).run()),
+        tasks::start("ring servers", logging::forward::run(Arc::clone(&shared.generation), Rc::clone(&log))),
         tasks::start("applets", applets(Arc::clone(shared), Rc::clone(&log))),
         tasks::start("page history", admin::page::history::run(Arc::clone(&shared.generation))),
         tasks::start("checks", probe::run(Arc::clone(&shared.generation), Rc::clone(&log), startup)),

@@ -125,6 +125,7 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     process.limits.connections.store(config.global.maxconnrate, Relaxed);
     process.limits.sessions.store(config.global.maxsessrate, Relaxed);
     process.limits.ssl.store(config.global.maxsslrate, Relaxed);
+    process.rings.open(&config.rings);
     let hub = logging::Hub::new(Arc::clone(&process), &config.global);
     let generation = Arc::new(Generation::build(Arc::clone(&config), process, None));
     for line in states::apply(&generation.config.states, &generation) {

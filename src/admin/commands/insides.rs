@@ -17,7 +17,6 @@ pub const TABLE: &[Command] = &[
     Command::new("set profiling", Admin, "set profiling <what> {auto|on|off}", "switch profiling, which weir does not have", set_profiling),
     Command::new("show anon", Operator, "show anon", "tell whether answers are anonymized (never yet)", |_| Answer::info("Anonymized mode disabled")),
     Command::new("show dev", Operator, "show dev", "show what a report about a problem should tell", dev),
-    Command::new("show events", User, "show events [<sink>] [-w] [-n]", "list the event sinks, or show the events in one", events),
     Command::new("show fd", Operator, "show fd [num]", "list the open descriptors", descriptors),
     Command::new("show libs", Operator, "show libs", "list the loaded objects", libs),
     Command::new("show pools", User, "show pools", "show the memory in use", pools),
@@ -27,29 +26,6 @@ pub const TABLE: &[Command] = &[
     Command::new("show trace", Operator, "show trace [<module>]", "list the sources of traces (weir has none yet)", show_trace),
     Command::new("trace", Admin, "trace [<module>|0] [cmd [args...]]", "manage traces (weir has no source of any yet)", trace),
 ];
-
-const SINKS: &str = "\
-Supported events sinks are listed below. Add -w(wait), -n(new). Any key to stop
-    stdout     : type=fd, 0 dropped, standard output (fd#1)
-    stderr     : type=fd, 0 dropped, standard output (fd#2)
-    buf0       : type=buffer, 0 dropped, in-memory ring buffer
-";
-
-/// Nothing is written to the buffer as long as there are no traces.
-fn events(call: &mut Call<'_>) -> Answer {
-    match call.word(2) {
-        "" => Answer::text(SINKS),
-        "buf0" => {
-            let options = [call.word(3), call.word(4)];
-            if !options.iter().any(|o| o.starts_with('-') && o.contains('w')) {
-                return Answer::Done;
-            }
-            Answer::Job(Box::new(|console| Box::pin(async move { console.any_key().await })))
-        }
-        "stdout" | "stderr" => Answer::Message(severity::ERR, "Nothing to report for this sink".to_owned()),
-        _ => Answer::Message(severity::ERR, "No such event sink".to_owned()),
-    }
-}
 
 fn profiling(_: &mut Call<'_>) -> Answer {
     Answer::text(

@@ -8,6 +8,7 @@ pub mod cookies;
 pub mod debug;
 pub mod dynamic;
 pub mod errors;
+pub mod events;
 pub mod frontend;
 pub mod insides;
 pub mod l4;
@@ -36,6 +37,7 @@ const FAMILIES: &[&[Command]] = &[
     debug::TABLE,
     dynamic::TABLE,
     errors::TABLE,
+    events::TABLE,
     frontend::TABLE,
     insides::TABLE,
     l4::TABLE,

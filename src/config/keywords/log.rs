@@ -1,5 +1,6 @@
 //! `log` lines, log formats and tags, of `global` and of proxies.
 
+use super::ring;
 use crate::config::address::{self, Port, Spec};
 use crate::config::keyword::{ANY_PROXY, FRONT, GLOBAL, Keyword, Prefix};
 use crate::config::model::LogStyle;
@@ -178,7 +179,15 @@ fn target(parser: &mut Parser, line: &Line) -> Option<LogTarget> {
         parser.alert(line, line.words.len(), "log : expects <address> and <facility> or global as arguments");
         return None;
     }
-    let transport = match transport(line.word(1)) {
+    let ring = match line.word(1).strip_prefix("ring@") {
+        Some(name) if !matches!(name, "stdout" | "stderr") => {
+            let name = name.to_owned();
+            Some(ring::find(parser, line, 1, &name)?)
+        }
+        _ => None,
+    };
+    let by_ring = ring.as_ref().map(|r| Ok(LogTransport::Ring(r.name.as_str().into(), r.maxlen)));
+    let transport = match by_ring.unwrap_or_else(|| transport(line.word(1))) {
         Ok(transport) => transport,
         Err(message) => {
             parser.alert(line, 1, format!("log : {message}"));
@@ -219,6 +228,10 @@ fn target(parser: &mut Parser, line: &Line) -> Option<LogTarget> {
         i += 2;
     }
     facility_and_levels(parser, line, i, &mut target)?;
+    // A ring has a form of its own, whatever the line says.
+    if let Some(ring) = ring {
+        target.format = ring.format;
+    }
     Some(target)
 }
 
@@ -250,7 +263,15 @@ fn level(parser: &mut Parser, line: &Line, index: usize, what: &str) -> Option<u
 }
 
 fn source(parser: &mut Parser, line: &Line, index: usize) -> Option<LogSource> {
-    Some(match line.word(index) {
+    let found = source_named(line.word(index));
+    if found.is_none() {
+        parser.alert(line, index, format!("log : unknown log format '{}'", line.word(index)));
+    }
+    found
+}
+
+pub(super) fn source_named(name: &str) -> Option<LogSource> {
+    Some(match name {
         "local" => LogSource::Local,
         "rfc3164" => LogSource::Rfc3164,
         "rfc5424" => LogSource::Rfc5424,
@@ -259,10 +280,7 @@ fn source(parser: &mut Parser, line: &Line, index: usize) -> Option<LogSource> {
         "timed" => LogSource::Timed,
         "iso" => LogSource::Iso,
         "raw" => LogSource::Raw,
-        other => {
-            parser.alert(line, index, format!("log : unknown log format '{other}'"));
-            return None;
-        }
+        _ => return None,
     })
 }
 
@@ -294,8 +312,8 @@ fn parse_sample(text: &str) -> Option<LogSample> {
 
 fn transport(text: &str) -> Result<LogTransport, String> {
     match text {
-        "stdout" => return Ok(LogTransport::Fd(1)),
-        "stderr" => return Ok(LogTransport::Fd(2)),
+        "stdout" | "ring@stdout" => return Ok(LogTransport::Fd(1)),
+        "stderr" | "ring@stderr" => return Ok(LogTransport::Fd(2)),
         _ => {}
     }
     match address::parse(text)? {

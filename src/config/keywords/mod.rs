@@ -24,6 +24,7 @@ pub mod mail;
 pub mod options;
 pub mod proxy;
 pub mod replies;
+pub mod ring;
 pub mod routing;
 pub mod server;
 pub mod server_tls;
@@ -46,6 +47,7 @@ pub const TABLES: &[&[Keyword]] = &[
     tls::TABLE,
     log::TABLE,
     mail::TABLE,
+    ring::TABLE,
     proxy::TABLE,
     bind::TABLE,
     server::TABLE,

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// One `log` line of a proxy or of global.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub enum LogTransport {
     UnixDatagram(PathBuf),
     /// `stdout`, `stderr`, `fd@N`
     Fd(RawFd),
+    /// `ring@NAME`, and how long its events may be.
+    Ring(Arc<str>, usize),
 }
 
 /// The framing of a log line (`format` on the log line).
