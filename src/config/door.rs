@@ -6,19 +6,14 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::model::{Bind, Mode};
 use super::parser::Parser;
 use super::raw::Line;
+use super::tls::Versions;
 use crate::tls::settings::{Resumption, Settings, Version, own_tickets};
 use crate::tls::verify::{Codes, Demand, Verifier};
 use crate::tls::{Door, Line as Shown};
-use rustls::SupportedCipherSuite;
 use rustls::crypto::SupportedKxGroup;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use rustls::{ProtocolVersion, SupportedCipherSuite};
 use std::sync::Arc;
-
-/// Versions by HAProxy's names, old ones too.
-pub const VERSIONS: &[&str] = &["SSLv3", "TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
-/// Places in [`VERSIONS`] of those that the library speaks.
-const TLS12: usize = 3;
-const TLS13: usize = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verify {
@@ -31,10 +26,7 @@ pub enum Verify {
 #[derive(Clone, Debug, Default)]
 #[allow(clippy::struct_excessive_bools)]
 pub struct TlsOptions {
-    /// Places in [`VERSIONS`].
-    pub min: Option<usize>,
-    pub max: Option<usize>,
-    pub without: [bool; 5],
+    pub versions: Versions,
     pub ciphers: Option<Vec<SupportedCipherSuite>>,
     pub ciphersuites: Option<Vec<SupportedCipherSuite>>,
     pub curves: Option<Vec<&'static dyn SupportedKxGroup>>,
@@ -55,16 +47,8 @@ impl TlsOptions {
     /// These, and `below` where these say nothing.
     #[must_use]
     pub fn over(&self, below: &Self) -> Self {
-        let mut without = self.without;
-        if self.min.is_none() && self.max.is_none() {
-            for (mine, theirs) in without.iter_mut().zip(below.without) {
-                *mine |= theirs;
-            }
-        }
         Self {
-            min: self.min.or(below.min),
-            max: self.max.or(below.max),
-            without,
+            versions: self.versions.or(below.versions),
             ciphers: self.ciphers.clone().or_else(|| below.ciphers.clone()),
             ciphersuites: self.ciphersuites.clone().or_else(|| below.ciphersuites.clone()),
             curves: self.curves.clone().or_else(|| below.curves.clone()),
@@ -80,12 +64,6 @@ impl TlsOptions {
             ignored: self.ignored.or(below.ignored),
             ignored_above: self.ignored_above.or(below.ignored_above),
         }
-    }
-
-    fn has(&self, version: usize) -> bool {
-        self.min.is_none_or(|min| min <= version)
-            && self.max.is_none_or(|max| version <= max)
-            && !self.without.get(version).copied().unwrap_or(false)
     }
 
     /// The verifier these ask for. `Err`: what is missing.
@@ -111,7 +89,9 @@ impl TlsOptions {
     }
 
     fn settings(&self, mode: Mode, tls: &Tls) -> Result<Settings, String> {
-        let (min, max) = match (self.has(TLS12), self.has(TLS13)) {
+        let allowed = self.versions.allowed();
+        let has = |version| allowed.iter().any(|v| v.version == version);
+        let (min, max) = match (has(ProtocolVersion::TLSv1_2), has(ProtocolVersion::TLSv1_3)) {
             (true, true) => (Version::Tls12, Version::Tls13),
             (true, false) => (Version::Tls12, Version::Tls12),
             (false, true) => (Version::Tls13, Version::Tls13),
@@ -183,6 +163,11 @@ pub fn settle(parser: &mut Parser, proxy: &str, mode: Mode, binds: &mut [Bind], 
             let message = format!("Proxy '{proxy}': {problem} for bind '{address}' at [{place}].");
             parser.report(Diagnostic::at(Severity::Alert, &draft.line, 1, message));
             continue;
+        }
+        if bind_options.versions.contradict() {
+            let what = Versions::contradiction(&format!("bind '{address}' at [{place}]"));
+            let message = format!("Proxy '{proxy}': {what}");
+            parser.report(Diagnostic::at(Severity::Warning, &draft.line, 1, message));
         }
         let strict = bind_options.strict.unwrap_or(false);
         if shown.is_empty() && !draft.broken {

@@ -364,11 +364,17 @@ fn settings_decide_what_is_agreed() {
         "alpn http/1.1 ciphers ECDHE+AESGCM:!AES256 prefer-client-ciphers",
         "alpn postgresql curves P-256:X25519",
         "alpn http/1.1 no-tls-tickets",
+        "alpn http/1.1 ssl-min-ver TLSv1.2 no-tlsv13",
     ] {
         let bind = format!("crt PKI/server.pem {bind}");
         wrong.extend(Case { pki: &pki, bind: &bind, front, global: "" }.compare(&visits).err());
     }
     let global = "    ssl-default-bind-options ssl-min-ver TLSv1.3 no-tls-tickets\n    ssl-default-bind-ciphersuites TLS_AES_128_GCM_SHA256";
+    for bind in ["alpn http/1.1", "alpn http/1.1 ssl-min-ver TLSv1.2"] {
+        let bind = format!("crt PKI/server.pem {bind}");
+        wrong.extend(Case { pki: &pki, bind: &bind, front, global }.compare(&visits).err());
+    }
+    let global = "    ssl-default-bind-options no-tlsv13";
     for bind in ["alpn http/1.1", "alpn http/1.1 ssl-min-ver TLSv1.2"] {
         let bind = format!("crt PKI/server.pem {bind}");
         wrong.extend(Case { pki: &pki, bind: &bind, front, global }.compare(&visits).err());

@@ -3,7 +3,7 @@
 use super::bind::Settings;
 use crate::config::certificates;
 use crate::config::diagnostic::{Diagnostic, Severity};
-use crate::config::door::{DoorDraft, TlsOptions, VERSIONS, Verify};
+use crate::config::door::{DoorDraft, TlsOptions, Verify};
 use crate::config::parser::Parser;
 use crate::config::raw::Line;
 use crate::config::suggest;
@@ -11,7 +11,6 @@ use crate::config::tls;
 use crate::tls::ciphers;
 use crate::tls::verify::Codes;
 use rustls::pki_types::CertificateRevocationListDer;
-use rustls::pki_types::pem::PemObject;
 use std::sync::Arc;
 
 /// One option. Where it may stand beside the `bind` line: in brackets in a list, in `ssl-default-bind-options`.
@@ -96,20 +95,18 @@ pub const OPTIONS: &[SslOption] = &[
     ),
     on_bind("curves", "<curves>", "Key exchange groups, in order of preference.", curves).listed(),
     on_bind("ecdhe", "<curve>", "The one key exchange group; 'curves' says more.", curves).listed(),
-    on_bind("force-sslv3", "", "SSLv3 only, which weir does not speak.", |_, _, _, o| force(o, 0)).global(),
-    on_bind("force-tlsv10", "", "TLSv1.0 only, which weir does not speak.", |_, _, _, o| force(o, 1))
-        .global(),
-    on_bind("force-tlsv11", "", "TLSv1.1 only, which weir does not speak.", |_, _, _, o| force(o, 2))
-        .global(),
-    on_bind("force-tlsv12", "", "TLSv1.2 only.", |_, _, _, o| force(o, 3)).global(),
-    on_bind("force-tlsv13", "", "TLSv1.3 only.", |_, _, _, o| force(o, 4)).global(),
+    on_bind("force-sslv3", "", "SSLv3 only, which weir does not speak.", versions).global(),
+    on_bind("force-tlsv10", "", "TLSv1.0 only, which weir does not speak.", versions).global(),
+    on_bind("force-tlsv11", "", "TLSv1.1 only, which weir does not speak.", versions).global(),
+    on_bind("force-tlsv12", "", "TLSv1.2 only.", versions).global(),
+    on_bind("force-tlsv13", "", "TLSv1.3 only.", versions).global(),
     on_bind("no-ca-names", "", "Tells clients no names of authorities.", |_, _, _, o| o.unnamed = true)
         .listed(),
-    on_bind("no-sslv3", "", "No SSLv3: there is none in weir.", |_, _, _, o| o.without[0] = true).global(),
-    on_bind("no-tlsv10", "", "No TLSv1.0: there is none in weir.", |_, _, _, o| o.without[1] = true).global(),
-    on_bind("no-tlsv11", "", "No TLSv1.1: there is none in weir.", |_, _, _, o| o.without[2] = true).global(),
-    on_bind("no-tlsv12", "", "No TLSv1.2.", |_, _, _, o| o.without[3] = true).global(),
-    on_bind("no-tlsv13", "", "No TLSv1.3.", |_, _, _, o| o.without[4] = true).global(),
+    on_bind("no-sslv3", "", "No SSLv3: there is none in weir.", versions).global(),
+    on_bind("no-tlsv10", "", "No TLSv1.0: there is none in weir.", versions).global(),
+    on_bind("no-tlsv11", "", "No TLSv1.1: there is none in weir.", versions).global(),
+    on_bind("no-tlsv12", "", "No TLSv1.2.", versions).global(),
+    on_bind("no-tlsv13", "", "No TLSv1.3.", versions).global(),
     on_bind("no-strict-sni", "", "Shows the default certificate where no name fits.", |_, _, _, o| {
         o.strict = Some(false);
     })
@@ -121,19 +118,14 @@ pub const OPTIONS: &[SslOption] = &[
         o.client_order = true;
     })
     .global(),
-    on_bind(
-        "ssl-max-ver",
-        "<version>",
-        "The newest version spoken: 'TLSv1.2' or 'TLSv1.3'.",
-        |p, l, i, o| o.max = version(p, l, i + 1),
-    )
-    .listed()
-    .global(),
+    on_bind("ssl-max-ver", "<version>", "The newest version spoken: 'TLSv1.2' or 'TLSv1.3'.", versions)
+        .listed()
+        .global(),
     on_bind(
         "ssl-min-ver",
         "<version>",
         "The oldest version spoken: 'TLSv1.2' or 'TLSv1.3'; older ones are read and not spoken.",
-        |p, l, i, o| o.min = version(p, l, i + 1),
+        versions,
     )
     .listed()
     .global(),
@@ -286,21 +278,13 @@ fn sequence(
     Some(options)
 }
 
-fn force(options: &mut TlsOptions, version: usize) {
-    (options.min, options.max) = (Some(version), Some(version));
-}
-
-fn version(parser: &mut Parser, line: &Line, index: usize) -> Option<usize> {
-    let word = line.word(index);
-    let found = VERSIONS.iter().position(|v| *v == word);
-    match found {
-        None => parser.alert(line, index, format!("'{word}' : unknown ssl/tls version")),
-        Some(old) if old < 3 => {
-            parser.warning(line, index, format!("'{word}' : weir speaks TLSv1.2 and TLSv1.3 only."));
-        }
-        Some(_) => {}
+fn versions(parser: &mut Parser, line: &Line, i: usize, options: &mut TlsOptions) {
+    let (option, argument) = (line.word(i), line.word(i + 1));
+    if !options.versions.note(option, argument) {
+        parser.alert(line, i + 1, tls::unknown_version(option, argument));
+    } else if option.ends_with("-ver") && tls::Versions::is_old(argument) {
+        parser.warning(line, i + 1, format!("'{argument}' : weir speaks TLSv1.2 and TLSv1.3 only."));
     }
-    found
 }
 
 /// The `ciphers`, `ciphersuites` at word `index`; names without effect are warned about in one line.
@@ -372,15 +356,9 @@ fn revocations(
     i: usize,
 ) -> Option<Arc<Vec<CertificateRevocationListDer<'static>>>> {
     let path = tls::based(parser, line, line.word(i + 1));
-    let read = std::fs::read(&path).map_err(|e| crate::tls::certificate::reason(&e));
-    let lists = read.and_then(|bytes| {
-        let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&bytes).collect();
-        lists.map_err(|e| e.to_string())
-    });
-    match lists {
-        Ok(lists) if !lists.is_empty() => Some(Arc::new(lists)),
-        other => {
-            let why = other.err().unwrap_or_else(|| "it holds no revocation list in PEM".to_owned());
+    match tls::revocations(&path) {
+        Ok(lists) => Some(Arc::new(lists)),
+        Err(why) => {
             parser.alert(line, i + 1, format!("'crl-file' : unable to load {} ({why}).", path.display()));
             None
         }

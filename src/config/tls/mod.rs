@@ -10,6 +10,7 @@ use super::draft::{Reference, ServerDraft};
 use super::model::{Mode, ServerTls};
 use super::parser::Parser;
 use super::raw::Line;
+use crate::tls::certificate::reason;
 use crate::tls::{Slot, ciphers};
 use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::aws_lc_rs;
@@ -80,10 +81,6 @@ fn read(file: &Path, found: &mut Vec<CertificateDer<'static>>) -> Result<(), Str
     Ok(())
 }
 
-fn reason(error: &std::io::Error) -> String {
-    error.to_string().split(" (os error").next().unwrap_or_default().to_owned()
-}
-
 /// `verify <none | required>`
 pub fn verify(parser: &mut Parser, line: &Line, i: usize, draft: &mut ServerDraft) {
     draft.tls.required = match line.word(i + 1) {
@@ -110,7 +107,11 @@ pub fn settle(parser: &mut Parser, server: &str, mode: Mode, draft: &ServerDraft
         parser.report(diagnostic.hint("'ca-file @system-ca' trusts what the system does"));
         return None;
     }
-    let versions = tls.versions.or(parser.server_versions).allowed();
+    let versions = tls.versions.or(parser.server_versions);
+    if versions.contradict() {
+        parser.warning(line, 1, Versions::contradiction(&format!("server '{server}'")));
+    }
+    let versions = versions.allowed();
     if versions.is_empty() {
         let message = format!(
             "'server {server}' : TLS 1.2 and 1.3 are all that weir speaks, and neither of them is allowed here."
@@ -230,16 +231,22 @@ fn revocation(
     }
 }
 
-fn revoking(
-    path: &Path,
-    authorities: &[CertificateDer<'static>],
-) -> Result<Arc<WebPkiServerVerifier>, String> {
+/// The revocation lists of a file, of which there must be one.
+pub fn revocations(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
     let bytes = std::fs::read(path).map_err(|e| reason(&e))?;
     let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&bytes).collect();
     let lists = lists.map_err(|e| e.to_string())?;
     if lists.is_empty() {
         return Err("it holds no revocation list in PEM".to_owned());
     }
+    Ok(lists)
+}
+
+fn revoking(
+    path: &Path,
+    authorities: &[CertificateDer<'static>],
+) -> Result<Arc<WebPkiServerVerifier>, String> {
+    let lists = revocations(path)?;
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(authorities.iter().cloned());
     let provider = Arc::new(aws_lc_rs::default_provider());

@@ -35,13 +35,19 @@ impl Versions {
         true
     }
 
+    /// Is it the name of a version that is too old to be there?
+    #[must_use]
+    pub fn is_old(name: &str) -> bool {
+        NAMES.iter().position(|n| *n == name).is_some_and(|at| at < 3)
+    }
+
     /// Is it an option without an argument?
     #[must_use]
     pub fn knows(option: &str) -> bool {
         option.strip_prefix("no-").or_else(|| option.strip_prefix("force-")).and_then(place).is_some()
     }
 
-    /// With what the global section says where this says nothing.
+    /// With what is said further out (for all of the process, for the whole line) where this says nothing.
     #[must_use]
     pub fn or(self, global: Self) -> Self {
         Self {
@@ -51,11 +57,24 @@ impl Versions {
         }
     }
 
-    /// Those that are allowed and there.
+    /// Are versions left out and bounded? HAProxy goes by the bounds then.
+    #[must_use]
+    pub fn contradict(self) -> bool {
+        self.without != 0 && (self.min.is_some() || self.max.is_some())
+    }
+
+    /// What to say of it.
+    #[must_use]
+    pub fn contradiction(whom: &str) -> String {
+        format!("no-sslv3/no-tlsv1x are ignored for {whom}. Use only 'ssl-min-ver' and 'ssl-max-ver' to fix.")
+    }
+
+    /// Those that are allowed and there, the newest first.
     #[must_use]
     pub fn allowed(self) -> Vec<&'static SupportedProtocolVersion> {
         let (min, max) = (self.min.unwrap_or(0), self.max.unwrap_or(NAMES.len()));
-        let allows = |at: usize| min <= at && at <= max && self.without & (1 << at) == 0;
+        let without = if self.contradict() { 0 } else { self.without };
+        let allows = |at: usize| min <= at && at <= max && without & (1 << at) == 0;
         [(4, &TLS13), (3, &TLS12)].into_iter().filter(|(at, _)| allows(*at)).map(|(_, v)| v).collect()
     }
 }
@@ -82,6 +101,7 @@ mod tests {
         let both: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
         assert_eq!(allowed(""), both);
         assert_eq!(allowed("ssl-min-ver TLSv1.0 no-sslv3 no-tlsv11"), both);
+        assert_eq!(allowed("ssl-min-ver TLSv1.2 no-tlsv13"), both);
         assert_eq!(allowed("force-tlsv12"), [&TLS12]);
         assert_eq!(allowed("no-tlsv12"), [&TLS13]);
         assert_eq!(allowed("ssl-min-ver TLSv1.3"), [&TLS13]);
@@ -97,5 +117,10 @@ mod tests {
         assert!(line.note("ssl-min-ver", "TLSv1.2") && global.note("ssl-min-ver", "TLSv1.3"));
         assert_eq!(line.or(global), line);
         assert_eq!(Versions::default().or(global).allowed(), [&TLS13]);
+        let mut without = Versions::default();
+        assert!(without.note("no-tlsv13", ""));
+        assert_eq!(without.allowed(), [&TLS12]);
+        assert!(line.or(without).contradict() && !without.contradict());
+        assert_eq!(line.or(without).allowed(), [&TLS13, &TLS12]);
     }
 }
