@@ -103,6 +103,10 @@ struct l4_member {
 #define L4_SERVER_CUT 1
 /* Persistence does not bring clients to it: it is down and its service moves them (`on-down move`). */
 #define L4_SERVER_LEAVE 2
+/* As L4_SERVER_CUT, for UDP alone: the server was removed. */
+#define L4_SERVER_CUT_UDP 4
+/* For the process: it ends the server's UDP flows as soon as it writes this. */
+#define L4_SERVER_END_UDP 8
 
 /* Map servers, by id. */
 struct l4_server {
@@ -126,6 +130,7 @@ struct l4_server {
 struct l4_load {
 	__u32 active;
 	__u32 inactive;
+	/* Templates that name it. */
 	__u32 persistent;
 	__u32 overloaded;
 };
@@ -197,11 +202,11 @@ struct l4_template_key {
 
 struct l4_template {
 	__u64 seen;
-	__u32 server;
-	__u32 flows;
+	/* server << 32 | live flows. Changes by compare-and-swap alone. L4_NO_SERVER: about to go. */
+	__u64 word;
 };
 
-/* What the program `expire` is given in place of a packet: this, then `count` flow keys. */
+/* What the programs `expire` and `forget` are given in place of a packet: this, then `count` keys, of flows or of templates. */
 struct l4_expire {
 	__u64 now;
 	/* Release them whatever their age. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0 */
 /*
  * The packet programs of `mode l4`. `ingress` stands at the tc ingress hook of every interface and either sends a packet on its way or
- * leaves it to the kernel; `unwrap` takes packets out of tunnels on a real server; `expire` is called by the process, with flow keys in place of a packet.
+ * leaves it to the kernel; `unwrap` takes packets out of tunnels on a real server; `expire` and `forget` are called by the process, with keys in place of a packet.
  */
 #include <linux/bpf.h>
+#include <linux/errno.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/ip.h>
@@ -169,4 +170,25 @@ int expire(struct xdp_md *context)
 		released += expire_flow(&key, head->now, head->force);
 	}
 	return released;
+}
+
+/* The same for templates. */
+SEC("xdp")
+int forget(struct xdp_md *context)
+{
+	void *data = (void *)(long)context->data;
+	void *end = (void *)(long)context->data_end;
+	struct l4_expire *head = data;
+	__u32 forgotten = 0;
+
+	if ((void *)(head + 1) > end)
+		return 0;
+	struct l4_template_key *keys = (void *)(head + 1);
+	for (int i = 0; i < L4_EXPIRE_MAX; i++) {
+		if ((void *)(keys + i + 1) > end || i >= head->count)
+			break;
+		struct l4_template_key key = keys[i];
+		forgotten += forget_template(&key, head->now, head->force);
+	}
+	return forgotten;
 }

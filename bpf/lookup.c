@@ -51,6 +51,20 @@ static __always_inline void key_of_template(const struct l4_address *client, __u
 	key->service = service;
 }
 
+#define TEMPLATE(server, live) ((__u64)(server) << 32 | (live))
+#define LIVE_OF(word) ((__u32)(word))
+/* How often a swap that another CPU was faster at is tried again. */
+#define SWAPS 8
+
+static __always_inline void move_persistent(__u32 server, int by)
+{
+	struct l4_load *l = bpf_map_lookup_elem(&loads, &server);
+
+	if (l)
+		__sync_fetch_and_add(&l->persistent, by);
+}
+
+/* One flow less counts on the template, if it still names the flow's server. */
 static __always_inline void leave_template(const struct l4_address *client, __u32 service, __u32 server, __u64 now)
 {
 	struct l4_service *s = bpf_map_lookup_elem(&services, &service);
@@ -60,35 +74,89 @@ static __always_inline void leave_template(const struct l4_address *client, __u3
 		return;
 	key_of_template(client, service, s, &key);
 	struct l4_template *t = bpf_map_lookup_elem(&templates, &key);
-	if (t && t->server == server && t->flows) {
-		__sync_fetch_and_add(&t->flows, -1);
+	for (int i = 0; t && i < SWAPS; i++) {
+		__u64 word = t->word;
+		if (SERVER_OF(word) != server || !LIVE_OF(word))
+			return;
 		t->seen = now;
+		if (__sync_val_compare_and_swap(&t->word, word, word - 1) == word)
+			return;
 	}
-	struct l4_load *l = bpf_map_lookup_elem(&loads, &server);
-	if (l)
-		__sync_fetch_and_add(&l->persistent, -1);
+}
+
+static __always_inline int keeps(const struct l4_template *t, __u64 word, const struct l4_service *s, __u64 now)
+{
+	__u32 id = SERVER_OF(word);
+	struct l4_server *server = bpf_map_lookup_elem(&servers, &id);
+
+	if (!server || !server->mode || server->flags & (L4_SERVER_LEAVE | L4_SERVER_CUT))
+		return 0;
+	/* Another CPU's clock may be ahead. */
+	__u64 seen = t->seen;
+	return LIVE_OF(word) || seen >= now || now - seen < s->persist * SECOND;
 }
 
 /* The server the client stays on, or the one chosen for it now. */
 static __noinline __u32 by_template(const struct packet *p, __u32 service, const struct l4_service *s, __u64 now)
 {
 	struct l4_template_key key;
+	__u32 chosen = L4_NO_SERVER;
 
 	key_of_template(&p->key.source, service, s, &key);
-	struct l4_template *t = bpf_map_lookup_elem(&templates, &key);
-	if (t && (t->flows || now - t->seen < s->persist * SECOND)) {
-		__u32 id = t->server;
-		struct l4_server *server = bpf_map_lookup_elem(&servers, &id);
-		if (server && server->mode && !(server->flags & (L4_SERVER_LEAVE | L4_SERVER_CUT))) {
-			__sync_fetch_and_add(&t->flows, 1);
+	for (int i = 0; i < SWAPS; i++) {
+		struct l4_template *t = bpf_map_lookup_elem(&templates, &key);
+		__u64 word = t ? t->word : 0;
+		__u32 old = SERVER_OF(word);
+		if (t && old != L4_NO_SERVER && keeps(t, word, s, now)) {
 			t->seen = now;
-			return id;
+			if (__sync_val_compare_and_swap(&t->word, word, word + 1) == word)
+				return old;
+			continue;
 		}
+		if (chosen == L4_NO_SERVER)
+			chosen = choose(p, service, s);
+		if (chosen == L4_NO_SERVER || (t && old == L4_NO_SERVER))
+			break;
+		if (!t) {
+			struct l4_template fresh = { .seen = now, .word = TEMPLATE(chosen, 1) };
+			long failed = bpf_map_update_elem(&templates, &key, &fresh, BPF_NOEXIST);
+			if (!failed)
+				move_persistent(chosen, 1);
+			else if (failed != -EEXIST)
+				count(L4_COUNT_TABLE_FULL);
+			if (failed == -EEXIST)
+				continue;
+			return chosen;
+		}
+		if (__sync_val_compare_and_swap(&t->word, word, TEMPLATE(chosen, old == chosen ? LIVE_OF(word) + 1 : 1)) != word)
+			continue;
+		t->seen = now;
+		if (old != chosen) {
+			move_persistent(old, -1);
+			move_persistent(chosen, 1);
+		}
+		return chosen;
 	}
-	struct l4_template fresh = { .seen = now, .server = choose(p, service, s), .flows = 1 };
-	if (fresh.server != L4_NO_SERVER && bpf_map_update_elem(&templates, &key, &fresh, BPF_ANY))
-		count(L4_COUNT_TABLE_FULL);
-	return fresh.server;
+	return chosen;
+}
+
+/* Of a template nobody counts on any more: its server is free of it, whatever its age if `force`. */
+static __always_inline int forget_template(const struct l4_template_key *key, __u64 now, __u32 force)
+{
+	struct l4_template *t = bpf_map_lookup_elem(&templates, key);
+	__u32 service = key->service;
+	struct l4_service *s = bpf_map_lookup_elem(&services, &service);
+
+	if (!t || !s)
+		return 0;
+	__u64 word = t->word, seen = t->seen;
+	if (!force && (LIVE_OF(word) || seen > now || now - seen < s->persist * SECOND))
+		return 0;
+	if (SERVER_OF(word) == L4_NO_SERVER || __sync_val_compare_and_swap(&t->word, word, TEMPLATE(L4_NO_SERVER, 0)) != word)
+		return 0;
+	move_persistent(SERVER_OF(word), -1);
+	bpf_map_delete_elem(&templates, key);
+	return 1;
 }
 
 /* --- releasing ----------------------------------------------------------------------------------------------------------------------- */
@@ -168,7 +236,8 @@ static __always_inline int is_over(const struct packet *p, const struct l4_flow 
 	}
 	__u32 id = SERVER_OF(word);
 	struct l4_server *server = bpf_map_lookup_elem(&servers, &id);
-	if (!server || !server->mode || server->flags & L4_SERVER_CUT) {
+	__u8 cut = L4_SERVER_CUT | (p->key.protocol == IPPROTO_UDP ? L4_SERVER_CUT_UDP : 0);
+	if (!server || !server->mode || server->flags & cut) {
 		count(L4_COUNT_CUT);
 		return 1;
 	}

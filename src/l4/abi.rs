@@ -33,6 +33,10 @@ pub mod server_flag {
     pub const CUT: u8 = 1;
     /// Persistence does not bring clients to it: it is down and its service moves them.
     pub const LEAVE: u8 = 2;
+    /// As `CUT`, for UDP alone: the server was removed.
+    pub const CUT_UDP: u8 = 4;
+    /// For the process: it ends the server's UDP flows as soon as it writes this.
+    pub const END_UDP: u8 = 8;
 }
 
 /// Flags within [`Flow::word`].
@@ -250,6 +254,7 @@ pub struct Server {
 pub struct Load {
     pub active: u32,
     pub inactive: u32,
+    /// Templates that name it.
     pub persistent: u32,
     pub overloaded: u32,
 }
@@ -310,12 +315,11 @@ pub struct TemplateKey {
 pub struct Template {
     /// When its last flow began or ended.
     pub seen: u64,
-    pub server: u32,
-    /// Live flows that count on it.
-    pub flows: u32,
+    /// server << 32 | live flows that count on it.
+    pub word: u64,
 }
 
-/// What the program `expire` is given in place of a packet: this, then `count` keys.
+/// What the programs `expire` and `forget` are given in place of a packet: this, then `count` keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Expire {
@@ -413,6 +417,30 @@ impl FlowKey {
         bytes[34..36].copy_from_slice(&self.destination_port.to_ne_bytes());
         bytes[36] = self.protocol;
         bytes
+    }
+}
+
+impl TemplateKey {
+    /// As it lies in memory.
+    #[must_use]
+    pub fn bytes(&self) -> [u8; 20] {
+        let mut bytes = [0; 20];
+        bytes[..16].copy_from_slice(&self.client.0);
+        bytes[16..].copy_from_slice(&self.service.to_ne_bytes());
+        bytes
+    }
+}
+
+impl Template {
+    #[must_use]
+    pub fn server(&self) -> u32 {
+        (self.word >> 32) as u32
+    }
+
+    /// Live flows that count on it.
+    #[must_use]
+    pub fn flows(&self) -> u32 {
+        self.word as u32
     }
 }
 

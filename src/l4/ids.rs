@@ -12,8 +12,8 @@ use std::sync::Arc;
 pub struct Ids {
     services: HashMap<Arc<str>, ServiceId>,
     servers: HashMap<Key, ServerId>,
-    /// What each server's place held last, and whether its flows are cut when it is gone.
-    records: BTreeMap<ServerId, (Server, bool)>,
+    /// What each server's place held last, and the flags it has when it is gone.
+    records: BTreeMap<ServerId, (Server, u8)>,
     /// Named by the plan being made.
     named: BTreeSet<ServerId>,
     named_services: BTreeSet<ServiceId>,
@@ -107,9 +107,9 @@ impl Ids {
         Some(ServerId(id))
     }
 
-    /// What the server's place holds; `cut`: its flows end when it is gone.
-    pub(super) fn note(&mut self, server: ServerId, record: Server, cut: bool) {
-        self.records.insert(server, (record, cut));
+    /// What the server's place holds, and the flags of `server_flag` that join when it is gone.
+    pub(super) fn note(&mut self, server: ServerId, record: Server, gone: u8) {
+        self.records.insert(server, (record, gone));
     }
 
     /// Whoever was not named since the last plan is leaving; services go at once.
@@ -117,12 +117,9 @@ impl Ids {
         let named = std::mem::take(&mut self.named);
         let named_services = std::mem::take(&mut self.named_services);
         self.services.retain(|_, id| named_services.contains(id));
-        for (id, (record, cut)) in self.records.iter_mut().filter(|(id, _)| !named.contains(id)) {
+        for (id, (record, gone)) in self.records.iter_mut().filter(|(id, _)| !named.contains(id)) {
             self.leaving.insert(*id);
-            record.flags |= server_flag::LEAVE;
-            if *cut {
-                record.flags |= server_flag::CUT;
-            }
+            record.flags |= server_flag::LEAVE | *gone;
             plan.servers.insert(*id, *record);
         }
     }

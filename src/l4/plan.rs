@@ -103,7 +103,7 @@ fn add(plan: &mut Plan, wanted: &Wanted, ids: &mut Ids) -> Result<(), String> {
             .ok_or("there are too many servers")?;
         let record = record(wanted, server, id);
         plan.servers.insert(server_id, record);
-        ids.note(server_id, record, only_udp(wanted) && wanted.settings.on_remove != OnRemove::Drain);
+        ids.note(server_id, record, if_gone(wanted.settings.on_remove));
         known.push((server_id, server));
     }
     plan.services.insert(id, entry(wanted, &serving(wanted, &known)));
@@ -113,8 +113,13 @@ fn add(plan: &mut Plan, wanted: &Wanted, ids: &mut Ids) -> Result<(), String> {
     Ok(())
 }
 
-fn only_udp(wanted: &Wanted) -> bool {
-    wanted.addresses.iter().all(|(_, protocol)| *protocol == Protocol::Udp)
+/// What a server's flows learn when it is removed. Those of TCP go on.
+fn if_gone(on_remove: OnRemove) -> u8 {
+    match on_remove {
+        OnRemove::Cut => server_flag::CUT_UDP | server_flag::END_UDP,
+        OnRemove::Expire => server_flag::CUT_UDP,
+        OnRemove::Drain => 0,
+    }
 }
 
 fn number(protocol: Protocol) -> u8 {

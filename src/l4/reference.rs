@@ -138,7 +138,8 @@ fn is_over(plan: &Plan, flow: &Known, packet: &Packet) -> bool {
             State::FinWait => one_way,
             _ => false,
         };
-    again || server.is_none_or(|s| s.flags & server_flag::CUT != 0)
+    let udp = if packet.key.protocol == TCP { 0 } else { server_flag::CUT_UDP };
+    again || server.is_none_or(|s| s.flags & (server_flag::CUT | udp) != 0)
 }
 
 const TCP: u8 = 6;
@@ -257,14 +258,14 @@ impl Held {
         }
         judge(plan.servers.get(&server), load);
         let Some(entry) = plan.services.get(&service).filter(|e| e.service.persist > 0) else { return };
-        load.persistent += 1;
         let key = template_key(&entry.service, service, &packet.key);
-        let template = self.templates.entry(key).or_insert(Remembered { server, seen: now, flows: 0 });
-        if template.server != server {
-            *template = Remembered { server, seen: now, flows: 0 };
+        let before = self.templates.get(&key).copied();
+        let flows = before.filter(|t| t.server == server).map_or(0, |t| t.flows);
+        self.templates.insert(key, Remembered { server, seen: now, flows: flows + 1 });
+        if before.is_none_or(|t| t.server != server) {
+            self.loads.entry(server).or_default().persistent += 1;
+            self.unname(before);
         }
-        template.seen = now;
-        template.flows += 1;
     }
 
     /// The flow goes to another state, and its server's counts with it.
@@ -293,11 +294,32 @@ impl Held {
         *count = count.saturating_sub(1);
         judge(plan.servers.get(&flow.server), load);
         let Some(entry) = plan.services.get(&flow.service).filter(|e| e.service.persist > 0) else { return };
-        load.persistent = load.persistent.saturating_sub(1);
         let template = self.templates.get_mut(&template_key(&entry.service, flow.service, key));
         if let Some(template) = template.filter(|t| t.server == flow.server) {
             template.flows = template.flows.saturating_sub(1);
             template.seen = now;
+        }
+    }
+
+    /// Templates that nobody counted on for as long as their service remembers are no more.
+    pub fn forget(&mut self, plan: &Plan, now: u64) {
+        let old = |key: &TemplateKey, template: &Remembered| {
+            let service = plan.services.get(&ServiceId(key.service));
+            let persist = service.map_or(0, |entry| u64::from(entry.service.persist));
+            template.flows == 0 && now.saturating_sub(template.seen) >= persist * SECOND
+        };
+        let over: Vec<TemplateKey> =
+            self.templates.iter().filter(|(key, t)| old(key, t)).map(|(key, _)| *key).collect();
+        for key in over {
+            let gone = self.templates.remove(&key);
+            self.unname(gone);
+        }
+    }
+
+    /// A template that names its server no more.
+    fn unname(&mut self, template: Option<Remembered>) {
+        if let Some(load) = template.and_then(|t| self.loads.get_mut(&t.server)) {
+            load.persistent = load.persistent.saturating_sub(1);
         }
     }
 }

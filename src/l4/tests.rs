@@ -216,7 +216,8 @@ fn who_leaves_keeps_its_place_until_it_is_forgotten() {
     let (_, _) = plan(std::slice::from_ref(&both), &mut ids);
     let (after, _) = plan(std::slice::from_ref(&one), &mut ids);
     assert!(after.servers.contains_key(&ServerId(0)) && after.services[&ServiceId(0)].slots == [1]);
-    assert_eq!(after.servers[&ServerId(0)].flags, server_flag::LEAVE, "TCP flows go on");
+    let flags = server_flag::LEAVE | server_flag::CUT_UDP | server_flag::END_UDP;
+    assert_eq!(after.servers[&ServerId(0)].flags, flags, "TCP flows go on");
     assert_eq!(ids.leaving().collect::<Vec<_>>(), [ServerId(0)]);
     let (again, _) = plan(&[both], &mut ids);
     assert_eq!(

@@ -4,7 +4,7 @@
 use super::plan::{ServerState, Wanted, WantedServer};
 use crate::config::model::Endpoint;
 use crate::config::model::l4::{
-    Flags, FlowTimeouts, Forward, L4, MinimumUp, OnDown, OnRemove, Persist, Protocol, Service,
+    Flags, FlowTimeouts, Forward, L4, MinimumUp, OnDown, OnRemove, Persist, Service,
 };
 use crate::live::l4::{Made, name_of};
 use crate::live::server::admin;
@@ -119,7 +119,7 @@ fn made(made: &Made, compat_ipvs: bool) -> Wanted {
         sources: Vec::new(),
         one_packet: made.one_packet,
         quiesce_on_down: false,
-        on_remove: if protocol == Protocol::Udp { OnRemove::Cut } else { OnRemove::Drain },
+        on_remove: OnRemove::Cut,
         minimum_up: None,
     };
     Wanted {

@@ -111,3 +111,164 @@ listen thresholds
     assert_eq!(four.ask("open 5"), [4, 1, 0, 0]);
     assert_eq!(more.ask("open 3"), [0, 3, 0, 0]);
 }
+
+/// Both servers at port 80 of the virtual address; `lines` go before them.
+fn section(name: &str, bind: &str, lines: &str) -> String {
+    format!(
+        "listen {name}\n mode l4\n bind {bind}\n forward nat\n{lines} server s1 10.72.0.11:8080\n server s2 10.72.0.12:8080\n"
+    )
+}
+
+#[test]
+fn a_client_stays_on_its_server() {
+    let net = Net::new("d");
+    let _origins = [8080, 8081].map(|port| [net.origin("s1", port, "::"), net.origin("s2", port, "::")]);
+    let alone = |all: [usize; 4]| ["s1", "s2"].into_iter().zip(all).find(|(_, n)| *n > 0).unwrap().0;
+    let weir = Weir::start(
+        &net,
+        &[
+            section("moves", "10.72.0.100:80\n bind 10.72.0.100:443", " balance rr\n persist 300s\n"),
+            section("keeps", "10.72.0.100:81", " balance rr\n persist 300s on-down keep\n"),
+            section("udp", "udp@10.72.0.100:82", " balance rr\n persist 300s netmask 255.255.0.0\n"),
+        ]
+        .concat(),
+    );
+    let mut held = [80, 443, 81].map(|port| Held::to(&net, VIP, port, "tcp"));
+    let [first, second, kept] = [0, 1, 2].map(|i| held[i].ask("open 5"));
+    assert!(first.contains(&5) && kept.contains(&5), "{first:?} {kept:?}");
+    assert_eq!(first, second, "the addresses of one service");
+    assert!(Held::to(&net, VIP, 82, "udp").ask("open 5").contains(&5));
+    let list = weir.ipvsadm("-L -n --persistent-conn").unwrap();
+    assert!(list.contains("10.72.0.11:8080"), "{list}");
+    // In maintenance: who may moves, and stays where it moved to; what is there goes on.
+    let (server, other) = (alone(first), if alone(first) == "s1" { "s2" } else { "s1" });
+    weir.ask(&format!("set server moves/{server} state maint"));
+    wait_until("new flows move", || weir.who(80) == other);
+    assert_eq!(held[0].ask("again"), first);
+    weir.ask(&format!("set server moves/{server} state ready"));
+    assert!((0..4).all(|_| weir.who(443) == other));
+    let server = alone(kept);
+    weir.ask(&format!("set server keeps/{server} state drain"));
+    let other = if server == "s1" { "s2" } else { "s1" };
+    let mut neighbour = || {
+        net.on("c", "ip addr replace 10.71.0.3/24 dev eth0");
+        let output = net.output("c", "curl -s --max-time 20 --interface 10.71.0.3 http://10.72.0.100:81/");
+        String::from_utf8_lossy(&output.stdout).starts_with(other)
+    };
+    wait_until("somebody new goes to the other server", &mut neighbour);
+    assert_eq!(held[2].ask("open 5"), kept, "its own clients stay");
+    drop(weir);
+    // Every port, without one of the servers' own.
+    let every = "listen every\n mode l4\n bind 10.72.0.100:0\n forward nat\n balance rr\n persist 300s\n server s1 10.72.0.11\n server s2 10.72.0.12\n";
+    let weir = Weir::start(&net, every);
+    let server = weir.who(8080);
+    assert!(server == "s1" || server == "s2", "{server}");
+    assert!((0..4).all(|_| weir.who(8081) == server && weir.who(8080) == server));
+}
+
+#[test]
+fn flows_of_servers_that_are_down_or_gone() {
+    let net = Net::new("d");
+    let _origins = [net.origin("s1", 8080, "::"), net.origin("s2", 8080, "::")];
+    let health = [net.origin("s1", 9001, "::"), net.origin("s2", 9001, "::")];
+    let checked = " balance rr\n default-server check port 9001 inter 200ms fall 1 rise 1\n";
+    let udp = |name: &str, port: u16, lines: &str| {
+        section(name, &format!("udp@10.72.0.100:{port}"), &format!(" balance rr\n{lines}"))
+    };
+    let weir = Weir::start(
+        &net,
+        &[
+            section("quiesced", "10.72.0.100:80", &format!("{checked} option quiesce-on-down\n")),
+            section("ended", "10.72.0.100:81", checked),
+            udp("cut", 53, ""),
+            udp("expire", 54, " on-remove expire\n"),
+            udp("drain", 55, " on-remove drain\n"),
+        ]
+        .concat(),
+    );
+    let mut tcp = [80, 81].map(|port| Held::to(&net, VIP, port, "tcp"));
+    let mut datagrams = [53, 54, 55].map(|port| Held::to(&net, VIP, port, "udp"));
+    for held in tcp.iter_mut().chain(&mut datagrams) {
+        assert_eq!(held.ask("open 8"), [4, 4, 0, 0]);
+    }
+    let [down, _up] = health;
+    drop(down);
+    for port in [80, 81] {
+        wait_until("nothing new goes to a server that is down", || (0..4).all(|_| weir.who(port) == "s2"));
+    }
+    assert_eq!(tcp[0].ask("again"), [4, 4, 0, 0], "quiesced");
+    assert_eq!(tcp[1].ask("again"), [0, 4, 0, 4], "the others are told at once");
+    for name in ["cut", "expire", "drain"] {
+        weir.ask(&format!("set server {name}/s1 state maint"));
+        wait_until("the server is removed", || {
+            weir.ask(&format!("del server {name}/s1"));
+            !weir.ask("show servers state").contains(&format!("{name} 1 s1"))
+        });
+    }
+    wait_until("flows of the removed server go to the other", || datagrams[0].ask("again") == [0, 8, 0, 0]);
+    wait_until("at their next datagram", || datagrams[1].ask("again") == [0, 8, 0, 0]);
+    assert_eq!(datagrams[2].ask("again"), [4, 4, 0, 0], "drained");
+}
+
+#[test]
+fn below_the_minimum_the_sorry_server_serves_and_programs_are_told() {
+    let net = Net::new("d");
+    let [first, _second] = [net.origin("s1", 8080, "::"), net.origin("s2", 8080, "::")];
+    let _sorry = net.origin("d", 8081, "127.0.0.1");
+    let said = net.dir.path().join("said");
+    let weir = Weir::start(
+        &net,
+        &format!(
+            "listen web
+    mode l4
+    bind 10.72.0.100:80
+    forward nat
+    balance rr
+    minimum up 2 on-down \"/usr/bin/tee {0}.down\" on-up \"/usr/bin/tee {0}.up\"
+    server s1 10.72.0.11:8080 check inter 200ms fall 1 rise 1
+    server s2 10.72.0.12:8080 check inter 200ms fall 1 rise 1
+    server sorry 127.0.0.1:8081 backup
+",
+            said.display()
+        ),
+    );
+    wait_until("both serve", || weir.who(80) == "s1" && weir.who(80) == "s2");
+    drop(first);
+    wait_until("one is too few", || weir.who(80) == "d");
+    wait_until("the program is told", || said.with_extension("down").exists());
+    assert!(!said.with_extension("up").exists());
+    let _first = net.origin("s1", 8080, "::");
+    wait_until("two are enough", || (0..4).all(|_| weir.who(80) != "d"));
+    wait_until("the program is told", || said.with_extension("up").exists());
+}
+
+/// The avalanche, see schedulers.rs for its figures: here `slowstart` in a configuration.
+#[test]
+fn slow_start_limits_what_an_empty_server_gets() {
+    let net = Net::new("d");
+    let _origins = [net.origin("s1", 8080, "::"), net.origin("s2", 8080, "::")];
+    for (compat, expected) in [("", [29, 1, 0, 0]), (" l4-compat ipvs\n", [0, 30, 0, 0])] {
+        let lines = " default-server slowstart 10m\n";
+        let weir = Weir::start(&net, &format!("{compat}{}", section("web", "10.72.0.100:80", lines)));
+        weir.ask("set server web/s2 state maint");
+        wait_until("the first serves alone", || (0..4).all(|_| weir.who(80) == "s1"));
+        let mut held = Held::to(&net, VIP, 80, "tcp");
+        assert_eq!(held.ask("open 60"), [60, 0, 0, 0]);
+        weir.ask("set server web/s2 state ready");
+        let mut new = Held::to(&net, VIP, 80, "tcp");
+        let mut got = [0; 4];
+        // Its ramp has hardly begun: one in two hundred.
+        wait_until("it has its first", || {
+            let more = new.ask("open 1");
+            got = [0, 1, 2, 3].map(|i| got[i] + more[i]);
+            more[1] > 0
+        });
+        let more = new.ask("open 30");
+        if compat.is_empty() {
+            assert!(more[1] <= expected[1] && more[0] >= expected[0], "{more:?}");
+        } else {
+            assert_eq!(more, expected);
+        }
+        assert_eq!(got[2..], [0, 0]);
+    }
+}

@@ -72,7 +72,7 @@ impl Director {
             ["flows"] => self.flows(),
             ["expire", seconds] => self.expire(u64::from(number(seconds))),
             ["end", server] => {
-                self.plane.end_flows_of(ServerId(number(server)), now()).map(|n| n.to_string())
+                self.plane.end_flows_of(ServerId(number(server)), None, now()).map(|n| n.to_string())
             }
             _ => Err(format!("what is {words:?}?")),
         }

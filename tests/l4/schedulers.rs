@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use weir::balance::l4::Scheduler;
-use weir::config::model::l4::{Flags, FlowTimeouts, Forward, L4, OnRemove, Protocol};
-use weir::l4::abi::{Direction, FlowKey, State};
+use weir::config::model::l4::{Flags, FlowTimeouts, Forward, L4, OnDown, OnRemove, Persist, Protocol};
+use weir::l4::abi::{Direction, FlowKey, State, Template, TemplateKey, server_flag};
 use weir::l4::ids::Ids;
 use weir::l4::io::{Limits, Plane, Walk, now};
 use weir::l4::plan::{Plan, ServerState, Wanted, WantedServer, plan};
@@ -116,15 +116,26 @@ impl Twins {
 
     /// What is wanted now, written as the engine writes it.
     fn bring(&mut self) {
+        for id in self.ids.leaving().filter(|id| self.plane.is_idle(*id)).collect::<Vec<_>>() {
+            self.ids.forget(id);
+        }
         let (next, problems) = plan(std::slice::from_ref(&self.wanted), &mut self.ids);
         assert_eq!(problems, [] as [&str; 0]);
-        for write in writes(&self.plan, &next) {
+        let writes = writes(&self.plan, &next);
+        self.plan = next;
+        for write in writes {
             self.plane.apply(&write).unwrap();
-            if let Write::RemoveServer { id } = write {
-                self.held.loads.remove(&id);
+            match write {
+                Write::RemoveServer { id } => drop(self.held.loads.remove(&id)),
+                Write::Server { id, server } if server.flags & server_flag::END_UDP != 0 => {
+                    self.plane.end_flows_of(id, Some(17), now()).unwrap();
+                    let of_it = |key: &FlowKey| key.protocol == 17 && self.held.flows[key].server == id;
+                    let keys: Vec<FlowKey> = self.held.flows.keys().copied().filter(of_it).collect();
+                    keys.iter().for_each(|key| self.held.end(&self.plan, key, now()));
+                }
+                _ => {}
             }
         }
-        self.plan = next;
     }
 
     fn v6(&self) -> bool {
@@ -179,8 +190,11 @@ impl Twins {
             .map(|(key, _)| *key)
             .collect();
         for key in over {
-            self.held.end(&self.plan, &key, now());
+            self.held.end(&self.plan, &key, later);
         }
+        let mut templates = Walk::<TemplateKey, Template>::default();
+        while self.plane.forget_chunk(&mut templates, later).unwrap().is_some() {}
+        self.held.forget(&self.plan, later);
     }
 
     /// The same flows on the same servers in the same states, and the same counts.
@@ -201,6 +215,14 @@ impl Twins {
             assert_eq!(there.get(key), Some(flow), "{when}: {key:?}");
         }
         assert_eq!(there.len(), expected.len(), "{when}");
+        let mut templates = Walk::<TemplateKey, Template>::default();
+        let mut there = BTreeMap::new();
+        while let Some(chunk) = templates.next_templates(&self.plane).unwrap() {
+            there.extend(chunk.map(|(key, t)| (key.bytes(), (t.server(), t.flows()))));
+        }
+        let expected: BTreeMap<_, _> =
+            self.held.templates.iter().map(|(key, t)| (key.bytes(), (t.server.0, t.flows))).collect();
+        assert!(there == expected, "{when}: {} templates, not {}", there.len(), expected.len());
         for id in self.plan.servers.keys() {
             let expected = self.held.loads.get(id).copied().unwrap_or_default();
             assert_eq!(self.plane.load(*id), expected, "{when}: {id:?}");
@@ -331,4 +353,77 @@ fn hashing_with_ports_and_fallback() {
             assert!(twins.unserved == 0 || !flags.fallback || twins.unserved < twins.begun / 4);
         }
     }
+}
+
+/// Clients stay on their servers: each by itself, or whole networks; what becomes of them when servers are down or gone.
+#[test]
+fn persistence() {
+    for (prefix, on_down, on_remove, quiesce_on_down) in [
+        (32, OnDown::Move, OnRemove::Cut, false),
+        (28, OnDown::Keep, OnRemove::Expire, true),
+        (24, OnDown::Keep, OnRemove::Drain, false),
+    ] {
+        let persist = Some(Persist { timeout: Duration::from_secs(60), prefix, on_down });
+        let settings = L4 { persist, on_remove, quiesce_on_down, ..settings(Scheduler::Wlc) };
+        let mut twins = Twins::new(settings, false, false);
+        twins.course(|random, wanted| {
+            upheaval(random, wanted);
+            if random.below(3) == 0 {
+                let gone = random.below(6) as usize;
+                if wanted.servers.len() > 3 {
+                    wanted.servers.remove(gone % wanted.servers.len());
+                } else {
+                    let n = u8::try_from(7 + random.below(40)).unwrap();
+                    wanted.servers.retain(|s| s.name != format!("s{n}").into());
+                    wanted.servers.push(server(false, n, 5));
+                }
+            }
+        });
+    }
+}
+
+/// Three servers that hold a thousand flows each, and a fourth that comes: how many of each hundred new flows it gets at each percent of
+/// its slow start.
+fn avalanche(compat_ipvs: bool) -> Vec<(u32, u32)> {
+    let mut twins = Twins::new(settings(Scheduler::Wlc), compat_ipvs, false);
+    twins.wanted.servers = (1..=3).map(|n| server(false, n, 100)).collect();
+    // Those that are gone have no flows, and are forgotten.
+    twins.bring();
+    twins.bring();
+    let mut clients = 0..;
+    let mut open = |twins: &mut Twins, flows: u32| {
+        for n in clients.by_ref().take(flows as usize) {
+            let [_, a, b, c] = u32::to_be_bytes(n);
+            let client = SocketAddr::from(([11, a, b, c], 40_000));
+            let key = FlowKey::new(client, twins.wanted.addresses[0].0, 6);
+            twins.packet(key, SYN);
+            twins.packet(key, ACK);
+        }
+    };
+    open(&mut twins, 3000);
+    assert!(twins.plan.servers.keys().all(|id| twins.plane.load(*id).active == 1000));
+    twins.wanted.servers.push(server(false, 4, 100));
+    let mut got = Vec::new();
+    for percent in 1..100 {
+        twins.wanted.servers[3].ramp = percent;
+        twins.bring();
+        let id = twins.ids.find("twins", "s4", twins.wanted.servers[3].address).unwrap();
+        let before = twins.plane.load(id).active;
+        open(&mut twins, 100);
+        got.push((percent, twins.plane.load(id).active - before));
+    }
+    twins.compare("after the avalanche");
+    got
+}
+
+#[test]
+fn slow_start_holds_the_avalanche_back() {
+    for (percent, got) in avalanche(false) {
+        // Its fair share is a quarter; no more than a fifth above the ramp, and one that the hundred cuts off.
+        assert!(got * 400 <= percent * 100 * 120 / 100 + 400, "{got} of 100 at {percent} %");
+    }
+    let unlimited = avalanche(true);
+    assert!(unlimited[..10].iter().all(|(_, got)| *got == 100), "{unlimited:?}");
+    let sum: u32 = unlimited.iter().map(|(_, got)| got).sum();
+    assert_eq!(sum, (3000 + 9900) / 4, "until parity");
 }

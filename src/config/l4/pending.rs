@@ -44,18 +44,10 @@ pub enum Feature {
 pub const PENDING: &[Feature] = &[
     Feature::Gue,
     Feature::Toa,
-    Feature::EveryPort,
-    Feature::Persist,
-    Feature::OnDownKeep,
     Feature::Scheduler(Scheduler::Lblc),
     Feature::Scheduler(Scheduler::Lblcr),
     Feature::Scheduler(Scheduler::Twos),
-    Feature::SlowStart,
     Feature::OnePacket,
-    Feature::QuiesceOnDown,
-    Feature::OnRemove,
-    Feature::MinimumUp,
-    Feature::MinimumUpHooks,
     Feature::XdpHook,
     Feature::MixedFamilies,
 ];

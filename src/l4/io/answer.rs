@@ -52,7 +52,7 @@ fn templates(plane: &Plane, tables: Tables) -> Vec<FlowView> {
     let view = |(key, t): (crate::l4::abi::TemplateKey, crate::l4::abi::Template)| {
         let wanted = services.get(&ServiceId(key.service))?;
         let (service, protocol) = wanted.addresses.first()?;
-        let server = tables.plan.servers.get(&ServerId(t.server))?;
+        let server = tables.plan.servers.get(&ServerId(t.server()))?;
         let port = if server.port == 0 { service.port() } else { u16::from_be(server.port) };
         let lives = u64::from(plane.service(key.service).persist);
         Some(FlowView {
@@ -65,8 +65,12 @@ fn templates(plane: &Plane, tables: Tables) -> Vec<FlowView> {
         })
     };
     // Nothing counts on one that is too old: it goes with the next client, or with the next look at the table.
-    let counts = |t: &crate::l4::abi::Template, left: u64| t.flows > 0 || left > 0;
-    plane.templates().filter_map(|(key, t)| view((key, t)).filter(|v| counts(&t, v.left))).collect()
+    let counts = |t: &crate::l4::abi::Template, left: u64| t.flows() > 0 || left > 0;
+    plane
+        .templates()
+        .into_iter()
+        .filter_map(|(key, t)| view((key, t)).filter(|v| counts(&t, v.left)))
+        .collect()
 }
 
 fn explained(plane: &Plane, tables: Tables, asked: Asked) -> String {
@@ -87,8 +91,8 @@ fn explained(plane: &Plane, tables: Tables, asked: Asked) -> String {
         held.loads.extend(own.map(|(server, _)| (*server, plane.load(*server))));
         let template = template_key(&entry.service, id, &key);
         if let Some(t) = plane.template(&template).filter(|_| entry.service.persist > 0) {
-            let server = ServerId(t.server);
-            held.templates.insert(template, Remembered { server, seen: t.seen, flows: t.flows });
+            let server = ServerId(t.server());
+            held.templates.insert(template, Remembered { server, seen: t.seen, flows: t.flows() });
         }
     }
     explain(tables, &mut held, &packet, now())

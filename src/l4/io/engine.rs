@@ -3,10 +3,11 @@
 
 use super::answer;
 use super::host::{self, Host};
+use super::minimum;
 use super::missing::missing;
 use super::{Limits, Plane, Walk, now};
 use crate::config::model::Config;
-use crate::l4::abi::{Count, Mode, Server};
+use crate::l4::abi::{Count, Mode, Server, Template, TemplateKey, server_flag};
 use crate::l4::explain::Tables;
 use crate::l4::ids::Ids;
 use crate::l4::plan::{Plan, Wanted, plan};
@@ -16,6 +17,7 @@ use crate::l4::write::Write;
 use crate::live::Generation;
 use crate::live::l4::{Figures, Question};
 use crate::logging::{self, level};
+use crate::tasks;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -28,6 +30,7 @@ const LOOK: Duration = Duration::from_millis(100);
 const SELDOM: u32 = 10;
 /// Chunks of the flows' table read at one look.
 const CHUNKS: u32 = 8;
+const UDP: u8 = 17;
 
 /// What needs privileges, done before they are dropped: the programs loaded and attached, forwarding turned on.
 pub struct Prepared {
@@ -79,6 +82,7 @@ pub async fn run(
         wanted: Vec::new(),
         whole: Whole::new(),
         walk: Walk::default(),
+        templates: Walk::default(),
         told: Vec::new(),
     };
     for path in engine.host.changed().collect::<Vec<_>>() {
@@ -123,6 +127,7 @@ struct Engine {
     wanted: Vec<Wanted>,
     whole: Whole,
     walk: Walk,
+    templates: Walk<TemplateKey, Template>,
     /// Problems already in the log.
     told: Vec<String>,
 }
@@ -134,7 +139,9 @@ impl Engine {
         for server in idle {
             self.ids.forget(server);
         }
+        let before = self.whole.clone();
         let mut all = wanted(&self.generation, &mut self.whole);
+        self.tell_of_turns(&before);
         let mut problems = Vec::new();
         all.retain(|service| {
             let what = missing(&service.settings, service.servers.iter().map(|s| s.forward));
@@ -148,14 +155,41 @@ impl Engine {
         });
         let (next, more) = plan(&all, &mut self.ids);
         problems.extend(more);
-        for write in reconcile::writes(&self.now, &next) {
-            if let Err(problem) = self.plane.apply(&localized(write)) {
-                problems.push(problem);
-            }
+        let writes = reconcile::writes(&self.now, &next);
+        for write in &writes {
+            problems.extend(self.plane.apply(&localized(write.clone())).err());
+        }
+        // Once nothing leads there any more.
+        for write in &writes {
+            problems.extend(self.clear(write).err());
         }
         self.now = next;
         self.wanted = all;
         self.tell(problems);
+    }
+
+    /// Ends what a write leaves behind: UDP flows of a server that was removed, and a removed service's templates.
+    fn clear(&mut self, write: &Write) -> Result<(), String> {
+        match write {
+            Write::Server { id, server } if server.flags & server_flag::END_UDP != 0 => {
+                self.plane.end_flows_of(*id, Some(UDP), now()).map(drop)
+            }
+            Write::RemoveService { id } => self.plane.forget_templates_of(*id, now()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Services that were lost, or are whole again.
+    fn tell_of_turns(&self, before: &Whole) {
+        for turn in minimum::turns(&self.generation.config, before, &self.whole) {
+            self.say(if turn.is_whole { level::NOTICE } else { level::ALERT }, &turn.sentence());
+            let (log, generation) = (Rc::clone(&self.log), Arc::clone(&self.generation));
+            tasks::detached("l4 minimum", async move {
+                if let Err(problem) = turn.tell().await {
+                    say(&log, &generation, level::ERR, &problem);
+                }
+            });
+        }
     }
 
     /// Puts what the servers carry where commands and pages read it.
@@ -191,6 +225,9 @@ impl Engine {
                 Err(problem) => return self.tell(vec![problem]),
             }
         }
+        if let Err(problem) = self.plane.forget_chunk(&mut self.templates, now()) {
+            self.tell(vec![problem]);
+        }
     }
 
     fn attach(&mut self) {
@@ -215,7 +252,7 @@ impl Engine {
     }
 
     fn say(&self, level: u8, text: &str) {
-        self.log.emit(&self.generation.config.global.log, level, None, b"", text.as_bytes());
+        say(&self.log, &self.generation, level, text);
     }
 }
 
@@ -224,6 +261,10 @@ async fn asked(questions: &mut Option<mpsc::Receiver<Question>>) -> Option<Quest
         Some(questions) => questions.recv().await,
         None => None,
     }
+}
+
+fn say(log: &logging::Sender, generation: &Generation, level: u8, text: &str) {
+    log.emit(&generation.config.global.log, level, None, b"", text.as_bytes());
 }
 
 /// What the plan does not know: a server that is this host is handed its packets, and tunnels begin at an address of this host.

@@ -1,9 +1,11 @@
-//! Walking the flows in chunks, and ending those that are over. The table is never walked in one go: packets wait while a bucket is locked.
+//! Walking flows and templates in chunks, and ending those that are over. The table is never walked in one go: packets wait while a bucket is locked.
 
 use super::batch::{self, Position};
-use super::plane::{EXPIRE, Plane, kernel, program};
-use crate::l4::abi::{Direction, EXPIRE_MAX, Expire, Flow, FlowKey, Service};
-use crate::l4::write::ServerId;
+use super::plane::{EXPIRE, FORGET, Plane, kernel, program};
+use crate::l4::abi::{Direction, EXPIRE_MAX, Expire, Flow, FlowKey, Service, Template, TemplateKey};
+use crate::l4::write::{ServerId, ServiceId};
+use aya::Pod;
+use aya::maps::MapData;
 use aya::programs::{TestRun, TestRunOptions, Xdp};
 
 /// Entries read by one call.
@@ -14,30 +16,49 @@ pub(super) type Part = (Vec<(FlowKey, Flow)>, Option<u32>);
 
 const SECOND: u64 = 1_000_000_000;
 
-/// A walk over the flows' table that goes on where it stopped; flows made or ended on the way may or may not be seen.
+/// A walk over a table that goes on where it stopped; entries made or ended on the way may or may not be seen.
 #[derive(Debug, Default)]
-pub struct Walk {
+pub struct Walk<K = FlowKey, V = Flow> {
     position: Position,
-    keys: Vec<FlowKey>,
-    flows: Vec<Flow>,
+    keys: Vec<K>,
+    values: Vec<V>,
 }
 
-impl Walk {
-    /// The next chunk of entries, both directions; `None` at the end, from where the walk starts again.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn next<'a>(
-        &'a mut self,
-        plane: &Plane,
-    ) -> Result<Option<impl Iterator<Item = (&'a FlowKey, &'a Flow)> + use<'a>>, String> {
+impl<K: Pod + Default, V: Pod + Default> Walk<K, V> {
+    fn chunk<'a>(&'a mut self, map: &MapData) -> Result<Option<Chunk<'a, K, V>>, String> {
         if self.position.is_end {
             self.position = Position::default();
             return Ok(None);
         }
-        batch::read(plane.flows.fd(), &mut self.position, &mut self.keys, &mut self.flows, CHUNK)
-            .map_err(|e| kernel("cannot read the flows", &e))?;
-        Ok(Some(self.keys.iter().zip(&self.flows)))
+        batch::read(map.fd(), &mut self.position, &mut self.keys, &mut self.values, CHUNK)
+            .map_err(|e| kernel("cannot read the tables", &e))?;
+        Ok(Some(self.keys.iter().zip(&self.values)))
+    }
+}
+
+/// Entries of a table.
+pub type Chunk<'a, K, V> = std::iter::Zip<std::slice::Iter<'a, K>, std::slice::Iter<'a, V>>;
+
+impl Walk {
+    /// The next chunk of flows' entries, both directions; `None` at the end, from where the walk starts again.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn next(&mut self, plane: &Plane) -> Result<Option<Chunk<'_, FlowKey, Flow>>, String> {
+        self.chunk(&plane.flows)
+    }
+}
+
+impl Walk<TemplateKey, Template> {
+    /// The next chunk of templates.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn next_templates(
+        &mut self,
+        plane: &Plane,
+    ) -> Result<Option<Chunk<'_, TemplateKey, Template>>, String> {
+        self.chunk(&plane.templates)
     }
 }
 
@@ -67,34 +88,89 @@ impl Plane {
         let Some(chunk) = walk.next(self)? else { return Ok(None) };
         let over: Vec<FlowKey> =
             chunk.filter(|(_, flow)| services.is_over(self, flow, now)).map(|(key, _)| *key).collect();
-        self.end_flows(&over, now, false).map(Some)
+        self.release(EXPIRE, &over, now, false, |key| key.bytes().to_vec()).map(Some)
     }
 
-    /// Ends all flows of a server, whatever their age.
+    /// Ends the flows of a server, whatever their age; those of one protocol if it is given.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn end_flows_of(&mut self, server: ServerId, now: u64) -> Result<u32, String> {
+    pub fn end_flows_of(&mut self, server: ServerId, protocol: Option<u8>, now: u64) -> Result<u32, String> {
         let mut walk = Walk::default();
         let mut ended = 0;
         while let Some(chunk) = walk.next(self)? {
-            let of_it: Vec<FlowKey> = chunk
-                .filter(|(_, flow)| flow.server() == server.0 && flow.direction == Direction::Forward as u8)
-                .map(|(key, _)| *key)
-                .collect();
-            ended += self.end_flows(&of_it, now, true)?;
+            let of_it = |key: &FlowKey, flow: &Flow| {
+                flow.server() == server.0
+                    && flow.direction == Direction::Forward as u8
+                    && protocol.is_none_or(|p| p == key.protocol)
+            };
+            let keys: Vec<FlowKey> = chunk.filter(|(k, flow)| of_it(k, flow)).map(|(key, _)| *key).collect();
+            ended += self.release(EXPIRE, &keys, now, true, |key| key.bytes().to_vec())?;
         }
         Ok(ended)
     }
 
-    /// Through a program, so that the flow's state and the server's counts move together, once. It looks at the age again.
-    fn end_flows(&mut self, keys: &[FlowKey], now: u64, force: bool) -> Result<u32, String> {
-        let program: &mut Xdp = program(&mut self.object, EXPIRE)?;
+    pub(super) fn template(&self, key: &TemplateKey) -> Option<Template> {
+        batch::one(self.templates.fd(), key)
+    }
+
+    /// All templates; read while they change.
+    pub(super) fn templates(&self) -> Vec<(TemplateKey, Template)> {
+        let (mut walk, mut all) = (Walk::<TemplateKey, Template>::default(), Vec::new());
+        while let Ok(Some(chunk)) = walk.next_templates(self) {
+            all.extend(chunk.map(|(key, template)| (*key, *template)));
+        }
+        all
+    }
+
+    /// Forgets those templates of one chunk that no flow counted on for as long as their service remembers. Says how many, or `None` at the
+    /// end of the table.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn forget_chunk(
+        &mut self,
+        walk: &mut Walk<TemplateKey, Template>,
+        now: u64,
+    ) -> Result<Option<u32>, String> {
+        let Some(chunk) = walk.next_templates(self)? else { return Ok(None) };
+        let old = |key: &TemplateKey, template: &Template| {
+            let persist = u64::from(self.service(key.service).persist);
+            template.flows() == 0 && now.saturating_sub(template.seen) >= persist * SECOND
+        };
+        let keys: Vec<TemplateKey> = chunk.filter(|(key, t)| old(key, t)).map(|(key, _)| *key).collect();
+        self.release(FORGET, &keys, now, false, |key| key.bytes().to_vec()).map(Some)
+    }
+
+    /// Forgets all templates of a service.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn forget_templates_of(&mut self, service: ServiceId, now: u64) -> Result<(), String> {
+        let mut walk = Walk::<TemplateKey, Template>::default();
+        while let Some(chunk) = walk.next_templates(self)? {
+            let keys: Vec<TemplateKey> =
+                chunk.filter(|(key, _)| key.service == service.0).map(|(key, _)| *key).collect();
+            self.release(FORGET, &keys, now, true, |key| key.bytes().to_vec())?;
+        }
+        Ok(())
+    }
+
+    /// Through a program, so that an entry's state and the server's counts move together, once. It looks at the age again.
+    fn release<K>(
+        &mut self,
+        name: &str,
+        keys: &[K],
+        now: u64,
+        force: bool,
+        bytes_of: fn(&K) -> Vec<u8>,
+    ) -> Result<u32, String> {
+        let program: &mut Xdp = program(&mut self.object, name)?;
         let mut ended = 0;
         for keys in keys.chunks(EXPIRE_MAX) {
             let head = Expire { now, force: u32::from(force), count: u32::try_from(keys.len()).unwrap_or(0) };
             let mut bytes = head.bytes().to_vec();
-            keys.iter().for_each(|key| bytes.extend_from_slice(&key.bytes()));
+            keys.iter().for_each(|key| bytes.extend(bytes_of(key)));
             let options = TestRunOptions { data_in: Some(&bytes), ..TestRunOptions::new() };
             ended += program.test_run(options).map_err(|e| kernel("cannot end flows", &e))?.return_value;
         }

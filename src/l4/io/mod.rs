@@ -14,6 +14,7 @@ mod engine;
 mod flows;
 mod hook;
 mod host;
+mod minimum;
 mod missing;
 mod plane;
 mod privilege;

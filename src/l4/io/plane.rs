@@ -3,8 +3,7 @@
 use super::hook::{Hooks, Interface};
 use super::privilege;
 use crate::l4::abi::{
-    Address, AddressKey, Count, Load, MEMBERS_MAX, Member, NO_SERVER, SLOTS_MAX, Server, Service, Template,
-    TemplateKey, Traffic,
+    Address, AddressKey, Count, Load, MEMBERS_MAX, Member, NO_SERVER, SLOTS_MAX, Server, Service, Traffic,
 };
 use crate::l4::write::{ServerId, ServiceId, Write};
 use aya::maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuArray};
@@ -17,6 +16,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_
 
 pub(super) const INGRESS: &str = "ingress";
 pub(super) const EXPIRE: &str = "expire";
+pub(super) const FORGET: &str = "forget";
 
 /// Of linux/bpf.h: an inner array may be of any length.
 const BPF_F_INNER_MAP: u32 = 1 << 12;
@@ -40,6 +40,7 @@ pub struct Plane {
     hooks: Hooks,
     maps: Maps,
     pub(super) flows: MapData,
+    pub(super) templates: MapData,
     pub(super) object: Ebpf,
 }
 
@@ -50,7 +51,6 @@ struct Maps {
     loads: Array<MapData, Load>,
     traffic: PerCpuArray<MapData, Traffic>,
     counts: PerCpuArray<MapData, u64>,
-    templates: HashMap<MapData, TemplateKey, Template>,
     turns: Array<MapData, u64>,
     members: ArrayOfMaps<MapData, Array<MapData, Member>>,
     tables: ArrayOfMaps<MapData, Array<MapData, u32>>,
@@ -72,14 +72,17 @@ impl Plane {
         program::<SchedClassifier>(&mut object, INGRESS)?
             .load()
             .map_err(|e| kernel("the kernel refuses the packet program", &e))?;
-        program::<Xdp>(&mut object, EXPIRE)?
-            .load()
-            .map_err(|e| kernel("the kernel refuses the program that ends flows", &e))?;
-        let flows = match object.take_map("flows") {
-            Some(Map::HashMap(data)) => data,
-            _ => return Err("mode l4 : the packet programs have no map 'flows'".to_owned()),
+        for name in [EXPIRE, FORGET] {
+            program::<Xdp>(&mut object, name)?
+                .load()
+                .map_err(|e| kernel("the kernel refuses the program that ends flows", &e))?;
+        }
+        let mut raw = |name: &str| match object.take_map(name) {
+            Some(Map::HashMap(data)) => Ok(data),
+            _ => Err(format!("mode l4 : the packet programs have no map '{name}'")),
         };
-        Ok(Self { hooks: Hooks::default(), maps: Maps::take(&mut object)?, flows, object })
+        let (flows, templates) = (raw("flows")?, raw("templates")?);
+        Ok(Self { hooks: Hooks::default(), maps: Maps::take(&mut object)?, flows, templates, object })
     }
 
     /// Puts the program at the entrance of every interface packets of ours may come in by; those where it already stands are left alone.
@@ -149,24 +152,6 @@ impl Plane {
     pub(super) fn turn(&self, service: ServiceId) -> u64 {
         self.maps.turns.get(&service.0, 0).unwrap_or_default()
     }
-
-    pub(super) fn template(&self, key: &TemplateKey) -> Option<Template> {
-        self.maps.templates.get(key, 0).ok()
-    }
-
-    /// All templates; read while they change.
-    pub fn templates(&self) -> impl Iterator<Item = (TemplateKey, Template)> + '_ {
-        self.maps.templates.iter().flatten()
-    }
-
-    /// # Errors
-    /// The kernel's.
-    pub fn remove_template(&mut self, key: &TemplateKey) -> Result<(), String> {
-        match self.maps.templates.remove(key) {
-            Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
-            Err(e) => Err(kernel("cannot remove a template", &e)),
-        }
-    }
 }
 
 impl Maps {
@@ -178,7 +163,6 @@ impl Maps {
             loads: take(object, "loads")?,
             traffic: take(object, "traffic")?,
             counts: take(object, "counts")?,
-            templates: take(object, "templates")?,
             turns: take(object, "turns")?,
             members: take(object, "members")?,
             tables: take(object, "tables")?,
