@@ -399,6 +399,40 @@ fn groups_are_told_of_as_keepalived_does() {
     assert_eq!(told[0], told[1]);
 }
 
+/// What was right at the start may be changed later: it is looked at before each run.
+#[test]
+fn a_program_that_others_can_change_later_is_not_run() {
+    let net = Net::new();
+    std::fs::set_permissions(net.dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let ran = net.dir.path().join("ran");
+    let check = executable(&net, "check", "#!/bin/sh\nexit 0\n");
+    let told = executable(&net, "told", &format!("#!/bin/sh\necho ran >> {}\n", ran.display()));
+    let script = format!(
+        "vrrp-script well\n    command {check}\n    interval 100ms\n    timeout 10s\n    weight -20\n"
+    );
+    let text = config(
+        &net,
+        "a",
+        150,
+        &format!("track script well\n    notify-backup {told}\n    notify-fault {told}"),
+    );
+    let a = net.weir("a", &format!("{text}{script}"));
+    net.only("a");
+    wait_until("it was told of its start", || ran.exists());
+    for file in [&check, &told] {
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o757)).unwrap();
+    }
+    a.wait_for(&format!(
+        "VI_1: priority 150 -> 130: script well does not start: {check} would run as root, but everybody can write to {check} \
+         (owner root, mode 0757): chmod o-w {check}"
+    ));
+    ask(&net, "a", "set vrrp VI_1 state fault");
+    a.wait_for(&format!("notify : {told} would run as root, but everybody can write to {told}"));
+    assert_eq!(std::fs::read_to_string(&ran).unwrap(), "ran\n");
+    std::fs::set_permissions(&check, std::fs::Permissions::from_mode(0o755)).unwrap();
+    a.wait_for("VI_1: priority 130 -> 150: nothing fails");
+}
+
 #[test]
 fn mail_tells_of_changes() {
     let net = Net::new();

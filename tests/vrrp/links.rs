@@ -3,6 +3,7 @@
 use crate::harness::network::{Net, VIRTUAL, ip};
 use crate::harness::terminal::wait_until;
 use crate::weir_config;
+use std::process::Command;
 
 const FAST: &str = "version 3\n    advert-interval 100ms";
 
@@ -134,4 +135,85 @@ fn a_second_interface_carries_adverts() {
     b.wait_for("VI_1: the further path is lost: interface eth1 is gone");
     net.plug("b", "eth1");
     b.wait_for("VI_1: the further path is there again");
+}
+
+/// A tagged network on a card, with a smaller MTU; the card beneath goes down, and its MTU changes.
+#[test]
+fn on_a_vlan() {
+    let net = Net::new();
+    for (machine, host) in [("a", 1), ("b", 2)] {
+        let space = net.space(machine);
+        let add = format!("-n {space} link add link eth0 name eth0.10 mtu 1400 type");
+        let words = format!("{add} vlan id 10");
+        let has_vlans = Command::new("ip").args(words.split_whitespace()).output().unwrap().status.success();
+        // A kernel without them (802.1q is often a module): another link that stands on the card alike.
+        if !has_vlans {
+            ip(&format!("{add} macvlan mode bridge"));
+        }
+        ip(&format!("-n {space} addr add 10.97.0.{host}/24 dev eth0.10"));
+        ip(&format!("-n {space} link set eth0.10 up"));
+    }
+    let config =
+        |priority| weir_config(FAST, priority).replace("eth0", "eth0.10").replace("10.99.", "10.97.");
+    let virtual_address = "10.97.0.100";
+    let a = net.weir("a", &config(150));
+    net.only_address("a", virtual_address);
+    let b = net.weir("b", &config(100));
+    b.wait_for("VI_1: stopped -> backup");
+    let space = net.space("a");
+    ip(&format!("-n {space} link set eth0 mtu 1280"));
+    assert!(ip(&format!("-n {space} link show eth0.10")).contains("mtu 1280"));
+    ip(&format!("-n {space} link set eth0 mtu 1500"));
+    ip(&format!("-n {space} link set eth0 down"));
+    a.wait_for("VI_1: master -> fault: interface eth0.10 is down");
+    net.only_address("b", virtual_address);
+    ip(&format!("-n {space} link set eth0 up"));
+    net.only_address("a", virtual_address);
+    a.stop();
+    b.wait_for("VI_1: backup -> master: 10.97.0.1 stops");
+    assert!(!b.log().contains("ALERT"), "{}", b.log());
+}
+
+/// Two hundred addresses on a link of 600 bytes: adverts come in pieces.
+#[test]
+fn an_advert_may_be_longer_than_the_mtu() {
+    let net = Net::new();
+    let more: String = (101..=250).map(|host| format!("    address 10.99.0.{host}/24\n")).collect();
+    let config = |priority| format!("{}{more}", weir_config(FAST, priority));
+    for machine in ["a", "b"] {
+        ip(&format!("-n {} link set eth0 mtu 576", net.space(machine)));
+    }
+    let a = net.weir("a", &config(150));
+    net.only_address("a", "10.99.0.250");
+    let b = net.weir("b", &config(100));
+    b.wait_for("VI_1: stopped -> backup");
+    a.stop();
+    b.wait_for("VI_1: backup -> master: 10.99.0.1 stops");
+    net.only_address("b", "10.99.0.250");
+    assert!(!b.log().contains("no master heard"), "{}", b.log());
+}
+
+/// A cable that is loose: however often it comes and goes, one node holds the address in the end.
+#[test]
+fn a_link_flaps() {
+    let net = Net::new();
+    let a = net.weir("a", &weir_config(FAST, 150));
+    net.only("a");
+    let b = net.weir("b", &weir_config(FAST, 100));
+    b.wait_for("VI_1: stopped -> backup");
+    let space = net.space("a");
+    for _ in 0..20 {
+        ip(&format!("-n {space} link set eth0 down"));
+        ip(&format!("-n {space} link set eth0 up"));
+    }
+    a.wait_for("VI_1: master -> fault: interface eth0 is down");
+    net.only("a");
+    // At the far end: the port of the switch.
+    let switch = net.space("s");
+    for _ in 0..20 {
+        ip(&format!("-n {switch} link set eth0a down"));
+        ip(&format!("-n {switch} link set eth0a up"));
+    }
+    net.only("a");
+    assert!(!a.log().contains("ALERT") && !b.log().contains("ALERT"), "{}{}", a.log(), b.log());
 }

@@ -152,9 +152,55 @@ fn the_interface_goes_with_the_process() {
     a.stop();
     assert!(!links(&net, "a").contains("vrrp"), "{}", links(&net, "a"));
     net.nobody();
+    assert_eq!(arp_ignore(), "0", "as it was before the one that was killed");
     // Another interface of that name is not ours to remove.
     ip(&format!("-n {space} link add vrrp.51 type veth peer name other"));
     let a = weir(&net, "a", 150);
     a.wait_for("there is an interface 'vrrp.51' already");
     assert!(links(&net, "a").contains("vrrp.51@"));
+}
+
+/// What the kernel says by itself on an interface, reports of IPv6's groups above all, does not leave a backup with the virtual MAC
+/// address: switches would learn it at the wrong port.
+#[test]
+fn a_backup_is_silent() {
+    let net = &Net::new();
+    let a = weir(net, "a", 150);
+    both(net, "a");
+    // A router joins more groups.
+    python(net, "b", "open('/proc/sys/net/ipv6/conf/default/forwarding','w').write('1')");
+    // At b's port of the switch: what comes in from b, until fifty adverts have gone out to it.
+    let watch = "import socket\ns=socket.socket(socket.AF_PACKET,socket.SOCK_RAW,socket.htons(3)); s.bind(('eth0b',3)); s.settimeout(30)\n\
+        print('ready',flush=True); n=0; seen=0\n\
+        while n<50:\n  f,a=s.recvfrom(4096)\n  out=a[2]==4\n  n+=out and f[12:14]==b'\\x08\\x00' and f[23]==112\n\
+        \x20 if not out and f[6:10]==b'\\x00\\x00\\x5e\\x00': seen+=1; print('from b:',f.hex(),flush=True)\n\
+        print('over',flush=True)";
+    let wire = net.start("s", &["python3", "-c", watch]);
+    wire.wait_for("ready");
+    let b = weir(net, "b", 100);
+    b.wait_for("VI_4: stopped -> backup");
+    b.wait_for("VI_6: stopped -> backup");
+    wait_until("the interfaces are there", || links(net, "b").matches("00:00:5e:00:0").count() == 2);
+    wire.wait_for("over");
+    assert!(!wire.log().contains("from b:"), "{}", wire.log());
+    drop(a);
+    both(net, "b");
+}
+
+/// Two masters with one MAC address hear each other all the same.
+#[test]
+fn a_parted_network_heals() {
+    let net = Net::new();
+    let a = weir(&net, "a", 150);
+    both(&net, "a");
+    let switch = net.space("s");
+    ip(&format!("-n {switch} link set eth0b nomaster"));
+    let b = weir(&net, "b", 100);
+    b.wait_for("VI_4: backup -> master: no master heard");
+    b.wait_for("VI_6: backup -> master: no master heard");
+    ip(&format!("-n {switch} link set eth0b master breth0"));
+    b.wait_for("VI_4: master -> backup: 10.99.0.1 has priority 150");
+    b.wait_for("VI_6: master -> backup: ");
+    both(&net, "a");
+    assert!(!a.log().contains("master -> "), "{}", a.log());
 }

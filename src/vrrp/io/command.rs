@@ -1,6 +1,6 @@
 //! Runs a program without a shell, with an end to its time.
 
-use super::security::Identity;
+use super::security::{Identity, look_again};
 use crate::program::{self, Failure, FirstLine, Prints, Program};
 use std::fmt;
 use std::time::Duration;
@@ -46,6 +46,11 @@ pub fn program(words: &[String], identity: Identity, open_files: Option<(u64, u6
 /// Runs it for `limit` at the most; then its whole process group is ended.
 pub async fn run(program: Program, limit: Duration) -> Ended {
     let deadline = Instant::now() + limit;
+    match timeout_at(deadline, look_again(&program)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(why)) => return Ended::NotStarted(why),
+        Err(_) => return Ended::TimedOut,
+    }
     let mut group = match program::start(program, None, deadline).await {
         Ok(Some(group)) => group,
         Ok(None) => return Ended::TimedOut,

@@ -114,7 +114,7 @@ impl Shell {
         );
         self.tracks.rebase(at, priority);
         self.say(level::NOTICE, &text);
-        self.judge(at, now);
+        self.hand_over_judgement(at, now);
         Ok(())
     }
 

@@ -26,6 +26,18 @@ impl Shell {
         })
     }
 
+    /// All that a master holds.
+    pub(super) async fn take(&mut self, at: usize) {
+        self.raise(at, true).await;
+        self.hold(at, true).await;
+    }
+
+    /// The router's own interface goes up and down with its being master.
+    pub(super) async fn raise(&mut self, at: usize, up: bool) {
+        let done = self.ports.set(at, up, &mut self.links, &self.kernel).await;
+        self.complain(&self.routers()[at], done);
+    }
+
     pub(super) async fn hold(&self, at: usize, hold: bool) {
         let router = &self.routers()[at];
         if hold {
@@ -97,6 +109,7 @@ impl Shell {
 
     /// What a crashed run left behind: this node is no master as it starts.
     pub(super) async fn clean(&mut self) {
+        let mut left = Vec::new();
         for (at, router) in self.routers().iter().enumerate() {
             for rule in &router.rules {
                 let removed = self.kernel.remove_rule(rule, router.is_v6()).await;
@@ -116,10 +129,12 @@ impl Shell {
             let vmac = router.vmac.as_ref().and_then(|name| self.links.named(name));
             // One of another kind was refused before.
             if let Some(vmac) = vmac.filter(|link| is_vmac_of(&self.links, link, router)) {
+                left.push(vmac.clone());
                 let removed = self.kernel.remove_link(vmac.index).await;
                 self.say_left_over(router, &format!("interface {} was still there", vmac.name), removed);
             }
         }
+        left.iter().for_each(|vmac| self.ports.remember(vmac));
         // The events of what was removed here are not waited for.
         if let Ok(known) = self.kernel.links().await {
             self.links = Links::new(known);

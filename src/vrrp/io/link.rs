@@ -28,6 +28,8 @@ pub struct Link {
     pub arp: Arp,
     /// The interface it is a macvlan of.
     pub macvlan_of: Option<u32>,
+    /// A note somebody has put on it.
+    pub alias: Option<String>,
 }
 
 /// How a link speaks ARP: its settings of these names.
@@ -87,6 +89,7 @@ pub fn read(message: &LinkMessage) -> Link {
         is_router: false,
         arp: Arp::default(),
         macvlan_of: None,
+        alias: None,
     };
     let mut base = None;
     for attribute in &message.attributes {
@@ -94,6 +97,7 @@ pub fn read(message: &LinkMessage) -> Link {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Address(bytes) => link.mac = bytes.as_slice().try_into().ok(),
             LinkAttribute::AfSpecUnspec(families) => families.iter().for_each(|f| settings(f, &mut link)),
+            LinkAttribute::IfAlias(note) => link.alias = Some(note.clone()),
             LinkAttribute::Link(index) => base = Some(*index),
             LinkAttribute::LinkInfo(infos) if infos.contains(&LinkInfo::Kind(InfoKind::MacVlan)) => {
                 link.macvlan_of = Some(0);

@@ -41,14 +41,14 @@ use crate::config::model::vrrp::Vrrp;
 use crate::live::Generation;
 use crate::live::vrrp::Call;
 use crate::logging::{self, level};
-use crate::wire::vrrp::{GROUP_V4, GROUP_V6};
+use crate::wire::vrrp::{GROUP_V4, GROUP_V6, STOPS};
 use address::Kernel;
 use announce::Announcer;
 use link::{Change, Link, Links};
 use port::{Ports, Wanted, wanted};
 use refuse::Refusal;
 use security::Identities;
-use socket::Arrived;
+use socket::{Arrived, Ear};
 use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
@@ -74,6 +74,7 @@ enum Event {
     Packet {
         router: usize,
         path: usize,
+        ear: Ear,
         arrived: Arrived,
     },
     Link(Change),
@@ -322,7 +323,11 @@ impl Shell {
     async fn happen(&mut self, event: Event) {
         let now = Instant::now();
         match event {
-            Event::Packet { router, path, arrived } => self.packet(router, path, &arrived, now),
+            Event::Packet { router, path, ear, arrived } => {
+                if self.ports.listens(router, path, ear) {
+                    self.packet(router, path, &arrived, now);
+                }
+            }
             Event::Link(change) => {
                 let hurt = self.hurt_by(&change);
                 self.links.learn(change);
@@ -330,7 +335,7 @@ impl Shell {
                 self.judge_tracked_links(now);
                 for at in hurt {
                     if self.is_master(at) {
-                        self.hold(at, true).await;
+                        self.take(at).await;
                         self.announce(at, Burst::Taken);
                     }
                 }
@@ -362,8 +367,19 @@ impl Shell {
         }
     }
 
-    /// Hands what the trackers say to a router.
+    /// Hands what the trackers say to a router, and says what became of its priority.
     fn judge(&mut self, at: usize, now: Instant) {
+        let Some(router) = self.config.config.vrrp.routers.get(at) else { return };
+        let (before, after) = (self.node.routers[at].priority(), self.tracks.priority(at, router));
+        if before != after {
+            let why = self.tracks.failing(at);
+            let why = if why.is_empty() { "nothing fails".to_owned() } else { why };
+            self.say(level::NOTICE, &format!("{}: priority {before} -> {after}: {why}", router.name));
+        }
+        self.hand_over_judgement(at, now);
+    }
+
+    fn hand_over_judgement(&mut self, at: usize, now: Instant) {
         let Some(router) = self.config.config.vrrp.routers.get(at) else { return };
         let input = match self.tracks.fault(at) {
             Some(why) => Input::Fault(why),
@@ -408,9 +424,18 @@ impl Shell {
     async fn act(&mut self) {
         while let Some((at, output)) = self.node.poll_output() {
             match output {
-                Output::Send(advert) => self.send(at, &advert),
-                Output::AddAddresses => self.hold(at, true).await,
-                Output::RemoveAddresses => self.hold(at, false).await,
+                Output::Send(advert) => {
+                    if advert.priority != STOPS {
+                        self.raise(at, true).await;
+                    }
+                    self.send(at, &advert);
+                }
+                Output::AddAddresses => self.take(at).await,
+                Output::RemoveAddresses => {
+                    // First, or the kernel takes its leave of IPv6's groups with the virtual MAC address.
+                    self.raise(at, false).await;
+                    self.hold(at, false).await;
+                }
                 Output::Announce(burst) => self.announce(at, burst),
                 Output::Became { from, to, reason } => self.became(at, from, to, &reason),
                 Output::Conflict { other, priority } => self.conflict(at, other, priority),
@@ -423,7 +448,7 @@ impl Shell {
         let router = &self.routers()[at];
         for wire in self.ports.wires(at) {
             // On its way to fault, when there is nobody to hear it.
-            if !self.links.get(wire.interface).is_some_and(|l| l.is_up) {
+            if !self.links.get(wire.carrier).is_some_and(|l| l.is_up) {
                 continue;
             }
             let group = [if wire.source.is_ipv4() { IpAddr::V4(GROUP_V4) } else { IpAddr::V6(GROUP_V6) }];

@@ -3,14 +3,14 @@
 //! They are started in the order of the changes, one after the other, and nobody waits for their end.
 
 use super::command;
-use super::security::Identity;
+use super::security::{Identity, look_again};
 use crate::config::model::vrrp::Notify;
 use crate::program::{self, Failure, Program};
 use crate::tasks::{self, Task};
 use crate::vrrp::State;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 /// Programs that may wait to be started.
 const WAITING: usize = 256;
@@ -65,7 +65,16 @@ impl Teller {
 async fn start_all(mut waiting: mpsc::Receiver<Program>, lament: impl Fn(&str)) {
     while let Some(program) = waiting.recv().await {
         let name = program.command.clone();
-        match program::start(program, None, Instant::now() + START).await {
+        let deadline = Instant::now() + START;
+        let started = match timeout_at(deadline, look_again(&program)).await {
+            Ok(Ok(())) => program::start(program, None, deadline).await,
+            Ok(Err(why)) => {
+                lament(&format!("notify : {why}"));
+                continue;
+            }
+            Err(_) => Ok(None),
+        };
+        match started {
             Ok(Some(group)) => group.let_go(),
             Ok(None) => lament(&format!("notify : {name} does not start: it takes too long")),
             Err(Failure::Execute(error) | Failure::Start(error)) => {

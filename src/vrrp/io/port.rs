@@ -3,11 +3,12 @@
 
 use super::Event;
 use super::address::Kernel;
-use super::link::{Change, Links, is_unicast_link_local};
-use super::socket::Wire;
+use super::link::{Arp, Change, Link, Links, is_unicast_link_local};
+use super::socket::{Ear, Wire};
 use super::vmac::{self, Vmac};
 use crate::config::model::vrrp::{Vrrp, VrrpConfig};
 use crate::tasks::{self, Task};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 use tokio::sync::mpsc;
@@ -18,6 +19,8 @@ const PATHS: usize = 2;
 pub struct Ports {
     ports: Vec<[Option<Path>; PATHS]>,
     vmacs: Vec<Option<Vmac>>,
+    /// How the interfaces with one of those on them spoke ARP before.
+    bases: HashMap<u32, Arp>,
     /// Addresses that move: never a source.
     virtuals: Vec<IpAddr>,
     tell: mpsc::Sender<Event>,
@@ -25,7 +28,7 @@ pub struct Ports {
 
 struct Path {
     wire: Rc<Wire>,
-    _receiver: Task,
+    _receivers: Vec<Task>,
 }
 
 /// What became of a router's paths.
@@ -40,7 +43,7 @@ impl Ports {
     pub fn new(config: &VrrpConfig, tell: mpsc::Sender<Event>) -> Self {
         let virtuals = config.addresses();
         let ports = config.routers.iter().map(|_| Default::default()).collect();
-        Self { ports, vmacs: vec![None; config.routers.len()], virtuals, tell }
+        Self { ports, vmacs: vec![None; config.routers.len()], bases: HashMap::new(), virtuals, tell }
     }
 
     /// Opens what is not open on the interfaces as they are now.
@@ -71,17 +74,48 @@ impl Ports {
         if slot.as_ref().is_some_and(|v| v.base == base.index && links.get(v.index).is_some()) {
             return Ok(());
         }
-        let (vmac, link) = Vmac::make(kernel, name, vmac::mac(router.vrid, router.is_v6()), &base).await?;
+        let before = *self.bases.entry(base.index).or_insert(base.arp);
+        let mac = vmac::mac(router.vrid, router.is_v6());
+        let (vmac, link) = Vmac::make(kernel, name, mac, &base, before).await?;
         links.learn(Change::Link(link));
         *slot = Some(vmac);
         Ok(())
     }
 
-    /// Removes what was made.
+    /// An interface with a virtual MAC address was there when the process started.
+    pub fn remember(&mut self, left: &Link) {
+        if let (Some(base), Some(arp)) = (left.macvlan_of, vmac::noted(left)) {
+            self.bases.entry(base).or_insert(arp);
+        }
+    }
+
+    /// Sets a router's own interface up or down, if it has one.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub async fn set(
+        &mut self,
+        at: usize,
+        up: bool,
+        links: &mut Links,
+        kernel: &Kernel,
+    ) -> Result<(), String> {
+        let Some(Some(vmac)) = self.vmacs.get_mut(at) else { return Ok(()) };
+        if let Some(link) = vmac.set(kernel, up).await? {
+            links.learn(Change::Link(link));
+        }
+        Ok(())
+    }
+
+    /// Removes what was made, and leaves the rest as it was.
     pub async fn close(&mut self, kernel: &Kernel) {
         self.ports.clear();
         for vmac in self.vmacs.iter_mut().filter_map(Option::take) {
             vmac.remove(kernel).await;
+        }
+        for (base, before) in self.bases.drain() {
+            // It may be gone by now.
+            let _ = vmac::set_arp(kernel, base, before).await;
         }
     }
 
@@ -127,13 +161,15 @@ impl Ports {
         let is_same = |p: &Path| (p.wire.interface, p.wire.source) == (outlet.index, source);
         if !slot.as_ref().is_some_and(is_same) {
             *slot = None;
-            let wire = Wire::open(outlet, source, router.vrid, vmac.is_some())
+            let wire = Wire::open(link, outlet, source, router.vrid)
                 .map_err(|e| format!("no raw socket on {interface} from {source}: {e}"))?;
             let wire = Rc::new(wire);
-            let (receiving, tell) = (Rc::clone(&wire), self.tell.clone());
-            let receiver =
-                tasks::start("vrrp adverts", async move { receiving.receive(at, path, &tell).await });
-            *slot = Some(Path { wire, _receiver: receiver });
+            let receive = |ear| {
+                let (receiving, tell) = (Rc::clone(&wire), self.tell.clone());
+                tasks::start("vrrp adverts", async move { receiving.receive(at, path, ear, &tell).await })
+            };
+            let receivers = wire.ears().map(receive).collect();
+            *slot = Some(Path { wire, _receivers: receivers });
         }
         Ok(source)
     }
@@ -141,6 +177,13 @@ impl Ports {
     /// The open paths of a router.
     pub fn wires(&self, at: usize) -> impl Iterator<Item = &Rc<Wire>> {
         self.ports.get(at).into_iter().flatten().flatten().map(|p| &p.wire)
+    }
+
+    /// Whether what comes by an ear counts now: by the other one it is heard too, or nothing is.
+    pub fn listens(&self, at: usize, path: usize, ear: Ear) -> bool {
+        let hears_virtually = || self.wires(at).next().is_some_and(|w| w.ears().any(|e| e == Ear::Virtual));
+        let vmac = self.vmacs.get(at).and_then(Option::as_ref).filter(|_| path == 0 && hears_virtually());
+        vmac.is_none_or(|vmac| vmac.is_up() == (ear == Ear::Virtual))
     }
 
     /// Our address on a path.

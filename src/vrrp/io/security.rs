@@ -3,6 +3,8 @@
 use crate::config::model::Config;
 use crate::config::model::vrrp::{Notify, RunAs};
 use crate::net::raw;
+use crate::program::Program;
+use crate::tasks;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
@@ -38,6 +40,18 @@ pub fn admit(config: &Config) -> Result<Identities, String> {
         out.groups.push(section(config, &title, group.notify.user.as_ref(), &programs(&group.notify))?);
     }
     Ok(out)
+}
+
+/// Looks at a program again just before it is run: what was right at the start may have been changed since.
+///
+/// # Errors
+/// As at the start.
+pub async fn look_again(program: &Program) -> Result<(), String> {
+    let path = PathBuf::from(&program.command);
+    let runs_as = program.identity.map_or_else(raw::effective_uid, |(uid, _)| uid);
+    // Off this thread: its file system may hang.
+    let seen = tasks::blocking(move || examine(&path, runs_as)).await;
+    seen.unwrap_or_else(|| Err("the process is ending".to_owned()))
 }
 
 fn programs(notify: &Notify) -> Vec<&Vec<String>> {

@@ -24,10 +24,20 @@ const PROTOCOL_AT: u32 = 9;
 const PRECEDENCE: u8 = 0xc0;
 
 pub struct Wire {
+    /// Where adverts leave, and where they are heard: the same, but with a virtual MAC address.
     pub interface: u32,
+    pub carrier: u32,
     pub source: IpAddr,
-    hears: Socket,
+    hears: Vec<(Ear, Socket)>,
     sends: Sends,
+}
+
+/// By which link an advert came. A link with the virtual MAC address that is up takes what others send from the same address away
+/// from the one below, and hears everything else as that one does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ear {
+    Own,
+    Virtual,
 }
 
 enum Sends {
@@ -50,24 +60,29 @@ pub struct Arrived {
 }
 
 impl Wire {
-    /// `is_virtual`: the link is a router's own with the virtual MAC, and does not have the source address.
+    /// `outlet` is another than `link` when it is a router's own with the virtual MAC; it does not have the source address
+    /// then, and may be down.
     ///
     /// # Errors
     /// The system's: no privilege, no such address.
-    pub fn open(link: &Link, source: IpAddr, vrid: u8, is_virtual: bool) -> io::Result<Self> {
-        // A link without an IPv4 address drops what is routed elsewhere, whatever its filters say: the packet is taken before.
-        let hears = if is_virtual && source.is_ipv4() {
-            raw::packet_group_socket(link.index, GROUP_V4_MAC, &only(vrid, false))?
-        } else {
-            hearing(link, source.is_ipv6(), vrid)?
-        };
-        let sends = match (source, link.mac) {
-            (IpAddr::V6(source), Some(mac)) if is_virtual => {
+    pub fn open(link: &Link, outlet: &Link, source: IpAddr, vrid: u8) -> io::Result<Self> {
+        let mut hears = vec![(Ear::Own, hearing(link, source.is_ipv6(), vrid)?)];
+        if outlet.index != link.index {
+            // Without an IPv4 address it drops what is routed elsewhere, whatever its filters say: the packet is taken before.
+            let virtual_ear = if source.is_ipv4() {
+                raw::packet_group_socket(outlet.index, GROUP_V4_MAC, &only(vrid, false))?
+            } else {
+                hearing(outlet, true, vrid)?
+            };
+            hears.push((Ear::Virtual, virtual_ear));
+        }
+        let sends = match (source, outlet.mac) {
+            (IpAddr::V6(source), Some(mac)) if outlet.index != link.index => {
                 Sends::Frames { socket: raw::packet_socket()?, mac, source }
             }
-            _ => Sends::Socket(sending(link, source)?),
+            _ => Sends::Socket(sending(outlet, source)?),
         };
-        Ok(Self { interface: link.index, source, hears, sends })
+        Ok(Self { interface: outlet.index, carrier: link.index, source, hears, sends })
     }
 
     /// # Errors
@@ -90,9 +105,14 @@ impl Wire {
         socket_address(address, self.interface)
     }
 
+    pub fn ears(&self) -> impl Iterator<Item = Ear> {
+        self.hears.iter().map(|(ear, _)| *ear)
+    }
+
     /// Hands over packets as they come. When the loop is behind, further ones wait in the socket.
-    pub async fn receive(&self, router: usize, path: usize, tell: &mpsc::Sender<Event>) {
-        let Ok(copy) = self.hears.try_clone() else { return };
+    pub async fn receive(&self, router: usize, path: usize, ear: Ear, tell: &mpsc::Sender<Event>) {
+        let Some((_, socket)) = self.hears.iter().find(|(e, _)| *e == ear) else { return };
+        let Ok(copy) = socket.try_clone() else { return };
         let Ok(socket) = raw::watch(OwnedFd::from(copy)) else { return };
         let mut buffer = [0; LONGEST];
         loop {
@@ -103,7 +123,7 @@ impl Wire {
                 IpAddr::V6(_) => receive_v6(fd, &mut buffer),
             });
             if let Ok(Ok(Some(arrived))) = read
-                && tell.send(Event::Packet { router, path, arrived }).await.is_err()
+                && tell.send(Event::Packet { router, path, ear, arrived }).await.is_err()
             {
                 return;
             }

@@ -155,6 +155,13 @@ impl Tracks {
         })
     }
 
+    /// Why tracks fail, or what files say: what has moved the priority.
+    pub fn failing(&self, router: usize) -> String {
+        let tracks = self.routers.get(router).map_or(&[][..], |r| &r.tracks);
+        let fails = |t: &&TrackState| !t.well || t.sum().is_some_and(|sum| sum != 0);
+        tracks.iter().filter(fails).map(|t| t.why.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
     /// Why the router cannot serve: somebody said so, or what it follows.
     pub fn fault(&self, router: usize) -> Option<String> {
         self.routers.get(router)?.told.clone().or_else(|| self.ailment(router))

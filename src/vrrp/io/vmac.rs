@@ -26,8 +26,9 @@ const NESTED: u16 = 1 << 15;
 pub struct Vmac {
     pub index: u32,
     pub base: u32,
-    /// What the base had.
-    arp: Arp,
+    /// It is down while the router is no master: nothing of what the kernel says by itself on an interface (MLD reports,
+    /// say) leaves with the virtual MAC address, which switches would learn at the wrong port.
+    is_up: bool,
 }
 
 /// 00:00:5e:00:01:vrid, for IPv6 00:00:5e:00:02:vrid.
@@ -36,37 +37,84 @@ pub fn mac(vrid: u8, six: bool) -> Mac {
 }
 
 impl Vmac {
-    /// Makes the interface, and has the base leave questions about its addresses to it.
+    /// Makes the interface, and has the base leave questions about its addresses to it. `before`: how the base spoke ARP before
+    /// any of ours: noted on the interface, for whoever comes after a kill.
     ///
     /// # Errors
     /// A sentence.
-    pub async fn make(kernel: &Kernel, name: &str, mac: Mac, base: &Link) -> Result<(Self, Link), String> {
+    pub async fn make(
+        kernel: &Kernel,
+        name: &str,
+        mac: Mac,
+        base: &Link,
+        before: Arp,
+    ) -> Result<(Self, Link), String> {
         let failed =
             |e: rtnetlink::Error| format!("cannot make interface {name} on {}: {}", base.name, words(&e));
         let links = kernel.handle.link();
         let message = LinkMacVlan::new(name, base.index, MacVlanMode::Private).address(mac.to_vec()).build();
         links.add(message).execute().await.map_err(failed)?;
         let made = find(kernel, name).await.map_err(failed)?;
+        let alias = LinkAttribute::IfAlias(note(before));
+        let noted = LinkUnspec::new_with_index(made.index).append_extra_attribute(alias).build();
+        links.set(noted).execute().await.map_err(failed)?;
         // Loose: the way to the neighbours is the base.
         let own = [(RP_FILTER, 2), (ARP_IGNORE, 1), (PROMOTE_SECONDARIES, 1), (ACCEPT_LOCAL, 1)];
         links.set(conf(made.index, &own, true)).execute().await.map_err(failed)?;
         accept_no_advice(name);
         // The base neither answers for the virtual addresses nor asks in their name: its MAC would be learned for them.
-        let quiet = [(ARP_IGNORE, 1), (ARP_ANNOUNCE, 2)];
-        links.set(conf(base.index, &quiet, false)).execute().await.map_err(failed)?;
-        links.set(LinkUnspec::new_with_index(made.index).up().build()).execute().await.map_err(failed)?;
+        set_arp(kernel, base.index, Arp { ignore: 1, announce: 2 }).await.map_err(failed)?;
         let made = find(kernel, name).await.map_err(failed)?;
-        Ok((Self { index: made.index, base: base.index, arp: base.arp }, made))
+        Ok((Self { index: made.index, base: base.index, is_up: false }, made))
     }
 
-    /// Removes the interface and leaves the base as it was.
-    pub async fn remove(self, kernel: &Kernel) {
-        let links = kernel.handle.link();
-        // Either one may be gone by now.
-        let _ = links.del(self.index).execute().await;
-        let before = [(ARP_IGNORE, self.arp.ignore), (ARP_ANNOUNCE, self.arp.announce)];
-        let _ = links.set(conf(self.base, &before, false)).execute().await;
+    pub fn is_up(&self) -> bool {
+        self.is_up
     }
+
+    /// Sets it up, or down; answers what it is then, if it was not so before.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub async fn set(&mut self, kernel: &Kernel, up: bool) -> Result<Option<Link>, String> {
+        if self.is_up == up {
+            return Ok(None);
+        }
+        let failed = |e: rtnetlink::Error| {
+            format!("cannot set interface {} {}: {}", self.index, if up { "up" } else { "down" }, words(&e))
+        };
+        let link = LinkUnspec::new_with_index(self.index);
+        let message = if up { link.up() } else { link.down() }.build();
+        kernel.handle.link().set(message).execute().await.map_err(failed)?;
+        self.is_up = up;
+        let mut found = kernel.handle.link().get().match_index(self.index).execute();
+        let found = found.try_next().await.map_err(failed)?;
+        Ok(found.as_ref().map(link::read))
+    }
+
+    pub async fn remove(self, kernel: &Kernel) {
+        // It may be gone by now.
+        let _ = kernel.handle.link().del(self.index).execute().await;
+    }
+}
+
+/// # Errors
+/// The kernel's: there is no such interface any more.
+pub async fn set_arp(kernel: &Kernel, base: u32, arp: Arp) -> Result<(), rtnetlink::Error> {
+    let values = [(ARP_IGNORE, arp.ignore), (ARP_ANNOUNCE, arp.announce)];
+    kernel.handle.link().set(conf(base, &values, false)).execute().await
+}
+
+/// For people, and for [`noted`].
+fn note(before: Arp) -> String {
+    format!("weir: arp_ignore {} arp_announce {} before", before.ignore, before.announce)
+}
+
+/// How the base of an interface spoke ARP before it was made.
+pub fn noted(link: &Link) -> Option<Arp> {
+    let words: Vec<&str> = link.alias.as_deref()?.split(' ').collect();
+    let ["weir:", "arp_ignore", ignore, "arp_announce", announce, "before"] = words[..] else { return None };
+    Some(Arp { ignore: ignore.parse().ok()?, announce: announce.parse().ok()? })
 }
 
 async fn find(kernel: &Kernel, name: &str) -> Result<Link, rtnetlink::Error> {
@@ -98,6 +146,18 @@ fn accept_no_advice(name: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn notes() {
+        let read = |alias: Option<&str>| {
+            let message = LinkUnspec::new_with_index(7).build();
+            noted(&Link { alias: alias.map(str::to_owned), ..link::read(&message) })
+        };
+        let arp = Arp { ignore: 8, announce: 1 };
+        assert_eq!(read(Some(&note(arp))), Some(arp));
+        assert_eq!(read(Some("uplink of rack 7")), None);
+        assert_eq!(read(None), None);
+    }
 
     #[test]
     fn addresses() {
