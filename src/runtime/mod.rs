@@ -106,7 +106,8 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     let admin_sockets = listen::open_admin(&config)?;
     let beside = listeners.count() + admin_sockets.len() + global.stats_maxconn;
     let maxconn = limits::apply(&config, options, beside, threads)?;
-    let vrrp = vrrp::io::Prepared::open(&config, startup.open_files())?;
+    let old: Vec<i32> = options.finish.iter().chain(&options.terminate).copied().collect();
+    let vrrp = vrrp::io::Prepared::open(&config, startup.open_files(), &old)?;
     let l4 = l4::io::Prepared::open(&config)?;
     process::signal_old(options);
     let identity = process::Identity::find(global)?;

@@ -47,6 +47,8 @@ pub enum Input<'a> {
     FallBack(String),
     /// Leave; the second time at once.
     Stop,
+    /// Leave without a word, with the addresses where they are: another process of this machine goes on.
+    Bequeath(String),
 }
 
 /// A packet as it came.
@@ -266,6 +268,11 @@ impl Router {
             }
             Input::TakeOver(_) | Input::FallBack(_) => {}
             Input::Stop => self.stop(now),
+            Input::Bequeath(reason) => {
+                let from = self.state();
+                self.phase = Phase::Stopped;
+                self.outputs.push_back(Output::Became { from, to: State::Stopped, reason });
+            }
         }
     }
 

@@ -247,6 +247,20 @@ fn a_master_that_stops_waits_for_the_next_one() {
 }
 
 #[test]
+fn what_is_left_to_another_process_is_not_touched() {
+    let mut b = Bench::new(settings(1, 100));
+    b.wait(4000);
+    assert_eq!(b.input(Input::Bequeath("left to the next process".into())), "stopped");
+    assert_eq!(b.input(Input::Stop), "");
+    assert_eq!(b.wait(10_000), "");
+    let mut heir = Bench::new(settings(1, 100));
+    assert_eq!(
+        heir.input(Input::TakeOver("left by the process before".into())),
+        "add,send100,announce,master"
+    );
+}
+
+#[test]
 fn asleep_with_the_process() {
     let mut b = Bench::new(settings(1, 100));
     b.wait(3000);

@@ -116,8 +116,20 @@ impl Net {
         file
     }
 
+    /// A new process in the place of an old one.
+    pub fn weir_instead(&self, machine: &str, config: &str, old: &Node) -> Node {
+        let file = self.write(&format!("{machine}-new.cfg"), config);
+        let (program, pid) = (Program::Weir.path(), old.child.id().to_string());
+        let words = [&program.to_string_lossy(), "-db", "-f", &file.to_string_lossy(), "-sf", &pid];
+        self.start_logged(machine, &format!("{machine}-new.log"), &words)
+    }
+
     pub fn start(&self, machine: &str, words: &[&str]) -> Node {
-        let log = self.dir.path().join(format!("{machine}.log"));
+        self.start_logged(machine, &format!("{machine}.log"), words)
+    }
+
+    fn start_logged(&self, machine: &str, log: &str, words: &[&str]) -> Node {
+        let log = self.dir.path().join(log);
         let out = File::create(&log).unwrap();
         let child = Command::new("ip")
             .args(["netns", "exec", &self.space(machine)])

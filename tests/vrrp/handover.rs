@@ -122,3 +122,63 @@ fn a_lower_advert_is_answered_with_announcements() {
     let bursts: Vec<&str> = seen.split('V').filter(|burst| !burst.is_empty()).collect();
     assert_eq!(bursts, ["AAA", "AAA"], "{seen}");
 }
+
+/// With `-sf` the new process goes on where the old one was: the other node hears no stop, and the address is never away.
+#[test]
+fn a_new_process_goes_on() {
+    for lines in [FAST.to_owned(), format!("{FAST}\n    use-vmac")] {
+        let net = Net::new();
+        let mut old = net.weir("a", &weir_config(&lines, 150));
+        net.only("a");
+        let b = net.weir("b", &weir_config(&lines, 100));
+        b.wait_for("VI_1: stopped -> backup");
+        // One that cannot start leaves the old one as it was.
+        let broken = net.weir_instead(
+            "a",
+            "vrrp VI_1\n    interface nope\n    virtual-router-id 5\n    address 10.0.0.1\n",
+            &old,
+        );
+        broken.wait_for("this machine has no interface 'nope'");
+        drop(broken);
+        let links = || ip(&format!("-n {} -o link show type macvlan", net.space("a")));
+        let before = links();
+        let new = net.weir_instead("a", &weir_config(&lines, 150), &old);
+        wait_until("the old one has ended", || {
+            assert!(net.holds("a", VIRTUAL), "{}{}", old.log(), new.log());
+            matches!(old.child.try_wait(), Ok(Some(_)))
+        });
+        new.wait_for(&format!(
+            "VI_1: backup -> master: left by process {}, which this one replaces",
+            old.child.id()
+        ));
+        old.wait_for("VI_1: master -> stopped: left to the process that replaces this one");
+        assert_eq!(links(), before, "the interface is the same");
+        assert!(!new.log().contains("was still there"), "{}", new.log());
+        // It is the new one's by all means: it goes with it.
+        new.stop();
+        b.wait_for("VI_1: backup -> master: 10.99.0.1 stops");
+        net.only("b");
+        assert_eq!(b.log().matches("-> master").count(), 1, "{}", b.log());
+        assert!(!links().contains("vrrp.51"), "{}", links());
+        let arp = python(&net, "a", "print(open('/proc/sys/net/ipv4/conf/eth0/arp_ignore').read())");
+        assert_eq!(arp[0], "0");
+    }
+}
+
+/// What is configured otherwise is handed over; the new process begins when the old one has cleared away.
+#[test]
+fn a_new_process_that_is_configured_otherwise_waits() {
+    let net = Net::new();
+    let old = net.weir("a", &weir_config(&format!("{FAST}\n    use-vmac"), 150));
+    net.only("a");
+    let b = net.weir("b", &weir_config(FAST, 100));
+    b.wait_for("VI_1: stopped -> backup");
+    let new = net.weir_instead("a", &weir_config(FAST, 150), &old);
+    b.wait_for("VI_1: backup -> master: 10.99.0.1 stops");
+    old.wait_for("VI_1: master -> stopped: stopped");
+    new.wait_for("VI_1: backup -> master: priority 150 is above 100 of 10.99.0.2");
+    net.only("a");
+    let links = ip(&format!("-n {} -o link show", net.space("a")));
+    assert!(!links.contains("vrrp.51"), "{links}");
+    assert!(!new.log().contains("removed, it is not held"), "{}", new.log());
+}

@@ -13,6 +13,10 @@ impl Shell {
         let level = if to == State::Fault { level::WARNING } else { level::NOTICE };
         let text = format!("{}: {} -> {}: {reason}", router.name, from.name(), to.name());
         self.say(level, &text);
+        // The process that goes on tells of it.
+        if self.left.contains(&at) {
+            return;
+        }
         let priority = self.node.routers[at].priority();
         let identity = self.identities.routers.get(at).copied().flatten();
         self.teller.tell(&router.notify, identity, ["INSTANCE", &router.name], to, priority);
@@ -35,6 +39,9 @@ impl Shell {
                 continue;
             }
             *told = state;
+            if state == State::Stopped && group.members.iter().any(|at| self.left.contains(at)) {
+                continue;
+            }
             if let Some(conf) = self.config.config.vrrp.groups.get(i) {
                 let identity = self.identities.groups.get(i).copied().flatten();
                 self.teller.tell(&conf.notify, identity, ["GROUP", &conf.name], state, 0);

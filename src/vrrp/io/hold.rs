@@ -1,10 +1,12 @@
 //! What a master holds: addresses, routes and rules. Added and announced, removed, put back when somebody took them.
 
 use super::link::{Change, Links};
+use super::succession::{self, Key};
 use super::{Shell, is_vmac_of};
 use crate::config::model::vrrp::{VirtualAddress, VirtualRoute, Vrrp};
 use crate::logging::level;
-use crate::vrrp::{Burst, State};
+use crate::vrrp::{Burst, Input, State};
+use std::time::Instant;
 
 impl Shell {
     /// The interface an address of a router belongs on, if it is there.
@@ -108,9 +110,10 @@ impl Shell {
     }
 
     /// What a crashed run left behind: this node is no master as it starts.
-    pub(super) async fn clean(&mut self) {
+    pub(super) async fn clean(&mut self, inherited: &[(usize, i32)]) {
         let mut left = Vec::new();
-        for (at, router) in self.routers().iter().enumerate() {
+        let routers = self.routers().iter().enumerate();
+        for (at, router) in routers.filter(|(at, _)| !inherited.iter().any(|(i, _)| i == at)) {
             for rule in &router.rules {
                 let removed = self.kernel.remove_rule(rule, router.is_v6()).await;
                 self.say_left_over(router, &format!("rule {} was still there", rule.text), removed);
@@ -139,6 +142,57 @@ impl Shell {
         if let Ok(known) = self.kernel.links().await {
             self.links = Links::new(known);
         }
+    }
+
+    /// The places of what processes before have left to this one, with their pids. They have cleared away the rest by now.
+    pub(super) async fn find_inherited(&mut self, left: &[(Key, i32)]) -> Vec<(usize, i32)> {
+        if let Ok(known) = self.kernel.links().await {
+            self.links = Links::new(known);
+        }
+        let mut found = Vec::new();
+        for (at, router) in self.config.config.vrrp.routers.iter().enumerate() {
+            let Some((_, pid)) = left.iter().find(|(key, _)| *key == succession::key(router)) else {
+                continue;
+            };
+            found.push((at, *pid));
+            if let Some(vmac) = router.vmac.as_ref().and_then(|name| self.links.named(name)).cloned() {
+                self.ports.remember(&vmac);
+                self.ports.adopt(at, &vmac);
+            }
+        }
+        found
+    }
+
+    /// What was left to this process is its own; what it cannot serve, it gives up.
+    pub(super) async fn come_into(&mut self, inherited: &[(usize, i32)], now: Instant) {
+        for &(at, pid) in inherited {
+            let reason = format!("left by process {pid}, which this one replaces");
+            self.node.handle_input(at, Input::TakeOver(reason), now);
+            self.act().await;
+            if !self.is_master(at) {
+                self.raise(at, false).await;
+                self.hold(at, false).await;
+            }
+        }
+    }
+
+    /// Leaves what it is master of to the process that replaces this one, if that has all of it. If not, it is handed over as at any
+    /// end, and the new process waits for that.
+    pub(super) async fn bequeath(&mut self) {
+        let Some(mut heir) = self.heirs.take() else { return };
+        let masters = (0..self.routers().len()).filter(|at| self.is_master(*at));
+        let masters: Vec<(usize, Key)> =
+            masters.map(|at| (at, succession::key(&self.routers()[at]))).collect();
+        if masters.iter().all(|(_, key)| heir.wants(*key)) {
+            let now = Instant::now();
+            for &(at, _) in &masters {
+                self.left.push(at);
+                let reason = "left to the process that replaces this one".to_owned();
+                self.node.handle_input(at, Input::Bequeath(reason), now);
+            }
+            heir.leave(&masters.iter().map(|(_, key)| *key).collect::<Vec<_>>()).await;
+        }
+        self.heir = Some(heir);
     }
 
     fn say_left_over(&self, router: &Vrrp, what: &str, removed: Result<bool, String>) {

@@ -12,6 +12,7 @@
 //!   notify   programs on changes      command   runs them      security   who may write to them
 //!   workers  whether the threads that forward move
 //!   desk     what the administration asks and orders
+//!   succession  a new process in the place of an old one
 //! ```
 
 mod address;
@@ -29,6 +30,7 @@ mod refuse;
 mod route;
 mod security;
 mod socket;
+mod succession;
 mod track;
 mod vmac;
 mod workers;
@@ -54,6 +56,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use succession::{Heir, Heirs};
 use tokio::sync::mpsc;
 
 /// Packets that may wait for the control thread.
@@ -67,6 +70,8 @@ pub struct Prepared {
     /// Limits of open files for the programs we start.
     open_files: Option<(u64, u64)>,
     identities: Identities,
+    /// Old processes this one replaces.
+    predecessors: Vec<succession::Predecessor>,
 }
 
 /// What the loop waits for.
@@ -96,10 +101,11 @@ enum Event {
 
 impl Prepared {
     /// Opens what the routers need; `None` without routers. `open_files`: the limits programs are started with.
+    /// `old`: the processes that this one replaces, not told so yet.
     ///
     /// # Errors
     /// A sentence that names the router and what it lacks.
-    pub fn open(whole: &Config, open_files: Option<(u64, u64)>) -> Result<Option<Self>, String> {
+    pub fn open(whole: &Config, open_files: Option<(u64, u64)>, old: &[i32]) -> Result<Option<Self>, String> {
         let config = &whole.vrrp;
         if config.routers.is_empty() {
             return Ok(None);
@@ -114,10 +120,13 @@ impl Prepared {
             format!("vrrp : cannot refuse what is addressed to the virtual addresses: {e} (this takes nftables and Linux 5.12: write 'accept' to do without)")
         })?;
         let known = link::list().map_err(|e| format!("vrrp : cannot list the interfaces: {e}"))?;
-        let prepared = Self { announcer, links: Links::new(known), refusal, open_files, identities };
+        let predecessors = Vec::new();
+        let links = Links::new(known);
+        let mut prepared = Self { announcer, links, refusal, open_files, identities, predecessors };
         for router in &config.routers {
             prepared.check(router)?;
         }
+        prepared.predecessors = succession::ask(config, old);
         Ok(Some(prepared))
     }
 
@@ -188,18 +197,20 @@ fn settings(router: &Vrrp) -> Settings {
 
 /// Runs the routers until told to stop, and then says so to the others before it ends. Told again, it does not wait for them.
 pub async fn run(
-    prepared: Prepared,
+    mut prepared: Prepared,
     generation: Arc<Generation>,
     log: Rc<logging::Sender>,
     stop: Rc<tokio::sync::Notify>,
 ) {
+    let inherited = succession::inherit(std::mem::take(&mut prepared.predecessors)).await;
     let kernel = match Kernel::connect() {
         Ok(kernel) => kernel,
         Err(error) => return report(&generation, &log, level::ALERT, &format!("vrrp : no netlink: {error}")),
     };
     let (tell, mut events) = mpsc::channel(WAITING);
     let mut shell = Shell::new(prepared, generation, log, kernel, &tell);
-    shell.clean().await;
+    let inherited = shell.find_inherited(&inherited).await;
+    shell.clean(&inherited).await;
     let mut calls = shell.config.process.vrrp.attend();
     let now = Instant::now();
     shell.attach_all(now).await;
@@ -208,6 +219,7 @@ pub async fn run(
         shell.node.handle_input(at, Input::Start, now);
     }
     shell.act().await;
+    shell.come_into(&inherited, now).await;
     let mut leaves = false;
     while !(leaves && shell.node.routers.iter().all(|r| r.state() == State::Stopped)) {
         let due = shell.node.poll_timeout();
@@ -221,17 +233,22 @@ pub async fn run(
             biased;
             // A master stays a moment longer, for its clients. Told twice, it does not.
             () = stop.notified() => {
+                if !leaves {
+                    shell.bequeath().await;
+                }
                 leaves = true;
                 let now = Instant::now();
                 (0..shell.node.routers.len()).for_each(|at| shell.node.handle_input(at, Input::Stop, now));
             }
             Some(event) = events.recv() => shell.happen(event).await,
             Some(call) = next_call(&mut calls) => shell.answer(call),
+            () = shell.heirs.attend() => {}
             () = timer => shell.node.handle_timeout(Instant::now()),
         }
         shell.act().await;
     }
-    shell.ports.close(&shell.kernel).await;
+    shell.ports.close(&shell.left, &shell.kernel).await;
+    drop(shell.heir.take());
     shell.teller.finish().await;
 }
 
@@ -258,6 +275,11 @@ struct Shell {
     memories: Vec<desk::Memory>,
     /// Refused packets already logged this often, to say it seldom.
     conflicts: Cell<u64>,
+    heirs: Heirs,
+    /// The process that takes the place of this one, until all is cleared away.
+    heir: Option<Heir>,
+    /// Places of the routers that were left to it.
+    left: Vec<usize>,
     /// Why the further path of each router is no good, as it was last said.
     further: Vec<Option<String>>,
 }
@@ -300,6 +322,9 @@ impl Shell {
             _refusal: prepared.refusal,
             links: prepared.links,
             conflicts: Cell::new(0),
+            heirs: Heirs::listen(),
+            heir: None,
+            left: Vec::new(),
         }
     }
 

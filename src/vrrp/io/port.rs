@@ -107,11 +107,23 @@ impl Ports {
         Ok(())
     }
 
-    /// Removes what was made, and leaves the rest as it was.
-    pub async fn close(&mut self, kernel: &Kernel) {
+    /// The interface of the process before goes on as this one's; it was up with its addresses.
+    pub fn adopt(&mut self, at: usize, left: &Link) {
+        if let (Some(slot), Some(vmac)) = (self.vmacs.get_mut(at), Vmac::adopt(left)) {
+            *slot = Some(vmac);
+        }
+    }
+
+    /// Removes what was made, but for the interfaces of the routers `left` to another process, and leaves the rest as it was.
+    pub async fn close(&mut self, left: &[usize], kernel: &Kernel) {
         self.ports.clear();
-        for vmac in self.vmacs.iter_mut().filter_map(Option::take) {
-            vmac.remove(kernel).await;
+        for (at, vmac) in self.vmacs.iter_mut().enumerate() {
+            let Some(vmac) = vmac.take() else { continue };
+            if left.contains(&at) {
+                self.bases.remove(&vmac.base);
+            } else {
+                vmac.remove(kernel).await;
+            }
         }
         for (base, before) in self.bases.drain() {
             // It may be gone by now.

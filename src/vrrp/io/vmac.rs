@@ -68,6 +68,11 @@ impl Vmac {
         Ok((Self { index: made.index, base: base.index, is_up: false }, made))
     }
 
+    /// One that was made before.
+    pub fn adopt(link: &Link) -> Option<Self> {
+        Some(Self { index: link.index, base: link.macvlan_of?, is_up: link.is_up })
+    }
+
     pub fn is_up(&self) -> bool {
         self.is_up
     }
