@@ -11,6 +11,8 @@ mod harness;
 mod ipv6;
 #[path = "vrrp/links.rs"]
 mod links;
+#[path = "vrrp/nopreempt.rs"]
+mod nopreempt;
 #[path = "vrrp/vmac.rs"]
 mod vmac;
 

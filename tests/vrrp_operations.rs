@@ -232,6 +232,36 @@ fn a_worker_hangs() {
     net.only("b");
 }
 
+/// The packet program of `mode l4` is taken off: the node forwards nothing though its process lives.
+#[test]
+fn the_packet_program_is_taken_off() {
+    let net = Net::new();
+    let service =
+        "\nlisten vip\n    mode l4\n    bind 10.99.0.100:80\n    forward nat\n    server s 10.98.0.2:80\n";
+    let tracks = "track l4 vip min-up 1 weight -20\n    track l4";
+    let a = net.weir("a", &config(&net, "a", 150, &format!("nopreempt\n    {tracks}{service}")));
+    net.only("a");
+    let b = net.weir("b", &config(&net, "b", 100, "nopreempt"));
+    b.wait_for("VI_1: stopped -> backup");
+    assert!(
+        ask(&net, "a", "show vrrp VI_1").contains("Tracker: l4 vip, weight -20, adds 0, well"),
+        "{}",
+        ask(&net, "a", "show vrrp VI_1")
+    );
+    // As `bpftool link detach` does it: asks for the link at eth0 and detaches it.
+    let detach = "import ctypes,struct,socket\nl=ctypes.CDLL(None,use_errno=True)\nids=(ctypes.c_uint32*8)(); links=(ctypes.c_uint32*8)()\n\
+        def bpf(command,data):\n  b=ctypes.create_string_buffer(data,64); r=l.syscall(321,command,b,64); assert r>=0,ctypes.get_errno(); return r\n\
+        bpf(16,struct.pack('IIIIQIIQQQQ',socket.if_nametoindex('eth0'),46,0,0,ctypes.addressof(ids),8,0,0,ctypes.addressof(links),0,0)); assert links[0]\n\
+        bpf(34,struct.pack('I',bpf(30,struct.pack('I',links[0]))))";
+    harness::network::python(&net, "a", detach);
+    a.wait_for("VI_1: master -> fault: mode l4 : somebody took the packet program off eth0");
+    net.only("b");
+    a.wait_for("VI_1: fault -> backup: no fault any more");
+    ask(&net, "a", "disable server vip/s");
+    a.wait_for("VI_1: priority 150 -> 130: backend vip has 0 servers, 1 are wanted");
+    net.only("b");
+}
+
 #[test]
 fn a_worker_comes_back() {
     let net = Net::new();

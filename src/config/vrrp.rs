@@ -3,6 +3,7 @@
 use super::diagnostic::{Diagnostic, Severity};
 use super::draft::Draft;
 use super::keyword::Section;
+use super::model::Mode;
 use super::model::mail::EmailAlert;
 use super::model::vrrp::{
     Garp, Notify, RunAs, Track, Tracked, VirtualAddress, VirtualRoute, VirtualRule, Vrrp, VrrpConfig,
@@ -79,6 +80,7 @@ pub enum TrackedName {
     Script(String),
     Backend(String, usize),
     Frontend(String),
+    L4(Option<(String, usize)>),
     File(PathBuf),
     Process(String, usize),
 }
@@ -162,6 +164,7 @@ pub fn resolve(parser: &mut Parser, proxies: &[Draft]) -> VrrpConfig {
         routers: drafts.routers.iter().map(|r| r.header.word(1).to_owned()).collect(),
         fronts: named(proxies, |d| d.section.has_front()),
         backs: named(proxies, |d| d.section.has_back()),
+        services: named(proxies, |d| d.section.has_back() && d.proxy.mode == Mode::L4),
     };
     twins(parser, drafts.routers.iter().map(|r| &r.header));
     twins(parser, drafts.groups.iter().map(|g| &g.header));
@@ -181,6 +184,8 @@ struct Names {
     routers: Vec<String>,
     fronts: Vec<(String, ProxyIndex)>,
     backs: Vec<(String, ProxyIndex)>,
+    /// Sections with servers in `mode l4`.
+    services: Vec<(String, ProxyIndex)>,
 }
 
 fn named(proxies: &[Draft], keep: impl Fn(&Draft) -> bool) -> Vec<(String, ProxyIndex)> {
@@ -507,6 +512,24 @@ fn track(parser: &mut Parser, draft: &TrackDraft, names: &Names) -> Option<Track
                 return None;
             };
             (Tracked::Backend { proxy, min_up: *min_up }, 0)
+        }
+        TrackedName::L4(_) if names.services.is_empty() => {
+            parser.alert(line, 1, "'track l4' : no section is in 'mode l4'.");
+            return None;
+        }
+        TrackedName::L4(None) => (Tracked::L4(None), 0),
+        TrackedName::L4(Some((name, min_up))) => {
+            let Some(proxy) = find(&names.services, name) else {
+                unknown(
+                    parser,
+                    line,
+                    2,
+                    "section in 'mode l4' with servers",
+                    names.services.iter().map(|(n, _)| n.as_str()),
+                );
+                return None;
+            };
+            (Tracked::L4(Some((proxy, *min_up))), 0)
         }
         TrackedName::Frontend(name) => {
             let Some(proxy) = find(&names.fronts, name) else {

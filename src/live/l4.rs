@@ -109,6 +109,8 @@ pub struct Board {
 #[derive(Debug, Default)]
 struct Inner {
     running: bool,
+    /// Why it forwards not everything that comes in.
+    ailment: Option<String>,
     made: Vec<Made>,
     /// By the service's name in plans, and the server's address.
     figures: HashMap<(String, SocketAddr), Measured>,
@@ -129,6 +131,18 @@ impl Board {
     /// The engine runs from now on, or no more.
     pub fn set_running(&self, running: bool) {
         self.lock().running = running;
+    }
+
+    /// Why the engine does not forward all that comes in, or that it does.
+    pub fn set_ailment(&self, why: Option<String>) {
+        self.lock().ailment = why;
+    }
+
+    /// Why nothing, or not everything, is forwarded.
+    #[must_use]
+    pub fn ailment(&self) -> Option<String> {
+        let inner = self.lock();
+        if inner.running { inner.ailment.clone() } else { Some("mode l4 does not run".to_owned()) }
     }
 
     /// Does this process forward packets?

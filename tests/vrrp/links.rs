@@ -40,6 +40,29 @@ fn the_source_address_changes() {
 }
 
 #[test]
+fn addresses_have_what_was_asked_for() {
+    let net = Net::new();
+    let more = "address 10.99.0.101/32 dev eth1 scope link\n    address 10.99.0.102/25 label eth0:vip";
+    let a = net.weir("a", &weir_config(&format!("{FAST}\n    {more}"), 150));
+    net.only("a");
+    let shown = |device: &str| ip(&format!("-n {} -o addr show dev {device}", net.space("a")));
+    wait_until("all of them are there", || shown("eth0").contains("10.99.0.102"));
+    assert!(shown("eth1").contains("inet 10.99.0.101/32 scope link eth1"), "{}", shown("eth1"));
+    assert!(shown("eth0").contains("inet 10.99.0.102/25 scope global eth0:vip"), "{}", shown("eth0"));
+    assert!(
+        shown("eth0").contains(&format!("inet {VIRTUAL}/24 scope global secondary eth0")),
+        "{}",
+        shown("eth0")
+    );
+    a.stop();
+    assert!(
+        !shown("eth1").contains("10.99.0.101") && !shown("eth0").contains("10.99.0.10"),
+        "{}",
+        shown("eth0")
+    );
+}
+
+#[test]
 fn an_address_that_was_taken_off_is_put_back() {
     let net = Net::new();
     let _a = net.weir("a", &weir_config(FAST, 150));

@@ -2,7 +2,7 @@
 
 use super::vrrp_routes;
 use crate::config::keyword::{Keyword, Section, VRRP, VRRP_GROUP, VRRP_SCRIPT};
-use crate::config::model::vrrp::{RunAs, VirtualAddress};
+use crate::config::model::vrrp::{RunAs, SCOPES, VirtualAddress};
 use crate::config::parser::Parser;
 use crate::config::raw::Line;
 use crate::config::units::Unit;
@@ -25,7 +25,7 @@ pub const TABLE: &[Keyword] = &[
     Keyword::new(
         "address",
         VRRP,
-        "<address>[/<prefix>] [dev <interface>] [label <label>]",
+        "<address>[/<prefix>] [dev <interface>] [label <label>] [scope { global | site | link | host }]",
         "A virtual address, held while master. Without a prefix it is a host's (/32, /128).",
         address,
     ),
@@ -323,7 +323,7 @@ pub const TABLE: &[Keyword] = &[
     Keyword::new(
         "track",
         VRRP,
-        "{ interface | script | frontend | file } <name> [weight <n>] | { backend | process } <name> [min-up <n>] [weight <n>]",
+        "{ interface | script | frontend | file } <name> [weight <n>] | { backend | process } <name> [min-up <n>] [weight <n>] | l4 [<name> [min-up <n>]] [weight <n>]",
         "Follows something: weight 0 (default) makes its failure a fault, a positive weight is added while it is well, a negative one while it fails. The number in a file is multiplied by the weight (default there: 1) and added; with weight 0 a number other than 0 is a fault.",
         track,
     ),
@@ -532,7 +532,7 @@ fn address(parser: &mut Parser, line: &Line) {
             );
         }
     };
-    let mut held = VirtualAddress { address, prefix, device: None, label: None };
+    let mut held = VirtualAddress { address, prefix, device: None, label: None, scope: 0 };
     let mut i = 2;
     while i < line.words.len() {
         let value = line.word(i + 1).to_owned();
@@ -545,8 +545,24 @@ fn address(parser: &mut Parser, line: &Line) {
                 return parser.alert(line, i + 1, "'address' : a label has 15 letters at the most.");
             }
             "label" => held.label = Some(value),
+            "scope" if address.is_ipv6() => {
+                return parser.alert(
+                    line,
+                    i,
+                    "'address' : the scope of an IPv6 address is in the address: remove it.",
+                );
+            }
+            "scope" => match SCOPES.iter().find(|(name, _)| *name == value) {
+                Some((_, scope)) => held.scope = *scope,
+                None => {
+                    let message =
+                        format!("'address' : 'scope' expects global, site, link or host (got '{value}').");
+                    return parser.alert(line, i + 1, message);
+                }
+            },
             other => {
-                return parser.alert(line, i, format!("'address' expects 'dev' or 'label' (got '{other}')."));
+                let message = format!("'address' expects 'dev', 'label' or 'scope' (got '{other}').");
+                return parser.alert(line, i, message);
             }
         }
         i += 2;
@@ -555,19 +571,21 @@ fn address(parser: &mut Parser, line: &Line) {
 }
 
 fn track(parser: &mut Parser, line: &Line) {
-    let name = line.word(2).to_owned();
-    if name.is_empty() {
+    // All of 'mode l4', or one service of it.
+    let is_whole = line.word(1) == "l4" && matches!(line.word(2), "" | "weight");
+    let name = if is_whole { String::new() } else { line.word(2).to_owned() };
+    if name.is_empty() && !is_whole {
         return parser.alert(line, 1, "'track' expects what to follow and its name.");
     }
     let (mut weight, mut min_up) = (None, 1);
-    let mut i = 3;
+    let mut i = if is_whole { 2 } else { 3 };
     while i < line.words.len() {
         match line.word(i) {
             "weight" => match parser.integer(line, i + 1, -253, 253) {
                 Some(n) => weight = Some(n),
                 None => return,
             },
-            "min-up" if matches!(line.word(1), "backend" | "process") => {
+            "min-up" if !is_whole && matches!(line.word(1), "backend" | "process" | "l4") => {
                 match parser.integer(line, i + 1, 1, 65_535) {
                     Some(n) => min_up = n,
                     None => return,
@@ -593,10 +611,10 @@ fn track(parser: &mut Parser, line: &Line) {
         }
         "file" => TrackedName::File(name.into()),
         "process" => TrackedName::Process(name, min_up),
-        other @ "l4" => return parser.unsupported(line, 1, &format!("track {other}")),
+        "l4" => TrackedName::L4((!is_whole).then_some((name, min_up))),
         other => {
             let message = format!(
-                "'track' expects 'interface', 'script', 'backend', 'frontend', 'file' or 'process' (got '{other}')."
+                "'track' expects 'interface', 'script', 'backend', 'frontend', 'file', 'process' or 'l4' (got '{other}')."
             );
             return parser.alert(line, 1, message);
         }

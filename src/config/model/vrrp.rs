@@ -66,7 +66,12 @@ pub struct VirtualAddress {
     /// None: the router's interface.
     pub device: Option<String>,
     pub label: Option<String>,
+    /// `RT_SCOPE_*` of linux/rtnetlink.h; IPv6 addresses have their own.
+    pub scope: u8,
 }
+
+/// What `scope` may be, as ip-address(8) says it.
+pub const SCOPES: [(&str, u8); 4] = [("global", 0), ("site", 200), ("link", 253), ("host", 254)];
 
 /// A network, or one host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,6 +171,8 @@ pub enum Tracked {
     },
     /// Well while it accepts connections.
     Frontend(ProxyIndex),
+    /// Well while `mode l4` forwards, and a service of it has so many usable servers.
+    L4(Option<(ProxyIndex, usize)>),
     /// The number in it, times the weight, is added; with weight 0 a number other than 0 is a fault.
     File(PathBuf),
     /// Well while so many processes of the name run.

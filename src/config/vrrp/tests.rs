@@ -42,9 +42,17 @@ fn bad_lines() {
     check("address fe80::1", "not of the family");
     check("address 10.0.0.1/33", "the prefix must be 0 to 32");
     check("address 10.0.0.2 label a-much-too-long-label", "15 letters");
+    check("address 10.0.0.2/32 scope link", "");
+    check("address 10.0.0.2/32 scope wide", "'scope' expects global, site, link or host (got 'wide')");
+    check("address 10.0.0.2/32 broad yes", "expects 'dev', 'label' or 'scope'");
     check("track backend nope", "no backend is named 'nope'");
     check("track script nope", "no vrrp-script section is named 'nope'");
-    check("track l4 x", "'track l4' is not supported by weir yet");
+    check("track l4", "no section is in 'mode l4'");
+    let service = "listen vip\n mode l4\n bind 10.0.0.1:80\n server s 10.0.0.9:80\nbackend other\n mode tcp";
+    check(&format!("track l4\n track l4 weight -20\n track l4 vip min-up 2 weight -5\n{service}"), "");
+    check(&format!("track l4 vop\n{service}"), "no section in 'mode l4' with servers is named 'vop'");
+    check(&format!("track l4 other\n{service}"), "is named 'other'");
+    check(&format!("track l4 vip up\n{service}"), "'track l4' : unexpected argument 'up'");
     check(
         "garp-lower-prio-repeat 0\n garp-lower-prio-delay 0\n garp-refresh 60s\n garp-refresh-repeat 2",
         "",

@@ -230,10 +230,17 @@ impl Engine {
         }
     }
 
+    /// Attaches to interfaces that have appeared. Where somebody took the program off it is put back at the next look, so that whoever
+    /// follows this node's forwarding sees that it failed.
     fn attach(&mut self) {
-        if let Err(problem) = self.plane.attach() {
-            self.tell(vec![problem]);
-        }
+        let lost = self.plane.lost();
+        let ailment = if lost.is_empty() {
+            self.plane.attach().err()
+        } else {
+            Some(format!("mode l4 : somebody took the packet program off {}", lost.join(", ")))
+        };
+        self.generation.process.l4.set_ailment(ailment.clone());
+        self.tell(ailment.into_iter().collect());
     }
 
     fn answer(&self, question: Question) {

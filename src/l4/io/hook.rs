@@ -2,6 +2,7 @@
 //! process however that ends; filters of older kernels are removed by name when the process ends, and when the next one starts.
 
 use super::plane::{INGRESS, kernel};
+use super::presence;
 use aya::programs::tc::{SchedClassifierLink, TcAttachOptions, qdisc_add_clsact, qdisc_detach_program};
 use aya::programs::{LinkOrder, SchedClassifier, TcAttachType, tc::NlOptions};
 use aya::util::KernelVersion;
@@ -41,6 +42,16 @@ impl Hooks {
             }
         }
         Ok(self.at.keys().cloned().collect())
+    }
+}
+
+impl Hooks {
+    /// The interfaces where somebody took the program off. They count as new ones from now on.
+    pub fn lost(&mut self, program: u32) -> Vec<String> {
+        let lost = |at: &Interface| presence::stands(program, at.index) == Some(false);
+        let lost: Vec<Interface> = self.at.keys().filter(|at| lost(at)).cloned().collect();
+        self.at.retain(|interface, _| !lost.contains(interface));
+        lost.into_iter().map(|interface| interface.name).collect()
     }
 }
 

@@ -17,6 +17,7 @@ mod host;
 mod minimum;
 mod missing;
 mod plane;
+mod presence;
 mod privilege;
 
 pub use engine::{Prepared, run};

@@ -94,6 +94,12 @@ impl Plane {
         self.hooks.attach(program(&mut self.object, INGRESS)?)
     }
 
+    /// The interfaces where somebody took the program off since it was attached.
+    pub fn lost(&mut self) -> Vec<String> {
+        let id = program::<SchedClassifier>(&mut self.object, INGRESS).ok().and_then(|p| p.info().ok());
+        id.map_or_else(Vec::new, |info| self.hooks.lost(info.id()))
+    }
+
     /// What the program does with a frame that comes in by no interface, and how long it takes: what it would decide is in the maps then.
     ///
     /// # Errors

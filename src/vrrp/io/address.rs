@@ -83,6 +83,7 @@ fn base(device: u32, address: &VirtualAddress) -> AddressMessage {
     };
     // As keepalived adds them: without a broadcast address.
     message.attributes.retain(|a| !matches!(a, AddressAttribute::Broadcast(_)));
+    message.header.scope = address.scope.into();
     if let Some(label) = &address.label {
         message.attributes.push(AddressAttribute::Label(label.clone()));
     }

@@ -1,7 +1,7 @@
 //! What the administration asks and orders.
 
 use super::Shell;
-use crate::config::model::vrrp::{Tracked, VirtualAddress, Vrrp};
+use crate::config::model::vrrp::{SCOPES, Tracked, VirtualAddress, Vrrp};
 use crate::live::vrrp::{Call, ChangeView, CountsView, HeardView, Order, RouterView, TrackerView};
 use crate::logging::level;
 use crate::vrrp::{DropReason, Input, State};
@@ -186,6 +186,8 @@ impl Shell {
             Tracked::Backend { proxy: i, .. } => format!("backend {}", proxy(*i)),
             Tracked::File(path) => format!("file {}", path.display()),
             Tracked::Process { name, .. } => format!("process {name}"),
+            Tracked::L4(None) => "l4".to_owned(),
+            Tracked::L4(Some((i, _))) => format!("l4 {}", proxy(*i)),
             Tracked::Frontend(i) => format!("frontend {}", proxy(*i)),
         }
     }
@@ -211,6 +213,9 @@ fn written(address: &VirtualAddress) -> String {
         if let Some(value) = value {
             out.push_str(&format!(" {word} {value}"));
         }
+    }
+    if let Some((name, _)) = SCOPES.iter().find(|(_, scope)| *scope == address.scope && *scope != 0) {
+        out.push_str(&format!(" scope {name}"));
     }
     out
 }

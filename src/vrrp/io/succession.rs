@@ -31,7 +31,7 @@ pub fn key(router: &Vrrp) -> Key {
     let rules: Vec<&str> = router.rules.iter().map(|r| r.text.as_str()).collect();
     (&router.interface, &router.vmac, router.vrid, routes, rules).hash(&mut hasher);
     for held in &router.addresses {
-        (held.address, held.prefix, &held.device, &held.label).hash(&mut hasher);
+        (held.address, held.prefix, &held.device, &held.label, held.scope).hash(&mut hasher);
     }
     hasher.finish()
 }

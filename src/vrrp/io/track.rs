@@ -224,7 +224,8 @@ pub fn watch(
             tasks.push(tasks::start("vrrp script", running));
         }
     }
-    let proxies = followers(config, |t| matches!(t, Tracked::Backend { .. } | Tracked::Frontend(_)));
+    let proxies =
+        followers(config, |t| matches!(t, Tracked::Backend { .. } | Tracked::Frontend(_) | Tracked::L4(_)));
     if !proxies.is_empty() {
         let (generation, tell) = (Arc::clone(generation), tell.clone());
         tasks.push(tasks::start("vrrp proxies", async move { look(&generation, proxies, &tell).await }));
@@ -336,6 +337,16 @@ fn proxy_fares(generation: &Generation, what: &Tracked) -> Option<(bool, String)
             let up = active + backups;
             let why = format!("backend {} has {up} servers, {min_up} are wanted", proxy.conf.name);
             Some((up >= *min_up, why))
+        }
+        Tracked::L4(service) => {
+            let ailment = generation.process.l4.ailment();
+            let lacks = || {
+                let (proxy, min_up) = service.as_ref()?;
+                let backend = Tracked::Backend { proxy: *proxy, min_up: *min_up };
+                proxy_fares(generation, &backend).and_then(|(well, why)| (!well).then_some(why))
+            };
+            let why = ailment.or_else(lacks);
+            Some((why.is_none(), why.unwrap_or_default()))
         }
         Tracked::Frontend(proxy) => {
             let proxy = generation.proxy(*proxy)?;
