@@ -221,7 +221,7 @@ impl Exchange<'_> {
         if let Some(slot) = &self.slot {
             slot.server().saw(Sight::ConnectFailed);
         }
-        let timed_out = error.kind == net::DialErrorKind::Timeout;
+        let timed_out = error.timed_out();
         let cause = if timed_out { Cause::ServerTimeout } else { Cause::ServerAbort };
         if error.kind == net::DialErrorKind::Handshake && !error.retryable {
             // HAProxy logs all its attempts as used up.

@@ -105,6 +105,16 @@ impl DialError {
         Self { kind: DialErrorKind::Handshake, errno: None, retryable }
     }
 
+    fn socks4((error, errno): (Socks4Error, Option<i32>)) -> Self {
+        Self { kind: DialErrorKind::Socks4(error), errno, retryable: true }
+    }
+
+    /// Was it the time that ran out?
+    #[must_use]
+    pub fn timed_out(&self) -> bool {
+        matches!(self.kind, DialErrorKind::Timeout | DialErrorKind::Socks4(Socks4Error::Silent))
+    }
+
     const TIMEOUT: Self = Self { kind: DialErrorKind::Timeout, errno: None, retryable: true };
     const NO_ADDRESS: Self = Self { kind: DialErrorKind::NoAddress, errno: None, retryable: false };
 }
@@ -140,16 +150,8 @@ pub async fn dial(how: &Dial<'_>) -> Result<Stream, DialError> {
         (Some(limit), None) => {
             tokio::time::timeout(limit, connected(&stream)).await.map_err(|_| DialError::TIMEOUT)??
         }
-        (limit, Some(_)) => {
-            // Rare, and the future of every other connection shall not be the larger for it.
-            let tunnel = Box::pin(tunnelled(&mut stream, how));
-            match limit {
-                None => tunnel.await?,
-                Some(limit) => {
-                    tokio::time::timeout(limit, tunnel).await.map_err(|_| DialError::TIMEOUT)??
-                }
-            }
-        }
+        // Rare, and the future of every other connection shall not be the larger for it.
+        (_, Some(_)) => Box::pin(tunnelled(&mut stream, how)).await?,
     }
     Ok(stream)
 }
@@ -178,14 +180,19 @@ async fn wrapped(
     }
 }
 
+/// Within the time there is: that of the proxy's silence is told from that of the connect.
 async fn tunnelled(stream: &mut Stream, how: &Dial<'_>) -> Result<(), DialError> {
-    connected(stream).await?;
     let server = address(how).ok_or(DialError::NO_ADDRESS)?;
-    socks4::ask(stream, server).await.map_err(|e| DialError {
-        kind: DialErrorKind::Socks4(e),
-        errno: None,
-        retryable: true,
-    })
+    let Some(limit) = how.timeout else {
+        connected(stream).await?;
+        return socks4::ask(stream, server).await.map_err(DialError::socks4);
+    };
+    let end = tokio::time::Instant::now() + limit;
+    tokio::time::timeout_at(end, connected(stream)).await.map_err(|_| DialError::TIMEOUT)??;
+    match tokio::time::timeout_at(end, socks4::ask(stream, server)).await {
+        Ok(asked) => asked.map_err(DialError::socks4),
+        Err(_) => Err(DialError::socks4((Socks4Error::Silent, None))),
+    }
 }
 
 /// Starts to connect; `true`: it is still going on, and [`connected`] tells how it ends. The first write may be tried

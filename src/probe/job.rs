@@ -1,5 +1,6 @@
 //! One run of one check: whom it asks, how long it may take, how it connects.
 
+use super::rules;
 use super::state;
 use super::target::Target;
 use crate::clock::Now;
@@ -8,6 +9,7 @@ use crate::config::model::{Server, Source};
 use crate::expr::facts::ConnFacts;
 use crate::health::{Finding, Status};
 use crate::live::{Generation, LiveProxy, LiveServer};
+use crate::net::socks4::Socks4Error;
 use crate::net::{self, Dial, DialError, DialErrorKind, Stream};
 use std::future::poll_fn;
 use std::io;
@@ -33,6 +35,8 @@ pub struct Way {
     /// We send next or reset the connection, so the handshake's last acknowledgement waits for that: a server that is only
     /// connected to never sees the connection.
     pub holds_ack: bool,
+    /// TLS follows.
+    pub secure: bool,
 }
 
 impl<'a> Job<'a> {
@@ -60,7 +64,7 @@ impl<'a> Job<'a> {
     /// # Errors
     /// The check's outcome.
     pub async fn connect_to(&self, server: &Server, way: Way) -> Result<Stream, Finding> {
-        let Way { proxied, tunnelled, holds_ack } = way;
+        let Way { proxied, tunnelled, holds_ack, secure } = way;
         let target = self.target;
         let facts = ConnFacts::of_nobody(Now::read().wall);
         let dial = Dial {
@@ -78,7 +82,7 @@ impl<'a> Job<'a> {
             tls: None,
             timeout: Some(target.connect_limit),
         };
-        let stream = net::dial(&dial).await.map_err(|e| explain(&e))?;
+        let stream = net::dial(&dial).await.map_err(|e| explain(&e, secure))?;
         let header = if proxied { self.proxy_header(&stream) } else { Vec::new() };
         if !header.is_empty() {
             // A fresh socket's buffer takes it whole.
@@ -87,14 +91,20 @@ impl<'a> Job<'a> {
         Ok(stream)
     }
 
-    pub(super) async fn connect_only(&self) -> Finding {
+    /// `by_rule`: it is the step that `option tcp-check` makes.
+    pub(super) async fn connect_only(&self, by_rule: bool) -> Finding {
         match self.connect_to(&self.target.server, Way { holds_ack: true, ..self.usual() }).await {
             Ok(stream) => {
                 // As HAProxy does: no TIME_WAIT is left behind.
                 stream.reset_on_close();
                 Finding::new(Status::L4Ok)
             }
-            Err(finding) => finding,
+            Err(mut finding) => {
+                if by_rule {
+                    finding.info.get_or_insert_default().push_str(rules::FIRST_STEP);
+                }
+                finding
+            }
         }
     }
 
@@ -112,7 +122,12 @@ impl<'a> Job<'a> {
     #[must_use]
     pub fn usual(&self) -> Way {
         let target = self.target;
-        Way { proxied: target.send_proxy.is_some(), tunnelled: target.via_socks4, holds_ack: false }
+        Way {
+            proxied: target.send_proxy.is_some(),
+            tunnelled: target.via_socks4,
+            holds_ack: false,
+            secure: false,
+        }
     }
 
     /// The backend's `source`.
@@ -170,12 +185,19 @@ pub async fn receive(stream: &mut Stream, bytes: &mut Vec<u8>) -> io::Result<usi
     Ok(n)
 }
 
-fn explain(error: &DialError) -> Finding {
+/// `secure`: TLS was to follow, whose layer is blamed for the SOCKS proxy, as in HAProxy.
+fn explain(error: &DialError, secure: bool) -> Finding {
     let info = error.errno.map(|e| words(&io::Error::from_raw_os_error(e)));
     let (status, info) = match error.kind {
         DialErrorKind::Timeout => (Status::L4Timeout, None),
         DialErrorKind::Resources | DialErrorKind::NoAddress => (Status::SocketError, general(info)),
-        DialErrorKind::Socks4(error) => (Status::SocketError, Some(error.words().to_owned())),
+        DialErrorKind::Socks4(Socks4Error::Silent) if secure => (Status::L6Timeout, None),
+        DialErrorKind::Socks4(Socks4Error::Silent) => (Status::L7Timeout, None),
+        DialErrorKind::Socks4(error) => {
+            let status = if secure { Status::L6Response } else { Status::SocketError };
+            let system = info.map_or_else(String::new, |words| format!(" ({words})"));
+            (status, Some(error.words().to_owned() + &system))
+        }
         // A unix socket that is not there.
         _ if error.errno == Some(libc::ENOENT) => (Status::SocketError, general(info)),
         _ => (Status::L4Connect, info),

@@ -82,7 +82,7 @@ impl Session {
             };
             drop(in_use);
             server.saw(Sight::ConnectFailed);
-            let timed_out = error.kind == DialErrorKind::Timeout;
+            let timed_out = error.timed_out();
             if error.kind == DialErrorKind::Handshake && !error.retryable {
                 // HAProxy logs all its attempts as used up.
                 self.retries = conf.retries;

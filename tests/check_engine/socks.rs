@@ -7,6 +7,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 const PROXY: u16 = 8005;
+/// In place of an answer: it closes. Short answers leave the other side waiting.
+const CLOSE: &[u8] = b"close";
 const GRANTED: &[u8] = &[0, 90, 0, 0, 0, 0, 0, 0];
 
 /// Reads a request up to its user's name's end, keeps it, gives `answer`, and serves HTTP if that is a good one.
@@ -28,7 +30,13 @@ fn socks(address: SocketAddr, answer: &'static [u8]) -> Arc<Mutex<Vec<Vec<u8>>>>
                     request.push(byte[0]);
                 }
                 kept.lock().unwrap().push(request);
+                if answer == CLOSE {
+                    return;
+                }
                 let _ = stream.write_all(answer);
+                if answer.len() < GRANTED.len() {
+                    while stream.read(&mut byte).is_ok_and(|n| n > 0) {}
+                }
                 let mut http = [0; 4096];
                 if answer == GRANTED && stream.read(&mut http).unwrap_or(0) > 0 {
                     let text = "HTTP/1.1 204 Behind it\r\nconnection: close\r\n\r\n";
@@ -43,7 +51,7 @@ fn socks(address: SocketAddr, answer: &'static [u8]) -> Arc<Mutex<Vec<Vec<u8>>>>
 /// One check through a proxy that answers so; the request is the same from both programs.
 fn check(answer: &'static [u8], check: &str, server: &str, word: &str) {
     let config = format!(
-        "listen f\n bind ADDR:{FRONT}\n option log-health-checks\n timeout check 500ms\n{check} server s ADDR:{SERVER} check inter 1h socks4 \
+        "listen f\n bind ADDR:{FRONT}\n option log-health-checks\n timeout check 500ms\n timeout connect 1s\n{check} server s ADDR:{SERVER} check inter 1h socks4 \
          ADDR:{PROXY} {server}\n"
     );
     let seen = Mutex::new(Vec::new());
@@ -79,6 +87,20 @@ fn checks_go_through_the_proxy() {
         "reason: Socket error, info: \"SOCKS4 Proxy deny the request",
     );
     check(b"garbage!", " option httpchk\n", via, "Socket error, info: \"SOCKS4 Proxy deny the request");
+    check(CLOSE, " option httpchk\n", via, "Socket error, info: \"SOCKS4 Proxy read error during handshake");
+    let secure = "check-via-socks4 check-ssl verify none";
+    check(CLOSE, "", secure, "Layer6 invalid response, info: \"SOCKS4 Proxy read error during handshake");
+    check(b"", "", via, "Layer7 timeout");
+    check(&GRANTED[..7], " option httpchk\n", via, "Layer7 timeout");
+    check(
+        b"",
+        " option tcp-check\n",
+        via,
+        "Layer7 timeout, info: \" at initial connection step of tcp-check\"",
+    );
+    let rules = " option tcp-check\n tcp-check connect via-socks4\n tcp-check send a\n";
+    check(b"", rules, "", "Layer7 timeout, info: \" at step 1 of tcp-check (connect)\"");
+    check(b"", "", secure, "Layer6 timeout");
     // Without it, checks go straight: nobody listens there.
     check(GRANTED, " option httpchk\n", "", "Connection refused");
 }

@@ -11,8 +11,6 @@ pub fn settle(kind: CheckKind, checks: &Checks, disable_on_404: bool, send_state
     let CheckKind::Rules(rules) = &kind else { return kind };
     match rules.flavour {
         Flavour::Protocol => kind,
-        // Without a rule, connecting is all.
-        Flavour::Tcp if checks.tcp.steps.is_empty() => CheckKind::Tcp,
         Flavour::Tcp => CheckKind::Rules(Arc::new(connected(Flavour::Tcp, checks.tcp.steps.clone()))),
         Flavour::Http => {
             let (steps, numbers) = http(checks);

@@ -29,6 +29,12 @@ impl RuleSet {
         let numbers = Vec::new();
         Self { flavour, steps, implicit_connect: false, numbers, disable_on_404: false, send_state: false }
     }
+
+    /// Nothing was written: connecting is all.
+    #[must_use]
+    pub fn is_bare(&self) -> bool {
+        self.implicit_connect && self.steps.len() == 1
+    }
 }
 
 /// Whose words a rule set's findings are told in.

@@ -57,6 +57,7 @@ impl Link {
             proxied: connect.send_proxy || connect.default && usual.proxied,
             tunnelled: connect.via_socks4 || connect.default && usual.tunnelled,
             holds_ack: next.holds_ack,
+            secure: is_secured(job, connect),
         };
         let stream = match job.connect_to(&server, way).await {
             Ok(stream) => stream,
@@ -214,10 +215,7 @@ pub fn broken(error: &io::Error) -> Failure {
 }
 
 async fn secured(job: &Job<'_>, connect: &Connect, stream: Stream) -> Result<Stream, Failure> {
-    let Some(tls) = &job.target.tls else { return Ok(stream) };
-    if !(connect.ssl || connect.default && tls.always) {
-        return Ok(stream);
-    }
+    let Some(tls) = job.target.tls.as_ref().filter(|_| is_secured(job, connect)) else { return Ok(stream) };
     let usual = |own: bool| connect.default && !own;
     let sni = connect.sni.as_deref().or_else(|| tls.sni.as_deref().filter(|_| usual(false)));
     let alpn = if usual(!connect.alpn.is_empty()) { &tls.alpn } else { &connect.alpn };
@@ -225,6 +223,10 @@ async fn secured(job: &Job<'_>, connect: &Connect, stream: Stream) -> Result<Str
         Ok(stream) => Ok(stream),
         Err(error) => Err(Failure { status: Status::L6Response, text: Some(words(error).to_owned()) }),
     }
+}
+
+fn is_secured(job: &Job<'_>, connect: &Connect) -> bool {
+    job.target.tls.as_ref().is_some_and(|tls| connect.ssl || connect.default && tls.always)
 }
 
 fn words(error: TlsError) -> &'static str {

@@ -17,6 +17,9 @@ use crate::expr::Facts;
 use crate::health::{Finding, Status};
 use crate::message::Head;
 
+/// Where a `tcp-check` stood whose connect was not written.
+pub const FIRST_STEP: &str = " at initial connection step of tcp-check";
+
 /// What the machine wants done; the answer goes into the method that is named.
 #[derive(Debug)]
 pub enum Order<'a> {
@@ -256,7 +259,7 @@ impl<'a> Machine<'a> {
         }
         let Some(step) = self.step() else { return String::new() };
         let mut text = if self.number() == 0 {
-            " at initial connection step of tcp-check".to_owned()
+            FIRST_STEP.to_owned()
         } else {
             format!(" at step {} of tcp-check{}", self.number(), describe::action(&step.action))
         };
@@ -267,7 +270,8 @@ impl<'a> Machine<'a> {
     }
 
     fn passed(&mut self) -> Finding {
-        let usual = if self.rules.flavour == Flavour::Tcp { "(tcp-check)" } else { "" };
+        let usual =
+            if self.rules.flavour == Flavour::Tcp && !self.rules.is_bare() { "(tcp-check)" } else { "" };
         if let Some(Action::Expect(expect)) = self.rules.steps.last().map(|s| &s.action) {
             let text = match (&expect.on_success, self.said.take()) {
                 (Some(format), _) => super::rendered(format, &mut self.scene),

@@ -19,6 +19,7 @@ mod spop;
 #[cfg(test)]
 mod tests;
 
+pub use machine::FIRST_STEP;
 pub use run::RuleCheck;
 
 use crate::expr::LogFormat;
