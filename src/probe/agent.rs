@@ -51,7 +51,7 @@ impl Agent {
         self.target.inter
     }
 
-    pub async fn keep_asking(mut self, first: Instant, reporter: &Reporter, random: &Cell<u32>) {
+    pub async fn keep_asking(mut self: Box<Self>, first: Instant, reporter: &Reporter, random: &Cell<u32>) {
         let spread = reporter.generation.config.global.spread_checks;
         tokio::time::sleep_until(first).await;
         let mut planned = first;

@@ -74,10 +74,10 @@ fn follow(reporter: &Rc<Reporter>, means: &Means, running: &mut Running) {
     }
 }
 
-/// What a task does.
+/// What a task does. Boxed: a future keeps what it was given several times over, and there are thousands of them.
 enum Check {
-    Health(Watch),
-    Agent(Agent),
+    Health(Box<Watch>),
+    Agent(Box<Agent>),
 }
 
 impl Check {
@@ -105,8 +105,8 @@ fn checks(reporter: &Reporter, means: &Means) -> Vec<(ServerAt, Check)> {
     proxies
         .flat_map(|p| p.back.iter().flat_map(|b| &b.servers).map(move |s| (p, s)))
         .flat_map(|(proxy, server)| {
-            let watch = Watch::new(proxy, server, means).map(Check::Health);
-            let agent = Agent::new(proxy, server).map(Check::Agent);
+            let watch = Watch::new(proxy, server, means).map(|watch| Check::Health(Box::new(watch)));
+            let agent = Agent::new(proxy, server).map(|agent| Check::Agent(Box::new(agent)));
             let at = (proxy.index, server.index);
             watch.into_iter().chain(agent).map(move |check| (at, check))
         })

@@ -47,7 +47,7 @@ impl Watch {
         self.timing.interval(self.server.check.health(), self.server.oper() == OperState::Stopped)
     }
 
-    pub async fn keep_checking(mut self, first: Instant, reporter: &Reporter, random: &Cell<u32>) {
+    pub async fn keep_checking(mut self: Box<Self>, first: Instant, reporter: &Reporter, random: &Cell<u32>) {
         let spread = reporter.generation.config.global.spread_checks;
         let mut planned = self.wait_until(first, reporter).await;
         loop {
