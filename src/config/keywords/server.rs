@@ -113,6 +113,21 @@ pub const OPTIONS: &[ServerOption] = &[
         check_proto,
     ),
     option(
+        "check-reuse-pool",
+        "",
+        "Refused: each check makes a connection of its own, for the idle ones belong to the threads that serve requests.",
+        0,
+        reuse_pool,
+    ),
+    option("check-pool-conn-name", "<name>", "Refused with 'check-reuse-pool'.", 1, reuse_pool),
+    option(
+        "no-check-reuse-pool",
+        "",
+        "Each check makes a connection of its own, as it does without.",
+        0,
+        |_, _, _, _| {},
+    ),
+    option(
         "healthcheck",
         "<name>",
         "Checks are those of the 'healthcheck' section of that name, not of the backend.",
@@ -401,8 +416,6 @@ pub const OPTIONS: &[ServerOption] = &[
 pub const UNSUPPORTED: &[&str] = &[
     "allow-0rtt",
     "cc",
-    "check-pool-conn-name",
-    "check-reuse-pool",
     "check-sni-auto",
     "client-sigalgs",
     "curves",
@@ -412,7 +425,6 @@ pub const UNSUPPORTED: &[&str] = &[
     "log-bufsize",
     "log-proto",
     "namespace",
-    "no-check-reuse-pool",
     "no-check-sni-auto",
     "no-renegotiate",
     "no-sni-auto",
@@ -450,6 +462,14 @@ pub(super) fn delay(parser: &mut Parser, line: &Line, i: usize) -> Option<std::t
         return None;
     }
     Some(delay)
+}
+
+fn reuse_pool(parser: &mut Parser, line: &Line, i: usize, _: &mut ServerDraft) {
+    let message = format!(
+        "'{}' is not supported by weir yet: each check makes a connection of its own; remove the word, checks stay as they are without it",
+        line.word(i)
+    );
+    parser.alert(line, i, message);
 }
 
 fn check_proto(parser: &mut Parser, line: &Line, i: usize, draft: &mut ServerDraft) {
