@@ -169,6 +169,41 @@ fn ping_without_any_right_is_told() {
     ]);
 }
 
+/// `healthcheck` sections of weir's own kinds, whatever the backend checks by.
+#[test]
+fn sections_ping_and_ask() {
+    let section = |name: &str, kind: &str| format!("healthcheck {name}\n type {kind}\n");
+    let echo = udp_server(|bytes| vec![[b"<", bytes, b">"].concat()]);
+    let good = udp_server(|q| vec![good_answer(q)]);
+    let sections = [
+        section("said", "udp-check send hello expect string <hello>"),
+        section("unsaid", "udp-check send hello expect string hullo"),
+        section("found", "dns-check A www.example.com"),
+        section("absent", "dns-check MX www.example.com"),
+    ];
+    let backend = format!(
+        "backend b\n option tcp-check\n server said 127.0.0.1:{echo} check inter 1s healthcheck said\n \
+         server unsaid 127.0.0.1:{echo} check inter 1s healthcheck unsaid\n \
+         server found 127.0.0.1:{good} check inter 1s healthcheck found\n \
+         server absent 127.0.0.1:{good} check inter 1s healthcheck absent\n \
+         server connected 127.0.0.1:{good} check inter 1s\n"
+    );
+    let weir = Weir::start(" max-spread-checks 1ms", &(sections.concat() + &backend));
+    weir.line(&["b/said succeeded, reason: Layer7 check passed"]);
+    weir.line(&["b/unsaid failed, reason: Layer7 invalid response", "the answer is not the one expected"]);
+    weir.line(&["b/found succeeded, reason: Layer7 check passed"]);
+    weir.line(&["b/absent failed, reason: Layer7 wrong status", "no MX record of www.example.com"]);
+    weir.line(&["b/connected failed, reason: Layer4 connection problem"]);
+    let Some(namespace) = Namespace::new("section") else { return };
+    let by = ["ip", "netns", "exec", &namespace.0];
+    let backend = "backend b\n server up 127.0.0.1:1 check inter 1s healthcheck pinged\n \
+                   server down 198.51.100.1:1 check inter 1s healthcheck pinged\n server connected 127.0.0.1:1 check inter 1s\n";
+    let weir = Weir::start_by(&by, " max-spread-checks 1ms", &(section("pinged", "ping-check") + backend));
+    weir.line(&["b/up succeeded, reason: Layer4 check passed"]);
+    weir.line(&["b/down failed, reason: Layer4 connection problem, info: \"Network is unreachable\""]);
+    weir.line(&["b/connected failed, reason: Layer4 connection problem, info: \"Connection refused\""]);
+}
+
 /// Answers each datagram by what `answer` makes of it.
 fn udp_server(answer: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> u16 {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -1,9 +1,12 @@
 //! `agent-check`: a scripted agent says the same to both programs.
 
-use crate::harness::bind_soon;
-use crate::rig::{self, AGENT, Door, FRONT, SERVER, at};
+use crate::harness::process::{Program, Proxy};
+use crate::harness::{bind_soon, console, own_address};
+use crate::rig::{self, AGENT, Door, FRONT, PATIENCE, SERVER, at};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -52,6 +55,66 @@ fn run(
             assert_eq!(asked, "state of s?\n"[..question]);
         }
     })
+}
+
+/// Answers everybody so; how often it was asked.
+fn weigher(address: SocketAddr, answer: &'static str) -> Arc<AtomicUsize> {
+    let listener = bind_soon(|| TcpListener::bind(address));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            let _ = stream.write_all(answer.as_bytes());
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    asked
+}
+
+/// `set server addr` moves the agent too, unless it has an address of its own.
+#[test]
+fn agents_move_with_their_servers() {
+    for program in [Program::HaProxy, Program::Weir] {
+        let (front, homes) = (own_address(), [own_address(), own_address(), own_address()]);
+        let asked: Vec<_> = homes
+            .iter()
+            .zip(["10%\n", "20%\n", "30%\n"])
+            .map(|(home, weight)| weigher(at(*home, AGENT), weight))
+            .collect();
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("s");
+        let config = format!(
+            "global\n stats socket {} level admin\ndefaults\n mode http\n timeout client 5s\n timeout server 5s\n timeout connect 5s\n\
+             listen f\n bind {front}:{FRONT}\n server s {}:{SERVER} weight 100 agent-check agent-port {AGENT} agent-inter 100ms\n",
+            socket.display(),
+            homes[0]
+        );
+        let proxy = Proxy::start(program, &config, front, &[FRONT]).unwrap();
+        let weighs = |weight: &str| {
+            until(&format!("{program:?}: weight {weight}"), || {
+                console::ask(&socket, "get weight f/s").starts_with(weight)
+            });
+        };
+        weighs("10 ");
+        console::ask(&socket, &format!("set server f/s addr {}", homes[1]));
+        weighs("20 ");
+        console::ask(&socket, &format!("set server f/s agent-addr {}", homes[2]));
+        weighs("30 ");
+        console::ask(&socket, &format!("set server f/s addr {}", homes[0]));
+        let counts = || asked.iter().map(|a| a.load(Ordering::SeqCst)).collect::<Vec<_>>();
+        let before = counts();
+        until("more questions", || counts()[2] > before[2] + 2);
+        assert_eq!(counts()[..2], before[..2], "{program:?}");
+        drop(proxy);
+    }
+}
+
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !done() {
+        assert!(started.elapsed() < PATIENCE, "never: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 const SCRIPT: &[&str] = &[
