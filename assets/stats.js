@@ -101,8 +101,8 @@
     const section = $('#problems');
     section.hidden = problems.length === 0;
     const items = problems.map(([id, kind, name, text]) => {
-      const link = make('a', { href: `${root.dataset.uri};row=${id}`, textContent: name });
-      link.dataset.row = '';
+      const link = make('a', { href: id ? `${root.dataset.uri};row=${id}` : '#vrrp', textContent: name });
+      if (id) link.dataset.row = '';
       return make('li', { className: `state ${kind}` }, link, ' ', make('span', { textContent: text }));
     });
     if (more) items.push(make('li', { textContent: `and ${more} more` }));

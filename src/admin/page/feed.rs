@@ -17,11 +17,12 @@ const PIECE: usize = 32 * 1024;
 /// Writes the document: figures, problems, proxies, virtual routers, services in mode l4, rows.
 pub async fn write(view: &View<'_>, body: &Body) -> Result<(), Gone> {
     let generation = &view.request.generation;
-    let summary = Summary::of(generation, &view.selection);
+    let routers = generation.vrrp_routers().await;
+    let summary = Summary::of(generation, &view.selection).with_routers(&routers);
     let mut out = String::with_capacity(PIECE + 4096);
     opening(view, &summary, &mut out);
     out.push_str("],\"vrrp\":[");
-    vrrp::feed(&generation.vrrp_routers().await, &mut out);
+    vrrp::feed(&routers, &mut out);
     out.push_str("],\"l4\":[");
     l4::feed(&services(generation), &mut out);
     out.push_str("],\"rows\":[");
@@ -69,8 +70,8 @@ fn opening(view: &View<'_>, summary: &Summary, out: &mut String) {
     }
     out.push_str("],\"problems\":[");
     for (i, problem) in summary.problems.iter().enumerate() {
-        let _ =
-            write!(out, "{}[\"{}\",\"{}\",", if i > 0 { "," } else { "" }, problem.id, problem.state.class());
+        let id = problem.id.map(|id| id.to_string()).unwrap_or_default();
+        let _ = write!(out, "{}[\"{id}\",\"{}\",", if i > 0 { "," } else { "" }, problem.state.class());
         json(&problem.name, out);
         out.push(',');
         json(&problem.text, out);

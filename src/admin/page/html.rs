@@ -24,7 +24,8 @@ const PIECE: usize = 48 * 1024;
 
 /// Writes the whole document.
 pub async fn page(view: &View<'_>, body: &Body) -> Result<(), Gone> {
-    let summary = Summary::of(&view.request.generation, &view.selection);
+    let routers = view.request.generation.vrrp_routers().await;
+    let summary = Summary::of(&view.request.generation, &view.selection).with_routers(&routers);
     let mut out = String::with_capacity(PIECE + 8192);
     head(view, &summary, &mut out);
     top(view, &mut out);
@@ -32,7 +33,7 @@ pub async fn page(view: &View<'_>, body: &Body) -> Result<(), Gone> {
     outcome(view, &mut out);
     tiles(&summary.tiles(&view.request.generation), &mut out);
     problems(view, &summary, &mut out);
-    vrrp::panel(&view.request.generation.vrrp_routers().await, &mut out);
+    vrrp::panel(&routers, &mut out);
     l4::panel(&services(&view.request.generation), &mut out);
     out.push_str("<div id=proxies>");
     let mut rows = Rows::new(Arc::clone(&view.request.generation), view.selection.clone());
@@ -173,12 +174,14 @@ fn problems(view: &View<'_>, summary: &Summary, out: &mut String) {
     let hidden = if summary.problems.is_empty() { " hidden" } else { "" };
     let _ = write!(out, "<section id=problems{hidden}><h2>Needs attention</h2><ul>");
     for problem in &summary.problems {
+        let link = match problem.id {
+            Some(id) => format!("\"{};row={id}\" data-row", view.uri),
+            None => "\"#vrrp\"".to_owned(),
+        };
         let _ = write!(
             out,
-            "<li class=\"state {}\"><a href=\"{};row={}\" data-row>{}</a> <span>{}</span></li>",
+            "<li class=\"state {}\"><a href={link}>{}</a> <span>{}</span></li>",
             problem.state.class(),
-            view.uri,
-            problem.id,
             escaped(&problem.name),
             escaped(&problem.text)
         );

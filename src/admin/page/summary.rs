@@ -3,8 +3,10 @@
 use super::history;
 use super::row::{self, RowId};
 use super::text::{self, plural};
+use super::vrrp;
 use super::words::State;
 use crate::live::Generation;
+use crate::live::vrrp::RouterView;
 use crate::stats::{Kind, Rows, Selection};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +19,8 @@ const LISTED: usize = 12;
 /// Something that is not as it should be.
 #[derive(Clone, Debug)]
 pub struct Problem {
-    pub id: RowId,
+    /// `None`: it is of a virtual router.
+    pub id: Option<RowId>,
     pub state: State,
     /// `web/s1`, `web`
     pub name: String,
@@ -72,6 +75,8 @@ pub struct Summary {
     pub count: Count,
     dead: usize,
     worst: State,
+    /// Virtual routers that cannot serve, or not alone.
+    routers: usize,
 }
 
 /// One of the figures above the tables.
@@ -99,6 +104,7 @@ impl Summary {
             count: Count::default(),
             dead: 0,
             worst: State::Up,
+            routers: 0,
         };
         let now = Instant::now();
         while let Some(subject) = rows.next(now) {
@@ -125,7 +131,7 @@ impl Summary {
                     Kind::Frontend | Kind::Backend => format!("{name} ({})", row::name_of(&subject)),
                 };
                 let text = row::trouble(&subject);
-                found.problems.push(Problem { id: row::id_of(&subject), state, name, text });
+                found.problems.push(Problem { id: Some(row::id_of(&subject)), state, name, text });
             }
         }
         found.conclude();
@@ -136,9 +142,26 @@ impl Summary {
         for proxy in self.proxies.values_mut() {
             proxy.text = words(&proxy.count, proxy.state);
         }
-        self.problems.sort_by_key(|problem| (std::cmp::Reverse(problem.state), problem.id.kind));
+        self.problems.sort_by_key(|problem| (std::cmp::Reverse(problem.state), problem.id.map(|id| id.kind)));
         self.more_problems = self.problems.len().saturating_sub(LISTED);
         self.problems.truncate(LISTED);
+    }
+
+    /// With the virtual routers of this node: who has lost an address has more to worry about than a server.
+    #[must_use]
+    pub fn with_routers(mut self, routers: &[RouterView]) -> Self {
+        let troubled = routers.iter().filter_map(|r| Some((r, vrrp::trouble(r)?)));
+        let own: Vec<Problem> = troubled
+            .map(|(r, text)| Problem { id: None, state: State::Down, name: format!("vrrp {}", r.name), text })
+            .collect();
+        self.routers = own.len();
+        if !own.is_empty() {
+            self.worst = self.worst.max(State::Down);
+            self.problems.splice(0..0, own);
+            self.more_problems += self.problems.len().saturating_sub(LISTED);
+            self.problems.truncate(LISTED);
+        }
+        self
     }
 
     /// The headline.
@@ -148,6 +171,10 @@ impl Summary {
         let judged = count.judged();
         if self.dead > 0 {
             return (State::Down, format!("{} down", plural(self.dead, "backend")));
+        }
+        if self.routers > 0 {
+            let who = plural(self.routers, "virtual router");
+            return (State::Down, format!("{who} in trouble"));
         }
         if count.down > 0 {
             return (
@@ -277,4 +304,55 @@ fn words(count: &Count, state: State) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn router(state: &'static str, fault: Option<&str>) -> RouterView {
+        RouterView {
+            name: "VI_1".into(),
+            group: None,
+            interface: "eth0".into(),
+            vrid: 51,
+            version: 3,
+            interval: std::time::Duration::from_secs(1),
+            preempt: String::new(),
+            source: [10, 0, 0, 2].into(),
+            destinations: Vec::new(),
+            addresses: vec!["10.0.0.1/24".into()],
+            state,
+            fault: fault.map(str::to_owned),
+            yields: false,
+            priority: 100,
+            base: 100,
+            configured: 100,
+            trackers: Vec::new(),
+            heard: None,
+            conflict: None,
+            change: None,
+            transitions: 0,
+            counts: crate::live::vrrp::CountsView::default(),
+        }
+    }
+
+    #[test]
+    fn a_router_in_fault_needs_attention() {
+        let calm = Summary {
+            proxies: BTreeMap::new(),
+            problems: Vec::new(),
+            more_problems: 0,
+            count: Count { servers: 2, up: 2, ..Count::default() },
+            dead: 0,
+            worst: State::Up,
+            routers: 0,
+        };
+        let well = calm.clone().with_routers(&[router("master", None), router("backup", None)]);
+        assert_eq!((well.problems.len(), well.health()), (0, (State::Up, "All 2 servers up".into())));
+        let ill = calm.with_routers(&[router("backup", None), router("fault", Some("eth0 is down"))]);
+        assert_eq!(ill.health(), (State::Down, "1 virtual router in trouble".into()));
+        let told: Vec<_> = ill.problems.iter().map(|p| (p.name.as_str(), p.text.as_str())).collect();
+        assert_eq!(told, [("vrrp VI_1", "fault: eth0 is down")]);
+    }
 }

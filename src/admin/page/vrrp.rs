@@ -61,6 +61,18 @@ fn why(r: &RouterView) -> String {
     parts.join("; ")
 }
 
+/// What is wrong with a router, if something is.
+pub fn trouble(r: &RouterView) -> Option<String> {
+    if r.is_split() {
+        return Some(format!("two masters: {}", why(r)));
+    }
+    if r.state != "fault" {
+        return None;
+    }
+    let why = r.fault.clone().unwrap_or_else(|| why(r));
+    Some(if why.is_empty() { "fault".to_owned() } else { format!("fault: {why}") })
+}
+
 /// The panel; nothing without routers.
 pub fn panel(routers: &[RouterView], out: &mut String) {
     if routers.is_empty() {

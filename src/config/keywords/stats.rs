@@ -74,9 +74,12 @@ pub const TABLE: &[Keyword] = &[
         "stats show-modules",
         ANY_PROXY,
         "",
-        "Shows the statistics of modules on the page.",
-        |p, _| {
+        "Accepted: what is counted of protocols stands in columns of its own (h1sess, h1req...), there is nothing by module.",
+        |p, l| {
             change(p, |s| s.show_modules = true);
+            let message = "'stats show-modules' : nothing is counted by module; what is counted of protocols stands in \
+                           columns of its own (h1sess, h1req...).";
+            p.report(Diagnostic::at(Severity::Notice, l, 1, message));
         },
     ),
     Keyword::new("stats show-node", ANY_PROXY, "[<name>]", "Shows a host name on the page.", |p, l| {
