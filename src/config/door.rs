@@ -3,7 +3,7 @@
 
 use super::certificates::{Source, Tls};
 use super::diagnostic::{Diagnostic, Severity};
-use super::model::{Bind, Mode};
+use super::model::{Bind, Mode, Protocol};
 use super::parser::Parser;
 use super::raw::Line;
 use super::tls::Versions;
@@ -88,7 +88,7 @@ impl TlsOptions {
         Verifier::new(demand).map(|v| Some(Arc::new(v)))
     }
 
-    fn settings(&self, mode: Mode, tls: &Tls) -> Result<Settings, String> {
+    fn settings(&self, mode: Mode, protocol: Option<Protocol>, tls: &Tls) -> Result<Settings, String> {
         let allowed = self.versions.allowed();
         let has = |version| allowed.iter().any(|v| v.version == version);
         let (min, max) = match (has(ProtocolVersion::TLSv1_2), has(ProtocolVersion::TLSv1_3)) {
@@ -99,8 +99,13 @@ impl TlsOptions {
                 return Err("no version is left that weir speaks (TLSv1.2, TLSv1.3)".to_owned());
             }
         };
-        // Browsers and HAProxy's newer versions agree on it where nothing is said.
-        let spoken = || if mode == Mode::Http { vec![b"http/1.1".to_vec()] } else { Vec::new() };
+        // Where nothing is said: as HAProxy does since 2.8.
+        let spoken = || match (mode, protocol) {
+            (Mode::Http, None) => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            (Mode::Http, Some(Protocol::H1)) => vec![b"http/1.1".to_vec()],
+            (Mode::Http, Some(Protocol::H2)) => vec![b"h2".to_vec()],
+            _ => Vec::new(),
+        };
         Ok(Settings {
             min: Some(min),
             max: Some(max),
@@ -139,13 +144,14 @@ pub fn settle(parser: &mut Parser, proxy: &str, mode: Mode, binds: &mut [Bind], 
         let place = format!("{}:{}", draft.line.place.file, draft.line.place.line);
         let bind_options = draft.options.over(&parser.tls.bind_defaults);
         let mut shown = Vec::new();
-        let common = bind_options.settings(mode, &parser.tls).map(Arc::new);
+        let protocol = binds.get(draft.binds.start).and_then(|bind| bind.protocol);
+        let common = bind_options.settings(mode, protocol, &parser.tls).map(Arc::new);
         let mut problem = common.as_ref().err().cloned();
         for source in &draft.sources {
             let settings = match (&source.options, &common) {
                 (None, Ok(common)) => Ok(Arc::clone(common)),
                 (None, Err(error)) => Err(error.clone()),
-                (Some(own), _) => own.over(&bind_options).settings(mode, &parser.tls).map(Arc::new),
+                (Some(own), _) => own.over(&bind_options).settings(mode, protocol, &parser.tls).map(Arc::new),
             };
             match settings {
                 Ok(settings) => shown.push(Shown {

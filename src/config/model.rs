@@ -22,6 +22,7 @@ pub mod probes;
 pub mod reply;
 pub mod ring;
 pub mod tls;
+pub mod tune_h2;
 pub mod vrrp;
 
 pub use action::{
@@ -31,7 +32,7 @@ pub use backend::{
     Backend, Balance, Check, CheckKind, Cookie, CookieMode, HashFunction, HashMethod, HashType, Mark,
     OnError, PersistRule, RetryOn, Reuse, SendProxy, Server, Source,
 };
-pub use bind::{Address, Bind};
+pub use bind::{Address, Bind, Protocol};
 pub use global::{Global, StatsSocket, User, UserGroup, Userlist};
 pub use log::{LogSource, LogTarget, LogTransport};
 pub use reply::{ErrorReply, HttpErrors, Reply, ReplyBody};
@@ -210,6 +211,7 @@ pub struct Options {
     pub dontlognull: bool,
     pub http_buffer_request: bool,
     pub http_ignore_probes: bool,
+    pub disable_h2_upgrade: bool,
     pub http_no_delay: bool,
     pub http_pretend_keepalive: bool,
     pub http_restrict_req_hdr_names: Option<RestrictNames>,

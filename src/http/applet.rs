@@ -2,6 +2,7 @@
 
 use super::error::{Cause, Failure, Phase};
 use super::exchange::{End, Exchange, Stop};
+use super::h1::BodyLength;
 use super::h1::write::{self, Persistence as Keep};
 use super::reply::{self, Answer};
 use super::rules::{self, Verdict};
@@ -91,16 +92,22 @@ impl Exchange<'_> {
             self.response_rules(&front.conf, back.as_deref().unwrap_or(&front.conf))?;
         }
         self.letters = *b"LR";
-        let keep = self.begin(&front.conf, sized || chunked || head_only);
+        let length = match (head_only, chunked) {
+            (true, _) => BodyLength::None,
+            (false, true) => BodyLength::Chunked,
+            (false, false) => BodyLength::UntilClose,
+        };
+        let keep = self.begin(sized || chunked || head_only, length)?;
         if !head_only {
             self.pass_on(pieces, chunked).await?;
         }
         self.flush_to_client().await?;
+        self.conclude();
         Ok(self.end_of(keep))
     }
 
     /// Puts the response's head into the outbox.
-    fn begin(&mut self, front: &Proxy, known_end: bool) -> Keep {
+    fn begin(&mut self, known_end: bool, length: BodyLength) -> Result<Keep, Failure> {
         self.answered = true;
         let _ = self.request.absorb(&mut self.client.inbox);
         let rest = self.client.inbox.pending().len();
@@ -108,10 +115,8 @@ impl Exchange<'_> {
         self.client.inbox.forget();
         let keep = if self.request.is_complete() { self.client_keeps(known_end) } else { Keep::Close };
         self.ctx.log.status = i32::from(self.ctx.response.status());
-        let case = self.case_map(front.options.h1_case_adjust_client);
-        let version = self.ctx.request.version();
-        write::response(&self.ctx.response, version, keep, case.as_deref(), &mut self.to_client.bytes);
-        keep
+        self.put_response(keep, length)?;
+        Ok(keep)
     }
 
     pub(super) fn end_of(&self, keep: Keep) -> End {

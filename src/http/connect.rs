@@ -164,7 +164,7 @@ impl Exchange<'_> {
         wrap: Option<&Wrap>,
         timeout: Option<Duration>,
     ) -> Result<Result<(Stream, Option<SocketAddr>), net::DialError>, Failure> {
-        let watched = front.options.abortonclose || back.options.abortonclose;
+        let watched = self.is_watched(front.options.abortonclose || back.options.abortonclose);
         let header_ip = self.header_ip(server.conf.source.as_ref().or(conf.source.as_ref()));
         let session = Rc::clone(&self.client.session);
         let reached = server.reached();
@@ -265,7 +265,7 @@ impl Exchange<'_> {
         let assigned = match live.try_assign(&want) {
             Some(assigned) => assigned,
             None => {
-                let watched = front.options.abortonclose || back.options.abortonclose;
+                let watched = self.is_watched(front.options.abortonclose || back.options.abortonclose);
                 let client = &mut *self.client;
                 let mut waiting = pin!(live.assign(want));
                 let waited = poll_fn(|cx| {

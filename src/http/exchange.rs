@@ -20,7 +20,7 @@ use crate::ids::ServerIndex;
 
 use crate::live::sessions::Conn;
 use crate::live::{LiveBackend, LiveProxy, Slot, Sticky};
-use crate::message::Method;
+use crate::message::{Method, Version};
 use crate::net::relay::Pipe;
 use std::future::{Future, poll_fn};
 use std::os::fd::AsRawFd;
@@ -39,6 +39,8 @@ pub enum End {
     Linger,
     /// Close with a reset.
     Reset,
+    /// It is not over: HTTP/2 begins.
+    Upgrade,
 }
 
 /// Why the regular course was left.
@@ -276,17 +278,21 @@ impl<'a> Exchange<'a> {
             line.extend_from_slice(ctx.request.method_bytes());
             line.push(b' ');
             line.extend_from_slice(ctx.request.target());
-            line.extend_from_slice(b" HTTP/1.");
-            line.push(b'0'.wrapping_add(ctx.request.version().minor));
+            let version = ctx.request.version();
+            line.extend_from_slice(if version == Version::HTTP_2 { b" HTTP/2." } else { b" HTTP/1." });
+            line.push(b'0'.wrapping_add(version.minor));
         }
         let longest = ctx.session.generation.config.global.tune.http_logurilen.saturating_sub(1);
         ctx.log.request_line.truncate(longest);
         ctx.log.bytes_from_client = write::accounted(&ctx.request);
         forwarded::capture_request_headers(&front.conf, ctx);
         cookies::capture_request(&front.conf, ctx);
+        let version = ctx.request.version();
         front.front.count(ctx.conn.listener_id, |c| {
             c.requests.inc();
-            c.h1_requests.inc();
+            if version < Version::HTTP_2 {
+                c.h1_requests.inc();
+            }
         });
     }
 
@@ -327,16 +333,14 @@ impl<'a> Exchange<'a> {
         self.answered = true;
         self.replayable = false;
         self.ctx.log.status = i32::from(self.ctx.response.status());
-        let case = self.case_map(front.options.h1_case_adjust_client);
         if framing.tunnel {
-            write::interim(&self.ctx.response, case.as_deref(), &mut self.to_client.bytes);
+            self.put_switch()?;
             self.note_early(front);
             return Ok(self.tunnel(front, back).await);
         }
         let keep = self.client_keeps(framing.length != BodyLength::UntilClose);
         self.closes = keep == Keep::Close && !front.options.nolinger;
-        let version = self.ctx.request.version();
-        write::response(&self.ctx.response, version, keep, case.as_deref(), &mut self.to_client.bytes);
+        self.put_response(keep, framing.length)?;
         self.note_early(front);
         let streamed = self.stream(front, back).await;
         let (request, response) = (self.request.accounted(), self.response.accounted());
@@ -348,6 +352,9 @@ impl<'a> Exchange<'a> {
             self.letters = failure.letters();
             self.drop_upstream();
             return Ok(End::Close);
+        }
+        if framing.length == BodyLength::UntilClose {
+            self.conclude();
         }
         self.release_upstream(framing.keep_alive);
         Ok(match keep {
@@ -465,9 +472,10 @@ impl<'a> Exchange<'a> {
         if log.response < 0 && self.slot.is_none() {
             log.response = -1;
         }
-        let case = self.case_map(front.conf.options.h1_case_adjust_client);
-        let version = self.ctx.request.version();
-        write::response(&self.ctx.response, version, keep, case.as_deref(), &mut self.to_client.bytes);
+        let body = if head_only || bodiless { 0 } else { answer.body.len() as u64 };
+        if self.put_response(keep, BodyLength::Known(body)).is_err() {
+            return End::Close;
+        }
         if !head_only {
             self.to_client.bytes.extend_from_slice(&answer.body);
             self.ctx.log.bytes_to_client += answer.body.len() as u64;

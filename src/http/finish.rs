@@ -131,7 +131,9 @@ pub fn without_request(
     let front = Arc::clone(&client.session.frontend);
     front.front.count(ctx.conn.listener_id, |c| {
         c.requests.inc();
-        c.h1_requests.inc();
+        if client.stream.carried().is_none() {
+            c.h1_requests.inc();
+        }
         c.failed_requests.inc();
         c.response(status);
     });

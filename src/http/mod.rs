@@ -11,11 +11,13 @@ mod connect;
 pub mod context;
 pub mod cookies;
 mod counting;
+mod deliver;
 mod error;
 mod exchange;
 mod finish;
 pub mod forwarded;
 pub mod h1;
+mod h2;
 mod killed;
 pub mod normalize;
 mod persist;
@@ -110,7 +112,10 @@ impl Engine {
     }
 
     fn take_context(&self, client: &serve::Client) -> Box<Context> {
-        let (session, accepted) = (&client.session, client.accepted);
+        self.take_context_for(&client.session, client.accepted)
+    }
+
+    fn take_context_for(&self, session: &Rc<Session>, accepted: Instant) -> Box<Context> {
         let mut context = self
             .contexts
             .borrow_mut()

@@ -56,7 +56,7 @@ impl Exchange<'_> {
                 Verdict::SilentDrop => return Err(Stop::Silent),
                 Verdict::EarlyHint { bytes, resume } => {
                     if self.ctx.request.version() >= Version::HTTP_11 {
-                        self.to_client.bytes.extend_from_slice(&bytes);
+                        self.put_own_interim(&bytes);
                         self.ctx.log.bytes_to_client += write::accounted_hint(&bytes);
                         self.flush_to_client().await?;
                         self.at = Instant::now();

@@ -7,8 +7,8 @@ use super::exchange::{self, End};
 use super::h1::blame::Blame;
 use super::h1::{self, Fault, Limits, Parsed, RequestFraming};
 use super::pool::Own;
-use super::{Engine, finish, reply};
-use crate::config::model::VarScope;
+use super::{Engine, finish, h2, reply};
+use crate::config::model::{Protocol, VarScope};
 use crate::expr::facts::ConnFacts;
 use crate::ids::{ProxyIndex, ServerIndex};
 use crate::live::captures::Capture;
@@ -43,6 +43,8 @@ pub struct Client {
     /// `%Th`: milliseconds the PROXY header took.
     pub handshake: i64,
     pub accepted: Instant,
+    /// `proto` of the listener.
+    pub protocol: Option<Protocol>,
 }
 
 /// How waiting for a head ended without one.
@@ -57,6 +59,8 @@ pub enum NoHead {
         any_byte: bool,
     },
     Refused(Fault),
+    /// It begins as HTTP/2 does.
+    Preface,
 }
 
 /// A head and what is known of its body, or why there is none.
@@ -74,9 +78,10 @@ pub fn serve(
 ) -> impl Future<Output = ()> {
     let mut client = Client::new(accepted, proxy, generation, engine);
     async move {
-        let client = &mut client;
-        let mut end = End::KeepAlive;
+        let mut end = if client.speaks_h2() { End::Upgrade } else { End::KeepAlive };
+        client.count_version(end);
         while end == End::KeepAlive {
+            let client = &mut client;
             let engine = Rc::clone(&client.session.engine);
             let started = match poll_fn(|cx| client.poll_bytes(cx)).await {
                 Ok(started) => started,
@@ -109,6 +114,10 @@ pub fn serve(
             client.requests += 1;
             client.inbox.release(&engine.buffers);
         }
+        if end == End::Upgrade {
+            let before = client.inbox.raw().to_vec();
+            return Box::pin(h2::serve(client, before)).await;
+        }
         if client.close(end) {
             Box::pin(client.drain()).await;
         }
@@ -125,7 +134,6 @@ impl Client {
         let mut inbox = Inbox::default();
         inbox.preload(&engine.buffers, &accepted.preread);
         let accepted_at = accepted.at;
-        frontend.front.count(accepted.conn.listener_id, |c| c.h1_sessions.inc());
         Self {
             stream: accepted.stream,
             card: accepted.card,
@@ -140,6 +148,22 @@ impl Client {
             handshake: accepted.handshake,
             session: engine.session(frontend, generation),
             accepted: accepted_at,
+            protocol: accepted.bind.protocol,
+        }
+    }
+
+    fn count_version(&self, end: End) {
+        if end == End::KeepAlive {
+            let listener = self.conn.listener_id;
+            self.session.frontend.front.count(listener, |c| c.h1_sessions.inc());
+        }
+    }
+
+    /// Was HTTP/2 agreed on before the first byte?
+    fn speaks_h2(&self) -> bool {
+        match self.protocol {
+            Some(protocol) => protocol == Protocol::H2,
+            None => self.conn.tls.as_ref().is_some_and(|tls| tls.alpn.as_deref() == Some(b"h2")),
         }
     }
 
@@ -187,11 +211,26 @@ impl Client {
                     let absorbed = body.absorb(&mut self.inbox);
                     return Some(absorbed.map(|()| (framing, body)).map_err(NoHead::Refused));
                 }
-                Parsed::Refused(fault) => return Some(Err(NoHead::Refused(fault))),
+                Parsed::Refused(fault) => match self.is_preface() {
+                    Some(true) => return Some(Err(NoHead::Preface)),
+                    Some(false) => return Some(Err(NoHead::Refused(fault))),
+                    None => {}
+                },
                 Parsed::Partial => {}
             }
         }
         self.inbox.is_full().then_some(Err(NoHead::Refused(Fault::TooLarge)))
+    }
+
+    /// Is what the client says first the preface of HTTP/2? `None`: it may become one.
+    fn is_preface(&self) -> Option<bool> {
+        let raw = self.inbox.raw();
+        let allowed = self.requests == 0
+            && !self.session.frontend.conf.options.disable_h2_upgrade
+            && self.protocol != Some(Protocol::H1);
+        let common = raw.len().min(h2::PREFACE.len());
+        let same = raw.get(..common) == h2::PREFACE.get(..common);
+        if allowed && same && common < h2::PREFACE.len() { None } else { Some(allowed && same) }
     }
 
     /// Waits for the rest of a head that did not come in one piece.
@@ -224,6 +263,11 @@ impl Client {
         let options = &self.session.frontend.conf.options;
         let (status, letters, any_byte) = match no_head {
             NoHead::Quiet => return End::Close,
+            NoHead::Preface => {
+                let listener = context.map_or(self.conn.listener_id, |(c, _)| c.conn.listener_id);
+                self.session.frontend.front.count(listener, |c| c.h1_sessions.sub(1));
+                return End::Upgrade;
+            }
             NoHead::Aborted { any_byte } => (400, *b"CR", any_byte),
             NoHead::TimedOut { any_byte } => (408, *b"cR", any_byte),
             NoHead::Refused(Fault::Unprocessable) => (422, *b"PR", true),

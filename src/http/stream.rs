@@ -174,7 +174,7 @@ impl Exchange<'_> {
     ) -> Result<(), super::exchange::Stop> {
         let deadline = Instant::now() + time;
         if self.framing.expect_continue && !self.request.is_complete() && self.client.inbox.raw().is_empty() {
-            self.to_client.bytes.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            self.put_own_interim(b"HTTP/1.1 100 Continue\r\n\r\n");
             self.ctx.log.bytes_to_client += 40;
             self.ctx.request.remove(b"expect");
             self.framing.expect_continue = false;

@@ -157,6 +157,7 @@ fn bind() -> Bind {
         maxconn: None,
         backlog: None,
         nice: 0,
+        protocol: None,
         accept_proxy: false,
         defer_accept: false,
         tfo: false,

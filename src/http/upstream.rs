@@ -2,6 +2,7 @@
 //! is tried again when it goes wrong.
 
 use super::buffer::{self, Inbox};
+use super::deliver;
 use super::error::{Cause, Failure, Phase, Trouble};
 use super::exchange::{Exchange, Stop};
 use super::forwarded;
@@ -161,7 +162,7 @@ impl Exchange<'_> {
         buffer::join(&mut self.to_server, &mut self.client.inbox);
         self.server_at = self.at;
         self.client_at = self.at;
-        let watched = front.options.abortonclose || back.options.abortonclose;
+        let watched = self.is_watched(front.options.abortonclose || back.options.abortonclose);
         let limits = Limits {
             relaxed: back.options.accept_unsafe_response,
             ..self.client.session.engine.request_limits
@@ -216,7 +217,9 @@ impl Exchange<'_> {
             return Poll::Ready(Err(Asked::Client(failure)));
         }
         if watched && self.request.is_complete() && self.client.poll_gone(cx).is_ready() {
-            return Poll::Ready(Err(Asked::Client(Failure::client_abort(Phase::Header))));
+            // A stream that is given up is to HAProxy one whose data cannot be sent.
+            let phase = if self.client.stream.carried().is_some() { Phase::Data } else { Phase::Header };
+            return Poll::Ready(Err(Asked::Client(Failure::client_abort(phase))));
         }
         let server_due = server_timeout.map(|t| self.server_at + t);
         let client_due = client_timeout.filter(|_| !self.request.is_complete()).map(|t| self.client_at + t);
@@ -276,7 +279,7 @@ impl Exchange<'_> {
                     }
                     if self.ctx.request.version() >= Version::HTTP_11 {
                         self.ctx.log.bytes_to_client += write::accounted(&self.ctx.response);
-                        write::interim(&self.ctx.response, None, &mut self.to_client.bytes);
+                        deliver::put_interim(self.client, &self.ctx.response, &mut self.to_client.bytes);
                     }
                     if up.inbox.raw().is_empty() {
                         return Poll::Pending;
@@ -397,6 +400,9 @@ impl Exchange<'_> {
 impl Client {
     /// Ready when the client has closed. What it sends meanwhile is kept for later.
     pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(carried) = self.stream.carried() {
+            return carried.poll_gone(cx);
+        }
         while !self.inbox.is_full() {
             match self.inbox.poll_fill(cx, &mut self.stream, &self.session.engine.buffers) {
                 Poll::Ready(Ok(n)) if n > 0 => {}

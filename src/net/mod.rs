@@ -3,6 +3,7 @@
 //! `listener` makes listening sockets from `bind` lines, `stream` is the one connection type the engines see, `dial`
 //! opens a connection to a server, `relay` moves bytes with splice(2), `raw` holds the system calls that need `unsafe`.
 
+pub mod carried;
 pub mod dial;
 pub mod greet;
 pub mod listener;

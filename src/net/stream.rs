@@ -1,5 +1,6 @@
 //! One connection, TCP or unix, with readiness kept by the thread's reactor.
 
+use super::carried::Carried;
 use super::secure::Secure;
 use rustix::net::{RecvFlags, SendFlags};
 use socket2::{SockRef, Socket};
@@ -24,6 +25,8 @@ pub enum Stream {
     Fresh(Fresh),
     /// TLS over one of the others.
     Tls(Box<Secure>),
+    /// One of the streams of a connection that carries several.
+    Carried(Box<Carried>),
     /// The reactor refused it.
     Gone,
 }
@@ -44,19 +47,20 @@ macro_rules! each {
             Stream::Tcp($s) => $body,
             Stream::Unix($s) => $body,
             Stream::Fresh(Fresh { socket: $s, .. }) => $body,
-            Stream::Tls(_) | Stream::Gone => $gone,
+            Stream::Tls(_) | Stream::Carried(_) | Stream::Gone => $gone,
         }
     };
 }
 
 /// For those in the reactor; the others as said.
 macro_rules! watched {
-    ($self:expr, $s:ident => $body:expr, $fresh:pat => $tried:expr, $t:ident => $tls:expr) => {
+    ($self:expr, $s:ident => $body:expr, $fresh:pat => $tried:expr, $t:ident => $layered:expr) => {
         match $self {
             Stream::Tcp($s) => $body,
             Stream::Unix($s) => $body,
             Stream::Fresh($fresh) => $tried,
-            Stream::Tls($t) => $tls,
+            Stream::Tls($t) => $layered,
+            Stream::Carried($t) => $layered,
             Stream::Gone => gone(),
         }
     };
@@ -135,6 +139,7 @@ impl Stream {
         match self {
             Self::Tcp(tcp) => return receive(tcp, cx, buf),
             Self::Tls(tls) => return tls.poll_read(cx, buf),
+            Self::Carried(carried) => return carried.poll_read(cx, buf),
             _ => {}
         }
         let mut read = ReadBuf::new(buf);
@@ -173,7 +178,21 @@ impl Stream {
     /// Writes what the socket takes; a short write clears readiness, as with reading.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.watch()?;
-        watched!(self, s => Pin::new(s).poll_write(cx, buf), _ => Poll::Pending, t => t.poll_write(cx, buf))
+        if let Self::Carried(carried) = self {
+            return loop {
+                match carried.try_write(buf) {
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => ready!(carried.poll_write_ready(cx))?,
+                    done => break Poll::Ready(done),
+                }
+            };
+        }
+        match self {
+            Self::Tcp(s) => Pin::new(s).poll_write(cx, buf),
+            Self::Unix(s) => Pin::new(s).poll_write(cx, buf),
+            Self::Tls(tls) => tls.poll_write(cx, buf),
+            Self::Fresh(_) | Self::Carried(_) => Poll::Pending,
+            Self::Gone => gone(),
+        }
     }
 
     /// # Errors
@@ -222,7 +241,13 @@ impl Stream {
     /// # Errors
     /// Those of `io`, and `WouldBlock` when not ready.
     pub fn try_io<R>(&self, interest: Interest, io: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
-        watched!(self, s => s.try_io(interest, io), _ => io(), t => t.socket().try_io(interest, io))
+        match self {
+            Self::Tcp(s) => s.try_io(interest, io),
+            Self::Unix(s) => s.try_io(interest, io),
+            Self::Fresh(_) => io(),
+            Self::Tls(tls) => tls.socket().try_io(interest, io),
+            Self::Carried(_) | Self::Gone => gone(),
+        }
     }
 
     /// Half-close: the other side reads an end after what was written.
@@ -233,13 +258,17 @@ impl Stream {
         if let Self::Tls(tls) = self {
             return tls.shutdown_write();
         }
+        if let Self::Carried(carried) = self {
+            carried.conclude();
+            return Ok(());
+        }
         each!(self, s => SockRef::from(s).shutdown(Shutdown::Write), gone())
     }
 
     /// Do its bytes stand in the kernel as they are, so that they may be spliced?
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        !matches!(self, Self::Tls(_))
+        !matches!(self, Self::Tls(_) | Self::Carried(_))
     }
 
     /// The TLS connection, if it is one.
@@ -247,6 +276,15 @@ impl Stream {
     pub fn secure(&self) -> Option<&Secure> {
         match self {
             Self::Tls(tls) => Some(tls),
+            _ => None,
+        }
+    }
+
+    /// The stream of a connection that carries several, if it is one.
+    #[must_use]
+    pub fn carried(&self) -> Option<&Carried> {
+        match self {
+            Self::Carried(carried) => Some(carried),
             _ => None,
         }
     }
@@ -415,6 +453,9 @@ impl AsyncWrite for Stream {
 
 impl AsRawFd for Stream {
     fn as_raw_fd(&self) -> RawFd {
-        each!(self, s => s.as_raw_fd(), -1)
+        match self {
+            Self::Carried(carried) => carried.fd(),
+            _ => each!(self, s => s.as_raw_fd(), -1),
+        }
     }
 }

@@ -177,7 +177,7 @@ fn difference(theirs: &str, ours: &str) -> String {
 /// What a client sees: status and body, or why curl gave up.
 fn curl(dir: &Path, address: Ipv4Addr, name: &str, options: &[&str]) -> String {
     let mut command = Command::new("curl");
-    command.args(["-sk", "--max-time", "20", "-w", "\n%{http_code} %{exitcode}"]);
+    command.args(["-sk", "--http1.1", "--max-time", "20", "-w", "\n%{http_code} %{exitcode}"]);
     command.args(["--resolve", &format!("{name}:{FRONT}:{address}")]).args(options).current_dir(dir);
     let host = if name.is_empty() { address.to_string() } else { name.to_owned() };
     let output = command.arg(format!("https://{host}:{FRONT}/")).output().expect("curl runs");

@@ -4,7 +4,7 @@ use super::bind_ssl::{self, SslDraft};
 use crate::config::address::{self, Host, Port, Spec};
 use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::keyword::{FRONT_ONLY, Keyword};
-use crate::config::model::{Address, Bind};
+use crate::config::model::{Address, Bind, Protocol};
 use crate::config::parser::Parser;
 use crate::config::raw::Line;
 use crate::config::suggest;
@@ -105,11 +105,20 @@ pub const OPTIONS: &[BindOption] = &[
         p.diag(l, i, "'nice' is accepted and has no effect in weir: connections are served in turn.");
         s.bind.nice = p.integer(l, i + 1, -1024, 1024).unwrap_or(0);
     }),
-    option("proto", "<name>", "The protocol spoken by clients; 'h1' only.", 1, |p, l, i, _| {
-        if l.word(i + 1) != "h1" && l.word(i + 1) != "none" {
-            p.unsupported(l, i + 1, &format!("proto {}", l.word(i + 1)));
-        }
-    }),
+    option(
+        "proto",
+        "h1 | h2",
+        "The protocol of HTTP that clients speak, whatever ALPN says.",
+        1,
+        |p, l, i, s| {
+            s.bind.protocol = match l.word(i + 1) {
+                "h1" => Some(Protocol::H1),
+                "h2" => Some(Protocol::H2),
+                "none" => None,
+                other => return p.unsupported(l, i + 1, &format!("proto {other}")),
+            };
+        },
+    ),
     option(
         "shards",
         "<number> | by-thread | by-group",
@@ -279,6 +288,7 @@ pub(super) fn empty(line: &Line) -> Bind {
         maxconn: None,
         backlog: None,
         nice: 0,
+        protocol: None,
         accept_proxy: false,
         defer_accept: false,
         tfo: false,

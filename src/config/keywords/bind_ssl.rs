@@ -47,7 +47,7 @@ pub const OPTIONS: &[SslOption] = &[
     on_bind(
         "alpn",
         "<protocols>",
-        "Protocols offered by ALPN, in order of preference; of those of HTTP, only 'http/1.1' yet.",
+        "Protocols offered by ALPN, in order of preference; 'h2,http/1.1' where nothing is said and the proxy speaks HTTP.",
         alpn,
     )
     .listed(),
@@ -332,7 +332,7 @@ fn alpn(parser: &mut Parser, line: &Line, i: usize, options: &mut TlsOptions) {
         if name.is_empty() || name.len() > 255 {
             return parser.alert(line, i + 1, "'alpn' : each protocol has from 1 to 255 characters.");
         }
-        if matches!(name, "h2" | "h3") {
+        if name == "h3" {
             let message = format!("'alpn' : weir does not speak '{name}' yet: it is not offered.");
             parser.warning(line, i + 1, message);
         } else {

@@ -55,6 +55,7 @@ pub const TABLE: &[Keyword] = &[
     switch!("option h1-case-adjust-bogus-client", FRONT, h1_case_adjust_client, "Sends 'h1-case-adjust' names to clients."),
     switch!("option h1-case-adjust-bogus-server", BACK, h1_case_adjust_server, "Sends 'h1-case-adjust' names to servers."),
     switch!("option http-buffer-request", ANY_PROXY, http_buffer_request, "Waits for the body (or a full buffer) before rules."),
+    switch!("option disable-h2-upgrade", FRONT, disable_h2_upgrade, "A client that begins with HTTP/2's preface is not taken for one of HTTP/2, unless 'proto' or ALPN says so."),
     switch!("option http-ignore-probes", FRONT, http_ignore_probes, "No log and no answer for empty pre-connects."),
     switch("option http-no-delay", ANY_PROXY, "Sends every chunk at once, which is always done.", |p, l| {
         set(p, l, |o, on| o.http_no_delay = on);
@@ -186,10 +187,6 @@ pub const TABLE: &[Keyword] = &[
             }
         },
     ),
-    // It only ever acted on HTTP/2, which is refused where it is asked for.
-    switch("option disable-h2-upgrade", FRONT, "No implicit change from HTTP/1 to HTTP/2 (there is none).", |p, l| {
-        p.at_most(l, 2);
-    }),
     switch("option idle-close-on-response", FRONT, "A soft stop closes idle connections only after a response.", |p, l| {
         p.unsupported(l, 1, "option idle-close-on-response");
     }),

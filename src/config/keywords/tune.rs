@@ -13,11 +13,22 @@ macro_rules! size {
     };
 }
 
+macro_rules! h2 {
+    ($name:literal, $field:ident, $min:expr, $max:expr, $doc:literal) => {
+        Keyword::new($name, GLOBAL, "<number>", $doc, |p, l| {
+            size(p, l, $min, $max, |t, n| t.h2.$field = n.try_into().unwrap_or_default())
+        })
+    };
+}
+
 macro_rules! accepted {
     ($name:literal, $doc:literal) => {
         Keyword::new($name, GLOBAL, "<value>", $doc, performance_only).negatable()
     };
 }
+
+/// RFC 9113 6.9.1
+const WINDOW: usize = (1 << 31) - 1;
 
 pub const TABLE: &[Keyword] = &[
     size!("tune.bufsize", bufsize, 1024, 1 << 28, "Size of the buffer a message's head must fit in (16384)."),
@@ -109,22 +120,63 @@ pub const TABLE: &[Keyword] = &[
     accepted!("tune.recv_enough", "About HAProxy's reads: accepted, nothing to tune here."),
     accepted!("tune.runqueue-depth", "About HAProxy's scheduler: accepted, nothing to tune here."),
     accepted!("tune.sched.low-latency", "About HAProxy's scheduler: accepted, nothing to tune here."),
-    accepted!(
+    h2!(
         "tune.h2.header-table-size",
-        "Acts with HTTP/2 only, which is refused where it is asked for: accepted."
+        header_table_size,
+        0,
+        65536,
+        "What a peer may keep of headers for later (4096 bytes)."
     ),
-    accepted!(
+    h2!(
         "tune.h2.initial-window-size",
-        "Acts with HTTP/2 only, which is refused where it is asked for: accepted."
+        initial_window_size,
+        0,
+        WINDOW,
+        "What a peer may send on a stream before we took any (65536 bytes)."
     ),
-    accepted!(
+    h2!(
+        "tune.h2.fe.initial-window-size",
+        fe_initial_window_size,
+        0,
+        WINDOW,
+        "The same for clients alone; 0: as 'tune.h2.initial-window-size'."
+    ),
+    h2!(
         "tune.h2.max-concurrent-streams",
-        "Acts with HTTP/2 only, which is refused where it is asked for: accepted."
+        max_concurrent_streams,
+        1,
+        WINDOW,
+        "Streams a peer may have open at once (100)."
     ),
-    accepted!(
+    h2!(
+        "tune.h2.fe.max-concurrent-streams",
+        fe_max_concurrent_streams,
+        0,
+        WINDOW,
+        "The same for clients alone; 0: as 'tune.h2.max-concurrent-streams'."
+    ),
+    h2!(
         "tune.h2.max-frame-size",
-        "Acts with HTTP/2 only, which is refused where it is asked for: accepted."
+        max_frame_size,
+        16384,
+        16_777_215,
+        "Longest frame a peer may send (16384 bytes)."
     ),
+    h2!(
+        "tune.h2.fe.max-total-streams",
+        fe_max_total_streams,
+        0,
+        WINDOW,
+        "Streams after which a client has to connect anew; 0: no limit."
+    ),
+    h2!(
+        "tune.h2.fe.glitches-threshold",
+        fe_glitches_threshold,
+        0,
+        WINDOW,
+        "Frames without use, and streams given up unanswered, after which a client is sent away; 0: no limit."
+    ),
+    accepted!("tune.h2.zero-copy-fwd-send", "About HAProxy's own internals: accepted, nothing to tune here."),
     accepted!("busy-polling", "About HAProxy's poller: accepted, nothing to tune here."),
     accepted!("profiling.tasks", "About HAProxy's scheduler: accepted, nothing to profile here."),
     accepted!("profiling.memory", "About HAProxy's memory pools: accepted, nothing to profile here."),

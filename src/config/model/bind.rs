@@ -14,6 +14,13 @@ pub enum Address {
     Fd(RawFd),
 }
 
+/// What a line may say that is spoken (`proto`), whatever else the other side says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    H1,
+    H2,
+}
+
 #[derive(Clone, Debug)]
 #[allow(clippy::struct_excessive_bools)]
 pub struct Bind {
@@ -39,6 +46,8 @@ pub struct Bind {
     pub gid: Option<u32>,
     /// Threads (from 1) that accept here; empty: all.
     pub threads: Vec<usize>,
+    /// `proto`
+    pub protocol: Option<Protocol>,
     /// `ssl`
     pub tls: Option<Arc<crate::tls::Door>>,
 }

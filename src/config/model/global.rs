@@ -75,6 +75,8 @@ pub struct Tune {
     pub idle_pool_shared: bool,
     /// `nosplice` makes this false: bytes are never moved by splice(2).
     pub splice: bool,
+    /// `tune.h2.*`
+    pub h2: super::tune_h2::TuneH2,
 }
 
 impl Default for Tune {
@@ -94,6 +96,7 @@ impl Default for Tune {
             pipesize: 0,
             idle_pool_shared: true,
             splice: true,
+            h2: super::tune_h2::TuneH2::default(),
         }
     }
 }

@@ -10,8 +10,8 @@ mod parse;
 mod smuggling_tests;
 pub mod write;
 
-pub use framing::{BodyLength, RequestFraming, ResponseFraming};
-pub use parse::{Parsed, parse_request, parse_response};
+pub use framing::{BodyLength, RequestFraming, ResponseFraming, request as judge_request};
+pub use parse::{Parsed, parse_request, parse_response, target_is_clean};
 
 /// What a head may be at most, and how forgiving its parser is.
 #[derive(Clone, Copy, Debug)]

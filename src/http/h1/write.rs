@@ -1,6 +1,6 @@
 //! Heads to bytes, as HAProxy lays them out: lower-case names, one space, the `connection` field last.
 
-use crate::message::{Head, Version};
+use crate::message::{Head, Method, Version};
 use std::sync::Arc;
 
 /// What the other side is told about the connection.
@@ -17,7 +17,7 @@ pub type CaseMap = [(Arc<str>, Arc<str>)];
 pub fn request(head: &Head, persistence: Persistence, case: Option<&CaseMap>, out: &mut Vec<u8>) {
     out.extend_from_slice(head.method_bytes());
     out.push(b' ');
-    out.extend_from_slice(head.target());
+    out.extend_from_slice(target(head));
     out.extend_from_slice(if head.version() >= Version::HTTP_11 {
         b" HTTP/1.1\r\n"
     } else {
@@ -29,6 +29,17 @@ pub fn request(head: &Head, persistence: Persistence, case: Option<&CaseMap>, ou
         Persistence::Close => head.version() >= Version::HTTP_11,
     };
     finish(explicit.then_some(persistence), case, out);
+}
+
+/// The target of HTTP/2 names scheme and authority; the server gets the path.
+fn target(head: &Head) -> &[u8] {
+    let target = head.target();
+    if head.version() < Version::HTTP_2 || head.method() == Method::Connect {
+        return target;
+    }
+    let Some(scheme) = memchr::memmem::find(target, b"://") else { return target };
+    let rest = target.get(scheme + 3..).unwrap_or_default();
+    memchr::memchr2(b'/', b'?', rest).and_then(|at| rest.get(at..)).unwrap_or(b"/")
 }
 
 /// Appends a response head. `client` is the version of the request: an HTTP/1.0 client is always told.

@@ -1,0 +1,150 @@
+//! Heads of HTTP/2 to those every exchange works on, and back (RFC 9113 8).
+
+use crate::http::Engine;
+use crate::http::h1::{self, BodyLength, Fault, Limits, RequestFraming, target_is_clean};
+use crate::message::{Head, Method, Version};
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, COOKIE, HOST};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, request};
+
+/// Fills `head` from a request; `bodiless`: nothing follows the head.
+///
+/// # Errors
+/// What a server of HTTP/1 must not get to see, or what does not fit.
+pub fn request(
+    parts: &request::Parts,
+    bodiless: bool,
+    limits: &Limits,
+    engine: &Engine,
+    head: &mut Head,
+) -> Result<RequestFraming, Fault> {
+    let protocol = parts.extensions.get::<h2::ext::Protocol>();
+    // HAProxy has twice the room here, for what was cut into crumbs.
+    if parts.headers.len() > limits.fields * 2 {
+        return Err(Fault::TooLarge);
+    }
+    start_line(parts, protocol.is_some(), head);
+    if !target_is_clean(head.target(), limits.relaxed) {
+        return Err(Fault::Bad);
+    }
+    fields(parts, head);
+    if let Some(protocol) = protocol {
+        begin_upgrade(protocol.as_str(), engine, head);
+    }
+    let mut framing = h1::judge_request(head, limits.relaxed)?;
+    framing.keep_alive = true;
+    if let (Method::Connect, Some(authority)) = (head.method(), parts.uri.authority()) {
+        // The port is part of what is asked for.
+        head.replace_value(0, authority.as_str().as_bytes());
+    }
+    let tunnel = head.method() == Method::Connect || protocol.is_some();
+    if framing.length == BodyLength::None
+        && !bodiless
+        && !tunnel
+        && !parts.headers.contains_key(CONTENT_LENGTH)
+    {
+        head.add(b"transfer-encoding", b"chunked");
+        framing.length = BodyLength::Chunked;
+    }
+    Ok(framing)
+}
+
+fn start_line(parts: &request::Parts, extended: bool, head: &mut Head) {
+    head.clear();
+    let path = parts.uri.path_and_query().map_or("/", |p| p.as_str());
+    let mut target = Vec::with_capacity(128);
+    if path == "*" {
+        target.push(b'*');
+    } else {
+        write_target(parts, extended, path, &mut target);
+    }
+    let method = if extended { b"GET".as_slice() } else { parts.method.as_str().as_bytes() };
+    let method = head.push_bytes(method);
+    let target = head.push_bytes(&target);
+    head.request_line(method, target, Version::HTTP_2);
+}
+
+/// In absolute form, as HAProxy shows it; for CONNECT the authority alone.
+fn write_target(parts: &request::Parts, extended: bool, path: &str, target: &mut Vec<u8>) {
+    if let Some(scheme) = parts.uri.scheme_str() {
+        target.extend_from_slice(scheme.as_bytes());
+        target.extend_from_slice(b"://");
+    }
+    if let Some(authority) = parts.uri.authority() {
+        target.extend_from_slice(authority.as_str().as_bytes());
+    }
+    if parts.method != http::Method::CONNECT || extended {
+        target.extend_from_slice(path.as_bytes());
+    }
+}
+
+/// `host` first, from `:authority` where that is there (RFC 9113 8.3.1); the crumbs of cookies in one field, last.
+fn fields(parts: &request::Parts, head: &mut Head) {
+    let authority = parts.uri.authority().map(|a| a.as_str().as_bytes());
+    if let Some(authority) = authority {
+        head.add(b"host", authority);
+    }
+    for (name, value) in &parts.headers {
+        // What is said twice is said once, as HAProxy does it here.
+        if name == CONTENT_LENGTH && head.first(b"content-length") == Some(value.as_bytes()) {
+            continue;
+        }
+        if name != COOKIE && (name != HOST || authority.is_none()) {
+            head.add(name.as_str().as_bytes(), value.as_bytes().trim_ascii());
+        }
+    }
+    let mut crumbs = parts.headers.get_all(COOKIE).iter();
+    let Some(first) = crumbs.next() else { return };
+    let mut cookie = first.as_bytes().to_vec();
+    for crumb in crumbs {
+        cookie.extend_from_slice(b"; ");
+        cookie.extend_from_slice(crumb.as_bytes());
+    }
+    head.add(b"cookie", &cookie);
+}
+
+/// An extended CONNECT (RFC 8441) is to a server of HTTP/1 a request to change the protocol.
+fn begin_upgrade(protocol: &str, engine: &Engine, head: &mut Head) {
+    head.add(b"connection", b"upgrade");
+    head.add(b"upgrade", protocol.as_bytes());
+    if protocol == "websocket" {
+        let key = [engine.random(), engine.random(), engine.random(), engine.random()];
+        let key: Vec<u8> = key.iter().flat_map(|n| n.to_ne_bytes()).collect();
+        head.add(b"sec-websocket-key", &crate::expr::base64_encode(&key, false));
+    }
+}
+
+/// The head of a response; `None`: a field of it cannot be said in HTTP/2.
+#[must_use]
+pub fn response(head: &Head) -> Option<Response<()>> {
+    let mut response = Response::new(());
+    // The client of an extended CONNECT knows no 101: 200 means the same to it (RFC 8441 5).
+    let switched = head.status() == 101;
+    let status = if switched { 200 } else { head.status() };
+    *response.status_mut() = StatusCode::from_u16(status).ok()?;
+    *response.headers_mut() = map(head, switched)?;
+    Some(response)
+}
+
+/// The values of all fields stand in one allocation.
+fn map(head: &Head, switched: bool) -> Option<HeaderMap> {
+    let mut text = Vec::with_capacity(head.field_bytes());
+    head.fields().for_each(|(_, value)| text.extend_from_slice(value));
+    let text = Bytes::from(text);
+    let mut map = HeaderMap::with_capacity(head.field_count());
+    let mut at = 0;
+    for (name, value) in head.fields() {
+        let end = at + value.len();
+        if !(is_of_hop(name) || switched && name == b"sec-websocket-accept") {
+            let value = HeaderValue::from_maybe_shared(text.slice(at..end)).ok()?;
+            map.append(HeaderName::from_bytes(name).ok()?, value);
+        }
+        at = end;
+    }
+    Some(map)
+}
+
+/// RFC 9113 8.2.2.
+fn is_of_hop(name: &[u8]) -> bool {
+    matches!(name, b"connection" | b"transfer-encoding" | b"keep-alive" | b"upgrade" | b"proxy-connection")
+}

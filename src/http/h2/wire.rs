@@ -1,0 +1,239 @@
+//! The bytes below an HTTP/2 connection: those read before it was known to be one come first, and the heads of the frames
+//! that arrive are looked at in passing, as the `h2` crate tells nobody what it lets pass.
+
+use crate::net::Stream;
+use crate::net::carried::Carried;
+use std::cell::Cell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// A client's connection as the `h2` crate sees it.
+pub struct Wire {
+    stream: Stream,
+    before: Vec<u8>,
+    taken: usize,
+    frames: Frames,
+    watch: Rc<Watch>,
+}
+
+/// What was seen of a connection.
+#[derive(Debug, Default)]
+pub struct Watch {
+    /// Frames that do nothing useful, and streams given up before they were answered.
+    glitches: Cell<u32>,
+    streams: Cell<u64>,
+    /// Streams the client gave up, less one for each two that were answered.
+    abandoned: Cell<u32>,
+    vanishing: Cell<bool>,
+}
+
+/// So many more streams abandoned than answered are an attack (CVE-2023-44487), whatever the threshold.
+const ABANDONED: u32 = 500;
+
+impl Watch {
+    pub fn accepted(&self) {
+        self.streams.set(self.streams.get() + 1);
+    }
+
+    pub fn streams(&self) -> u64 {
+        self.streams.get()
+    }
+
+    /// A stream is over.
+    pub fn ended(&self, carried: &Carried) {
+        if carried.has_responded() {
+            self.abandoned.set(self.abandoned.get().saturating_sub(2));
+        } else {
+            self.abandoned.set(self.abandoned.get() + 1);
+            self.glitch();
+        }
+    }
+
+    pub fn vanish(&self) {
+        self.vanishing.set(true);
+    }
+
+    /// The connection is to end without a word (`silent-drop`).
+    pub fn is_vanishing(&self) -> bool {
+        self.vanishing.get()
+    }
+
+    /// `threshold` 0: only what cannot be anything else.
+    pub fn is_hostile(&self, threshold: u32) -> bool {
+        threshold > 0 && self.glitches.get() >= threshold || self.abandoned.get() >= ABANDONED
+    }
+
+    fn glitch(&self) {
+        self.glitches.set(self.glitches.get().saturating_add(1));
+    }
+}
+
+/// Follows frames by their heads.
+#[derive(Debug, Default)]
+struct Frames {
+    head: [u8; HEAD],
+    have: usize,
+    /// Bytes of the payload still to pass.
+    skip: usize,
+}
+
+const HEAD: usize = 9;
+
+/// Frame types and flags of RFC 9113 6.
+mod kind {
+    pub const DATA: u8 = 0;
+    pub const HEADERS: u8 = 1;
+    pub const RST_STREAM: u8 = 3;
+    pub const SETTINGS: u8 = 4;
+    pub const PING: u8 = 6;
+    pub const GOAWAY: u8 = 7;
+    pub const WINDOW_UPDATE: u8 = 8;
+    pub const END_STREAM: u8 = 1;
+    pub const ACK: u8 = 1;
+}
+
+impl Frames {
+    fn follow(&mut self, mut bytes: &[u8], watch: &Watch) {
+        loop {
+            let passed = self.skip.min(bytes.len());
+            self.skip -= passed;
+            bytes = bytes.get(passed..).unwrap_or_default();
+            if bytes.is_empty() {
+                return;
+            }
+            let missing = HEAD - self.have;
+            let part = bytes.get(..missing.min(bytes.len())).unwrap_or_default();
+            if let Some(slot) = self.head.get_mut(self.have..self.have + part.len()) {
+                slot.copy_from_slice(part);
+            }
+            self.have += part.len();
+            bytes = bytes.get(part.len()..).unwrap_or_default();
+            if self.have < HEAD {
+                return;
+            }
+            let [a, b, c, kind, flags, ..] = self.head;
+            self.skip = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+            self.have = 0;
+            if is_glitch(kind, flags, self.skip) {
+                watch.glitch();
+            }
+        }
+    }
+}
+
+/// Costs us something and brings nobody anything, if there are many.
+fn is_glitch(kind: u8, flags: u8, len: usize) -> bool {
+    match kind {
+        kind::DATA => len == 0 && flags & kind::END_STREAM == 0,
+        kind::SETTINGS | kind::PING => flags & kind::ACK == 0,
+        kind::HEADERS | kind::RST_STREAM | kind::GOAWAY | kind::WINDOW_UPDATE => false,
+        // PRIORITY, PUSH_PROMISE, CONTINUATION, and what is not known.
+        _ => true,
+    }
+}
+
+impl Wire {
+    /// `before`: bytes already read, the preface at their front if they are many enough.
+    pub fn new(stream: Stream, before: Vec<u8>, watch: Rc<Watch>) -> Self {
+        let frames = Frames { skip: super::PREFACE.len(), ..Frames::default() };
+        Self { stream, before, taken: 0, frames, watch }
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if self.watch.is_vanishing() {
+            self.stream.vanish_on_close();
+        }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let rest = this.before.get(this.taken..).unwrap_or_default();
+        let filled = buf.filled().len();
+        if rest.is_empty() {
+            let n = ready!(this.stream.poll_read(cx, buf.initialize_unfilled()))?;
+            buf.advance(n);
+        } else {
+            let n = rest.len().min(buf.remaining());
+            buf.put_slice(rest.get(..n).unwrap_or_default());
+            this.taken += n;
+            if this.taken == this.before.len() {
+                this.before = Vec::new();
+                this.taken = 0;
+            }
+        }
+        this.frames.follow(buf.filled().get(filled..).unwrap_or_default(), &this.watch);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        loop {
+            match this.stream.try_write(buf) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => ready!(this.stream.poll_write_ready(cx))?,
+                done => return Poll::Ready(done),
+            }
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        loop {
+            match this.stream.try_write_vectored(bufs) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => ready!(this.stream.poll_write_ready(cx))?,
+                done => return Poll::Ready(done),
+            }
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.get_mut().stream.shutdown_write())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(frames: &[(usize, u8, u8)], glitches: u32) {
+        let mut bytes = super::super::PREFACE.to_vec();
+        for (len, kind, flags) in frames {
+            let [.., a, b, c] = len.to_be_bytes();
+            bytes.extend([a, b, c, *kind, *flags, 0, 0, 0, 1]);
+            bytes.resize(bytes.len() + len, 0);
+        }
+        for step in [1, 5, 100, bytes.len()] {
+            let watch = Watch::default();
+            let mut seen = Frames { skip: super::super::PREFACE.len(), ..Frames::default() };
+            bytes.chunks(step).for_each(|part| seen.follow(part, &watch));
+            assert_eq!(watch.glitches.get(), glitches, "{frames:?} by {step}");
+        }
+    }
+
+    #[test]
+    fn frames_without_use_are_counted_however_they_arrive() {
+        check(&[(18, 4, 0), (0, 4, 1), (300, 1, 4), (1000, 0, 0), (0, 0, 1), (4, 8, 0)], 1);
+        check(&[(8, 6, 0), (8, 6, 1), (8, 6, 0)], 2);
+        check(&[(0, 0, 0), (0, 0, 0), (5, 2, 0), (10, 9, 4), (7, 77, 0)], 5);
+    }
+}

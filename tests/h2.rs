@@ -1,0 +1,509 @@
+//! HTTP/2 clients: what weir does with each error of RFC 9113 and with clients that mean harm, beside what others see of
+//! it; and its log lines beside haproxy's.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod harness;
+#[path = "h2/peer.rs"]
+mod peer;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::Command;
+use std::time::Duration;
+
+use harness::origin::Origin;
+use harness::process::{Program, Proxy};
+use harness::syslog::Syslog;
+use peer::*;
+
+const FRONT: u16 = 8080;
+const ORIGIN: u16 = 9001;
+const LOG: u16 = 5140;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Rig {
+    proxy: Proxy,
+    origin: Origin,
+    log: Syslog,
+    address: Ipv4Addr,
+}
+
+impl Rig {
+    fn start(program: Program, global: &str, answers: &[&str]) -> Self {
+        let address = harness::own_address();
+        let origin = Origin::start((address, ORIGIN).into(), answers);
+        let log = Syslog::start((address, LOG).into());
+        let config = format!(
+            "global\n    nbthread 1\n    log {address}:{LOG} local0\n{global}defaults\n    mode http\n    timeout connect 20s\n    \
+             timeout client 20s\n    timeout server 20s\n    option httplog\n    log global\nfrontend f\n    bind {address}:{FRONT}\n    \
+             http-request return status 200 content-type text/plain string here if {{ path /here }}\n    \
+             http-request deny if {{ path /deny }}\n    default_backend b\nbackend b\n    server s {address}:{ORIGIN}\n"
+        );
+        let proxy = Proxy::start(program, &config, address, &[FRONT]).unwrap_or_else(|e| panic!("{e}"));
+        Self { proxy, origin, log, address }
+    }
+
+    fn front(&self) -> SocketAddr {
+        (self.address, FRONT).into()
+    }
+
+    /// Another client is served, now.
+    fn serves_others(&self, after: &str) {
+        let mut other = Peer::new(self.front());
+        other.get(1, "/here");
+        assert_eq!(other.reaction(), "stream 1: answer", "another client after {after}");
+    }
+
+    /// What the process holds, in kB.
+    fn memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.proxy.pid())).unwrap();
+        let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+/// What is said after the preface and settings, and the reaction; a stream's error leaves the connection working. Frames
+/// of a size their kind cannot have end the connection as PROTOCOL_ERROR, where the RFC would have FRAME_SIZE_ERROR.
+#[test]
+#[allow(clippy::too_many_lines)]
+fn errors_have_the_right_code_and_scope() {
+    let rig = Rig::start(Program::Weir, "", &[]);
+    let head = |more: &[(&str, &str)]| request("GET", "/here", more);
+    let whole = END_STREAM | END_HEADERS;
+    let rows: &[(&str, Vec<Vec<u8>>, &str)] = &[
+        ("DATA on stream 0", vec![frame(DATA, 0, 0, b"x")], "connection: PROTOCOL_ERROR"),
+        ("DATA on an idle stream", vec![frame(DATA, 0, 1, b"x")], "connection: PROTOCOL_ERROR"),
+        (
+            "padding longer than the frame",
+            vec![frame(HEADERS, END_HEADERS, 1, &request("POST", "/", &[])), frame(DATA, 8, 1, &[9, 1])],
+            "connection: PROTOCOL_ERROR",
+        ),
+        ("HEADERS on stream 0", vec![frame(HEADERS, whole, 0, &head(&[]))], "connection: PROTOCOL_ERROR"),
+        (
+            "HEADERS on an even stream",
+            vec![frame(HEADERS, whole, 2, &head(&[]))],
+            "connection: PROTOCOL_ERROR",
+        ),
+        (
+            "a stream that depends on itself",
+            vec![frame(HEADERS, whole | 32, 1, &[[0, 0, 0, 1, 0].as_slice(), &head(&[])].concat())],
+            "stream 1: PROTOCOL_ERROR",
+        ),
+        (
+            "a block HPACK cannot read",
+            vec![frame(HEADERS, whole, 1, &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff])],
+            "connection: PROTOCOL_ERROR",
+        ),
+        (
+            "RST_STREAM on an idle stream",
+            vec![frame(RST_STREAM, 0, 1, &[0; 4])],
+            "connection: PROTOCOL_ERROR",
+        ),
+        ("RST_STREAM on stream 0", vec![frame(RST_STREAM, 0, 0, &[0; 4])], "connection: PROTOCOL_ERROR"),
+        ("RST_STREAM of a wrong size", vec![frame(RST_STREAM, 0, 1, &[0; 3])], "connection: PROTOCOL_ERROR"),
+        ("SETTINGS on a stream", vec![frame(SETTINGS, 0, 1, b"")], "connection: PROTOCOL_ERROR"),
+        ("SETTINGS of a wrong size", vec![frame(SETTINGS, 0, 0, &[0; 5])], "connection: PROTOCOL_ERROR"),
+        (
+            "SETTINGS ACK with something in it",
+            vec![frame(SETTINGS, ACK, 0, &[0; 6])],
+            "connection: PROTOCOL_ERROR",
+        ),
+        (
+            "a window beyond 2^31-1",
+            vec![frame(SETTINGS, 0, 0, &[0, 4, 0x80, 0, 0, 0])],
+            "connection: PROTOCOL_ERROR",
+        ),
+        (
+            "a frame size below 16384",
+            vec![frame(SETTINGS, 0, 0, &[0, 5, 0, 0, 0, 1])],
+            "connection: PROTOCOL_ERROR",
+        ),
+        (
+            "PUSH_PROMISE",
+            vec![frame(PUSH_PROMISE, END_HEADERS, 1, &[0, 0, 0, 2])],
+            "connection: PROTOCOL_ERROR",
+        ),
+        ("PING on a stream", vec![frame(PING, 0, 1, &[0; 8])], "connection: PROTOCOL_ERROR"),
+        ("PING of a wrong size", vec![frame(PING, 0, 0, &[0; 6])], "connection: PROTOCOL_ERROR"),
+        ("GOAWAY on a stream", vec![frame(GOAWAY, 0, 1, &[0; 8])], "connection: PROTOCOL_ERROR"),
+        ("WINDOW_UPDATE by nothing", vec![frame(WINDOW_UPDATE, 0, 0, &[0; 4])], "connection: PROTOCOL_ERROR"),
+        (
+            "WINDOW_UPDATE of a wrong size",
+            vec![frame(WINDOW_UPDATE, 0, 0, &[0; 3])],
+            "connection: PROTOCOL_ERROR",
+        ),
+        (
+            "a connection's window beyond 2^31-1",
+            vec![frame(WINDOW_UPDATE, 0, 0, &[0x7f, 0xff, 0xff, 0xff])],
+            "connection: FLOW_CONTROL_ERROR",
+        ),
+        (
+            "CONTINUATION of nothing",
+            vec![frame(CONTINUATION, END_HEADERS, 1, b"")],
+            "connection: PROTOCOL_ERROR",
+        ),
+        (
+            "another frame inside a head",
+            vec![frame(HEADERS, END_STREAM, 1, &head(&[])), frame(PING, 0, 0, &[0; 8])],
+            "connection: PROTOCOL_ERROR",
+        ),
+        (
+            "a frame longer than allowed",
+            vec![vec![0x00, 0x40, 0x01, DATA, 0, 0, 0, 0, 1]],
+            "connection: FRAME_SIZE_ERROR",
+        ),
+        (
+            "connection",
+            vec![frame(HEADERS, whole, 1, &head(&[("connection", "close")]))],
+            "stream 1: PROTOCOL_ERROR",
+        ),
+        (
+            "transfer-encoding",
+            vec![frame(HEADERS, whole, 1, &head(&[("transfer-encoding", "chunked")]))],
+            "stream 1: PROTOCOL_ERROR",
+        ),
+        ("upgrade", vec![frame(HEADERS, whole, 1, &head(&[("upgrade", "h2c")]))], "stream 1: PROTOCOL_ERROR"),
+        ("te", vec![frame(HEADERS, whole, 1, &head(&[("te", "gzip")]))], "stream 1: PROTOCOL_ERROR"),
+        (
+            "two lengths",
+            vec![frame(HEADERS, END_HEADERS, 1, &head(&[("content-length", "1"), ("content-length", "2")]))],
+            "stream 1: PROTOCOL_ERROR",
+        ),
+        (
+            "no length",
+            vec![frame(HEADERS, END_HEADERS, 1, &head(&[("content-length", "x")]))],
+            "stream 1: PROTOCOL_ERROR",
+        ),
+        (
+            "no path",
+            vec![frame(
+                HEADERS,
+                whole,
+                1,
+                &block(&[(":method", "GET"), (":scheme", "http"), (":authority", "a")]),
+            )],
+            "stream 1: PROTOCOL_ERROR",
+        ),
+        (
+            "an empty path",
+            vec![frame(HEADERS, whole, 1, &request("GET", "", &[]))],
+            "stream 1: PROTOCOL_ERROR",
+        ),
+        (
+            "no method",
+            vec![frame(HEADERS, whole, 1, &block(&[(":scheme", "http"), (":path", "/")]))],
+            "stream 1: PROTOCOL_ERROR",
+        ),
+        (
+            "no scheme",
+            vec![frame(HEADERS, whole, 1, &block(&[(":method", "GET"), (":path", "/")]))],
+            "stream 1: PROTOCOL_ERROR",
+        ),
+        (
+            "pseudo-header twice",
+            vec![frame(HEADERS, whole, 1, &head(&[(":path", "/x")]))],
+            "stream 1: PROTOCOL_ERROR",
+        ),
+        (
+            "pseudo-header behind a field",
+            vec![frame(
+                HEADERS,
+                whole,
+                1,
+                &block(&[(":method", "GET"), (":scheme", "http"), ("x", "y"), (":path", "/")]),
+            )],
+            "stream 1: PROTOCOL_ERROR",
+        ),
+        (
+            ":status of a client",
+            vec![frame(HEADERS, whole, 1, &head(&[(":status", "200")]))],
+            "stream 1: PROTOCOL_ERROR",
+        ),
+    ];
+    let mut wrong = Vec::new();
+    for (name, frames, expected) in rows {
+        let mut peer = Peer::new(rig.front());
+        frames.iter().for_each(|frame| peer.raw(frame));
+        let reaction = peer.reaction();
+        if reaction != *expected {
+            wrong.push(format!("{name}: {reaction}, not {expected}"));
+            continue;
+        }
+        if expected.starts_with("stream") {
+            peer.get(7, "/here");
+            assert_eq!(peer.wait(HEADERS, 7).flags & END_HEADERS, END_HEADERS, "a request after {name}");
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    rig.serves_others("all of them");
+}
+
+#[test]
+fn harm_is_bounded_and_others_are_served() {
+    let rig = Rig::start(Program::Weir, "", &["HTTP/1.1 200 OK\r\n\r\n"]);
+    rig.serves_others("nothing");
+    let before = rig.memory();
+
+    // CVE-2023-44487: requests given up as soon as they are made.
+    let mut peer = Peer::new(rig.front());
+    let mut frames = Vec::new();
+    for stream in (1..20_000).step_by(2) {
+        frames.extend(frame(HEADERS, END_STREAM | END_HEADERS, stream, &request("GET", "/slow", &[])));
+        frames.extend(frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]));
+    }
+    peer.raw(&frames);
+    assert_eq!(peer.reaction(), "connection: ENHANCE_YOUR_CALM", "rapid reset");
+    rig.serves_others("rapid reset");
+
+    // CVE-2025-8671: the server is made to reset them.
+    let mut peer = Peer::new(rig.front());
+    let mut frames = Vec::new();
+    for stream in (1..20_000).step_by(2) {
+        frames.extend(frame(HEADERS, END_STREAM | END_HEADERS, stream, &request("GET", "/slow", &[])));
+        frames.extend(frame(WINDOW_UPDATE, 0, stream, &[0x7f, 0xff, 0xff, 0xff]));
+    }
+    peer.raw(&frames);
+    let calm = (0..30_000).map(|_| peer.reaction()).find(|r| !r.starts_with("stream"));
+    assert_eq!(calm.as_deref(), Some("connection: ENHANCE_YOUR_CALM"), "made you reset");
+    rig.serves_others("made you reset");
+
+    // CVE-2024-27316: a head without end.
+    let mut peer = Peer::new(rig.front());
+    peer.send(HEADERS, END_STREAM, 1, &request("GET", "/here", &[]));
+    for _ in 0..10_000 {
+        peer.send(CONTINUATION, 0, 1, &block(&[("x", "y")]));
+    }
+    assert_eq!(peer.reaction(), "connection: ENHANCE_YOUR_CALM", "CONTINUATION without end");
+
+    // A few bytes that become many: one field put into the table, then named again and again.
+    let mut peer = Peer::new(rig.front());
+    let mut bomb = request("GET", "/here", &[]);
+    bomb.extend([0x40, 1, b'x', 127, 0xa0, 0x1e]);
+    bomb.extend([b'a'; 127 + 0x20 + 0x1e * 128 - 128 + 128]);
+    bomb.resize(16_000, 0x80 | 62);
+    peer.send(HEADERS, END_STREAM | END_HEADERS, 1, &bomb);
+    let reaction = peer.reaction();
+    assert!(reaction == "stream 1: answer" || reaction.starts_with("connection"), "HPACK bomb: {reaction}");
+
+    // Those that want answers and do not read them.
+    for (kind, payload) in [(PING, vec![0; 8]), (SETTINGS, vec![])] {
+        let mut peer = Peer::new(rig.front());
+        let burst: Vec<u8> = std::iter::repeat_n(frame(kind, 0, 0, &payload), 5_000).flatten().collect();
+        for _ in 0..20 {
+            peer.raw(&burst);
+        }
+    }
+    rig.serves_others("PING and SETTINGS without end");
+
+    // Windows that stay shut: what was asked for is not fetched further than buffers go.
+    let mut shut: Vec<Peer> = (0..20).map(|_| Peer::new(rig.front())).collect();
+    for peer in &mut shut {
+        peer.send(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
+        for stream in (1..200).step_by(2) {
+            peer.get(stream, "/here");
+        }
+        peer.wait(HEADERS, 199);
+    }
+    rig.serves_others("windows that stay shut");
+    let grown = rig.memory().saturating_sub(before);
+    assert!(grown < 100_000, "grew by {grown} kB");
+}
+
+#[test]
+fn a_threshold_of_glitches_sends_away() {
+    let rig = Rig::start(Program::Weir, "    tune.h2.fe.glitches-threshold 50\n", &[]);
+    for (kind, payload) in [(PING, vec![0; 8]), (SETTINGS, vec![]), (PRIORITY, vec![0, 0, 0, 3, 0])] {
+        let mut peer = Peer::new(rig.front());
+        let stream = u32::from(kind == PRIORITY);
+        for _ in 0..60 {
+            peer.send(kind, 0, stream, &payload);
+        }
+        assert_eq!(peer.reaction(), "connection: ENHANCE_YOUR_CALM", "{kind}");
+    }
+    let mut peer = Peer::new(rig.front());
+    for stream in (1..150).step_by(2) {
+        peer.get(stream, "/here");
+        assert_eq!(peer.wait(HEADERS, stream).flags, END_HEADERS);
+    }
+}
+
+#[test]
+fn windows_hold_both_ways() {
+    let body = "x".repeat(200_000);
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let rig = Rig::start(Program::Weir, "", &[&answer, harness::origin::OK]);
+    let mut peer = Peer::new(rig.front());
+    peer.send(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 10]);
+    peer.get(1, "/slow");
+    peer.wait(HEADERS, 1);
+    assert_eq!(peer.wait(DATA, 1).payload.len(), 10);
+    // The other stream is not held up by this one.
+    peer.send(HEADERS, END_STREAM | END_HEADERS, 3, &request("HEAD", "/here", &[]));
+    peer.wait(HEADERS, 3);
+    peer.send(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 90]);
+    assert_eq!(peer.wait(DATA, 1).payload.len(), 90);
+    // Both windows have to be open.
+    peer.send(WINDOW_UPDATE, 0, 1, &[0, 10, 0, 0]);
+    let mut got = 100;
+    while got < 65_535 {
+        got += peer.wait(DATA, 1).payload.len();
+    }
+    assert_eq!(got, 65_535);
+    peer.send(WINDOW_UPDATE, 0, 0, &[0, 10, 0, 0]);
+    loop {
+        let frame = peer.wait(DATA, 1);
+        got += frame.payload.len();
+        if frame.flags & END_STREAM != 0 {
+            break;
+        }
+    }
+    assert_eq!(got, body.len());
+}
+
+/// Log lines, less what differs between two runs.
+fn line(text: &str) -> String {
+    let rest = text.split_once("] ").map_or(text, |(_, rest)| rest);
+    let mut words: Vec<String> = rest.split(' ').map(str::to_owned).collect();
+    for word in &mut words {
+        let numbers: Vec<&str> = word.split('/').collect();
+        if numbers.len() == 5 && numbers.iter().all(|n| n.parse::<i64>().is_ok()) {
+            *word = numbers
+                .iter()
+                .map(|n| if n.starts_with('-') { "-" } else { "n" })
+                .collect::<Vec<_>>()
+                .join("/");
+        }
+    }
+    words.join(" ").trim_end().to_owned()
+}
+
+/// The same streams, one connection each, to `program`: its log lines and what its server saw.
+fn course(program: Program) -> (Vec<String>, Vec<String>) {
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    let informed =
+        "HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let ok = harness::origin::OK;
+    let rig = Rig::start(program, "", &[ok, ok, ok, ok, chunked, informed]);
+    let whole = END_STREAM | END_HEADERS;
+    let rows: Vec<Vec<Vec<u8>>> = vec![
+        vec![frame(
+            HEADERS,
+            whole,
+            1,
+            &request("GET", "/a?b=1", &[("cookie", "a=1"), ("x", "y"), ("cookie", "b=2")]),
+        )],
+        vec![
+            frame(HEADERS, END_HEADERS, 1, &request("POST", "/b", &[("content-length", "5")])),
+            frame(DATA, END_STREAM, 1, b"hello"),
+        ],
+        vec![
+            frame(HEADERS, END_HEADERS, 1, &request("POST", "/c", &[])),
+            frame(DATA, END_STREAM, 1, b"hello"),
+        ],
+        vec![frame(HEADERS, whole, 1, &request("HEAD", "/d", &[("host", "other")]))],
+        vec![frame(HEADERS, whole, 1, &request("GET", "/e", &[]))],
+        vec![frame(HEADERS, whole, 1, &request("GET", "/f", &[]))],
+        vec![frame(HEADERS, whole, 1, &request("GET", "/deny", &[]))],
+        vec![frame(HEADERS, whole, 1, &request("GET", "/here", &[]))],
+    ];
+    let mut lines = Vec::new();
+    for (number, frames) in rows.iter().enumerate() {
+        let mut peer = Peer::new(rig.front());
+        frames.iter().for_each(|frame| peer.raw(frame));
+        assert_eq!(peer.reaction(), "stream 1: answer", "{program:?} {number}");
+        let text =
+            rig.log.wait_for("HTTP/2.0", PATIENCE).unwrap_or_else(|| panic!("{program:?}: no line {number}"));
+        lines.push(line(&text));
+        rig.log.drain();
+    }
+    (lines, rig.origin.seen())
+}
+
+#[test]
+fn requests_and_their_lines_are_those_of_haproxy() {
+    let (theirs, ours) = (course(Program::HaProxy), course(Program::Weir));
+    assert_eq!(theirs.0, ours.0);
+    assert_eq!(theirs.1, ours.1);
+}
+
+#[test]
+fn a_stream_that_is_given_up_is_given_up_at_the_server() {
+    let address = harness::own_address();
+    let server = harness::bind_soon(|| std::net::TcpListener::bind((address, ORIGIN)));
+    let log = Syslog::start((address, LOG).into());
+    let config = format!(
+        "global\n    log {address}:{LOG} local0\ndefaults\n    mode http\n    timeout connect 20s\n    timeout client 60s\n    \
+         timeout server 60s\n    option httplog\n    log global\nfrontend f\n    bind {address}:{FRONT}\n    default_backend b\n\
+         backend b\n    server s {address}:{ORIGIN}\n"
+    );
+    let _proxy = Proxy::start(Program::Weir, &config, address, &[FRONT]).unwrap_or_else(|e| panic!("{e}"));
+    let mut peer = Peer::new((address, FRONT).into());
+    peer.get(1, "/x");
+    let (mut accepted, _) = server.accept().unwrap();
+    accepted.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut request = [0; 1000];
+    let n = std::io::Read::read(&mut accepted, &mut request).unwrap();
+    assert!(request[..n].starts_with(b"GET /x HTTP/1.1\r\n"));
+    peer.send(RST_STREAM, 0, 1, &[0, 0, 0, 8]);
+    let end = std::io::Read::read(&mut accepted, &mut request);
+    assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+    let text = log.wait_for("HTTP/2.0", PATIENCE).expect("a line");
+    assert_eq!(
+        line(&text),
+        "f b/s n/n/n/-/n -1 0 - - CD-- n/n/n/n/n 0/0 \"GET http://example.org/x HTTP/2.0\""
+    );
+    // The connection goes on.
+    peer.get(3, "/y");
+    assert!(server.accept().is_ok());
+}
+
+/// Programs of others, over TLS with ALPN.
+#[test]
+fn others_speak_it_over_tls() {
+    let dir = tempfile::tempdir().unwrap();
+    harness::certificates::authority(dir.path(), "ca");
+    harness::certificates::leaf(dir.path(), "ca", "leaf", &["localhost"]);
+    let address = harness::own_address();
+    let big = "y".repeat(300_000);
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{big}", big.len());
+    let _origin = Origin::start((address, ORIGIN).into(), &[&answer]);
+    let config = format!(
+        "defaults\n    mode http\n    timeout connect 20s\n    timeout client 20s\n    timeout server 20s\nfrontend f\n    \
+         bind {address}:{FRONT} ssl crt {}/leaf.pem\n    http-response set-header x-alpn %[ssl_fc_alpn]\n    \
+         http-response set-header x-ver %[req.ver]\n    default_backend b\nbackend b\n    server s {address}:{ORIGIN}\n",
+        dir.path().display()
+    );
+    let _proxy = Proxy::start(Program::Weir, &config, address, &[FRONT]).unwrap_or_else(|e| panic!("{e}"));
+    let url = format!("https://{address}:{FRONT}/");
+    for (more, version) in [("--http2", "2"), ("--http1.1", "1.1")] {
+        let curl = Command::new("curl")
+            .args([
+                "-sk",
+                "-m",
+                "60",
+                more,
+                "-D",
+                "-",
+                "-o",
+                "/dev/null",
+                "-w",
+                "size=%{size_download} version=%{http_version}",
+                &url,
+            ])
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&curl.stdout).into_owned();
+        let alpn = if version == "2" { "x-alpn: h2" } else { "x-alpn: http/1.1" };
+        assert!(text.contains(&format!("size=300000 version={version}")) && text.contains(alpn), "{text}");
+    }
+    let load = Command::new("h2load")
+        .args(["-n", "400", "-c", "4", "-m", "10", &url])
+        .output()
+        .expect("h2load (Debian package nghttp2-client) starts");
+    let text = String::from_utf8_lossy(&load.stdout);
+    assert!(text.contains("400 succeeded, 0 failed, 0 errored"), "{text}");
+    let upload = dir.path().join("upload");
+    std::fs::write(&upload, "z".repeat(500_000)).unwrap();
+    let posted = Command::new("nghttp").args(["-nsv", "-d"]).arg(&upload).arg(&url).output().unwrap();
+    let text = String::from_utf8_lossy(&posted.stdout);
+    assert!(text.contains(":status: 200"), "{text}");
+}
