@@ -195,7 +195,7 @@ mod tests {
             }
         }
         assert_eq!(String::from_utf8(got).unwrap(), expected, "{input:?} by {step}");
-    XX
+        let map = ended.unwrap().unwrap_or_default();
         let map: Vec<_> = map.iter().map(|(n, v)| (n.as_str(), v.to_str().unwrap())).collect();
         assert_eq!(map, trailers, "{input:?} by {step}");
     }
