@@ -15,7 +15,8 @@ use weir::l4::reconcile::writes;
 use weir::l4::reference::{Held, Packet, Verdict, decide};
 use weir::l4::write::{ServerId, Write};
 
-const FLOWS: u32 = 10_000;
+/// Of each of the courses of a scheduler, two or more.
+const FLOWS: u32 = 5_000;
 const SECOND: u64 = 1_000_000_000;
 
 const FIN: u8 = 1;
