@@ -14,7 +14,8 @@ use rustls::{
 };
 use std::cell::Cell;
 use std::sync::Arc;
-use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
+use std::time::Duration;
+use x509_parser::prelude::{CertificateRevocationList, FromDer, ParsedExtension, X509Certificate};
 
 /// One thing wrong with a chain: OpenSSL's X509_V_ERR_* number, and how far above the client's own certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +84,8 @@ pub struct Verifier {
     hints: Vec<DistinguishedName>,
     /// `None`: no authority to trust.
     library: Option<Arc<dyn ClientCertVerifier>>,
+    /// The same without revocation lists, where faults may be let pass.
+    listless: Option<Arc<dyn ClientCertVerifier>>,
 }
 
 thread_local! {
@@ -105,15 +108,19 @@ impl Verifier {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(trusted.iter().cloned());
         let hints = demand.authorities.iter().filter(|_| !demand.unnamed).filter_map(subject).collect();
-        let library = if roots.is_empty() {
-            None
-        } else {
-            let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&PROVIDER));
+        let (mut library, mut listless) = (None, None);
+        if !roots.is_empty() {
+            let roots = Arc::new(roots);
+            let builder =
+                || WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&PROVIDER));
             let crls = demand.revocations.iter().cloned();
-            let builder = builder.with_crls(crls).enforce_revocation_expiration();
-            Some(builder.build().map_err(|e| e.to_string())?)
-        };
-        Ok(Self { demand, trusted, between, hints, library })
+            let listed = builder().with_crls(crls).enforce_revocation_expiration();
+            library = Some(listed.build().map_err(|e| e.to_string())?);
+            if !demand.ignored.is_empty() || !demand.ignored_above.is_empty() {
+                listless = Some(builder().build().map_err(|e| e.to_string())?);
+            }
+        }
+        Ok(Self { demand, trusted, between, hints, library, listless })
     }
 
     /// What was found of a chain that was let pass.
@@ -142,7 +149,15 @@ impl Verifier {
             None => Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)),
         };
         let Err(error) = checked else { return Ok(Verdict::default()) };
-        let mut faults = self.faults(end, above, now.as_secs());
+        let (mut faults, valid_from) = self.faults(end, above, now.as_secs());
+        // Late, early or revoked: is it otherwise a chain that the library takes?
+        if !faults.is_empty()
+            && faults.iter().all(|f| OF_A_MOMENT.contains(&f.code))
+            && let Some(Err(error)) =
+                self.listless.as_ref().map(|l| l.verify_client_cert(end, &chain, valid_from))
+        {
+            faults.push(Fault { code: code_of(&error), depth: 0 });
+        }
         if faults.is_empty() {
             if self.trusted.iter().any(|t| **t == **end) {
                 return Ok(Verdict::default());
@@ -166,10 +181,18 @@ impl Verifier {
         Ok(verdict)
     }
 
-    /// All that OpenSSL would find, were it told to go on after each.
-    fn faults(&self, end: &CertificateDer<'_>, above: &[CertificateDer<'_>], now: u64) -> Vec<Fault> {
+    /// All that OpenSSL would find, were it told to go on after each; and since when all of the chain is valid.
+    fn faults(
+        &self,
+        end: &CertificateDer<'_>,
+        above: &[CertificateDer<'_>],
+        now: u64,
+    ) -> (Vec<Fault>, UnixTime) {
         let parse = |der| X509Certificate::from_der(der).ok().map(|(_, certificate)| certificate);
-        let Some(end) = parse(end) else { return vec![Fault { code: UNSPECIFIED, depth: 0 }] };
+        let mut valid_from = UnixTime::since_unix_epoch(Duration::ZERO);
+        let Some(end) = parse(end) else {
+            return (vec![Fault { code: UNSPECIFIED, depth: 0 }], valid_from);
+        };
         let trusted: Vec<_> = self.trusted.iter().filter_map(|der| parse(der)).collect();
         let others: Vec<_> = self.between.iter().chain(above).filter_map(|der| parse(der)).collect();
         let mut faults = Vec::new();
@@ -185,7 +208,7 @@ impl Verifier {
                 }
                 break;
             }
-            let issuer = |c: &&X509Certificate<'_>| c.subject() == last.issuer();
+            let issuer = |c: &&X509Certificate<'_>| c.subject() == last.issuer() && keys_agree(last, c);
             let next = trusted.iter().find(issuer).or(others.iter().find(issuer));
             match next {
                 Some(next) if chain.len() < LONGEST => chain.push(next.clone()),
@@ -203,14 +226,20 @@ impl Verifier {
         }
         let now = i64::try_from(now).unwrap_or(i64::MAX);
         for (place, certificate) in chain.iter().enumerate().rev() {
+            let issuer = chain.get(place + 1);
+            if issuer.is_some_and(|i| certificate.verify_signature(Some(i.public_key())).is_err()) {
+                faults.push(Fault { code: BAD_SIGNATURE, depth: depth(place) });
+            }
             let validity = certificate.validity();
+            let begin = u64::try_from(validity.not_before.timestamp()).unwrap_or(0);
+            valid_from = valid_from.max(UnixTime::since_unix_epoch(Duration::from_secs(begin)));
             if validity.not_before.timestamp() > now {
                 faults.push(Fault { code: NOT_YET_VALID, depth: depth(place) });
             } else if validity.not_after.timestamp() < now {
                 faults.push(Fault { code: EXPIRED, depth: depth(place) });
             }
         }
-        faults
+        (faults, valid_from)
     }
 
     fn revoked(&self, chain: &[X509Certificate<'_>], now: u64, faults: &mut Vec<Fault>) {
@@ -234,6 +263,19 @@ impl Verifier {
             }
         }
     }
+}
+
+/// Does the key that `certificate` says it was signed with go by the name `issuer` gives its own (RFC 5280 4.2.1.1)?
+fn keys_agree(certificate: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> bool {
+    let signed_with = certificate.iter_extensions().find_map(|e| match e.parsed_extension() {
+        ParsedExtension::AuthorityKeyIdentifier(id) => id.key_identifier.clone(),
+        _ => None,
+    });
+    let own = issuer.iter_extensions().find_map(|e| match e.parsed_extension() {
+        ParsedExtension::SubjectKeyIdentifier(id) => Some(id.clone()),
+        _ => None,
+    });
+    signed_with.zip(own).is_none_or(|(signed_with, own)| signed_with == own)
 }
 
 /// Whether each may stand where it does.
@@ -327,6 +369,9 @@ const LEAF_UNVERIFIED: u8 = 21;
 const REVOKED: u8 = 23;
 const INVALID_CA: u8 = 24;
 const WRONG_PURPOSE: u8 = 26;
+
+/// Faults of the moment, not of the chain.
+const OF_A_MOMENT: [u8; 5] = [NO_LIST, NOT_YET_VALID, EXPIRED, LIST_EXPIRED, REVOKED];
 
 /// Certificates a chain may have.
 const LONGEST: usize = 16;

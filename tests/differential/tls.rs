@@ -285,6 +285,21 @@ fn clients() -> Pki {
     pki.client("revoked", "ours", "/CN=revoked", [PAST, FUTURE]);
     pki.client("stranger", "theirs", "/CN=stranger", [PAST, FUTURE]);
     pki.server("alone", EC, &["alone.test"]);
+    // The name of an authority is anybody's to write.
+    pki.openssl(&format!(
+        "req -x509 -newkey {EC} -nodes -days 30 -subj /C=FR/O=Test/CN=ours -keyout forger.key -out forger.crt"
+    ));
+    pki.client("forged", "forger", "/CN=forged", [PAST, FUTURE]);
+    pki.client("forgery", "forger", "/CN=forgery", [PAST, YESTERDAY]);
+    // Without the identifiers of keys only the signature tells.
+    let bare = std::fs::read_to_string(pki.path("ca.cnf")).unwrap().replace(
+        "[leaf]",
+        "[leaf]\n\
+        subjectKeyIdentifier = none\nauthorityKeyIdentifier = none",
+    );
+    std::fs::write(pki.path("ca.cnf"), bare).unwrap();
+    pki.client("bare", "ours", "/CN=bare", [PAST, YESTERDAY]);
+    pki.client("barely", "forger", "/CN=barely", [PAST, YESTERDAY]);
     let crl = "-config ca.cnf -name ca -keyfile ours.key -cert ours.crt";
     pki.openssl(&format!("ca {crl} -revoke revoked.crt"));
     pki.openssl(&format!("ca {crl} -gencrl -out ours.crl"));
@@ -306,7 +321,9 @@ fn clients_show_certificates() {
         let _ = write!(text, "{}=%[{fetch}];", fetch.replace(',', "-").replace(['(', ')'], "_"));
     }
     let front = format!("http-request return status 200 content-type text/plain lf-string \"{text}\"");
-    let certificates = ["", "good", "expired", "early", "revoked", "stranger", "alone"];
+    let certificates = [
+        "", "good", "expired", "early", "revoked", "stranger", "alone", "forged", "forgery", "bare", "barely",
+    ];
     let options: Vec<Vec<String>> = certificates
         .iter()
         .flat_map(|name| {
