@@ -1,17 +1,20 @@
 //! `weir ipvsadm`, and the same by a link named `ipvsadm`: its command line, over the stats socket of the running process.
 
 use crate::l4::ipvsadm::table::Table;
-use crate::l4::ipvsadm::{Command, HELP, Problem, output, parse, rule};
+use crate::l4::ipvsadm::{Command, HELP, List, Problem, What, output, parse, rule};
 use crate::live::l4::Change;
 use crate::top;
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
 /// ipvsadm's exit codes: the command line is wrong; what it asks for cannot be done.
 const WRONG: u8 = 2;
 const REFUSED: u8 = 255;
+/// What is to be listed is not there.
+const MISSING: u8 = 1;
 
 /// Was the program started by the name of ipvsadm?
 pub fn is_called(program: Option<&OsStr>) -> bool {
@@ -32,17 +35,35 @@ pub fn run(words: &[String]) -> ExitCode {
             print!("{HELP}");
             Ok(())
         }
+        Command::Version => {
+            println!("ipvsadm v1.31 (weir {}, formats of IPVS v1.2.1)", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
         Command::Change(change) => apply(&[(None, change)]),
         Command::Restore => restore(),
-        Command::List(list) => table().and_then(|table| {
-            let missing = list.service.filter(|key| !table.services.iter().any(|s| s.key == *key));
-            if missing.is_some() {
-                return Err("No such service".to_owned());
+        Command::List(List { what: What::Connections(engines), numeric, .. }) => {
+            connections(engines, numeric)
+        }
+        Command::List(list) => match table() {
+            Ok(table) if list.service.is_none_or(|key| table.services.iter().any(|s| s.key == key)) => {
+                print!("{}", output::list(&table, &list));
+                Ok(())
             }
-            print!("{}", output::list(&table, &list));
-            Ok(())
+            Ok(_) => {
+                eprintln!("No such service");
+                return ExitCode::from(MISSING);
+            }
+            Err(problem) => Err(problem),
+        },
+        Command::Save(numeric) => table().map(|table| {
+            print!("{}", output::save(&table, numeric));
+            let configured: BTreeSet<&str> =
+                table.services.iter().map(|s| s.section.as_str()).filter(|s| !s.is_empty()).collect();
+            if !configured.is_empty() {
+                let names: Vec<&str> = configured.into_iter().collect();
+                eprintln!("not saved, as the configuration has them: {}", names.join(", "));
+            }
         }),
-        Command::Save(numeric) => table().map(|table| print!("{}", output::save(&table, numeric))),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -64,6 +85,30 @@ fn say(problem: &Problem, line: Option<usize>) {
 fn table() -> Result<Table, String> {
     let answer = top::ask("show l4 table")?;
     Table::read(&answer).ok_or_else(|| format!("the process answered: {}", answer.trim()))
+}
+
+/// `-L -c`: the flows, and before them the persistence templates. `engines`: with their columns.
+fn connections(engines: bool, numeric: bool) -> Result<(), String> {
+    let (templates, flows) = (top::ask("show l4 templates")?, top::ask("show l4 flows")?);
+    let of = |text: &str| text.strip_prefix(output::CONNECTIONS).map(str::to_owned);
+    let (Some(templates), Some(flows)) = (of(&templates), of(&flows)) else {
+        return Err(format!("the process answered: {}", flows.trim()));
+    };
+    let mut out = std::io::stdout().lock();
+    let head = if engines { output::PERSISTENT_CONNECTIONS } else { output::CONNECTIONS };
+    let lines = templates.lines().chain(flows.lines()).filter(|line| !line.is_empty());
+    let mut write = |text: &str| out.write_all(text.as_bytes());
+    // Who reads it may stop.
+    let _ = write(head).and_then(|()| {
+        for line in lines {
+            match output::read_connection(line).filter(|_| !numeric) {
+                Some(flow) => write(&output::connection(&flow, false))?,
+                None => write(&format!("{line}\n"))?,
+            }
+        }
+        Ok(())
+    });
+    Ok(())
 }
 
 /// `-R`: every line is read before any counts, and all of them count or none.

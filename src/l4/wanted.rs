@@ -23,9 +23,12 @@ pub fn wanted(generation: &Generation, whole: &mut Whole) -> Vec<Wanted> {
     let compat_ipvs = generation.config.global.l4.compat_ipvs;
     let configured = generation.config.l4_services.iter();
     let made = generation.process.l4.made();
+    let seconds = |n: u32| Duration::from_secs(u64::from(n));
+    let (tcp, tcpfin, udp) = generation.process.l4.timeouts();
+    let timeouts = FlowTimeouts { tcp: seconds(tcp), tcpfin: seconds(tcpfin), udp: seconds(udp) };
     configured
         .filter_map(|service| self::configured(generation, service, compat_ipvs, whole))
-        .chain(made.iter().map(|made| self::made(made, compat_ipvs)))
+        .chain(made.iter().map(|made| self::made(made, timeouts, compat_ipvs)))
         .collect()
 }
 
@@ -92,7 +95,7 @@ fn server(live: &LiveServer, service: &Service) -> Option<WantedServer> {
 }
 
 /// As IPVS has it: nothing checks the servers, and one that goes down keeps its place.
-fn made(made: &Made, compat_ipvs: bool) -> Wanted {
+fn made(made: &Made, timeouts: FlowTimeouts, compat_ipvs: bool) -> Wanted {
     let (protocol, address) = made.key;
     let persist = made.persist.map(|(seconds, prefix)| Persist {
         timeout: Duration::from_secs(u64::from(seconds)),
@@ -115,8 +118,8 @@ fn made(made: &Made, compat_ipvs: bool) -> Wanted {
         scheduler: made.scheduler,
         flags: Flags { ..made.flags },
         persist,
-        timeouts: FlowTimeouts::default(),
-        sources: Vec::new(),
+        timeouts,
+        sources: made.sources.clone(),
         one_packet: made.one_packet,
         quiesce_on_down: false,
         on_remove: OnRemove::Cut,

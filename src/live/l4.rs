@@ -9,7 +9,7 @@ pub use desk::{Asked, Chunk, Desk, FlowView, Question};
 use crate::balance::l4::Scheduler;
 use crate::config::model::l4::{Flags, Forward, Protocol};
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -26,6 +26,8 @@ pub struct Made {
     /// Seconds, and bits of the client's address that count.
     pub persist: Option<(u32, u8)>,
     pub one_packet: bool,
+    /// fullnat's local addresses.
+    pub sources: Vec<IpAddr>,
     pub servers: Vec<MadeServer>,
 }
 
@@ -50,6 +52,10 @@ pub enum Change {
     AddServer(Key, MadeServer),
     EditServer(Key, MadeServer),
     DeleteServer(Key, SocketAddr),
+    AddSource(Key, IpAddr),
+    DeleteSource(Key, IpAddr),
+    /// Of all services that were made: seconds for tcp, tcpfin, udp; 0 leaves one as it is.
+    Timeouts(u32, u32, u32),
     /// Counters begin at 0 again: of one service, or of all.
     Zero(Option<Key>),
 }
@@ -63,9 +69,16 @@ pub enum Refused {
     NoService(Key),
     ServerExists,
     NoServer,
+    SourceExists,
+    NoSource,
+    /// A server in fullnat, and no address it could see.
+    NeedsSource,
     /// The section of the configuration that has the service.
     Configured(String),
 }
+
+/// IPVS's `--set`: tcp, tcpfin, udp.
+pub const DEFAULT_TIMEOUTS: (u32, u32, u32) = (900, 120, 300);
 
 /// What a server carries and has carried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -106,15 +119,29 @@ pub struct Board {
     pub desk: Desk,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
     running: bool,
     /// Why it forwards not everything that comes in.
     ailment: Option<String>,
     made: Vec<Made>,
+    timeouts: (u32, u32, u32),
     /// By the service's name in plans, and the server's address.
     figures: HashMap<(String, SocketAddr), Measured>,
     events: Vec<(&'static str, u64)>,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        Self {
+            running: false,
+            made: Vec::new(),
+            timeouts: DEFAULT_TIMEOUTS,
+            ailment: None,
+            figures: HashMap::new(),
+            events: Vec::new(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -156,6 +183,12 @@ impl Board {
         self.lock().made.clone()
     }
 
+    /// Seconds of silence for the services that were made: tcp, tcpfin, udp.
+    #[must_use]
+    pub fn timeouts(&self) -> (u32, u32, u32) {
+        self.lock().timeouts
+    }
+
     /// Makes all changes or none. `configured` names the section that has a service, if one has.
     ///
     /// # Errors
@@ -175,8 +208,10 @@ impl Board {
         }
         inner.made = made;
         for change in changes {
-            if let Change::Zero(key) = change {
-                inner.zero(key.as_ref());
+            match change {
+                Change::Zero(key) => inner.zero(key.as_ref()),
+                Change::Timeouts(tcp, tcpfin, udp) => inner.set_timeouts(*tcp, *tcpfin, *udp),
+                _ => {}
             }
         }
         drop(inner);
@@ -232,6 +267,11 @@ impl Board {
 }
 
 impl Inner {
+    fn set_timeouts(&mut self, tcp: u32, tcpfin: u32, udp: u32) {
+        let (old, or) = (self.timeouts, |new: u32, old: u32| if new == 0 { old } else { new });
+        self.timeouts = (or(tcp, old.0), or(tcpfin, old.1), or(udp, old.2));
+    }
+
     fn zero(&mut self, key: Option<&Key>) {
         let name = key.map(name_of);
         for ((service, _), measured) in &mut self.figures {
@@ -270,8 +310,8 @@ fn one(
         }
         Change::Edit(service) => {
             let old = find(made, &service.key, not_configured)?;
-            let servers = std::mem::take(&mut old.servers);
-            *old = Made { servers, ..service.clone() };
+            let (servers, sources) = (std::mem::take(&mut old.servers), std::mem::take(&mut old.sources));
+            *old = Made { servers, sources, ..service.clone() };
         }
         Change::Delete(key) => {
             find(made, key, not_configured)?;
@@ -283,10 +323,12 @@ fn one(
             if service.servers.iter().any(|s| s.address == server.address) {
                 return Err(Refused::ServerExists);
             }
+            service.accepts(server)?;
             service.servers.push(server.clone());
         }
         Change::EditServer(key, server) => {
             let service = find(made, key, not_configured)?;
+            service.accepts(server)?;
             let old = service.servers.iter_mut().find(|s| s.address == server.address);
             *old.ok_or(Refused::NoServer)? = server.clone();
         }
@@ -298,15 +340,40 @@ fn one(
                 return Err(Refused::NoServer);
             }
         }
+        Change::AddSource(key, address) => {
+            let service = find(made, key, not_configured)?;
+            if service.sources.contains(address) {
+                return Err(Refused::SourceExists);
+            }
+            service.sources.push(*address);
+        }
+        Change::DeleteSource(key, address) => {
+            let service = find(made, key, not_configured)?;
+            let needed = service.servers.iter().any(|s| matches!(s.forward, Forward::FullNat { .. }));
+            if !service.sources.contains(address) {
+                return Err(Refused::NoSource);
+            }
+            if needed && service.sources.len() == 1 {
+                return Err(Refused::NeedsSource);
+            }
+            service.sources.retain(|a| a != address);
+        }
         // A configured service's counters may begin again too.
         Change::Zero(Some(key)) => {
             if configured(key).is_none() && place(made, key).is_none() {
                 return Err(Refused::NoService(*key));
             }
         }
-        Change::Zero(None) => {}
+        Change::Zero(None) | Change::Timeouts(..) => {}
     }
     Ok(())
+}
+
+impl Made {
+    fn accepts(&self, server: &MadeServer) -> Result<(), Refused> {
+        let fullnat = matches!(server.forward, Forward::FullNat { .. });
+        if fullnat && self.sources.is_empty() { Err(Refused::NeedsSource) } else { Ok(()) }
+    }
 }
 
 fn find<'a>(
@@ -358,6 +425,7 @@ mod tests {
             flags: Flags::default(),
             persist: None,
             one_packet: false,
+            sources: Vec::new(),
             servers: Vec::new(),
         }
     }

@@ -197,6 +197,13 @@ fn explain(live: &Generation, why: &Refused) -> (&'static str, String) {
         Refused::NoService(key) => ("No such service", nearest(live, key)),
         Refused::ServerExists => ("Destination already exists", "-e changes it".to_owned()),
         Refused::NoServer => ("No such destination", String::new()),
+        Refused::SourceExists => ("the service has that local address already", String::new()),
+        Refused::NoSource => ("the service has no such local address", String::new()),
+        Refused::NeedsSource => (
+            "fullnat needs an address that the servers see",
+            "add one first: --add-laddr -t <service> -z <an address of this host that nothing else uses>"
+                .to_owned(),
+        ),
         Refused::Configured(section) => (
             "the service is the configuration's",
             format!(

@@ -26,6 +26,7 @@ pub enum Command {
     /// `-R`
     Restore,
     Help,
+    Version,
 }
 
 /// `-L` and what of it is shown.
@@ -43,6 +44,8 @@ pub struct List {
 pub enum What {
     #[default]
     Table,
+    /// `-c`; `true` with `--persistent-conn`.
+    Connections(bool),
     Stats,
     Rate,
     Thresholds,

@@ -40,17 +40,20 @@ pub(super) const COMMANDS: &[(&str, char)] = &[
     ("list", 'l'),
     ("zero", 'Z'),
     ("set", '1'),
+    ("add-laddr", 'P'),
+    ("del-laddr", 'Q'),
+    ("version", 'v'),
     ("start-daemon", '2'),
     ("stop-daemon", '3'),
     ("help", 'h'),
 ];
 
 pub(super) const OPTIONS: &[Spec] = &[
-    value("tcp-service", Some('t'), "AEDaedLZ"),
-    value("udp-service", Some('u'), "AEDaedLZ"),
-    value("sctp-service", None, "AEDaedLZ"),
-    value("fwmark-service", Some('f'), "AEDaedLZ"),
-    flag("ipv6", Some('6'), "AEDaedLZ"),
+    value("tcp-service", Some('t'), "AEDaedLZPQ"),
+    value("udp-service", Some('u'), "AEDaedLZPQ"),
+    value("sctp-service", None, "AEDaedLZPQ"),
+    value("fwmark-service", Some('f'), "AEDaedLZPQ"),
+    flag("ipv6", Some('6'), "AEDaedLZPQ"),
     value("scheduler", Some('s'), "AE"),
     Spec { long: "persistent", short: Some('p'), takes: Takes::Optional, of: "AE" },
     value("netmask", Some('M'), "AE"),
@@ -62,6 +65,7 @@ pub(super) const OPTIONS: &[Spec] = &[
     flag("ipip", Some('i'), "ae"),
     flag("masquerading", Some('m'), "ae"),
     flag("fullnat", None, "ae"),
+    value("local-address", Some('z'), "PQ"),
     value("tun-type", None, "ae"),
     value("tun-port", None, "ae"),
     flag("tun-nocsum", None, "ae"),
@@ -109,13 +113,15 @@ weir ipvsadm: the services of 'mode l4' in a running weir, in ipvsadm's words.
 Commands
   -A, -E  --add-service, --edit-service     <service> [-s <scheduler>] [-p [<seconds>]] [-M <netmask>] [-b <flags>] [-o]
   -D      --delete-service                  <service>
-  -a, -e  --add-server, --edit-server       <service> -r <server> [-g | -i | -m] [-w <weight>] [-x <flows>] [-y <flows>]
+  -a, -e  --add-server, --edit-server       <service> -r <server> [-g | -i | -m | --fullnat] [-w <weight>] [-x <flows>] [-y <flows>]
   -d      --delete-server                   <service> -r <server>
+  -P, -Q  --add-laddr, --del-laddr          <service> -z <address>: an address that servers in --fullnat see
   -L, -l  --list                            [<service>] [-n] [--exact] [--stats | --rate | --thresholds | --persistent-conn
-                                            | --tun-info | --timeout | --daemon] [--nosort]
+                                            | --tun-info | --timeout | --daemon | -c] [--nosort]
   -Z      --zero                            [<service>]: counters begin at 0 again
+          --set <tcp> <tcpfin> <udp>        seconds of silence after which flows of services made here are forgotten; 0: as is
   -C      --clear                           removes all services that were made by this program
-  -S      --save                            [-n]: the table as lines that -R reads
+  -S      --save                            [-n]: the services made here, as lines that -R reads
   -R      --restore                         reads lines from the standard input; all of them count or none
   -h      --help
 

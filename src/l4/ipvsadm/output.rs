@@ -16,12 +16,16 @@ const TITLE: &str = "IP Virtual Server version 1.2.1 (size=4096)";
 #[must_use]
 pub fn list(table: &Table, list: &List) -> String {
     match list.what {
-        // IPVS's own, of services that say nothing else.
-        What::Timeouts => return "Timeout (tcp tcpfin udp): 900 120 300\n".to_owned(),
+        What::Timeouts => {
+            let (tcp, tcpfin, udp) = table.timeouts;
+            return format!("Timeout (tcp tcpfin udp): {tcp} {tcpfin} {udp}\n");
+        }
         What::Daemon => return String::new(),
         _ => {}
     }
-    let mut out = format!("{TITLE}\n{}", header(list.what));
+    // ipvsadm says it above the whole table alone.
+    let title = if list.service.is_none() { format!("{TITLE}\n") } else { String::new() };
+    let mut out = format!("{title}{}", header(list.what));
     for service in in_order(table, list) {
         write_service(&mut out, service, list);
         for server in servers_in_order(service, list.unsorted) {
@@ -34,6 +38,10 @@ pub fn list(table: &Table, list: &List) -> String {
 /// `-L -c`: what stands above the flows.
 pub const CONNECTIONS: &str = "IPVS connection entries\n\
     pro expire state       source             virtual            destination\n";
+
+/// The same with `--persistent-conn`, which has columns for an engine that there is none of.
+pub const PERSISTENT_CONNECTIONS: &str = "IPVS connection entries\n\
+    pro expire state       source             virtual            destination        pe name          pe_data\n";
 
 /// `-L -c`: a line of it.
 #[must_use]
@@ -72,17 +80,21 @@ pub fn read_connection(line: &str) -> Option<FlowView> {
     Some(FlowView { protocol, client: address()?, service: address()?, server: address()?, state, left })
 }
 
-/// `-S`: lines that `-R` reads.
+/// `-S`: lines that `-R` reads. Services of the configuration are not among them: they are there again without.
 #[must_use]
 pub fn save(table: &Table, numeric: bool) -> String {
     let mut out = String::new();
-    for service in in_order(table, &List::default()) {
+    let made = in_order(table, &List::default()).into_iter().filter(|s| s.section.is_empty());
+    for service in made {
         let letter = if service.key.0 == Protocol::Tcp { 't' } else { 'u' };
         let name = format!("-{letter} {}", address(service.key.1, service.key.0, numeric));
         let _ = write!(out, "-A {name} -s {}", service.scheduler.name());
         let persist = service.persist.map(|(s, bits)| (s, mask(bits, service.key.1.is_ipv4())));
         rule::options(&mut out, service.scheduler, service.flags, persist, service.one_packet);
         out.push('\n');
+        for local in &service.sources {
+            let _ = writeln!(out, "--add-laddr {name} -z {local}");
+        }
         for server in servers_in_order(service, false) {
             let real = address(server.address, service.key.0, numeric);
             let tunnel = if matches!(server.forward, Forward::Tunnel(_)) { " --tun-type ipip" } else { "" };
@@ -175,7 +187,12 @@ fn write_server(out: &mut String, service: &Service, server: &Server, list: &Lis
     let _ = write!(out, "  -> {name:<28}");
     match list.what {
         What::Stats => numbers(out, server.sum, list.exact),
-        What::Rate => numbers(out, server.rate, list.exact),
+        // ipvsadm shortens no flows and packets here.
+        What::Rate => {
+            let f = server.rate;
+            let _ = write!(out, " {:>8} {:>8} {:>8}", f.flows, f.in_packets, f.out_packets);
+            [f.in_bytes, f.out_bytes].into_iter().for_each(|n| large(out, n, list.exact));
+        }
         What::Thresholds => {
             let (upper, lower) = (server.upper_threshold, server.lower_threshold);
             let _ = write!(out, " {upper:<10} {lower:<10} {active:<10} {inactive:<10}");
@@ -186,6 +203,7 @@ fn write_server(out: &mut String, service: &Service, server: &Server, list: &Lis
         }
         What::TunnelInfo => {
             let tunnel = match server.forward {
+                _ if server.address.ip().is_loopback() => "n/a".to_owned(),
                 Forward::Tunnel(Encapsulation::Ip) => "ipip".to_owned(),
                 Forward::Tunnel(Encapsulation::Gue { port }) => format!("gue:{port}:n"),
                 _ => "n/a".to_owned(),
@@ -231,18 +249,18 @@ fn numbers(out: &mut String, figures: Figures, exact: bool) {
     }
 }
 
-/// A number in nine columns: thousands of thousands are shortened unless `exact`.
+/// A number in nine columns: what has more than eight digits is shortened unless `exact`.
 fn large(out: &mut String, n: u64, exact: bool) {
     const UNITS: [(u64, u64, char); 4] = [
-        (10_000_000, 1000, 'K'),
-        (10_000_000_000, 1_000_000, 'M'),
-        (10_000_000_000_000, 1_000_000_000, 'G'),
+        (1_000_000_000, 1000, 'K'),
+        (100_000_000_000, 1_000_000, 'M'),
+        (100_000_000_000_000, 1_000_000_000, 'G'),
         (u64::MAX, 1_000_000_000_000, 'T'),
     ];
     let _ = if exact {
         let digits = n.to_string();
         write!(out, "{digits:>width$}", width = (digits.len() + 1).max(9))
-    } else if n < 100_000 {
+    } else if n < 100_000_000 {
         write!(out, "{n:>9}")
     } else {
         let (_, unit, letter) = UNITS.iter().find(|(below, ..)| n < *below).unwrap_or(&UNITS[3]);

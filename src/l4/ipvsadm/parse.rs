@@ -6,7 +6,7 @@ use crate::balance::l4::Scheduler;
 use crate::config::model::l4::{Encapsulation, Flags, Forward, Protocol};
 use crate::config::suggest;
 use crate::live::l4::{Change, Key, Made, MadeServer};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Why a command line is not understood: ipvsadm's sentence, and what to write instead where that can be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,9 +59,11 @@ pub fn parse(words: &[String]) -> Result<Command, Problem> {
         }
         'Z' => Ok(Command::Change(Change::Zero(line.key_if_any()?))),
         'L' => line.list().map(Command::List),
-        '1' => Err(Problem::new("--set is not supported by weir yet")
-            .hint("'timeout tcp', 'timeout tcpfin' and 'timeout udp' in the configuration say them for each service")),
+        '1' => line.timeouts().map(Command::Change),
+        'P' => line.local().map(|(key, address)| Command::Change(Change::AddSource(key, address))),
+        'Q' => line.local().map(|(key, address)| Command::Change(Change::DeleteSource(key, address))),
         '2' | '3' => Err(Problem::new("the synchronisation of connections is not supported by weir yet")),
+        'v' => Ok(Command::Version),
         _ => Ok(Command::Help),
     }
 }
@@ -70,26 +72,29 @@ pub fn parse(words: &[String]) -> Result<Command, Problem> {
 struct Line {
     command: char,
     options: Vec<(&'static Spec, String)>,
+    /// What stands alone: the numbers of `--set`.
+    rest: Vec<String>,
 }
 
 impl Line {
     fn read(words: &[String]) -> Result<Self, Problem> {
         let (mut command, mut options) = (None, Vec::new());
         let mut words = words.iter().peekable();
-        let mut set = |letter: char| match command {
+        let mut set = |letter: char, word: &str| match command {
             None => {
                 command = Some(if letter == 'l' { 'L' } else { letter });
                 Ok(())
             }
-            Some(_) => Err(Problem::new("multiple commands specified")),
+            Some(before) => Err(Problem::new(format!("invalid option `{word}'"))
+                .hint(format!("the line has the command {} already", command_name(before)))),
         };
-        let mut rest_of_set = false;
+        let (mut takes_rest, mut rest) = (false, Vec::new());
         while let Some(word) = words.next() {
             if let Some(long) = word.strip_prefix("--") {
                 let (name, attached) = long.split_once('=').map_or((long, None), |(n, v)| (n, Some(v)));
                 if let Some((_, letter)) = COMMANDS.iter().find(|(n, _)| *n == name) {
-                    set(*letter)?;
-                    rest_of_set |= matches!(letter, '1' | '2' | '3');
+                    set(*letter, word)?;
+                    takes_rest |= matches!(letter, '1' | '2' | '3');
                     continue;
                 }
                 let Some(option) = by_long(name) else {
@@ -101,32 +106,39 @@ impl Line {
                     problem.hint = suggest::hint(name, names);
                     return Err(problem);
                 };
-                let value = argument(option, attached.map(str::to_owned), &mut words)?;
+                let value = argument(option, word, attached.map(str::to_owned), &mut words)?;
                 options.push((option, value));
             } else if let Some(letters) = word.strip_prefix('-').filter(|l| !l.is_empty()) {
                 let mut letters = letters.chars();
                 while let Some(letter) = letters.next() {
                     if COMMANDS.iter().any(|(_, l)| *l == letter && !l.is_ascii_digit()) {
-                        set(letter)?;
+                        set(letter, word)?;
                         continue;
                     }
                     let option =
                         by_short(letter).ok_or_else(|| Problem::new(format!("-{letter}: unknown option")))?;
                     let attached = (option.takes != Takes::Nothing).then(|| letters.as_str().to_owned());
-                    let value = argument(option, attached.filter(|a| !a.is_empty()), &mut words)?;
+                    let value = argument(
+                        option,
+                        &format!("-{letter}"),
+                        attached.filter(|a| !a.is_empty()),
+                        &mut words,
+                    )?;
                     options.push((option, value));
                     if option.takes != Takes::Nothing {
                         break;
                     }
                 }
-            } else if !rest_of_set {
+            } else if takes_rest {
+                rest.push(word.clone());
+            } else {
                 return Err(Problem::new(format!("unexpected argument {word}")));
             }
         }
         let Some(command) = command.or_else(|| options.is_empty().then_some('L')) else {
             return Err(Problem::new("no command specified").hint("as -A, -a, -L: see 'weir ipvsadm -h'"));
         };
-        let line = Self { command, options };
+        let line = Self { command, options, rest };
         line.at_most_once()?;
         Ok(line)
     }
@@ -179,7 +191,7 @@ impl Line {
             (Some(text), None) => (Protocol::Tcp, text),
             (None, Some(text)) => (Protocol::Udp, text),
             (None, None) => return Ok(None),
-            _ => return Err(Problem::new("multiple 'service' options specified")),
+            _ => return Err(Problem::new("multiple 'service-address' options specified")),
         };
         let address = address(text, protocol).ok_or_else(|| {
             Problem::new("illegal virtual server address[:port] specified")
@@ -189,7 +201,7 @@ impl Line {
     }
 
     fn key(&self) -> Result<Key, Problem> {
-        self.key_if_any()?.ok_or_else(|| self.missing("service", "as -t 192.0.2.1:80, or -u for UDP"))
+        self.key_if_any()?.ok_or_else(|| self.missing("service-address", "as -t 192.0.2.1:80, or -u for UDP"))
     }
 
     fn missing(&self, option: &str, hint: &str) -> Problem {
@@ -204,6 +216,31 @@ impl Line {
         number.map(Some).ok_or_else(|| {
             Problem::new(format!("illegal {name} specified")).hint(format!("'{text}' is not 0 to {most}"))
         })
+    }
+
+    fn timeouts(&self) -> Result<Change, Problem> {
+        let [tcp, tcpfin, udp] = self.rest.as_slice() else {
+            return Err(Problem::new("--set option requires 3 timeout values")
+                .hint("for tcp, tcpfin and udp, in seconds; 0 leaves one as it is"));
+        };
+        // 31 days, as in ipvsadm.
+        let seconds = |text: &String| {
+            let number = text.parse().ok().filter(|n| *n <= 86_400 * 31);
+            number.ok_or_else(|| Problem::new(format!("invalid timeout value `{text}' specified")))
+        };
+        Ok(Change::Timeouts(seconds(tcp)?, seconds(tcpfin)?, seconds(udp)?))
+    }
+
+    fn local(&self) -> Result<(Key, IpAddr), Problem> {
+        let key = self.key()?;
+        let text =
+            self.value("local-address").ok_or_else(|| self.missing("local-address", "as -z 10.0.0.5"))?;
+        let address = text.parse::<IpAddr>().ok().filter(|a| a.is_ipv4() == key.1.is_ipv4());
+        let address = address.ok_or_else(|| {
+            Problem::new("illegal local address specified")
+                .hint(format!("'{text}' is not an address of the service's family"))
+        })?;
+        Ok((key, address))
     }
 
     fn service(&self) -> Result<Made, Problem> {
@@ -227,7 +264,15 @@ impl Line {
             return Err(Problem::new("One-Packet Scheduling is only for UDP virtual services"));
         }
         let flags = self.flags(scheduler)?;
-        Ok(Made { key, scheduler, flags, persist, one_packet: self.has("ops"), servers: Vec::new() })
+        Ok(Made {
+            key,
+            scheduler,
+            flags,
+            persist,
+            one_packet: self.has("ops"),
+            sources: Vec::new(),
+            servers: Vec::new(),
+        })
     }
 
     fn persist(&self, key: Key) -> Result<Option<(u32, u8)>, Problem> {
@@ -293,11 +338,8 @@ impl Line {
                 (true, false, false, false) => Forward::Tunnel(Encapsulation::Ip),
                 (false, true, false, false) => Forward::Nat,
                 (false, false, _, false) => Forward::DirectRouting,
-                (false, false, false, true) => {
-                    return Err(Problem::new("--fullnat is not supported by weir yet")
-                        .hint("'forward fullnat' with 'source' in the configuration"));
-                }
-                _ => return Err(Problem::new("multiple 'packet-forwarding-method' options specified")),
+                (false, false, false, true) => Forward::FullNat { toa: false },
+                _ => return Err(Problem::new("multiple 'forwarding-method' options specified")),
             };
         if self.has("tun-type") && self.value("tun-type") != Some("ipip") || self.has("tun-port") {
             return Err(Problem::new("tunnels other than ipip are not supported by weir yet"));
@@ -306,7 +348,7 @@ impl Line {
             return Err(Problem::new("Different address family is allowed only for tunneling servers"));
         }
         // IPVS takes a server's port for what it shows only, unless it rewrites packets.
-        if forward != Forward::Nat {
+        if !matches!(forward, Forward::Nat | Forward::FullNat { .. }) {
             address.set_port(key.1.port());
         }
         Ok(MadeServer {
@@ -320,22 +362,41 @@ impl Line {
 
     fn list(&self) -> Result<List, Problem> {
         if self.has("connection") {
-            return Err(Problem::new("the list of connections is not supported by weir yet"));
+            let alone = ["timeout", "daemon", "stats", "rate", "thresholds"];
+            if let Some(other) = alone.into_iter().find(|name| self.has(name)) {
+                let problem = Problem::new("options conflicts in the list command");
+                return Err(problem.hint(format!("-c and --{other} are lists of their own")));
+            }
+            if self.key_if_any()?.is_some() {
+                return Err(Problem::new(
+                    "The option 'service-address' conflicts with the 'connection' option in the 'list' command",
+                ));
+            }
         }
+        // The first of these that is asked for counts, as in ipvsadm.
         let shown = [
+            ("connection", What::Connections(self.has("persistent-conn"))),
+            ("timeout", What::Timeouts),
+            ("daemon", What::Daemon),
             ("stats", What::Stats),
             ("rate", What::Rate),
             ("thresholds", What::Thresholds),
             ("persistent-conn", What::PersistentConnections),
             ("tun-info", What::TunnelInfo),
-            ("timeout", What::Timeouts),
-            ("daemon", What::Daemon),
         ];
-        let mut asked = shown.iter().filter(|(name, _)| self.has(name));
-        let what = asked.next().map_or(What::Table, |(_, what)| *what);
-        if asked.next().is_some() {
-            return Err(Problem::new("options conflicts in the list command"));
+        if let Some(other) = ["timeout", "daemon"].into_iter().find(|name| self.has(name))
+            && self.key_if_any()?.is_some()
+        {
+            return Err(Problem::new(format!(
+                "The option '{other}' conflicts with the 'service-address' option in the 'list' command"
+            )));
         }
+        if self.has("timeout") && self.has("daemon") {
+            return Err(Problem::new(
+                "The option 'daemon' conflicts with the 'timeout' option in the 'list' command",
+            ));
+        }
+        let what = shown.iter().find(|(name, _)| self.has(name)).map_or(What::Table, |(_, what)| *what);
         Ok(List {
             service: self.key_if_any()?,
             what,
@@ -349,6 +410,7 @@ impl Line {
 /// The value of an option: attached, or the next word.
 fn argument<'a>(
     option: &Spec,
+    written: &str,
     attached: Option<String>,
     words: &mut std::iter::Peekable<impl Iterator<Item = &'a String>>,
 ) -> Result<String, Problem> {
@@ -359,7 +421,7 @@ fn argument<'a>(
         }
         (_, Some(value)) => Ok(value),
         (Takes::Value, None) => {
-            words.next().cloned().ok_or_else(|| Problem::new(format!("--{}: missing argument", option.long)))
+            words.next().cloned().ok_or_else(|| Problem::new(format!("{written}: missing argument")))
         }
         (Takes::Optional, None) => {
             let follows = words.peek().is_some_and(|w| w.starts_with(|c: char| c.is_ascii_digit()));

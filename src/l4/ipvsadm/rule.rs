@@ -16,6 +16,9 @@ pub fn rule(change: &Change) -> String {
         Change::AddServer(key, s) => format!("-a {} {}", named(key), server(s)),
         Change::EditServer(key, s) => format!("-e {} {}", named(key), server(s)),
         Change::DeleteServer(key, address) => format!("-d {} -r {address}", named(key)),
+        Change::AddSource(key, address) => format!("--add-laddr {} -z {address}", named(key)),
+        Change::DeleteSource(key, address) => format!("--del-laddr {} -z {address}", named(key)),
+        Change::Timeouts(tcp, tcpfin, udp) => format!("--set {tcp} {tcpfin} {udp}"),
         Change::Zero(None) => "-Z".to_owned(),
         Change::Zero(Some(key)) => format!("-Z {}", named(key)),
     }

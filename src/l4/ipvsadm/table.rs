@@ -5,13 +5,21 @@ use crate::config::model::l4::{Encapsulation, Flags, Forward, Persist, Protocol}
 use crate::l4::plan::{ServerState, Wanted, WantedServer};
 use crate::l4::wanted::{Whole, wanted};
 use crate::live::Generation;
-use crate::live::l4::{Figures, Key};
+use crate::live::l4::{DEFAULT_TIMEOUTS, Figures, Key};
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
+    /// Of the services that were made: tcp, tcpfin, udp, in seconds.
+    pub timeouts: (u32, u32, u32),
     pub services: Vec<Service>,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self { timeouts: DEFAULT_TIMEOUTS, services: Vec::new() }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +29,8 @@ pub struct Service {
     pub flags: Flags,
     pub persist: Option<(u32, u8)>,
     pub one_packet: bool,
+    /// fullnat's local addresses.
+    pub sources: Vec<IpAddr>,
     /// The section of the configuration; empty for those that were made.
     pub section: String,
     pub servers: Vec<Server>,
@@ -52,17 +62,19 @@ impl Table {
                 flags: service.settings.flags,
                 persist: service.settings.persist.map(seconds),
                 one_packet: service.settings.one_packet,
+                sources: service.settings.sources.clone(),
                 section: section.clone(),
                 servers: shown(service).map(|s| row(generation, service, s, address.port())).collect(),
             })
         });
-        Self { services: services.collect() }
+        Self { timeouts: generation.process.l4.timeouts(), services: services.collect() }
     }
 
     /// As it goes over the socket.
     #[must_use]
     pub fn write(&self) -> String {
-        let mut out = String::new();
+        let (tcp, tcpfin, udp) = self.timeouts;
+        let mut out = format!("timeouts {tcp} {tcpfin} {udp}\n");
         for s in &self.services {
             let (seconds, bits) = s.persist.unwrap_or_default();
             let _ = writeln!(
@@ -76,6 +88,9 @@ impl Table {
                 u8::from(s.one_packet),
                 if s.section.is_empty() { "-" } else { &s.section },
             );
+            for local in &s.sources {
+                let _ = writeln!(out, "source {local}");
+            }
             for server in &s.servers {
                 let _ = write!(
                     out,
@@ -108,6 +123,12 @@ impl Table {
         for line in text.lines().filter(|l| !l.is_empty()) {
             let words: Vec<&str> = line.split(' ').collect();
             match *words.first()? {
+                "timeouts" => {
+                    let numbers: Vec<u32> = words.iter().skip(1).filter_map(|n| n.parse().ok()).collect();
+                    let [tcp, tcpfin, udp] = *numbers else { return None };
+                    table.timeouts = (tcp, tcpfin, udp);
+                }
+                "source" => table.services.last_mut()?.sources.push(words.get(1)?.parse().ok()?),
                 "service" => table.services.push(service(&words)?),
                 "server" => table.services.last_mut()?.servers.push(server(&words)?),
                 _ => return None,
@@ -180,6 +201,7 @@ fn service(words: &[&str]) -> Option<Service> {
         flags: Flags { port: port == "1", fallback: fallback == "1" },
         persist: (persist.0 > 0).then_some(persist),
         one_packet: one_packet == "1",
+        sources: Vec::new(),
         section: if section == "-" { String::new() } else { section.to_owned() },
         servers: Vec::new(),
     })
