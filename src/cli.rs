@@ -3,6 +3,7 @@
 
 mod identity;
 mod ipvsadm;
+mod l4;
 mod usage;
 
 use crate::config::diagnostic::{self, Severity};
@@ -51,6 +52,9 @@ pub fn main() -> ExitCode {
     }
     if let Some(("ipvsadm", rest)) = words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         return ipvsadm::run(rest);
+    }
+    if let Some(("l4", rest)) = words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return l4::run(rest);
     }
     if let Some(("top", rest)) = words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         return top::run(rest);

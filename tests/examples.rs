@@ -6,8 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What issue and README promise to be there.
-const PROMISED: [&str; 4] =
-    ["quickstart.cfg", "static-dynamic.cfg", "cookie-persistence.cfg", "tcp-database-pool.cfg"];
+const PROMISED: [&str; 8] = [
+    "quickstart.cfg",
+    "static-dynamic.cfg",
+    "cookie-persistence.cfg",
+    "tcp-database-pool.cfg",
+    "l4-nat.cfg",
+    "l4-dr.cfg",
+    "l4-tun.cfg",
+    "l4-fullnat.cfg",
+];
 
 #[test]
 fn each_is_described_and_loads_clean() {

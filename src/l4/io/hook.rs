@@ -74,6 +74,11 @@ fn attach(program: &mut SchedClassifier, interface: &str) -> Result<SchedClassif
     program.take_link(id).map_err(|e| failed(&e))
 }
 
+/// The names of those interfaces.
+pub(super) fn ethernet() -> Vec<String> {
+    interfaces().into_iter().map(|interface| interface.name).collect()
+}
+
 /// Ethernet interfaces whose packets are their own: not the ports of a bridge or a bond, which see what belongs to others first.
 fn interfaces() -> Vec<Interface> {
     let Ok(entries) = fs::read_dir("/sys/class/net") else { return Vec::new() };

@@ -18,7 +18,8 @@ mod minimum;
 mod missing;
 mod plane;
 mod presence;
-mod privilege;
+pub mod privilege;
+pub mod unwrap;
 
 pub use engine::{Prepared, run};
 pub use flows::Walk;

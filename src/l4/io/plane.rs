@@ -12,7 +12,8 @@ use aya::{Ebpf, EbpfLoader, Pod};
 use std::time::Duration;
 
 /// The programs, as `bpf/build` makes them.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/l4.bpf.o"));
+pub(super) static OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/l4.bpf.o"));
 
 pub(super) const INGRESS: &str = "ingress";
 pub(super) const EXPIRE: &str = "expire";
