@@ -6,6 +6,7 @@ mod harness;
 #[path = "h2/peer.rs"]
 mod peer;
 
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::time::Duration;
@@ -427,24 +428,13 @@ fn requests_and_their_lines_are_those_of_haproxy() {
 
 #[test]
 fn a_stream_that_is_given_up_is_given_up_at_the_server() {
-    let address = harness::own_address();
-    let server = harness::bind_soon(|| std::net::TcpListener::bind((address, ORIGIN)));
-    let log = Syslog::start((address, LOG).into());
-    let config = format!(
-        "global\n    log {address}:{LOG} local0\ndefaults\n    mode http\n    timeout connect 20s\n    timeout client 60s\n    \
-         timeout server 60s\n    option httplog\n    log global\nfrontend f\n    bind {address}:{FRONT}\n    default_backend b\n\
-         backend b\n    server s {address}:{ORIGIN}\n"
-    );
-    let _proxy = Proxy::start(Program::Weir, &config, address, &[FRONT]).unwrap_or_else(|e| panic!("{e}"));
-    let mut peer = Peer::new((address, FRONT).into());
+    let (_proxy, server, log, front) = before_a_server();
+    let mut peer = Peer::new(front);
     peer.get(1, "/x");
-    let (mut accepted, _) = server.accept().unwrap();
-    accepted.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut request = [0; 1000];
-    let n = std::io::Read::read(&mut accepted, &mut request).unwrap();
-    assert!(request[..n].starts_with(b"GET /x HTTP/1.1\r\n"));
+    let (mut accepted, head) = accept(&server);
+    assert!(head.starts_with("GET /x HTTP/1.1\r\n"));
     peer.send(RST_STREAM, 0, 1, &[0, 0, 0, 8]);
-    let end = std::io::Read::read(&mut accepted, &mut request);
+    let end = accepted.read(&mut [0]);
     assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
     let text = log.wait_for("HTTP/2.0", PATIENCE).expect("a line");
     assert_eq!(
@@ -454,6 +444,125 @@ fn a_stream_that_is_given_up_is_given_up_at_the_server() {
     // The connection goes on.
     peer.get(3, "/y");
     assert!(server.accept().is_ok());
+}
+
+/// A listener for connections of a proxy in front of it, both on an address of their own.
+fn before_a_server() -> (Proxy, std::net::TcpListener, Syslog, SocketAddr) {
+    let address = harness::own_address();
+    let server = harness::bind_soon(|| std::net::TcpListener::bind((address, ORIGIN)));
+    let log = Syslog::start((address, LOG).into());
+    let config = format!(
+        "global\n    log {address}:{LOG} local0\ndefaults\n    mode http\n    timeout connect 20s\n    timeout client 60s\n    \
+         timeout server 60s\n    option httplog\n    log global\nfrontend f\n    bind {address}:{FRONT}\n    default_backend b\n\
+         backend b\n    server s {address}:{ORIGIN}\n"
+    );
+    let proxy = Proxy::start(Program::Weir, &config, address, &[FRONT]).unwrap_or_else(|e| panic!("{e}"));
+    (proxy, server, log, (address, FRONT).into())
+}
+
+/// The head of a request of HTTP/1, and the connection it came on.
+fn accept(server: &std::net::TcpListener) -> (std::net::TcpStream, String) {
+    let (mut accepted, _) = server.accept().unwrap();
+    accepted.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        assert_eq!(accepted.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&head));
+        head.extend(byte);
+    }
+    (accepted, String::from_utf8(head).unwrap())
+}
+
+#[test]
+fn clients_that_leave_are_noticed_at_the_server() {
+    let (_proxy, server, log, front) = before_a_server();
+    for round in 0..30 {
+        let mut peer = Peer::new(front);
+        let path = format!("/left/{round}/");
+        peer.get(1, &path);
+        let (mut accepted, _) = accept(&server);
+        if round % 2 == 0 {
+            peer.send(RST_STREAM, 0, 1, &[0, 0, 0, 8]);
+        }
+        drop(peer);
+        let end = accepted.read(&mut [0]);
+        assert!(matches!(end, Ok(0)), "round {round}: {end:?}");
+        assert!(log.wait_for(&path, PATIENCE).is_some(), "round {round}");
+    }
+}
+
+/// RFC 8441: to the server it is an upgrade like any other.
+#[test]
+fn websockets_are_begun_by_connect() {
+    let (_proxy, server, _log, front) = before_a_server();
+    let mut peer = Peer::new(front);
+    let connect = [
+        (":method", "CONNECT"),
+        (":protocol", "websocket"),
+        (":scheme", "http"),
+        (":authority", "example.org"),
+        (":path", "/chat"),
+        ("sec-websocket-version", "13"),
+    ];
+    peer.send(HEADERS, END_HEADERS, 1, &block(&connect));
+    let (mut accepted, head) = accept(&server);
+    let lower = head.to_ascii_lowercase();
+    assert!(
+        head.starts_with("GET /chat HTTP/1.1\r\n")
+            || head.starts_with("GET http://example.org/chat HTTP/1.1\r\n"),
+        "{head}"
+    );
+    for field in
+        ["connection: upgrade", "upgrade: websocket", "host: example.org", "sec-websocket-version: 13"]
+    {
+        assert_eq!(lower.matches(&format!("\r\n{field}\r\n")).count(), 1, "{field} in {head}");
+    }
+    let key = lower.split("sec-websocket-key: ").nth(1).and_then(|rest| rest.lines().next()).unwrap();
+    assert_eq!(key.len(), 24, "{head}");
+    accepted
+        .write_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\nhello")
+        .unwrap();
+    let answer = peer.wait(HEADERS, 1);
+    assert_eq!(answer.flags & END_STREAM, 0);
+    // The static table's `:status 200`; nothing of the upgrade is told.
+    assert_eq!(answer.payload, [0x88]);
+    assert_eq!(peer.wait(DATA, 1).payload, b"hello");
+    peer.send(DATA, 0, 1, b"\x81\x02hi");
+    let mut frame = [0; 4];
+    accepted.read_exact(&mut frame).unwrap();
+    assert_eq!(&frame, b"\x81\x02hi");
+    accepted.write_all(b"\x81\x03you").unwrap();
+    assert_eq!(peer.wait(DATA, 1).payload, b"\x81\x03you");
+    // Another stream beside it.
+    peer.get(3, "/other");
+    let (mut other, _) = accept(&server);
+    other.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+    peer.wait(HEADERS, 3);
+    peer.send(DATA, END_STREAM, 1, b"\x88\x00");
+    let mut rest = Vec::new();
+    accepted.read_to_end(&mut rest).unwrap();
+    assert_eq!(rest, b"\x88\x00");
+    drop(accepted);
+    while peer.wait(DATA, 1).flags & END_STREAM == 0 {}
+}
+
+#[test]
+fn a_server_may_decline_the_upgrade() {
+    let (_proxy, server, _log, front) = before_a_server();
+    let mut peer = Peer::new(front);
+    let connect = [
+        (":method", "CONNECT"),
+        (":protocol", "websocket"),
+        (":scheme", "http"),
+        (":authority", "example.org"),
+        (":path", "/chat"),
+    ];
+    peer.send(HEADERS, END_HEADERS, 1, &block(&connect));
+    let (mut accepted, _) = accept(&server);
+    accepted.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno").unwrap();
+    assert_eq!(peer.reaction(), "stream 1: answer");
+    let body = peer.wait(DATA, 1);
+    assert_eq!((body.payload.as_slice(), body.flags & END_STREAM), (b"no".as_slice(), END_STREAM));
 }
 
 /// Programs of others, over TLS with ALPN.
