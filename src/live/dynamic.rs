@@ -5,7 +5,7 @@ use super::control::ServerAt;
 use super::queue::Queue;
 use super::server::{LiveServer, OperState, admin};
 use super::{Generation, LiveProxy};
-use crate::config::model::{Server, UseServer};
+use crate::config::model::{Mode, Server, UseServer};
 use crate::ids::ServerIndex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
@@ -140,7 +140,9 @@ impl Generation {
         if server.admin() & admin::MAINT == 0 {
             return Err(Kept::Serving);
         }
-        if server.current() > 0 || server.queued() > 0 {
+        // What becomes of flows in the kernel is said beforehand, by 'on-remove'.
+        let forwarded = proxy.conf.mode == Mode::L4;
+        if !forwarded && (server.current() > 0 || server.queued() > 0) {
             return Err(Kept::Busy);
         }
         Ok(())
