@@ -491,20 +491,22 @@ fn clients_that_leave_are_noticed_at_the_server() {
     }
 }
 
-/// RFC 8441: to the server it is an upgrade like any other.
+/// An extended CONNECT (RFC 8441).
+const WEBSOCKET: [(&str, &str); 6] = [
+    (":method", "CONNECT"),
+    (":protocol", "websocket"),
+    (":scheme", "http"),
+    (":authority", "example.org"),
+    (":path", "/chat"),
+    ("sec-websocket-version", "13"),
+];
+
+/// To the server it is an upgrade like any other.
 #[test]
 fn websockets_are_begun_by_connect() {
     let (_proxy, server, _log, front) = before_a_server();
     let mut peer = Peer::new(front);
-    let connect = [
-        (":method", "CONNECT"),
-        (":protocol", "websocket"),
-        (":scheme", "http"),
-        (":authority", "example.org"),
-        (":path", "/chat"),
-        ("sec-websocket-version", "13"),
-    ];
-    peer.send(HEADERS, END_HEADERS, 1, &block(&connect));
+    peer.send(HEADERS, END_HEADERS, 1, &block(&WEBSOCKET));
     let (mut accepted, head) = accept(&server);
     let lower = head.to_ascii_lowercase();
     assert!(
@@ -550,14 +552,7 @@ fn websockets_are_begun_by_connect() {
 fn a_server_may_decline_the_upgrade() {
     let (_proxy, server, _log, front) = before_a_server();
     let mut peer = Peer::new(front);
-    let connect = [
-        (":method", "CONNECT"),
-        (":protocol", "websocket"),
-        (":scheme", "http"),
-        (":authority", "example.org"),
-        (":path", "/chat"),
-    ];
-    peer.send(HEADERS, END_HEADERS, 1, &block(&connect));
+    peer.send(HEADERS, END_HEADERS, 1, &block(&WEBSOCKET));
     let (mut accepted, _) = accept(&server);
     accepted.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno").unwrap();
     assert_eq!(peer.reaction(), "stream 1: answer");
