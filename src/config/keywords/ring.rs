@@ -56,16 +56,22 @@ pub const TABLE: &[Keyword] = &[
         "A log server that gets every event over TCP; what it has not taken yet is not overwritten.",
         server,
     ),
-    Keyword::new("size", RING, "<size>", "Bytes kept (tune.bufsize, which is also the least).", |p, l| {
-        let Some(size) = number(p, l) else { return };
-        if size < p.ring.size {
-            let (name, now) = (&p.ring.name, p.ring.size);
-            let message =
-                format!("new size '{size}' is smaller than current size '{now}' for ring '{name}'.");
-            return p.alert(l, 1, message);
-        }
-        p.ring.size = size;
-    }),
+    Keyword::new(
+        "size",
+        RING,
+        "<size>",
+        "Bytes kept (16384, which is also the least, whatever tune.bufsize says).",
+        |p, l| {
+            let Some(size) = number(p, l) else { return };
+            if size < p.ring.size {
+                let (name, now) = (&p.ring.name, p.ring.size);
+                let message =
+                    format!("new size '{size}' is smaller than current size '{now}' for ring '{name}'.");
+                return p.alert(l, 1, message);
+            }
+            p.ring.size = size;
+        },
+    ),
     Keyword::new(
         "timeout connect",
         RING,
