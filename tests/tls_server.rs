@@ -306,6 +306,111 @@ fn what_is_said_in_the_handshake() {
     ]);
 }
 
+/// What rules see of the connection to the server, and of its certificate.
+const SEEN: &str = "ssl_bc ssl_bc_alg_keysize ssl_bc_alpn ssl_bc_cipher ssl_bc_is_resumed ssl_bc_protocol ssl_bc_use_keysize \
+     ssl_s_chain_der,sha1,hex ssl_s_der,sha1,hex ssl_s_i_dn ssl_s_i_dn(O) ssl_s_key_alg ssl_s_notafter ssl_s_notbefore ssl_s_s_dn \
+     ssl_s_s_dn(OU,2) ssl_s_s_dn(OU,-1) ssl_s_s_dn(,0,rfc2253) ssl_s_serial,hex ssl_s_sha1,hex ssl_s_sig_alg ssl_s_version";
+
+#[test]
+fn rules_see_the_handshake() {
+    let mut text = String::new();
+    for fetch in SEEN.split_whitespace() {
+        let _ = write!(text, "{}=%[{fetch}];", fetch.replace(',', "-").replace(['(', ')'], "_"));
+    }
+    let told: &'static str = Box::leak(
+        format!("http-reuse never\n    http-response return status 200 content-type text/plain lf-string \"{text}\"")
+            .into_boxed_str(),
+    );
+    // What the response's rules saw is told with the next request.
+    let later = "http-reuse always\n    http-response set-var(sess.seen) ssl_bc_cipher,concat(/,txn.d)\n    http-request set-header x-n %[var(sess.seen)]";
+    let two = &[GET, GET];
+    let kept = &[concat!(
+        "GET / HTTP/1.1\r\nHost: good.example\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: good.example\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: good.example\r\n\r\n"
+    )];
+    compare(vec![
+        row("1.3", 9446, "ssl verify none alpn http/1.1").back(told).send(two),
+        row("1.2", 9445, "ssl verify none").back(told).send(two),
+        row("alpn", 9441, "ssl verify none alpn http/1.1,x sni str(good.example)").back(told),
+        row("an RSA certificate", 9451, "ssl verify required ca-file ca.pem").back(told).send(two),
+        row("an idle connection", 9446, "ssl verify none").back(later).send(kept),
+        row("no TLS", PLAIN, "").back(told),
+    ]);
+}
+
+/// `curves`, `sigalgs` and `client-sigalgs` on both sides, which haproxy 2.6 has not: weir talks to itself.
+#[test]
+fn preferred_algorithms() {
+    let (dir, address) = (tempfile::tempdir().unwrap(), harness::own_address());
+    let at = dir.path();
+    authority(at, "ca");
+    leaf(at, "ca", "good", &["good.example"]);
+    rsa_leaf(at, "ca", "rsa", &["good.example"]);
+    leaf(at, "ca", "client", &[]);
+    // A front side's options, a server line's, what comes of it.
+    // In TLS 1.3 a client hears only later that its certificate was refused: 503 or 502.
+    let rows = [
+        ("crt good.pem", "curves P-384", "200 P-384"),
+        ("crt good.pem", "curves X25519:P-256", "200 X25519"),
+        ("crt good.pem curves P-256", "curves X25519:P-256", "200 P-256"),
+        ("crt good.pem curves P-256", "curves X25519", "50"),
+        ("crt rsa.pem", "sigalgs RSA-PSS+SHA384", "200"),
+        ("crt rsa.pem", "sigalgs ECDSA+SHA256", "50"),
+        ("crt good.pem", "sigalgs ECDSA+SHA256", "200"),
+        ("crt rsa.pem sigalgs rsa_pss_rsae_sha512", "sigalgs RSA-PSS+SHA512", "200"),
+        ("crt rsa.pem sigalgs rsa_pss_rsae_sha512", "sigalgs RSA-PSS+SHA256", "50"),
+        ("crt good.pem ca-file ca.pem verify required", "crt client.pem", "200"),
+        (
+            "crt good.pem ca-file ca.pem verify required",
+            "crt client.pem client-sigalgs ecdsa_secp256r1_sha256",
+            "200",
+        ),
+        ("crt good.pem ca-file ca.pem verify required", "crt client.pem client-sigalgs RSA-PSS+SHA256", "50"),
+        ("crt good.pem ca-file ca.pem verify required client-sigalgs RSA-PSS+SHA256", "crt client.pem", "50"),
+        ("crt good.pem ca-file ca.pem verify required client-sigalgs ECDSA+SHA256", "crt client.pem", "200"),
+    ];
+    let globals = [
+        ("ssl-default-bind-curves P-384", "crt good.pem", "", "200 P-384"),
+        ("ssl-default-server-curves P-384", "crt good.pem", "", "200 P-384"),
+        ("ssl-default-server-curves P-384", "crt good.pem", "curves P-256", "200 P-256"),
+        ("ssl-default-bind-sigalgs RSA-PSS+SHA384", "crt good.pem", "", "50"),
+        ("ssl-default-server-sigalgs RSA-PSS+SHA384", "crt good.pem", "", "50"),
+        (
+            "ssl-default-server-client-sigalgs RSA-PSS+SHA384",
+            "crt good.pem ca-file ca.pem verify required",
+            "crt client.pem",
+            "50",
+        ),
+        (
+            "ssl-default-bind-client-sigalgs RSA-PSS+SHA384",
+            "crt good.pem ca-file ca.pem verify required",
+            "crt client.pem",
+            "50",
+        ),
+    ];
+    let rows = rows.iter().map(|(front, server, expected)| ("", *front, *server, *expected));
+    for (global, front, server, expected) in rows.chain(globals) {
+        for version in ["force-tlsv12", "force-tlsv13"] {
+            let config = format!(
+                "global\n    {global}\ndefaults\n    mode http\n    timeout connect 5s\n    timeout client 20s\n    timeout server 20s\n    \
+                 retries 0\nfrontend f\n    bind ADDR:9441 ssl {front}\n    \
+                 http-request return status 200 content-type text/plain lf-string %[ssl_fc_curve]\n\
+                 listen l\n    bind ADDR:{FRONT}\n    server s ADDR:9441 ssl verify none {version} {server}\n"
+            );
+            let config = inside(at, &config).replace("ADDR", &address.to_string());
+            let _proxy = Proxy::start(Program::Weir, &config, address, &[FRONT, 9441])
+                .unwrap_or_else(|e| panic!("{e}"));
+            let mut client = Client::connect(SocketAddr::new(address.into(), FRONT));
+            client.send(GET.as_bytes());
+            let answer = String::from_utf8_lossy(&client.response(false)).into_owned();
+            let (status, body) = expected.split_once(' ').unwrap_or((expected, ""));
+            let right = answer.starts_with(&format!("HTTP/1.1 {status}")) && answer.ends_with(body);
+            assert!(right, "{global} {front} <- {version} {server}: {answer}");
+        }
+    }
+}
+
 #[test]
 fn what_goes_wrong() {
     compare(vec![

@@ -4,6 +4,7 @@ use super::door::TlsOptions;
 use super::keywords::bind_ssl;
 use super::parser::Parser;
 use super::raw::{Line, Place, Word};
+use super::tls::Preferences;
 use crate::tls::certificate::{BESIDE, BUNDLE, Extra, Problem, reason, with};
 use crate::tls::{Slot, Store};
 use std::path::{Path, PathBuf};
@@ -21,6 +22,8 @@ pub struct Tls {
     pub max_record: Option<usize>,
     /// `ssl-default-bind-*`
     pub bind_defaults: TlsOptions,
+    /// `ssl-default-server-curves` and its like.
+    pub server_defaults: Preferences,
 }
 
 impl Default for Tls {
@@ -32,6 +35,7 @@ impl Default for Tls {
             cached_sessions: 20_000,
             max_record: None,
             bind_defaults: TlsOptions::default(),
+            server_defaults: Preferences::default(),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::tls::verify::{Codes, Demand, Verifier};
 use crate::tls::{Door, Line as Shown};
 use rustls::crypto::SupportedKxGroup;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
-use rustls::{ProtocolVersion, SupportedCipherSuite};
+use rustls::{ProtocolVersion, SignatureScheme, SupportedCipherSuite};
 use std::sync::Arc;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct TlsOptions {
     pub ciphers: Option<Vec<SupportedCipherSuite>>,
     pub ciphersuites: Option<Vec<SupportedCipherSuite>>,
     pub curves: Option<Vec<&'static dyn SupportedKxGroup>>,
+    pub sigalgs: Option<Vec<SignatureScheme>>,
+    pub client_sigalgs: Option<Vec<SignatureScheme>>,
     pub alpn: Option<Vec<Vec<u8>>>,
     pub client_order: bool,
     pub no_tickets: bool,
@@ -52,6 +54,8 @@ impl TlsOptions {
             ciphers: self.ciphers.clone().or_else(|| below.ciphers.clone()),
             ciphersuites: self.ciphersuites.clone().or_else(|| below.ciphersuites.clone()),
             curves: self.curves.clone().or_else(|| below.curves.clone()),
+            sigalgs: self.sigalgs.clone().or_else(|| below.sigalgs.clone()),
+            client_sigalgs: self.client_sigalgs.clone().or_else(|| below.client_sigalgs.clone()),
             alpn: self.alpn.clone().or_else(|| below.alpn.clone()),
             client_order: self.client_order || below.client_order,
             no_tickets: self.no_tickets || below.no_tickets,
@@ -83,7 +87,7 @@ impl TlsOptions {
             unnamed: self.unnamed,
             ignored: self.ignored.unwrap_or_default(),
             ignored_above: self.ignored_above.unwrap_or_default(),
-            schemes: None,
+            schemes: self.client_sigalgs.clone(),
         };
         Verifier::new(demand).map(|v| Some(Arc::new(v)))
     }
@@ -112,6 +116,7 @@ impl TlsOptions {
             ciphers: self.ciphers.clone(),
             ciphersuites: self.ciphersuites.clone(),
             curves: self.curves.clone(),
+            schemes: self.sigalgs.as_ref().map(|schemes| schemes.as_slice().into()),
             alpn: Some(self.alpn.clone().unwrap_or_else(spoken)),
             client_order: self.client_order,
             no_tickets: self.no_tickets,

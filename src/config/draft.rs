@@ -8,7 +8,7 @@ use super::l4;
 use super::model::backend::Agent;
 use super::model::{Bind, Check, Proxy, Rule, Server};
 use super::raw::Line;
-use super::tls::Versions;
+use super::tls::{Preferences, Versions};
 use crate::expr::{Expr, LogFormat, Scope};
 use rustls::pki_types::CertificateDer;
 use std::net::IpAddr;
@@ -137,6 +137,7 @@ pub struct TlsDraft {
     pub versions: Versions,
     pub ciphers: Option<Reference>,
     pub ciphersuites: Option<Reference>,
+    pub preferences: Preferences,
     pub no_reuse: bool,
     pub no_tickets: bool,
 }

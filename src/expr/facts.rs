@@ -4,6 +4,7 @@ use super::Value;
 use crate::config::model::{Proxy, VarScope};
 use crate::ids::ProxyIndex;
 use crate::message::Head;
+use crate::tls::ServerHandshake;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -122,6 +123,10 @@ pub trait Facts {
     fn frontend(&self) -> Option<&Proxy>;
     fn backend(&self) -> Option<&Proxy>;
     fn server_name(&self) -> Option<&str>;
+    /// What the server said in the handshake of the connection to it; `None`: that is not TLS.
+    fn server_tls(&self) -> Option<&ServerHandshake> {
+        None
+    }
     fn request(&self) -> Option<&Head>;
     fn response(&self) -> Option<&Head>;
     /// In TCP content rules: bytes received and not yet forwarded. In HTTP: the body seen so far.

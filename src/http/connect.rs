@@ -74,6 +74,7 @@ impl Exchange<'_> {
                 return Err(refused(Refusal::NoServer).into());
             };
             self.ctx.server = Some(Arc::clone(server));
+            self.ctx.server_tls = None;
             if let Some(answer) = self.sent_elsewhere(server) {
                 return Err(Stop::Answer { answer: Box::new(answer), letters: *b"LC" });
             }
@@ -99,6 +100,7 @@ impl Exchange<'_> {
                     }
                     let ends = [stream.local_addr(), address];
                     [self.ctx.log.backend_src, self.ctx.log.backend_dst] = ends;
+                    self.ctx.server_tls = stream.server_handshake();
                     self.client.card.connected(stream.as_raw_fd(), self.retries, ends);
                     self.up = Some(Upstream {
                         stream,
@@ -134,7 +136,7 @@ impl Exchange<'_> {
     fn announce_client(&mut self, server: &LiveServer) {
         let Some(send) = &server.conf.send_proxy else { return };
         let unique_id = if send.unique_id { self.ctx.unique_id() } else { None };
-        net::proxy_header(send, &self.ctx.conn, unique_id.as_deref(), None, false, &mut self.to_server.bytes);
+        net::proxy_header(send, &self.ctx.conn, unique_id.as_deref(), false, &mut self.to_server.bytes);
     }
 
     /// `sni`: the name to ask a server for over TLS.
@@ -354,6 +356,7 @@ impl Exchange<'_> {
         let in_use = InUse::new(server);
         self.times.connected = Some(self.times.assigned.unwrap_or(self.times.head));
         let (inbox, server) = (Inbox::default(), Arc::clone(server));
+        self.ctx.server_tls = stream.server_handshake();
         self.client.card.connected(stream.as_raw_fd(), self.retries, ends);
         self.up = Some(Upstream { stream, inbox, server, in_use, uses, reused: true, downs, ends, sni });
         true

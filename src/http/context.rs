@@ -9,6 +9,7 @@ use crate::live::rules::{Editable, Settings};
 use crate::live::variables::Variables;
 use crate::live::{Generation, LiveProxy, LiveServer};
 use crate::message::Head;
+use crate::tls::ServerHandshake;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -30,6 +31,8 @@ pub struct Context {
     pub first: bool,
     pub backend: Option<ProxyIndex>,
     pub server: Option<Arc<LiveServer>>,
+    /// The handshake with the server, if the connection to it is a TLS one.
+    pub server_tls: Option<Arc<ServerHandshake>>,
     pub request: Head,
     pub has_request: bool,
     pub response: Head,
@@ -51,6 +54,7 @@ impl Context {
             first: true,
             backend: None,
             server: None,
+            server_tls: None,
             request: Head::new(),
             has_request: false,
             response: Head::new(),
@@ -71,6 +75,7 @@ impl Context {
         }
         self.backend = None;
         self.server = None;
+        self.server_tls = None;
         self.request.clear();
         self.has_request = false;
         self.response.clear();
@@ -136,6 +141,10 @@ impl Facts for Context {
 
     fn server_name(&self) -> Option<&str> {
         self.server.as_ref().map(|s| &*s.conf.name)
+    }
+
+    fn server_tls(&self) -> Option<&ServerHandshake> {
+        self.server_tls.as_deref()
     }
 
     fn request(&self) -> Option<&Head> {

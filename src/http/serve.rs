@@ -163,7 +163,7 @@ impl Client {
     fn speaks_h2(&self) -> bool {
         match self.protocol {
             Some(protocol) => protocol == Protocol::H2,
-            None => self.conn.tls.as_ref().is_some_and(|tls| tls.alpn.as_deref() == Some(b"h2")),
+            None => self.conn.tls.as_ref().is_some_and(|tls| tls.agreed.alpn.as_deref() == Some(b"h2")),
         }
     }
 

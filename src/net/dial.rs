@@ -6,9 +6,8 @@ use super::tls::{Connector, TlsError};
 use super::{Stream, raw};
 use crate::config::model::backend::UseSrc;
 use crate::config::model::global::Tune;
-use crate::config::model::{Endpoint, KeepAliveProbes, SendProxy, Server, Source};
+use crate::config::model::{Endpoint, KeepAliveProbes, Server, Source};
 use crate::expr::facts::ConnFacts;
-use crate::wire::proxy_protocol;
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::future::poll_fn;
 use std::io;
@@ -373,32 +372,4 @@ fn bind_to(socket: &Socket, addr: SocketAddr) -> io::Result<()> {
         let _ = raw::set_bind_address_no_port(socket);
     }
     socket.bind(&addr.into())
-}
-
-/// Appends the header that `send-proxy*` puts before everything else. `local`: a health check, which speaks for itself.
-pub fn proxy_header(
-    send: &SendProxy,
-    client: &ConnFacts,
-    unique_id: Option<&[u8]>,
-    authority: Option<&[u8]>,
-    local: bool,
-    out: &mut Vec<u8>,
-) {
-    let addresses = client.src.zip(client.dst);
-    if !send.v2 {
-        proxy_protocol::write_v1(addresses.filter(|_| !local), out);
-        return;
-    }
-    let mut tlvs: Vec<(u8, &[u8])> = Vec::new();
-    if let Some(authority) = authority.filter(|_| send.authority) {
-        tlvs.push((proxy_protocol::TLV_AUTHORITY, authority));
-    }
-    if let Some(id) = unique_id.filter(|_| send.unique_id) {
-        tlvs.push((proxy_protocol::TLV_UNIQUE_ID, id.get(..proxy_protocol::UNIQUE_ID_MAX).unwrap_or(id)));
-    }
-    // The client's side is plain: the TLV says so (no flags, verify not done).
-    if send.ssl {
-        tlvs.push((proxy_protocol::TLV_SSL, &[0, 0, 0, 0, 1]));
-    }
-    proxy_protocol::write_v2(local, addresses, &tlvs, send.crc32c, out);
 }

@@ -3,6 +3,7 @@
 //! `listener` makes listening sockets from `bind` lines, `stream` is the one connection type the engines see, `dial`
 //! opens a connection to a server, `relay` moves bytes with splice(2), `raw` holds the system calls that need `unsafe`.
 
+mod announce;
 pub mod carried;
 pub mod dial;
 pub mod greet;
@@ -16,7 +17,8 @@ mod timer;
 pub mod tls;
 pub mod tls_counts;
 
-pub use dial::{Dial, DialError, DialErrorKind, Wrap, dial, proxy_header};
+pub use announce::proxy_header;
+pub use dial::{Dial, DialError, DialErrorKind, Wrap, dial};
 pub use listener::Listener;
 pub use stream::Stream;
 pub use timer::Timer;

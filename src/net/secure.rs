@@ -5,10 +5,12 @@
 
 use super::Stream;
 use super::tls_counts::{self, Counted};
+use crate::tls::ServerHandshake;
 use rustls::Connection;
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, BufRead, IoSlice, Read, Write};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 /// The most that is made records at once: what a slow reader may cost beside the engine's own buffer.
@@ -20,6 +22,8 @@ pub struct Secure {
     socket: Stream,
     _counted: Counted,
     inner: RefCell<Inner>,
+    /// What a server said; of clients the connection's facts tell.
+    server: Option<Arc<ServerHandshake>>,
 }
 
 #[derive(Debug)]
@@ -70,6 +74,7 @@ impl Secure {
         Self {
             socket,
             _counted: Counted::new(),
+            server: None,
             inner: RefCell::new(Inner {
                 tls,
                 read: io::Cursor::default(),
@@ -83,6 +88,16 @@ impl Secure {
     /// The stream below.
     pub fn socket(&self) -> &Stream {
         &self.socket
+    }
+
+    /// What the server on the other side said in the handshake.
+    #[must_use]
+    pub fn server(&self) -> Option<&Arc<ServerHandshake>> {
+        self.server.as_ref()
+    }
+
+    pub(super) fn keep(&mut self, said: ServerHandshake) {
+        self.server = Some(Arc::new(said));
     }
 
     /// Reads what the handshake said.
@@ -324,7 +339,6 @@ mod tests {
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
     use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
-    use std::sync::Arc;
     use tokio::net::UnixStream;
 
     const CERTIFICATE: &[u8] = include_bytes!("../../tests/data/tls/localhost.crt");

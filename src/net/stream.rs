@@ -2,12 +2,14 @@
 
 use super::carried::Carried;
 use super::secure::Secure;
+use crate::tls::ServerHandshake;
 use rustix::net::{RecvFlags, SendFlags};
 use socket2::{SockRef, Socket};
 use std::io::{self, IoSlice, Read};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
@@ -278,6 +280,12 @@ impl Stream {
             Self::Tls(tls) => Some(tls),
             _ => None,
         }
+    }
+
+    /// What the server said in its handshake, if this leads to one over TLS.
+    #[must_use]
+    pub fn server_handshake(&self) -> Option<Arc<ServerHandshake>> {
+        self.secure()?.server().cloned()
     }
 
     /// The stream of a connection that carries several, if it is one.

@@ -4,7 +4,8 @@
 
 use super::{Stream, secure};
 use crate::config::model::ServerTls;
-use crate::tls::Slot;
+use crate::tls::sigalgs::{self, allowed};
+use crate::tls::{ServerHandshake, Slot};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{
     ResolvesClientCert, Resumption, WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor,
@@ -15,8 +16,8 @@ use rustls::pki_types::{CertificateDer, IpAddr, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore,
-    SignatureScheme,
+    CertificateError, ClientConfig, ClientConnection, Connection, DigitallySignedStruct, Error,
+    RootCertStore, SignatureScheme,
 };
 use std::sync::{Arc, LazyLock};
 
@@ -24,11 +25,19 @@ static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(aws_l
 
 /// The certificate shown to servers: what its slot holds when it is asked for.
 #[derive(Debug)]
-struct Identity(Arc<Slot>);
+struct Identity {
+    slot: Arc<Slot>,
+    /// `client-sigalgs`
+    schemes: Option<Arc<[SignatureScheme]>>,
+}
 
 impl ResolvesClientCert for Identity {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0.certificate().certified))
+        let certified = Arc::clone(&self.slot.certificate().certified);
+        Some(match &self.schemes {
+            Some(schemes) => Arc::new(sigalgs::limit(&certified, schemes)),
+            None => certified,
+        })
     }
 
     fn has_certs(&self) -> bool {
@@ -63,14 +72,21 @@ impl Connector {
     #[must_use]
     pub fn new(tls: &ServerTls) -> Self {
         let verifier = Arc::new(Verifier::new(tls));
-        let provider = CryptoProvider { cipher_suites: tls.suites.clone(), ..(**PROVIDER).clone() };
+        let provider = CryptoProvider {
+            cipher_suites: tls.suites.clone(),
+            kx_groups: tls.curves.clone().unwrap_or_else(|| PROVIDER.kx_groups.clone()),
+            ..(**PROVIDER).clone()
+        };
         let builder = ClientConfig::builder_with_provider(Arc::new(provider));
         // The configuration has made sure that there are suites for these versions.
         let builder =
             builder.with_protocol_versions(&tls.versions).unwrap_or_else(|_| ClientConfig::builder());
         let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
         let mut config = match &tls.identity {
-            Some(identity) => builder.with_client_cert_resolver(Arc::new(Identity(Arc::clone(identity)))),
+            Some(identity) => builder.with_client_cert_resolver(Arc::new(Identity {
+                slot: Arc::clone(identity),
+                schemes: tls.client_sigalgs.clone(),
+            })),
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols.clone_from(&tls.alpn);
@@ -109,7 +125,16 @@ impl Connector {
         }
         let session = ClientConnection::new(config, name).map_err(|_| TlsError::Handshake)?;
         let asked = sni.is_some();
-        secure::shake(stream, session.into()).await.map_err(|error| explain(&error, asked))
+        let mut stream =
+            secure::shake(stream, session.into()).await.map_err(|error| explain(&error, asked))?;
+        if let Stream::Tls(secure) = &mut stream {
+            let said = secure.see(|tls| match tls {
+                Connection::Client(tls) => Some(ServerHandshake::of(tls, sni)),
+                Connection::Server(_) => None,
+            });
+            said.into_iter().for_each(|said| secure.keep(said));
+        }
+        Ok(stream)
     }
 }
 
@@ -153,6 +178,8 @@ struct Verifier {
     /// Knows what was revoked (`crl-file`).
     revocation: Option<Arc<WebPkiServerVerifier>>,
     host: Option<ServerName<'static>>,
+    /// `sigalgs`
+    schemes: Option<Vec<SignatureScheme>>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
@@ -166,6 +193,7 @@ impl Verifier {
             trusted: Arc::clone(&tls.authorities),
             revocation: tls.revocation.clone(),
             host: tls.host.as_ref().and_then(|h| ServerName::try_from(h.clone()).ok()),
+            schemes: tls.sigalgs.clone(),
             algorithms: PROVIDER.signature_verification_algorithms,
         }
     }
@@ -238,6 +266,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
+        allowed(&self.schemes, dss)?;
         rustls::crypto::verify_tls12_signature(message, cert, dss, &self.algorithms)
     }
 
@@ -247,10 +276,11 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
+        allowed(&self.schemes, dss)?;
         rustls::crypto::verify_tls13_signature(message, cert, dss, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        self.schemes.clone().unwrap_or_else(|| self.algorithms.supported_schemes())
     }
 }

@@ -157,7 +157,7 @@ impl<'a> Job<'a> {
             ..ConnFacts::of_nobody(Now::read().wall)
         };
         // Version 1 has no word for connections that speak for themselves.
-        net::proxy_header(&send, &facts, None, None, send.v2, &mut out);
+        net::proxy_header(&send, &facts, None, send.v2, &mut out);
         out
     }
 }

@@ -64,6 +64,7 @@ impl Session {
                 self.count_again(failed, &server, &live);
             }
             self.ctx.server = Some(Arc::clone(&server));
+            self.ctx.server_tls = None;
             self.card.assigned(&server);
             live.counters.here().connects.inc();
             server.counters.here().connects.inc();
@@ -75,6 +76,7 @@ impl Session {
                     self.times.connected = Some(Instant::now());
                     self.card.connected(stream.as_raw_fd(), self.retries, [None; 2]);
                     server.saw(Sight::Connected);
+                    self.ctx.server_tls = stream.server_handshake();
                     let (first, header) = self.first_bytes(&taken, stream.is_plain());
                     return Ok(Upstream { stream, slot: taken, in_use, first, header });
                 }
@@ -278,7 +280,7 @@ impl Session {
         let mut header = Vec::new();
         if let Some(send) = &server.conf.send_proxy {
             let unique_id = if send.unique_id { self.ctx.unique_id() } else { None };
-            net::proxy_header(send, &self.ctx.conn, unique_id.as_deref(), None, false, &mut header);
+            net::proxy_header(send, &self.ctx.conn, unique_id.as_deref(), false, &mut header);
         }
         header
     }

@@ -8,6 +8,7 @@ use crate::live::rules::{Editable, Settings};
 use crate::live::variables::Variables;
 use crate::live::{Generation, LiveProxy, LiveServer};
 use crate::message::Head;
+use crate::tls::ServerHandshake;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -19,6 +20,8 @@ pub struct Context {
     pub frontend: Arc<LiveProxy>,
     pub backend: Option<Arc<LiveProxy>>,
     pub server: Option<Arc<LiveServer>>,
+    /// The handshake with the server, if the connection to it is a TLS one.
+    pub server_tls: Option<Arc<ServerHandshake>>,
     pub conn: ConnFacts,
     pub accepted: Instant,
     pub log: LogRecord,
@@ -45,6 +48,7 @@ impl Context {
             frontend: Arc::clone(frontend),
             backend: None,
             server: None,
+            server_tls: None,
             log: LogRecord {
                 idle: -1,
                 request: -1,
@@ -88,6 +92,10 @@ impl Facts for Context {
 
     fn server_name(&self) -> Option<&str> {
         self.server.as_ref().map(|s| &*s.conf.name)
+    }
+
+    fn server_tls(&self) -> Option<&ServerHandshake> {
+        self.server_tls.as_deref()
     }
 
     fn request(&self) -> Option<&Head> {

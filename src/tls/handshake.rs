@@ -1,21 +1,29 @@
-//! What a handshake with a client said, kept as long as the connection for whoever asks.
+//! What a handshake said, with a client or with a server, kept as long as the connection for whoever asks.
 
 use super::ciphers;
 use super::door::Instance;
 use super::verify::Verdict;
 use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
+use rustls::{ClientConnection, CommonState, HandshakeKind, ProtocolVersion, ServerConnection};
 use std::sync::Arc;
 
+/// What both sides agreed upon.
 #[derive(Clone, Debug)]
-pub struct Handshake {
+pub struct Agreed {
     pub version: Option<&'static str>,
     /// OpenSSL's name, and the bits of its key.
     pub cipher: Option<(&'static str, u32)>,
     pub curve: Option<&'static str>,
+    /// The name the client said.
     pub sni: Option<Box<str>>,
     pub alpn: Option<Box<[u8]>>,
     pub resumed: bool,
+}
+
+/// With a client.
+#[derive(Clone, Debug)]
+pub struct Handshake {
+    pub agreed: Agreed,
     /// What the client showed: its certificate, then those above.
     pub client: Vec<CertificateDer<'static>>,
     pub verdict: Verdict,
@@ -31,16 +39,35 @@ impl Handshake {
             (Some(verifier), [end, above @ ..]) => verifier.look_again(end, above, now),
             _ => Verdict::default(),
         };
+        Self { agreed: Agreed::of(tls, tls.server_name()), client, verdict, shown: Arc::clone(shown) }
+    }
+}
+
+/// With a server.
+#[derive(Clone, Debug)]
+pub struct ServerHandshake {
+    pub agreed: Agreed,
+    /// What the server showed: its certificate, then those above.
+    pub shown: Vec<CertificateDer<'static>>,
+}
+
+impl ServerHandshake {
+    #[must_use]
+    pub fn of(tls: &ClientConnection, sni: Option<&str>) -> Self {
+        let shown = tls.peer_certificates().map(<[_]>::to_vec).unwrap_or_default();
+        Self { agreed: Agreed::of(tls, sni), shown }
+    }
+}
+
+impl Agreed {
+    fn of(tls: &CommonState, sni: Option<&str>) -> Self {
         Self {
             version: tls.protocol_version().map(version_name),
             cipher: tls.negotiated_cipher_suite().and_then(|suite| ciphers::describe(suite.suite())),
             curve: tls.negotiated_key_exchange_group().and_then(|group| ciphers::curve_name(group.name())),
-            sni: tls.server_name().map(Into::into),
+            sni: sni.map(Into::into),
             alpn: tls.alpn_protocol().map(Into::into),
             resumed: tls.handshake_kind() == Some(HandshakeKind::Resumed),
-            client,
-            verdict,
-            shown: Arc::clone(shown),
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod door;
 pub mod handshake;
 pub mod names;
 pub mod settings;
+pub mod sigalgs;
 pub mod sni;
 pub mod store;
 pub mod verify;
@@ -23,7 +24,7 @@ pub mod x509;
 
 pub use certificate::{Certificate, Parts};
 pub use door::{Door, Line};
-pub use handshake::Handshake;
+pub use handshake::{Agreed, Handshake, ServerHandshake};
 pub use settings::{Settings, Version};
 pub use store::{Slot, Store};
 

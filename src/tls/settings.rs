@@ -2,13 +2,13 @@
 
 use super::certificate::Certificate;
 use super::verify::Verifier;
-use super::{PROVIDER, ciphers};
+use super::{PROVIDER, ciphers, sigalgs};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs};
 use rustls::server::{
     ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, StoresServerSessions,
 };
 use rustls::sign::CertifiedKey;
-use rustls::{ServerConfig, SupportedCipherSuite, SupportedProtocolVersion, version};
+use rustls::{ServerConfig, SignatureScheme, SupportedCipherSuite, SupportedProtocolVersion, version};
 use std::sync::Arc;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +27,8 @@ pub struct Settings {
     pub ciphers: Option<Vec<SupportedCipherSuite>>,
     pub ciphersuites: Option<Vec<SupportedCipherSuite>>,
     pub curves: Option<Vec<&'static dyn SupportedKxGroup>>,
+    /// `sigalgs`: what the key may sign with.
+    pub schemes: Option<Arc<[SignatureScheme]>>,
     pub alpn: Option<Vec<Vec<u8>>>,
     /// `prefer-client-ciphers`
     pub client_order: bool,
@@ -62,7 +64,11 @@ impl Settings {
             Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier) as _),
             None => builder.with_no_client_auth(),
         };
-        let mut config = builder.with_cert_resolver(Arc::new(Only(Arc::clone(&certificate.certified))));
+        let certified = match &self.schemes {
+            Some(schemes) => Arc::new(sigalgs::limit(&certificate.certified, schemes)),
+            None => Arc::clone(&certificate.certified),
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(Only(certified)));
         config.alpn_protocols = self.alpn.clone().unwrap_or_default();
         config.ignore_client_order = !self.client_order;
         config.max_fragment_size = self.max_record;

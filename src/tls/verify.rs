@@ -5,6 +5,7 @@
 //! library only if each fault found is on the lists.
 
 use super::PROVIDER;
+use super::sigalgs::allowed;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
@@ -325,6 +326,7 @@ impl ClientCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
+        allowed(&self.demand.schemes, dss)?;
         rustls::crypto::verify_tls12_signature(
             message,
             cert,
@@ -339,6 +341,7 @@ impl ClientCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
+        allowed(&self.demand.schemes, dss)?;
         rustls::crypto::verify_tls13_signature(
             message,
             cert,

@@ -19,6 +19,12 @@ pub const TLV_CRC32C: u8 = 0x03;
 pub const TLV_NOOP: u8 = 0x04;
 pub const TLV_UNIQUE_ID: u8 = 0x05;
 pub const TLV_SSL: u8 = 0x20;
+/// Inside [`TLV_SSL`].
+pub const TLV_SSL_VERSION: u8 = 0x21;
+pub const TLV_SSL_CN: u8 = 0x22;
+pub const TLV_SSL_CIPHER: u8 = 0x23;
+pub const TLV_SSL_SIGNATURE: u8 = 0x24;
+pub const TLV_SSL_KEY: u8 = 0x25;
 /// Section 2.2.5: at most 128 bytes.
 pub const UNIQUE_ID_MAX: usize = 128;
 
@@ -282,11 +288,11 @@ pub fn write_v2(
         out.extend_from_slice(&dst.port().to_be_bytes());
     }
     for (kind, value) in tlvs {
-        push_tlv(*kind, value, out);
+        tlv(*kind, value, out);
     }
     let crc_at = out.len() + 3;
     if crc {
-        push_tlv(TLV_CRC32C, &[0; 4], out);
+        tlv(TLV_CRC32C, &[0; 4], out);
     }
     let len = u16::try_from(out.len() - start - V2_FIXED).unwrap_or(u16::MAX).to_be_bytes();
     if let Some(place) = out.get_mut(family_at..family_at + 3) {
@@ -300,7 +306,8 @@ pub fn write_v2(
     }
 }
 
-fn push_tlv(kind: u8, value: &[u8], out: &mut Vec<u8>) {
+/// Appends one type-length-value.
+pub fn tlv(kind: u8, value: &[u8], out: &mut Vec<u8>) {
     // Values are bounded by the configuration and the unique id's limit; one that is too long is left out whole.
     if let Ok(len) = u16::try_from(value.len()) {
         out.push(kind);

@@ -20,4 +20,5 @@ mod rewriting;
 mod rig;
 mod routing;
 mod tls;
+mod tls_sessions;
 mod variables;

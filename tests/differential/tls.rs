@@ -10,16 +10,16 @@ use crate::harness::own_address;
 use crate::harness::process::{Program, Proxy};
 use crate::harness::syslog::Syslog;
 
-const FRONT: u16 = 8443;
-const LOG: u16 = 5140;
+pub(super) const FRONT: u16 = 8443;
+pub(super) const LOG: u16 = 5140;
 
 /// Certificates of the test, made once per test in its directory.
-struct Pki {
-    dir: tempfile::TempDir,
+pub(super) struct Pki {
+    pub(super) dir: tempfile::TempDir,
 }
 
 impl Pki {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let pki = Self { dir: tempfile::TempDir::new().unwrap() };
         std::fs::write(pki.path("index.txt"), "").unwrap();
         std::fs::write(pki.path("crlnumber"), "01\n").unwrap();
@@ -28,11 +28,11 @@ impl Pki {
         pki
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn openssl(&self, arguments: &str) {
+    pub(super) fn openssl(&self, arguments: &str) {
         let words = arguments.split_whitespace().map(|word| word.replace('~', " "));
         let run =
             Command::new("openssl").args(words).current_dir(self.dir.path()).stdin(Stdio::null()).output();
@@ -41,7 +41,7 @@ impl Pki {
     }
 
     /// `NAME.pem`: a self-signed certificate with its key, for these names.
-    fn server(&self, name: &str, key: &str, names: &[&str]) {
+    pub(super) fn server(&self, name: &str, key: &str, names: &[&str]) {
         let names: Vec<String> = names.iter().map(|n| format!("DNS:{n}")).collect();
         self.openssl(&format!(
             "req -x509 -newkey {key} -nodes -days 30 -subj /CN={name}.pki -keyout {name}.key -out {name}.crt \
@@ -52,14 +52,14 @@ impl Pki {
         std::fs::remove_file(self.path(&format!("{name}.key"))).unwrap();
     }
 
-    fn authority(&self, name: &str) {
+    pub(super) fn authority(&self, name: &str) {
         self.openssl(&format!(
             "req -x509 -newkey {EC} -nodes -days 30 -subj /C=FR/O=Test/CN={name} -keyout {name}.key -out {name}.crt"
         ));
     }
 
     /// `NAME.pem` and `NAME.crt`: signed by an authority, valid from and to.
-    fn client(&self, name: &str, authority: &str, subject: &str, dates: [&str; 2]) {
+    pub(super) fn client(&self, name: &str, authority: &str, subject: &str, dates: [&str; 2]) {
         self.openssl(&format!(
             "req -new -newkey {EC} -nodes -subj {subject} -keyout {name}.key -out {name}.csr -utf8"
         ));
@@ -71,17 +71,17 @@ impl Pki {
         self.join(&[&format!("{name}.crt"), &format!("{name}.key")], &format!("{name}.pem"));
     }
 
-    fn join(&self, parts: &[&str], whole: &str) {
+    pub(super) fn join(&self, parts: &[&str], whole: &str) {
         let bytes: Vec<u8> = parts.iter().flat_map(|part| std::fs::read(self.path(part)).unwrap()).collect();
         std::fs::write(self.path(whole), bytes).unwrap();
     }
 }
 
-const EC: &str = "ec -pkeyopt ec_paramgen_curve:prime256v1";
-const RSA: &str = "rsa:2048";
-const PAST: &str = "20200101000000Z";
+pub(super) const EC: &str = "ec -pkeyopt ec_paramgen_curve:prime256v1";
+pub(super) const RSA: &str = "rsa:2048";
+pub(super) const PAST: &str = "20200101000000Z";
 const YESTERDAY: &str = "20210101000000Z";
-const FUTURE: &str = "20490101000000Z";
+pub(super) const FUTURE: &str = "20490101000000Z";
 
 const CA_SETTINGS: &str = "
 [ca]
@@ -111,17 +111,17 @@ emailAddress = optional
 ";
 
 /// A frontend with TLS and what it answers; both programs in turn on the same files.
-struct Case<'a> {
-    pki: &'a Pki,
+pub(super) struct Case<'a> {
+    pub(super) pki: &'a Pki,
     /// After `bind ADDR:8443 ssl`.
-    bind: &'a str,
-    front: &'a str,
-    global: &'a str,
+    pub(super) bind: &'a str,
+    pub(super) front: &'a str,
+    pub(super) global: &'a str,
 }
 
 impl Case<'_> {
     /// Runs the visits against both programs; each line of what is seen must be the same.
-    fn compare(&self, visits: &[(&str, &[&str])]) -> Result<(), String> {
+    pub(super) fn compare(&self, visits: &[(&str, &[&str])]) -> Result<(), String> {
         let theirs = self.observe(Program::HaProxy, visits);
         let ours = self.observe(Program::Weir, visits);
         let wrong: Vec<String> = theirs
@@ -175,7 +175,7 @@ fn difference(theirs: &str, ours: &str) -> String {
 }
 
 /// What a client sees: status and body, or why curl gave up.
-fn curl(dir: &Path, address: Ipv4Addr, name: &str, options: &[&str]) -> String {
+pub(super) fn curl(dir: &Path, address: Ipv4Addr, name: &str, options: &[&str]) -> String {
     let mut command = Command::new("curl");
     command.args(["-sk", "--http1.1", "--max-time", "20", "-w", "\n%{http_code} %{exitcode}"]);
     command.args(["--resolve", &format!("{name}:{FRONT}:{address}")]).args(options).current_dir(dir);
@@ -272,7 +272,7 @@ fn a_name_gets_its_certificate() {
 }
 
 /// Certificates of clients: two authorities, good, expired, early, revoked, of a stranger, self-signed.
-fn clients() -> Pki {
+pub(super) fn clients() -> Pki {
     let pki = Pki::new();
     pki.server("server", EC, &["server.test"]);
     for authority in ["ours", "theirs"] {

@@ -8,8 +8,8 @@ use crate::config::parser::Parser;
 use crate::config::raw::Line;
 use crate::config::suggest;
 use crate::config::tls;
-use crate::tls::ciphers;
 use crate::tls::verify::Codes;
+use crate::tls::{ciphers, sigalgs};
 use rustls::pki_types::CertificateRevocationListDer;
 use std::sync::Arc;
 
@@ -93,6 +93,10 @@ pub const OPTIONS: &[SslOption] = &[
         "Faults of the certificates above the client's that are let pass.",
         |p, l, i, o| o.ignored_above = codes(p, l, i),
     ),
+    on_bind("client-sigalgs", "<algorithms>", "What clients may sign with to prove their certificate.", |p, l, i, o| {
+        o.client_sigalgs = read_sigalgs(p, l, i + 1, "client-sigalgs");
+    })
+    .listed(),
     on_bind("curves", "<curves>", "Key exchange groups, in order of preference.", curves).listed(),
     on_bind("ecdhe", "<curve>", "The one key exchange group; 'curves' says more.", curves).listed(),
     on_bind("force-sslv3", "", "SSLv3 only, which weir does not speak.", versions).global(),
@@ -118,6 +122,13 @@ pub const OPTIONS: &[SslOption] = &[
         o.client_order = true;
     })
     .global(),
+    on_bind(
+        "sigalgs",
+        "<algorithms>",
+        "What the certificate's key may sign with, in order of preference: 'ECDSA+SHA256:RSA-PSS+SHA256' and the like.",
+        |p, l, i, o| o.sigalgs = read_sigalgs(p, l, i + 1, "sigalgs"),
+    )
+    .listed(),
     on_bind("ssl-max-ver", "<version>", "The newest version spoken: 'TLSv1.2' or 'TLSv1.3'.", versions)
         .listed()
         .global(),
@@ -324,6 +335,25 @@ pub fn read_curves(
         parser.warning(line, index, format!("'{what}' : weir has no {}: left out.", missing.join(", ")));
     }
     Some(groups)
+}
+
+/// `None`: none is left, and that is reported.
+pub fn read_sigalgs(
+    parser: &mut Parser,
+    line: &Line,
+    index: usize,
+    what: &str,
+) -> Option<Vec<rustls::SignatureScheme>> {
+    let (schemes, missing) = sigalgs::read(line.word(index));
+    if schemes.is_empty() {
+        let message = format!("'{what}' : weir has no signature algorithm of '{}'", line.word(index));
+        parser.alert(line, index, message);
+        return None;
+    }
+    if !missing.is_empty() {
+        parser.warning(line, index, format!("'{what}' : weir has no {}: left out.", missing.join(", ")));
+    }
+    Some(schemes)
 }
 
 fn alpn(parser: &mut Parser, line: &Line, i: usize, options: &mut TlsOptions) {

@@ -417,8 +417,6 @@ pub const UNSUPPORTED: &[&str] = &[
     "allow-0rtt",
     "cc",
     "check-sni-auto",
-    "client-sigalgs",
-    "curves",
     "guid",
     "idle-ping",
     "ktls",
@@ -438,7 +436,6 @@ pub const UNSUPPORTED: &[&str] = &[
     "resolvers",
     "set-proxy-v2-tlv-fmt",
     "shard",
-    "sigalgs",
     "sni-auto",
     "strict-maxconn",
     "tcp-md5sig",
@@ -569,9 +566,9 @@ fn proxy_options(parser: &mut Parser, line: &Line, i: usize, draft: &mut ServerD
             "unique-id" => header.unique_id = true,
             "crc32c" => header.crc32c = true,
             "authority" => header.authority = true,
-            "ssl-cipher" | "cert-sig" | "cert-key" => {
-                return parser.unsupported(line, i + 1, &format!("proxy-v2-options {name}"));
-            }
+            "ssl-cipher" => (header.ssl, header.ssl_cipher) = (true, true),
+            "cert-sig" => (header.ssl, header.cert_sig) = (true, true),
+            "cert-key" => (header.ssl, header.cert_key) = (true, true),
             other => {
                 return parser.alert(line, i + 1, format!("'proxy-v2-options' : unknown option '{other}'"));
             }

@@ -1,5 +1,6 @@
 //! The options of `server` lines that say how TLS is spoken to the server.
 
+use super::bind_ssl;
 use super::server::{ServerOption, option};
 use crate::config::checks;
 use crate::config::draft::{Reference, ServerDraft};
@@ -86,6 +87,19 @@ pub const OPTIONS: &[ServerOption] = &[
             s.tls.ciphersuites = reference(p, l, i);
         },
     ),
+    option(
+        "curves",
+        "<curves>",
+        "Key exchange groups offered to the server, in order of preference.",
+        1,
+        |p, l, i, s| s.tls.preferences.curves = bind_ssl::read_curves(p, l, i + 1, "curves"),
+    ),
+    option("sigalgs", "<algorithms>", "What the server may sign with.", 1, |p, l, i, s| {
+        s.tls.preferences.sigalgs = bind_ssl::read_sigalgs(p, l, i + 1, "sigalgs");
+    }),
+    option("client-sigalgs", "<algorithms>", "What the key of 'crt' may sign with.", 1, |p, l, i, s| {
+        s.tls.preferences.client_sigalgs = bind_ssl::read_sigalgs(p, l, i + 1, "client-sigalgs");
+    }),
     option("ssl-min-ver", "<version>", "The oldest version of TLS spoken.", 1, version),
     option("ssl-max-ver", "<version>", "The newest version of TLS spoken.", 1, version),
     option("no-sslv3", "", LEFT_OUT, 0, version),

@@ -45,6 +45,61 @@ pub const TABLE: &[Keyword] = &[
         },
     ),
     Keyword::new(
+        "ssl-default-bind-sigalgs",
+        GLOBAL,
+        "<algorithms>",
+        "What 'sigalgs' says where a 'bind' line does not.",
+        |p, l| {
+            if expects(p, l, "a list of signature algorithms") {
+                p.tls.bind_defaults.sigalgs = bind_ssl::read_sigalgs(p, l, 1, l.word(0));
+            }
+        },
+    ),
+    Keyword::new(
+        "ssl-default-bind-client-sigalgs",
+        GLOBAL,
+        "<algorithms>",
+        "What 'client-sigalgs' says where a 'bind' line does not.",
+        |p, l| {
+            if expects(p, l, "a list of signature algorithms") {
+                p.tls.bind_defaults.client_sigalgs = bind_ssl::read_sigalgs(p, l, 1, l.word(0));
+            }
+        },
+    ),
+    Keyword::new(
+        "ssl-default-server-curves",
+        GLOBAL,
+        "<curves>",
+        "What 'curves' says where a 'server' line does not.",
+        |p, l| {
+            if expects(p, l, "a curve suite") {
+                p.tls.server_defaults.curves = bind_ssl::read_curves(p, l, 1, l.word(0));
+            }
+        },
+    ),
+    Keyword::new(
+        "ssl-default-server-sigalgs",
+        GLOBAL,
+        "<algorithms>",
+        "What 'sigalgs' says where a 'server' line does not.",
+        |p, l| {
+            if expects(p, l, "a list of signature algorithms") {
+                p.tls.server_defaults.sigalgs = bind_ssl::read_sigalgs(p, l, 1, l.word(0));
+            }
+        },
+    ),
+    Keyword::new(
+        "ssl-default-server-client-sigalgs",
+        GLOBAL,
+        "<algorithms>",
+        "What 'client-sigalgs' says where a 'server' line does not.",
+        |p, l| {
+            if expects(p, l, "a list of signature algorithms") {
+                p.tls.server_defaults.client_sigalgs = bind_ssl::read_sigalgs(p, l, 1, l.word(0));
+            }
+        },
+    ),
+    Keyword::new(
         "ssl-default-bind-options",
         GLOBAL,
         "<option>...",

@@ -215,14 +215,6 @@ pub const TABLE: &[Keyword] = &[
         "'ciphersuites' of the server lines that do not say it.",
         |p, l| p.server_ciphers[1] = crate::config::tls::named(p, l),
     ),
-    accepted!(
-        "ssl-default-server-client-sigalgs",
-        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
-    ),
-    accepted!(
-        "ssl-default-server-curves",
-        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
-    ),
     Keyword::new(
         "ssl-default-server-options",
         GLOBAL,
@@ -230,10 +222,6 @@ pub const TABLE: &[Keyword] = &[
         "Versions of TLS spoken to servers whose lines do not say it: 'ssl-min-ver', 'ssl-max-ver', 'no-tlsv1x', \
          'force-tlsv1x'; 'no-tls-tickets'.",
         crate::config::tls::default_server_options,
-    ),
-    accepted!(
-        "ssl-default-server-sigalgs",
-        "Acts with 'ssl' only, which is refused where it is asked for: accepted."
     ),
     Keyword::new(
         "ssl-server-verify",

@@ -87,8 +87,6 @@ pub const GLOBAL: &[&str] = &[
     "setenv",
     "shm-stats-file",
     "shm-stats-file-max-objects",
-    "ssl-default-bind-client-sigalgs",
-    "ssl-default-bind-sigalgs",
     "ssl-default-server-ciphers",
     "ssl-default-server-ciphersuites",
     "ssl-default-server-client-sigalgs",

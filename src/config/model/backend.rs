@@ -364,6 +364,9 @@ pub struct SendProxy {
     pub unique_id: bool,
     pub crc32c: bool,
     pub authority: bool,
+    pub ssl_cipher: bool,
+    pub cert_sig: bool,
+    pub cert_key: bool,
 }
 
 /// `check` and its timing on a server.

@@ -2,8 +2,9 @@
 
 use crate::tls::Slot;
 use rustls::client::WebPkiServerVerifier;
+use rustls::crypto::SupportedKxGroup;
 use rustls::pki_types::CertificateDer;
-use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
+use rustls::{SignatureScheme, SupportedCipherSuite, SupportedProtocolVersion};
 use std::sync::Arc;
 
 /// What a server's connections over TLS have in common.
@@ -23,6 +24,12 @@ pub struct ServerTls {
     pub alpn: Vec<Vec<u8>>,
     pub versions: Vec<&'static SupportedProtocolVersion>,
     pub suites: Vec<SupportedCipherSuite>,
+    /// Key exchange groups; `None`: the library's.
+    pub curves: Option<Vec<&'static dyn SupportedKxGroup>>,
+    /// What the server may sign with; `None`: whatever can be verified.
+    pub sigalgs: Option<Vec<SignatureScheme>>,
+    /// What the key of `crt` may sign with.
+    pub client_sigalgs: Option<Arc<[SignatureScheme]>>,
     /// Sessions are taken up again (`no-ssl-reuse` does without).
     pub reuse: bool,
     /// TLS 1.2 takes them up by tickets too (`no-tls-tickets` does without).

@@ -13,10 +13,11 @@ use super::raw::Line;
 use crate::tls::certificate::reason;
 use crate::tls::{Slot, ciphers};
 use rustls::client::WebPkiServerVerifier;
+use rustls::crypto::SupportedKxGroup;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
-use rustls::{RootCertStore, SupportedCipherSuite, SupportedProtocolVersion};
+use rustls::{RootCertStore, SignatureScheme, SupportedCipherSuite, SupportedProtocolVersion};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,6 +25,26 @@ use std::sync::Arc;
 const SYSTEM: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// Files of a directory that hold certificates, as in HAProxy.
 const ENDINGS: &[&str] = &["pem", "crt", "cer", "crl"];
+
+/// What a server line, or the global section for all of them, prefers of algorithms.
+#[derive(Clone, Debug, Default)]
+pub struct Preferences {
+    pub curves: Option<Vec<&'static dyn SupportedKxGroup>>,
+    /// What servers may sign with.
+    pub sigalgs: Option<Vec<SignatureScheme>>,
+    /// What the key of `crt` may sign with.
+    pub client_sigalgs: Option<Vec<SignatureScheme>>,
+}
+
+impl Preferences {
+    fn over(&self, below: &Self) -> Self {
+        Self {
+            curves: self.curves.clone().or_else(|| below.curves.clone()),
+            sigalgs: self.sigalgs.clone().or_else(|| below.sigalgs.clone()),
+            client_sigalgs: self.client_sigalgs.clone().or_else(|| below.client_sigalgs.clone()),
+        }
+    }
+}
 
 /// `ca-file <file | directory | @system-ca>`
 pub fn ca_file(parser: &mut Parser, line: &Line, i: usize, draft: &mut ServerDraft) {
@@ -129,6 +150,7 @@ pub fn settle(parser: &mut Parser, server: &str, mode: Mode, draft: &ServerDraft
         Some(crt) => Some(identity(parser, crt)?),
         None => None,
     };
+    let preferences = tls.preferences.over(&parser.tls.server_defaults);
     Some(ServerTls {
         required,
         authorities,
@@ -138,6 +160,9 @@ pub fn settle(parser: &mut Parser, server: &str, mode: Mode, draft: &ServerDraft
         alpn: offered(parser, server, mode, draft),
         versions,
         suites,
+        curves: preferences.curves,
+        sigalgs: preferences.sigalgs,
+        client_sigalgs: preferences.client_sigalgs.map(Into::into),
         reuse: !tls.no_reuse,
         tickets: !tls.no_tickets && parser.server_tickets,
     })

@@ -16,6 +16,7 @@ mod process;
 mod record;
 pub(crate) mod request;
 mod tls;
+mod tls_server;
 mod variable;
 
 use super::args::{Arg, Spec};
@@ -217,6 +218,7 @@ pub(crate) const FAMILIES: &[(&str, &[Fetch])] = &[
     ("Process, proxies and servers", process::ROWS),
     ("Connection", connection::ROWS),
     ("TLS", tls::ROWS),
+    ("TLS with servers", tls_server::ROWS),
     ("HTTP request line", request::ROWS),
     ("HTTP headers", header::ROWS),
     ("Cookies", cookie::ROWS),

@@ -8,7 +8,7 @@ use crate::tls::x509::{self, Who};
 use sha1::digest::Digest;
 
 /// An entry of a name, which of several, and the form of a whole one.
-const NAME: Spec = Spec { required: 0, kinds: &[Kind::Text, Kind::Int, Kind::Text] };
+pub(super) const NAME: Spec = Spec { required: 0, kinds: &[Kind::Text, Kind::Int, Kind::Text] };
 
 macro_rules! of {
     ($name:literal, $type:ident, $read:expr, $doc:literal) => {
@@ -19,19 +19,19 @@ macro_rules! of {
 #[rustfmt::skip]
 pub(super) const ROWS: &[Fetch] = &[
     of!("ssl_fc", Bool, |c| Some(Sample::Bool(tls(c).is_some())), "Whether the client's connection is TLS."),
-    of!("ssl_fc_alg_keysize", Int, |c| Some(Sample::Int(tls(c)?.cipher?.1.into())), "Bits of the cipher's key."),
-    of!("ssl_fc_alpn", Str, |c| tls(c)?.alpn.as_deref().map(Sample::text), "Protocol agreed by ALPN."),
-    of!("ssl_fc_cipher", Str, |c| Some(Sample::text(tls(c)?.cipher?.0.as_bytes())), "Cipher, by OpenSSL's name."),
+    of!("ssl_fc_alg_keysize", Int, |c| Some(Sample::Int(tls(c)?.agreed.cipher?.1.into())), "Bits of the cipher's key."),
+    of!("ssl_fc_alpn", Str, |c| tls(c)?.agreed.alpn.as_deref().map(Sample::text), "Protocol agreed by ALPN."),
+    of!("ssl_fc_cipher", Str, |c| Some(Sample::text(tls(c)?.agreed.cipher?.0.as_bytes())), "Cipher, by OpenSSL's name."),
     of!("ssl_fc_crtname", Str, |c| Some(Sample::text(tls(c)?.shown.slot.name.as_bytes())), "Name of the certificate shown."),
-    of!("ssl_fc_curve", Str, |c| Some(Sample::text(tls(c)?.curve?.as_bytes())), "Key exchange group."),
+    of!("ssl_fc_curve", Str, |c| Some(Sample::text(tls(c)?.agreed.curve?.as_bytes())), "Key exchange group."),
     of!("ssl_fc_err", Int, |c| tls(c).map(|_| Sample::Int(0)), "Number of the library's last error: 0, a connection that failed has no expressions."),
-    of!("ssl_fc_has_crt", Bool, |c| tls(c).map(|t| Sample::Bool(!t.resumed && !t.client.is_empty())), "Whether the client showed a certificate in this handshake."),
+    of!("ssl_fc_has_crt", Bool, |c| tls(c).map(|t| Sample::Bool(!t.agreed.resumed && !t.client.is_empty())), "Whether the client showed a certificate in this handshake."),
     of!("ssl_fc_has_early", Bool, |c| tls(c).map(|_| Sample::Bool(false)), "Whether the request came before the handshake was done: never, early data is not taken."),
-    of!("ssl_fc_has_sni", Bool, |c| tls(c).map(|t| Sample::Bool(t.sni.is_some())), "Whether the client said a name."),
-    of!("ssl_fc_is_resumed", Bool, |c| tls(c).map(|t| Sample::Bool(t.resumed)), "Whether a session went on by ticket or cache."),
-    of!("ssl_fc_protocol", Str, |c| Some(Sample::text(tls(c)?.version?.as_bytes())), "Version: 'TLSv1.2' or 'TLSv1.3'."),
-    of!("ssl_fc_sni", Str, |c| Some(Sample::text(tls(c)?.sni.as_deref()?.as_bytes())), "Name the client said."),
-    of!("ssl_fc_use_keysize", Int, |c| Some(Sample::Int(tls(c)?.cipher?.1.into())), "Bits of the cipher's key in use."),
+    of!("ssl_fc_has_sni", Bool, |c| tls(c).map(|t| Sample::Bool(t.agreed.sni.is_some())), "Whether the client said a name."),
+    of!("ssl_fc_is_resumed", Bool, |c| Some(Sample::Bool(tls(c).is_some_and(|t| t.agreed.resumed))), "Whether a session went on by ticket or cache."),
+    of!("ssl_fc_protocol", Str, |c| Some(Sample::text(tls(c)?.agreed.version?.as_bytes())), "Version: 'TLSv1.2' or 'TLSv1.3'."),
+    of!("ssl_fc_sni", Str, |c| Some(Sample::text(tls(c)?.agreed.sni.as_deref()?.as_bytes())), "Name the client said."),
+    of!("ssl_fc_use_keysize", Int, |c| Some(Sample::Int(tls(c)?.agreed.cipher?.1.into())), "Bits of the cipher's key in use."),
     of!("ssl_c_used", Bool, |c| tls(c).map(|t| Sample::Bool(!t.client.is_empty())), "Whether the client has shown a certificate, in this session or the one it goes on with."),
     of!("ssl_c_verify", Int, |c| tls(c).map(|t| Sample::Int(t.verdict.last.into())), "Number of the last fault let pass; 0: none."),
     of!("ssl_c_err", Int, |c| tls(c).map(|t| Sample::Int(t.verdict.own.into())), "Number of the first fault let pass of the client's certificate."),
@@ -77,19 +77,19 @@ fn chain<'a>(call: &Call<'a>) -> Option<Sample<'a>> {
     Some(Sample::Bin(above.iter().flat_map(|der| der.iter().copied()).collect()))
 }
 
-fn binary(der: &[u8]) -> Sample<'_> {
+pub(super) fn binary(der: &[u8]) -> Sample<'_> {
     Sample::Bin(der.into())
 }
 
-fn fingerprint(der: &[u8]) -> Sample<'static> {
+pub(super) fn fingerprint(der: &[u8]) -> Sample<'static> {
     Sample::Bin(sha1::Sha1::digest(der).to_vec().into())
 }
 
-fn text(text: String) -> Sample<'static> {
+pub(super) fn text(text: String) -> Sample<'static> {
     Sample::owned(text.into_bytes())
 }
 
-fn name<'a>(call: &Call<'a>, der: &'a [u8], who: Who) -> Option<Sample<'a>> {
+pub(super) fn name<'a>(call: &Call<'a>, der: &'a [u8], who: Who) -> Option<Sample<'a>> {
     let wanted = args::text(call.args, 0).unwrap_or_default();
     if !wanted.is_empty() {
         let place = args::int(call.args, 1).filter(|n| *n != 0).unwrap_or(1);
@@ -102,7 +102,7 @@ fn name<'a>(call: &Call<'a>, der: &'a [u8], who: Who) -> Option<Sample<'a>> {
 }
 
 #[allow(clippy::ptr_arg)]
-fn check_name(args: &mut Vec<Arg>) -> Result<(), String> {
+pub(super) fn check_name(args: &mut Vec<Arg>) -> Result<(), String> {
     match args::text(args, 2) {
         None | Some(b"rfc2253") => Ok(()),
         Some(_) => {
