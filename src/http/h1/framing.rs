@@ -316,8 +316,9 @@ const HOST_BYTES: [bool; 256] = {
 
 fn one_valid_host(head: &mut Head, seen: &Seen) -> Result<(), Fault> {
     let host = head.first(b"host").unwrap_or_default();
-    let valid = |b: &u8| HOST_BYTES.get(usize::from(*b)) == Some(&true);
-    if !host.iter().all(valid) || seen.hosts > 1 && head.values(b"host").any(|h| h != host) {
+    if !host.iter().all(|b| HOST_BYTES[usize::from(*b)])
+        || seen.hosts > 1 && head.values(b"host").any(|h| h != host)
+    {
         return Err(Fault::Bad);
     }
     if seen.hosts > 1 {
