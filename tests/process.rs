@@ -50,8 +50,15 @@ fn version_lines_that_scripts_read() {
     assert!(text.starts_with("HAProxy version 3.4"), "{text}");
     assert!(text.contains("weir"), "{text}");
     let long = Program::Weir.run(&["-vv"]);
-    assert!(String::from_utf8_lossy(&long.stdout).contains("HAProxy version 3.4"));
-    assert!(long.stdout.len() > output.stdout.len());
+    let long = String::from_utf8_lossy(&long.stdout).into_owned();
+    assert!(long.contains("HAProxy version 3.4"), "{long}");
+    // What -vv claims is what `.if feature()` answers.
+    let features = long.lines().find_map(|l| l.strip_prefix("Feature list : ")).expect("features");
+    for feature in features.split(' ') {
+        let (sign, name) = feature.split_at(1);
+        let status = Program::Weir.run(&["-cc", &format!("feature({name})")]).status;
+        assert_eq!(status.code(), Some(if sign == "+" { 0 } else { 1 }), "{feature}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Who we are, in the form scripts grep: HAProxy's first line, weir's own version on its own.
 
-use crate::config::condition::VERSION;
+use crate::config::condition::{FEATURES, SSL_LIBRARY, VERSION};
 use crate::config::environment::Environment;
 use std::fmt::Write;
 
@@ -12,6 +12,8 @@ pub fn short() -> String {
 
 pub fn long() -> String {
     let mut text = short();
+    let features: String =
+        FEATURES.iter().map(|(name, here)| format!(" {}{name}", if *here { '+' } else { '-' })).collect();
     let _ = write!(
         text,
         "\
@@ -19,12 +21,16 @@ Build options :
   TARGET  = linux ({arch})
   OPTIONS = memory-safe, no OpenSSL, no Lua
 
-Feature list : -51DEGREES +ACCEPT4 -BACKTRACE +CPU_AFFINITY +CRYPT_H -DEVICEATLAS +EPOLL -LIBCRYPT +LINUX_SPLICE +LINUX_TPROXY -LUA -NS -OPENSSL -PCRE -PCRE2 +PROMEX -QUIC -SLZ +SYSTEMD +TFO +THREAD +TPROXY -WURFL -ZLIB
+Feature list :{features}
 
 Default settings :
   bufsize = 16384, maxrewrite = 1024
 
 Built with multi-threading support (default=one per CPU).
+Built with TLS library : {SSL_LIBRARY}
+TLS library supports : TLSv1.2 TLSv1.3, extensions, SNI
+Built with the Prometheus exporter as a service
+Encrypted password support via crypt(3): yes
 Built with transparent proxy support using: IP_TRANSPARENT IPV6_TRANSPARENT IP_FREEBIND
 Regular expressions: regex 1 (linear time), fancy-regex (bounded) for look-around and back-references.
 Master-worker mode (-W, -Ws): accepted; one supervised process serves, reloading without a new process is not built yet.
@@ -34,10 +40,13 @@ Available polling systems :
 Total: 1 (1 usable), will use epoll.
 
 Available multiplexer protocols :
+(protocols marked as <default> cannot be specified using 'proto' keyword)
+         h2 : mode=HTTP  side=FE     mux=H2    flags=HTX|HOL_RISK|NO_UPG
   <default> : mode=HTTP  side=FE|BE  mux=H1    flags=HTX
+         h1 : mode=HTTP  side=FE|BE  mux=H1    flags=HTX|NO_UPG
        none : mode=TCP   side=FE|BE  mux=PASS  flags=NO_UPG
 
-Available services : none
+Available services : prometheus-exporter
 
 Available filters : none
 ",

@@ -9,26 +9,69 @@ use std::cmp::Ordering;
 /// The version conditions answer for.
 pub const VERSION: &str = "3.4.0";
 
-/// What `feature(NAME)` finds: the build options of HAProxy's that weir's own build corresponds to.
-pub const FEATURES: &[&str] = &[
-    "ACCEPT4",
-    "CLOSEFROM",
-    "CPU_AFFINITY",
-    "CRYPT_H",
-    "EPOLL",
-    "GETADDRINFO",
-    "LIBCRYPT",
-    "LINUX_SPLICE",
-    "LINUX_TPROXY",
-    "MATH",
-    "NETFILTER",
-    "POLL",
-    "PRCTL",
-    "RT",
-    "TFO",
-    "THREAD",
-    "TPROXY",
+/// HAProxy's build options, and whether weir does what each of them stands for: `feature(NAME)` and the list of `-vv`.
+pub const FEATURES: &[(&str, bool)] = &[
+    ("51DEGREES", false),
+    ("ACCEPT4", true),
+    ("BACKTRACE", false),
+    ("CLOSEFROM", false),
+    ("CPU_AFFINITY", true),
+    ("CRYPT_H", true),
+    ("DEVICEATLAS", false),
+    ("DL", false),
+    ("ECH", false),
+    ("ENGINE", false),
+    ("EPOLL", true),
+    ("EVPORTS", false),
+    ("GETADDRINFO", true),
+    ("KQUEUE", false),
+    ("KTLS", false),
+    ("LIBATOMIC", false),
+    ("LIBCRYPT", true),
+    ("LINUX_CAP", true),
+    ("LINUX_SPLICE", true),
+    ("LINUX_TPROXY", true),
+    ("LUA", false),
+    ("MATH", true),
+    ("MEMORY_PROFILING", false),
+    ("NETFILTER", true),
+    ("NS", false),
+    ("OBSOLETE_LINKER", false),
+    ("OPENSSL", true),
+    ("OPENSSL_AWSLC", false),
+    ("OPENSSL_WOLFSSL", false),
+    ("OT", false),
+    ("PCRE", false),
+    ("PCRE2", false),
+    ("PCRE2_JIT", false),
+    ("PCRE_JIT", false),
+    ("POLL", true),
+    ("PRCTL", true),
+    ("PROCCTL", false),
+    ("PROMEX", true),
+    ("PTHREAD_EMULATION", false),
+    ("QUIC", false),
+    ("QUIC_OPENSSL_COMPAT", false),
+    ("RT", true),
+    ("SHM_OPEN", false),
+    ("SLZ", false),
+    ("SSL", true),
+    ("STATIC_PCRE", false),
+    ("STATIC_PCRE2", false),
+    ("SYSTEMD", true),
+    ("TFO", true),
+    ("THREAD", true),
+    ("THREAD_DUMP", false),
+    ("TPROXY", true),
+    ("WURFL", false),
+    ("ZLIB", false),
 ];
+
+/// The version of OpenSSL whose features TLS has here (rustls on AWS-LC, which answers for OpenSSL 1.1.1 itself).
+const OPENSSL: &str = "1.1.1g";
+
+/// What the TLS library calls itself.
+pub const SSL_LIBRARY: &str = "AWS-LC by rustls";
 
 /// What `enabled(NAME)` finds.
 const ENABLED: &[&str] = &["POLL", "EPOLL", "SPLICE", "GETADDRINFO", "REUSEPORT", "FAST-FORWARD"];
@@ -169,16 +212,20 @@ struct Predicate {
 
 const PREDICATES: &[Predicate] = &[
     Predicate { name: "defined", arguments: 1, test: |a, e| e.get(a[0]).is_some() },
-    Predicate { name: "feature", arguments: 1, test: |a, _| FEATURES.contains(&a[0]) },
+    Predicate { name: "feature", arguments: 1, test: |a, _| FEATURES.contains(&(a[0], true)) },
     Predicate { name: "streq", arguments: 2, test: |a, _| a[0] == a[1] },
     Predicate { name: "strneq", arguments: 2, test: |a, _| a[0] != a[1] },
     Predicate { name: "strstr", arguments: 2, test: |a, _| a[0].contains(a[1]) },
     Predicate { name: "version_atleast", arguments: 1, test: |a, _| ours_against(a[0]) != Ordering::Less },
     Predicate { name: "version_before", arguments: 1, test: |a, _| ours_against(a[0]) == Ordering::Less },
-    // There is no TLS library in this build.
-    Predicate { name: "openssl_version_atleast", arguments: 1, test: |_, _| false },
-    Predicate { name: "openssl_version_before", arguments: 1, test: |_, _| false },
-    Predicate { name: "ssllib_name_startswith", arguments: 1, test: |_, _| false },
+    Predicate {
+        name: "openssl_version_atleast",
+        arguments: 1,
+        test: |a, _| openssl(OPENSSL) >= openssl(a[0]),
+    },
+    Predicate { name: "openssl_version_before", arguments: 1, test: |a, _| openssl(OPENSSL) < openssl(a[0]) },
+    Predicate { name: "ssllib_name_startswith", arguments: 1, test: |a, _| SSL_LIBRARY.starts_with(a[0]) },
+    // HAProxy's builds without AWS-LC's own interface.
     Predicate { name: "awslc_api_atleast", arguments: 1, test: |_, _| false },
     Predicate { name: "awslc_api_before", arguments: 1, test: |_, _| false },
     Predicate { name: "enabled", arguments: 1, test: |a, _| ENABLED.contains(&a[0]) },
@@ -203,6 +250,16 @@ fn version(text: &str) -> [i64; 5] {
         Some(b) if b.starts_with("rc") => parts[3] = 100_000 + leading_number(&b[2..]),
         Some(b) => parts[4] = leading_number(b),
         None => {}
+    }
+    parts
+}
+
+/// `1.1.1g`, `0.9.8zh`: (major, minor, fix, patch by its letters).
+fn openssl(text: &str) -> [i64; 4] {
+    let letters = text.bytes().filter(u8::is_ascii_lowercase);
+    let mut parts = [0, 0, 0, letters.map(|b| i64::from(b - b'a') + 1).sum()];
+    for (slot, number) in parts.iter_mut().zip(text.splitn(3, '.')) {
+        *slot = leading_number(number);
     }
     parts
 }
@@ -243,6 +300,8 @@ mod tests {
         check("strstr(abc,b)", Ok(true));
         check("feature(THREAD)", Ok(true));
         check("feature(QUIC)", Ok(false));
+        check("feature(OPENSSL)", Ok(true));
+        check("feature(LUA)", Ok(false));
         check("enabled(SPLICE)", Ok(true));
     }
 
@@ -254,6 +313,11 @@ mod tests {
         check("version_before(3.4)", Ok(false));
         check("version_before(3.5-dev0)", Ok(true));
         check("version_atleast(2.x)", Ok(true));
+        check("openssl_version_atleast(1.1.1)", Ok(true));
+        check("openssl_version_atleast(0.9.8zh)", Ok(true));
+        check("openssl_version_atleast(1.1.1h)", Ok(false));
+        check("openssl_version_before(3.0.0)", Ok(true));
+        check("ssllib_name_startswith(AWS-LC)", Ok(true));
     }
 
     #[test]
