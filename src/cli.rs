@@ -10,13 +10,15 @@ use crate::config::diagnostic::{self, Severity};
 use crate::config::environment::Environment;
 use crate::config::model::Proxy;
 use crate::config::{self, Loaded};
-use crate::runtime::{self, Options, say};
+use crate::live::startup;
+use crate::runtime::{self, Options, Source, say};
 use crate::{demo, net, top, vrrp};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// What was asked for.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 #[allow(clippy::struct_excessive_bools)]
 struct Args {
     files: Vec<PathBuf>,
@@ -135,37 +137,43 @@ fn dump_keywords(kinds: &str) -> ExitCode {
 
 /// Reads the configuration, says what there is to say about it, and goes on to check or run.
 fn configure(args: &Args) -> ExitCode {
-    let sources = match config::read_sources(&args.files) {
-        Ok(sources) => sources,
-        Err(problem) => return refuse(&problem),
-    };
-    let mut environment = Environment::of_process();
-    identity::environment(&mut environment, args.local_peer.as_deref());
-    let loaded = match config::load(&sources, &environment) {
-        Ok(loaded) => loaded,
-        Err(diagnostics) => {
-            preamble();
-            eprint!("{}", diagnostic::render_refusal(&diagnostics, std::process::id(), args.with_diag));
+    let (loaded, text) = match read(args) {
+        Ok(read) => read,
+        Err(text) => {
+            eprint!("{text}");
             return ExitCode::FAILURE;
         }
     };
-    let warned = loaded.diagnostics.iter().any(|d| d.severity == Severity::Warning);
-    if warned || !args.options.quiet {
-        let text = diagnostic::render(&loaded.diagnostics, std::process::id(), args.with_diag);
-        eprint!("{text}");
-        crate::live::startup::keep(&text);
-    }
+    eprint!("{text}");
+    startup::keep(&text);
     for option in args.unbuilt.iter().filter(|_| !args.check) {
         say("WARNING", format!("'{option}' is not supported by weir yet"));
-    }
-    if warned && (args.warnings_fatal || loaded.config.global.zero_warning) {
-        say("ALERT", "Some warnings were found and 'zero-warning' is set. Aborting.");
-        return ExitCode::FAILURE;
     }
     if args.check {
         return verdict(&loaded, args.options.quiet);
     }
-    start(args, loaded)
+    start(args, *loaded)
+}
+
+/// The configuration and the warnings about it; else what refuses it.
+fn read(args: &Args) -> runtime::Read {
+    let sources = config::read_sources(&args.files)
+        .map_err(|problem| preamble() + &runtime::line("ALERT", format!("config : {problem}")))?;
+    let mut environment = Environment::of_process();
+    identity::environment(&mut environment, args.local_peer.as_deref());
+    let loaded = config::load(&sources, &environment).map_err(|diagnostics| {
+        preamble() + &diagnostic::render_refusal(&diagnostics, std::process::id(), args.with_diag)
+    })?;
+    let warned = loaded.diagnostics.iter().any(|d| d.severity == Severity::Warning);
+    let mut text = String::new();
+    if warned || !args.options.quiet {
+        text = diagnostic::render(&loaded.diagnostics, std::process::id(), args.with_diag);
+    }
+    if warned && (args.warnings_fatal || loaded.config.global.zero_warning) {
+        text += &runtime::line("ALERT", "Some warnings were found and 'zero-warning' is set. Aborting.");
+        return Err(text);
+    }
+    Ok((Box::new(loaded), text))
 }
 
 /// What `-c` says of a configuration without errors.
@@ -191,24 +199,20 @@ fn start(args: &Args, loaded: Loaded) -> ExitCode {
     if args.verbose {
         options.quiet = false;
     }
+    let again = args.clone();
+    options.source = Some(Source(Arc::new(move || read(&again))));
     runtime::run(&options, loaded)
 }
 
-fn refuse(problem: &str) -> ExitCode {
-    preamble();
-    say("ALERT", format!("config : {problem}"));
-    ExitCode::FAILURE
-}
-
 /// HAProxy introduces itself before its first complaint.
-fn preamble() {
-    say(
-        "NOTICE",
-        format!("haproxy version is {} (weir {})", config::condition::VERSION, env!("CARGO_PKG_VERSION")),
-    );
+fn preamble() -> String {
+    let name =
+        format!("haproxy version is {} (weir {})", config::condition::VERSION, env!("CARGO_PKG_VERSION"));
+    let mut text = runtime::line("NOTICE", name);
     if let Ok(path) = std::env::current_exe() {
-        say("NOTICE", format!("path to executable is {}", path.display()));
+        text += &runtime::line("NOTICE", format!("path to executable is {}", path.display()));
     }
+    text
 }
 
 /// The value of an option that takes one.

@@ -5,7 +5,7 @@ use super::command::{self, Call, Mode};
 use super::console::Console;
 use super::protocol::Request;
 use super::session::{Prompt, Session};
-use super::{Admin, usage};
+use super::{Admin, Office, usage};
 use std::io;
 use std::rc::Rc;
 use std::time::Instant;
@@ -14,8 +14,8 @@ const TOO_LONG: &str = "The command is too big for the buffer size. Please chang
                         to use a bigger command.\n";
 
 /// Serves a client to its end. Errors of its connection concern nobody.
-pub async fn serve(admin: Rc<Admin>, mut session: Session, mut console: Console) {
-    match talk(&admin, &mut session, &mut console).await {
+pub async fn serve(office: Rc<Office>, mut session: Session, mut console: Console) {
+    match talk(&office, &mut session, &mut console).await {
         Ok(End::Refused) => console.close_unread().await,
         Ok(End::Finished) | Err(_) => {}
     }
@@ -27,11 +27,12 @@ enum End {
     Refused,
 }
 
-async fn talk(admin: &Rc<Admin>, session: &mut Session, console: &mut Console) -> io::Result<End> {
+async fn talk(office: &Office, session: &mut Session, console: &mut Console) -> io::Result<End> {
     loop {
         while let Some(request) = console.take() {
             match request {
                 Request::Command { words, payload } => {
+                    let admin = &office.now();
                     let answer = run(admin, session, without_process(words), payload.as_deref());
                     console.timeout = session.timeout;
                     if matches!(answer, Answer::Quit) {

@@ -1,5 +1,6 @@
 //! Binds the administration sockets: before privileges are dropped, and before anything is served.
 
+use crate::config::identity;
 use crate::config::model::{Config, StatsSocket};
 use crate::net::Listener;
 use crate::net::listener::{BindError, Setting};
@@ -8,19 +9,27 @@ use std::sync::Arc;
 /// A socket that listens.
 #[derive(Debug)]
 pub struct Bound {
-    pub listener: Listener,
+    pub listener: Arc<Listener>,
     pub socket: Arc<StatsSocket>,
 }
 
-/// Binds one socket.
+/// Binds one socket, or goes on with the one of `before` that has its address.
 ///
 /// # Errors
 /// The first step that failed.
-pub fn open(config: &Config, socket: &Arc<StatsSocket>) -> Result<Option<Bound>, BindError> {
+pub fn open(
+    config: &Config,
+    socket: &Arc<StatsSocket>,
+    before: &[Bound],
+) -> Result<Option<Bound>, BindError> {
     let global = &config.global;
     let virtuals = config.vrrp.addresses();
     let backlog = u32::try_from(global.stats_maxconn).unwrap_or(u32::MAX).max(1);
     let setting = Setting { backlog, keepalive: None, tune: &global.tune, shared: true, virtuals: &virtuals };
-    let listener = Listener::open(&socket.bind, setting, 1)?.pop();
-    Ok(listener.map(|listener| Bound { listener, socket: Arc::clone(socket) }))
+    let same = before.iter().find(|b| identity::same_socket(&b.socket.bind, &socket.bind));
+    let listener = match same.and_then(|b| b.listener.again(&socket.bind).ok()) {
+        Some(listener) => Some(listener),
+        None => Listener::open(&socket.bind, setting, 1)?.pop(),
+    };
+    Ok(listener.map(|listener| Bound { listener: Arc::new(listener), socket: Arc::clone(socket) }))
 }

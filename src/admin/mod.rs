@@ -31,6 +31,7 @@ pub use socket::serve;
 use crate::config::model::StatsSocket;
 use crate::live::{Generation, Notice};
 use crate::{logging, probe};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -43,11 +44,31 @@ pub struct Admin {
     pub started: Instant,
 }
 
+/// Where clients find what they may reach: a reload puts another in its place.
+pub struct Office(RefCell<Rc<Admin>>);
+
+impl Office {
+    #[must_use]
+    pub fn new(admin: Admin) -> Rc<Self> {
+        Rc::new(Self(RefCell::new(Rc::new(admin))))
+    }
+
+    #[must_use]
+    pub fn now(&self) -> Rc<Admin> {
+        Rc::clone(&self.0.borrow())
+    }
+
+    pub fn replace(&self, admin: Admin) {
+        *self.0.borrow_mut() = Rc::new(admin);
+    }
+}
+
 impl Admin {
     #[must_use]
     pub fn new(generation: Arc<Generation>, log: Rc<logging::Sender>) -> Self {
         let sockets = generation.config.global.stats_sockets.clone();
-        Self { generation, log, sockets, started: Instant::now() }
+        let started = generation.process.started.mono;
+        Self { generation, log, sockets, started }
     }
 
     /// The configuration that runs now.

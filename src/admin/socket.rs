@@ -3,8 +3,8 @@
 use super::client;
 use super::console::Console;
 use super::session::Session;
-use super::{Admin, listen::Bound};
-use crate::net::{Listener, Stream};
+use super::{Office, listen::Bound};
+use crate::net::{Listener, Stream, raw};
 use crate::tasks::{self, Task};
 use std::io;
 use std::rc::Rc;
@@ -21,21 +21,21 @@ const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// The reactor refuses a listener.
-pub fn serve(admin: &Rc<Admin>, bound: Vec<Bound>) -> io::Result<Vec<Task>> {
-    let most = admin.live().config.global.stats_maxconn.max(1);
+pub fn serve(office: &Rc<Office>, bound: &[Bound]) -> io::Result<Vec<Task>> {
+    let most = office.now().live().config.global.stats_maxconn.max(1);
     let room = Rc::new(Semaphore::new(most));
     let mut tasks = Vec::new();
-    for (index, bound) in bound.into_iter().enumerate() {
+    for (index, bound) in bound.iter().enumerate() {
         let own = bound.listener.bind.maxconn.map(|most| Rc::new(Semaphore::new(most.max(1))));
-        let door = Door { admin: Rc::clone(admin), index, room: Rc::clone(&room), own };
-        let listener = bound.listener.watch()?;
+        let door = Door { office: Rc::clone(office), index, room: Rc::clone(&room), own };
+        let listener = raw::watch(Arc::clone(&bound.listener))?;
         tasks.push(tasks::start("stats socket", accept(listener, door)));
     }
     Ok(tasks)
 }
 
 struct Door {
-    admin: Rc<Admin>,
+    office: Rc<Office>,
     /// Of the socket in the configuration.
     index: usize,
     room: Rc<Semaphore>,
@@ -43,7 +43,7 @@ struct Door {
     own: Option<Rc<Semaphore>>,
 }
 
-async fn accept(listener: AsyncFd<Listener>, door: Door) {
+async fn accept(listener: AsyncFd<Arc<Listener>>, door: Door) {
     // A listener that nobody knocks at must not keep a place from the others.
     while let Ok(mut ready) = listener.readable().await {
         let Some(place) = take_place(&door.room).await else { return };
@@ -69,17 +69,18 @@ async fn accept(listener: AsyncFd<Listener>, door: Door) {
 
 impl Door {
     fn let_in(&self, stream: Stream, places: (Place, Option<Place>)) {
-        let admin = Rc::clone(&self.admin);
+        let admin = self.office.now();
         let Some(socket) = admin.sockets.get(self.index) else { return };
         let generation = Arc::clone(admin.live());
         let global = &generation.config.global;
         let session = Session::new(socket, self.index, global.stats_timeout);
         let console = Console::new(stream, Arc::clone(&generation), session.timeout);
+        let office = Rc::clone(&self.office);
         tasks::detached("stats client", async move {
             let process = &generation.process;
             process.admin_connections.fetch_add(1, Relaxed);
             process.admin_clients.fetch_add(1, Relaxed);
-            client::serve(admin, session, console).await;
+            client::serve(office, session, console).await;
             process.admin_clients.fetch_sub(1, Relaxed);
             drop(places);
         });

@@ -46,7 +46,8 @@ About
 Accepted because service files have them, without effect here: -dM -dL -dZ -dF -dt -de -dk -dp -dG -da -dv.
 Accepted with a warning that they are not supported yet: -S -x -dV -dI -dr -dC.
 
-Signals: USR1 finish and stop, TERM and INT stop at once, HUP log the servers' states, TTOU stop listening.
+Signals: USR1 finish and stop, TERM and INT stop at once, USR2 reload, HUP log the servers' states, TTOU stop listening,
+         TTIN listen again.
 ";
 
 const OPTIONS: &[&str] = &[

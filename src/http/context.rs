@@ -204,7 +204,7 @@ impl Facts for Context {
         ProcessFacts {
             pid: process.pid,
             hostname: &process.hostname,
-            nbthread: process.nbthread,
+            nbthread: self.session.generation.threads,
             thread: self.session.engine.thread,
         }
     }

@@ -378,7 +378,7 @@ impl<'a> Exchange<'a> {
 
     /// Can the client's connection take another request after a response of known end?
     pub fn client_keeps(&self, known_end: bool) -> Keep {
-        let stopping = self.client.session.generation.closes_idle();
+        let stopping = self.client.session.generation.ends_connections();
         // The backend's `option httpclose` closes its own side only.
         let close = self.client.session.frontend.conf.options.connection_mode == ConnectionMode::Close;
         if known_end && self.framing.keep_alive && !close && !stopping {

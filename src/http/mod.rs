@@ -62,7 +62,7 @@ pub struct Engine {
     contexts: RefCell<Vec<Box<Context>>>,
     sessions: RefCell<Vec<Rc<Session>>>,
     scratch: RefCell<Vec<Vec<u8>>>,
-    pools: Pools,
+    pools: Rc<Pools>,
     pipes: Pipes,
     ticker: Ticker,
     request_limits: Limits,
@@ -75,8 +75,14 @@ const KEPT: usize = 64;
 const PIPE: usize = 256 * 1024;
 
 impl Engine {
+    /// `before`: the engine of the generation that this one's takes the place of, whose idle server connections it takes over.
     #[must_use]
-    pub fn new(thread: usize, generation: &Generation, log: Rc<logging::Sender>) -> Rc<Self> {
+    pub fn new(
+        thread: usize,
+        generation: &Generation,
+        log: Rc<logging::Sender>,
+        before: Option<&Self>,
+    ) -> Rc<Self> {
         let tune = &generation.config.global.tune;
         Rc::new(Self {
             thread,
@@ -85,7 +91,7 @@ impl Engine {
             contexts: RefCell::default(),
             sessions: RefCell::default(),
             scratch: RefCell::default(),
-            pools: Pools::default(),
+            pools: before.map_or_else(Rc::default, |b| Rc::clone(&b.pools)),
             pipes: Pipes::new(if tune.pipesize > 0 { tune.pipesize } else { PIPE }),
             ticker: Ticker::new((u64::from(generation.process.pid) << 32) ^ (thread as u64).rotate_left(17)),
             request_limits: Limits {
@@ -95,6 +101,12 @@ impl Engine {
                 relaxed: false,
             },
         })
+    }
+
+    /// The last connection of a replaced generation has ended: what is kept for the next would keep all of it.
+    pub fn retire(&self) {
+        self.sessions.borrow_mut().clear();
+        self.contexts.borrow_mut().clear();
     }
 
     /// Looks after idle server connections, for ever. To be spawned once on the thread.

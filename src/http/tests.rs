@@ -109,8 +109,8 @@ fn proxy(proxy: Proxy) -> SocketAddr {
             let process = Arc::new(Process::new(1, "test".into(), 1, 100));
             let config = Arc::new(Config { proxies: vec![Arc::new(proxy)], ..Config::default() });
             let hub = logging::Hub::new(Arc::clone(&process), &config.global);
-            let generation = Arc::new(Generation::build(config, process, None));
-            let engine = Engine::new(1, &generation, logging::Sender::new(&hub));
+            let generation = Arc::new(Generation::build(config, process, 1, None));
+            let engine = Engine::new(1, &generation, logging::Sender::new(&hub), None);
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             tell.send(listener.local_addr().unwrap()).unwrap();
             loop {
@@ -126,7 +126,7 @@ fn proxy(proxy: Proxy) -> SocketAddr {
                 };
                 let bind = Arc::new(Bind { ..bind() });
                 let accepted = Accepted {
-                    card: std::rc::Rc::clone(Card::register().card()),
+                    card: std::rc::Rc::clone(Card::register(1).card()),
                     stream: Stream::Tcp(stream),
                     conn,
                     bind,

@@ -392,7 +392,7 @@ impl Exchange<'_> {
         if reuse == Reuse::Never {
             self.client.own = Some(Box::new(Own::new(up.server, idle)));
         } else {
-            engine.pools.put(&up.server, idle, self.client.session.generation.process.nbthread);
+            engine.pools.put(&up.server, idle, self.client.session.generation.threads);
         }
     }
 }

@@ -71,20 +71,34 @@ pub(super) struct Lists {
 }
 
 impl LiveBackend {
-    /// `fullconn` as configured or computed from the frontends that lead here.
+    /// `fullconn` as configured or computed from the frontends that lead here. `before`: the backend whose place it takes.
     #[must_use]
-    pub fn new(proxy: Arc<Proxy>, conf: &Backend, fullconn: u32, threads: usize, now: Instant) -> Self {
+    pub fn new(
+        proxy: Arc<Proxy>,
+        conf: &Backend,
+        fullconn: u32,
+        threads: usize,
+        now: Instant,
+        before: Option<&Self>,
+    ) -> Self {
         let servers: Vec<Arc<LiveServer>> = conf
             .servers
             .iter()
             .zip(0..)
-            .map(|(s, i)| Arc::new(LiveServer::new(ServerIndex(i), Arc::clone(s), threads, now)))
+            .map(|(s, i)| {
+                let server = LiveServer::new(ServerIndex(i), Arc::clone(s), threads, now);
+                let old = before.and_then(|b| b.servers.iter().find(|o| o.conf.name == s.name));
+                Arc::new(match old {
+                    Some(old) => server.after(old, threads),
+                    None => server,
+                })
+            })
             .collect();
         let algorithm = algorithm(conf);
         let candidates = servers.iter().map(|s| candidate(s, algorithm)).collect();
         let pool = Pool::new(candidates, fullconn, proxy.options.allbackups);
         let backend = Self {
-            counters: Sharded::new(threads),
+            counters: before.map_or_else(|| Sharded::new(threads), |b| b.counters.succeed(threads)),
             fullconn,
             session_rate: Rate::new(now),
             sessions: AtomicU32::new(0),
@@ -210,6 +224,10 @@ impl LiveBackend {
     pub fn downtime(&self, now: Instant) -> Duration {
         let down = !self.servers.is_empty() && self.usable() == (0, 0);
         self.lifetime.downtime(down, now)
+    }
+
+    pub(super) fn warm_since(&self, i: usize) -> Option<Instant> {
+        self.lock().warm_since.get(i).copied().flatten()
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Lists> {

@@ -57,25 +57,46 @@ pub trait Shard: Default {
     type Total: Default + Copy + std::fmt::Debug;
     fn add_to(&self, total: &mut Self::Total);
     fn take_off(total: &mut Self::Total, base: &Self::Total);
+    /// Goes on from a total: for a copy nobody has written yet.
+    fn go_on_from(&self, total: &Self::Total);
     /// Forgets maxima. One that another thread raises at that moment may be lost.
     fn reset_maxima(&self);
     /// Forgets averages, in the same way.
     fn reset_averages(&self);
 }
 
-/// A set of counters, one copy a thread.
+/// A set of counters, one copy a thread. What replaces its owner in a reload counts on in the same copies.
 #[derive(Debug)]
 pub struct Sharded<S: Shard> {
-    shards: Box<[S]>,
+    shards: Arc<[S]>,
     /// The sums when they were last cleared.
-    base: Mutex<S::Total>,
+    base: Arc<Mutex<S::Total>>,
 }
 
 impl<S: Shard> Sharded<S> {
     /// For `threads` workers and one other thread.
     #[must_use]
     pub fn new(threads: usize) -> Self {
-        Self { shards: (0..=threads).map(|_| S::default()).collect(), base: Mutex::default() }
+        Self { shards: (0..=threads).map(|_| S::default()).collect(), base: Arc::default() }
+    }
+
+    /// Are there copies for so many workers and the control thread?
+    #[must_use]
+    pub fn fits(&self, threads: usize) -> bool {
+        self.shards.len() > threads
+    }
+
+    /// The same counters for their next owner, who has `threads` workers. More than there were get new copies, which go on
+    /// from the sums.
+    pub(super) fn succeed(&self, threads: usize) -> Self {
+        if self.fits(threads) {
+            return Self { shards: Arc::clone(&self.shards), base: Arc::clone(&self.base) };
+        }
+        let grown = Self { base: Arc::clone(&self.base), ..Self::new(threads) };
+        if let Some(last) = grown.shards.last() {
+            last.go_on_from(&self.sum());
+        }
+        grown
     }
 
     /// This thread's copy.
@@ -104,7 +125,7 @@ impl<S: Shard> Sharded<S> {
     /// Since the process began.
     pub(super) fn sum(&self) -> S::Total {
         let mut total = S::Total::default();
-        for shard in &self.shards {
+        for shard in self.shards.iter() {
             shard.add_to(&mut total);
         }
         total
@@ -145,6 +166,11 @@ macro_rules! counters {
             }
             fn take_off(total: &mut $total, base: &$total) {
                 $(total.$field = total.$field.wrapping_sub(base.$field);)*
+            }
+            fn go_on_from(&self, total: &$total) {
+                $(self.$field.set(total.$field);)*
+                $($(self.$part.set(total.$part);)*)?
+                $($(self.$most.set(total.$most);)*)?
             }
             fn reset_maxima(&self) {
                 $($(self.$most.set(0);)*)?
@@ -372,6 +398,18 @@ mod tests {
         check_average(std::iter::repeat_n(7, 5000), 7);
         // 1024 values of 0 after as many of 100: about 1/e of them is left
         check_average(std::iter::repeat_n(100, 1024).chain(std::iter::repeat_n(0, 1024)), 37);
+    }
+
+    #[test]
+    fn a_successor_counts_on() {
+        let old: Sharded<ServerCounters> = Sharded::new(1);
+        old.here().requests.add(5);
+        for threads in [0, 1, 4] {
+            let new = old.succeed(threads);
+            new.here().requests.inc();
+            assert_eq!(new.total().requests, 6, "{threads}");
+            old.here().requests.set(5);
+        }
     }
 
     #[test]

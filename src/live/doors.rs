@@ -33,6 +33,17 @@ impl Doors {
         self.lock().push(listener);
     }
 
+    /// The listeners are these from now on: of a reload, which closes those it does not keep by itself.
+    pub fn replace(&self, listeners: Vec<Arc<Listener>>) {
+        *self.lock() = listeners;
+    }
+
+    /// The listeners of now.
+    #[must_use]
+    pub fn listeners(&self) -> Vec<Arc<Listener>> {
+        self.lock().clone()
+    }
+
     #[must_use]
     pub fn phase(&self) -> Phase {
         match self.phase.load(SeqCst) {

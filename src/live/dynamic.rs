@@ -98,13 +98,8 @@ impl Generation {
     ) -> Option<Arc<LiveServer>> {
         let backend = proxy.back.as_ref()?;
         let now = Instant::now();
-        let server = backend.add(
-            Arc::new(conf),
-            in_service,
-            self.process.nbthread,
-            self.process.revisions.next(),
-            now,
-        );
+        let server =
+            backend.add(Arc::new(conf), in_service, self.threads, self.process.revisions.next(), now);
         if let Some(tracked) = tracks {
             self.follow(tracked, (proxy.index, server.index), now);
         }

@@ -22,6 +22,8 @@ pub struct FrontState {
     pub log_lines: AtomicU64,
     /// `maxconn`; 0: the process's limit alone.
     pub maxconn: AtomicUsize,
+    /// Places taken, those of connections about to be accepted too.
+    pub places: AtomicUsize,
     pub doors: Doors,
     /// With `option socket-stats`.
     pub listeners: Vec<ListenerState>,
@@ -54,6 +56,7 @@ impl FrontState {
             request_rate: Rate::new(now),
             log_lines: AtomicU64::new(0),
             maxconn: AtomicUsize::new(conf.map_or(0, |f| f.maxconn)),
+            places: AtomicUsize::new(0),
             doors: Doors::default(),
             listeners: listeners.iter().map(listener).collect(),
         }

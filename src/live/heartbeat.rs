@@ -1,15 +1,20 @@
 //! Signs of life of the worker threads, for those who give this node's addresses up when it does not forward any more.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-/// How often each worker has moved.
+/// How often each worker has moved, and how many there are.
 #[derive(Debug)]
-pub struct Heartbeats(Box<[AtomicU64]>);
+pub struct Heartbeats(Box<[AtomicU64]>, AtomicUsize);
 
 impl Heartbeats {
     #[must_use]
-    pub fn new(threads: usize) -> Self {
-        Self((0..threads).map(|_| AtomicU64::new(0)).collect())
+    pub fn new(most: usize, threads: usize) -> Self {
+        Self((0..most).map(|_| AtomicU64::new(0)).collect(), AtomicUsize::new(threads))
+    }
+
+    /// A reload changes the number of workers.
+    pub fn set_workers(&self, threads: usize) {
+        self.1.store(threads, Relaxed);
     }
 
     /// The worker moves.
@@ -21,6 +26,6 @@ impl Heartbeats {
 
     #[must_use]
     pub fn counts(&self) -> Vec<u64> {
-        self.0.iter().map(|count| count.load(Relaxed)).collect()
+        self.0.iter().take(self.1.load(Relaxed)).map(|count| count.load(Relaxed)).collect()
     }
 }

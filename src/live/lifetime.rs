@@ -50,6 +50,12 @@ impl Lifetime {
         self.lock().changed = now.checked_sub(since_change).unwrap_or(now);
     }
 
+    /// As another one until now.
+    pub(super) fn go_on_from(&self, before: &Self) {
+        let times = *before.lock();
+        *self.lock() = times;
+    }
+
     fn lock(&self) -> MutexGuard<'_, Times> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

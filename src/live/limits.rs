@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 pub struct Limits {
     /// `maxconn`, and what it may be raised to.
     maxconn: AtomicUsize,
-    pub hard_maxconn: usize,
+    hard_maxconn: AtomicUsize,
     /// Events a second; 0: none.
     pub connections: AtomicU32,
     pub sessions: AtomicU32,
@@ -21,7 +21,8 @@ pub struct Limits {
 impl Limits {
     #[must_use]
     pub fn new(maxconn: usize) -> Self {
-        Self { maxconn: AtomicUsize::new(maxconn), hard_maxconn: maxconn, ..Self::default() }
+        let most = || AtomicUsize::new(maxconn);
+        Self { maxconn: most(), hard_maxconn: most(), ..Self::default() }
     }
 
     #[must_use]
@@ -29,9 +30,21 @@ impl Limits {
         self.maxconn.load(Relaxed)
     }
 
+    /// What it may be raised to.
+    #[must_use]
+    pub fn hard_maxconn(&self) -> usize {
+        self.hard_maxconn.load(Relaxed)
+    }
+
+    /// A reload brings another `maxconn`.
+    pub fn set_hard_maxconn(&self, n: usize) {
+        self.hard_maxconn.store(n, Relaxed);
+        self.set_maxconn(n);
+    }
+
     /// 0: as at the start.
     pub fn set_maxconn(&self, n: usize) {
-        self.maxconn.store(if n == 0 { self.hard_maxconn } else { n }, Relaxed);
+        self.maxconn.store(if n == 0 { self.hard_maxconn() } else { n }, Relaxed);
         self.changed();
     }
 

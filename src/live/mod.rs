@@ -24,6 +24,7 @@ mod process;
 mod queue;
 pub mod rate;
 mod reach;
+pub mod reload;
 pub mod restore;
 pub mod rings;
 pub mod rules;
@@ -33,6 +34,7 @@ pub mod servers;
 pub mod sessions;
 mod shares;
 pub mod startup;
+pub mod succession;
 #[cfg(test)]
 mod tests;
 pub mod ticker;
@@ -48,13 +50,13 @@ pub use lifetime::Lifetime;
 pub use observe::Sight;
 pub use outbox::{Letter, Outbox};
 pub use pick::{HashInput, Refusal, Slot, Sticky, Want};
-pub use process::{Process, Rates};
+pub use process::{MAX_THREADS, Process, Rates};
 pub use server::{LiveServer, OperState};
 
 use crate::config::model::{Bind, Config, Proxy, UseBackend};
 use crate::expr::facts::LiveFacts;
 use crate::ids::ProxyIndex;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -68,6 +70,22 @@ pub struct Generation {
     tracking: RwLock<Vec<(ServerAt, ServerAt)>>,
     /// For each `mailers` section and each of its mailers.
     pub outboxes: Vec<Vec<Outbox>>,
+    /// From 1, one more with each reload.
+    pub number: u64,
+    /// Worker threads.
+    pub threads: usize,
+    pub born: Instant,
+    stage: AtomicU8,
+}
+
+/// What becomes of a generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    Running,
+    /// A reload has put another in its place: connections end with their next response.
+    Replaced,
+    /// The process stops: idle connections are closed as well.
+    Stopping,
 }
 
 /// A proxy's state. `conf.front`/`conf.back` tell which sides it has.
@@ -75,7 +93,7 @@ pub struct Generation {
 pub struct LiveProxy {
     pub index: ProxyIndex,
     pub conf: Arc<Proxy>,
-    pub front: FrontState,
+    pub front: Arc<FrontState>,
     pub back: Option<Arc<LiveBackend>>,
     /// The last messages it refused.
     pub captures: captures::Captures,
@@ -85,14 +103,36 @@ impl Generation {
     /// A graceful stop closes connections that wait for their next request.
     #[must_use]
     pub fn closes_idle(&self) -> bool {
-        self.process.stopping.load(std::sync::atomic::Ordering::Relaxed) && !self.config.global.close_never
+        self.stage.load(Relaxed) == Stage::Stopping as u8 && !self.config.global.close_never
     }
 
-    /// The live state of a configuration. `previous` is the one it replaces.
+    /// Clients are to open another connection for their next request.
     #[must_use]
-    pub fn build(config: Arc<Config>, process: Arc<Process>, _previous: Option<&Self>) -> Self {
+    pub fn ends_connections(&self) -> bool {
+        self.stage.load(Relaxed) != Stage::Running as u8
+            && (!self.config.global.close_never || self.is_replaced())
+    }
+
+    /// A reload has put another in its place.
+    #[must_use]
+    pub fn is_replaced(&self) -> bool {
+        self.stage.load(Relaxed) == Stage::Replaced as u8
+    }
+
+    /// Never goes back.
+    pub fn enter_stage(&self, stage: Stage) {
+        self.stage.fetch_max(stage as u8, Relaxed);
+    }
+
+    /// The live state of a configuration. `previous` is the one it replaces: what is in both goes on with its state.
+    #[must_use]
+    pub fn build(
+        config: Arc<Config>,
+        process: Arc<Process>,
+        threads: usize,
+        previous: Option<&Self>,
+    ) -> Self {
         let now = Instant::now();
-        let threads = process.nbthread;
         let proxies = config
             .proxies
             .iter()
@@ -101,21 +141,31 @@ impl Generation {
                 let index = ProxyIndex(i);
                 let back = conf.back.as_ref().map(|b| {
                     let fullconn = b.fullconn.unwrap_or_else(|| fullconn(&config, index));
-                    Arc::new(LiveBackend::new(Arc::clone(conf), b, fullconn, threads, now))
+                    succession::backend(previous, conf, b, fullconn, threads, now)
                 });
-                let listeners = counted_listeners(conf);
-                let front = FrontState::new(conf.front.as_ref(), listeners, threads, now);
+                let front = succession::frontend(previous, conf, threads, now);
                 let captures = captures::Captures::default();
                 Arc::new(LiveProxy { index, conf: Arc::clone(conf), front, back, captures })
             })
             .collect();
         let outboxes =
             config.mailers.iter().map(|m| m.mailers.iter().map(|_| Outbox::default()).collect()).collect();
-        let generation = Self { config, proxies, process, tracking: RwLock::default(), outboxes };
+        let generation = Self {
+            config,
+            proxies,
+            process,
+            tracking: RwLock::default(),
+            outboxes,
+            number: previous.map_or(1, |p| p.number + 1),
+            threads,
+            born: now,
+            stage: AtomicU8::new(Stage::Running as u8),
+        };
         for (tracked, by) in generation.find_tracking() {
             generation.add_tracking(tracked, by);
         }
         generation.inherit_states(now);
+        generation.process.reloads.begin(generation.number, now);
         generation
     }
 

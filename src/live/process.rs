@@ -17,10 +17,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
+/// The most worker threads a reload may bring.
+pub const MAX_THREADS: usize = 64;
+
 #[derive(Debug)]
 pub struct Process {
     pub pid: u32,
     pub hostname: String,
+    /// Worker threads at the start; a reload may change it (`Generation::threads`).
     pub nbthread: usize,
     pub started: Now,
     /// Client connections now.
@@ -53,6 +57,10 @@ pub struct Process {
     pub heartbeats: Heartbeats,
     /// Where the virtual routers are asked.
     pub vrrp: Desk,
+    /// The configuration that runs.
+    pub current: super::succession::Current,
+    /// Where reloads are asked for.
+    pub reloads: super::reload::Requests,
     idle_percent: AtomicU32,
     worked: Mutex<(Instant, Duration)>,
 }
@@ -103,9 +111,11 @@ impl Process {
             server_changes: Notify::new(),
             revisions: Revisions::default(),
             l4: super::l4::Board::default(),
-            sessions: Roster::new(nbthread),
-            heartbeats: Heartbeats::new(nbthread),
+            sessions: Roster::new(nbthread.max(MAX_THREADS)),
+            heartbeats: Heartbeats::new(nbthread.max(MAX_THREADS), nbthread),
             vrrp: Desk::default(),
+            current: super::succession::Current::default(),
+            reloads: super::reload::Requests::default(),
             idle_percent: AtomicU32::new(100),
             worked: Mutex::new((started.mono, cpu_time())),
         }

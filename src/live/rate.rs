@@ -48,6 +48,12 @@ impl Rate {
         *w = Window { start: now, base: total, before: 0, max: 0, last: w.last };
     }
 
+    /// As another one that counted the same total until now.
+    pub(super) fn go_on_from(&self, before: &Self) {
+        let window = *before.lock();
+        *self.lock() = window;
+    }
+
     /// The busiest second so far, the one that runs included.
     #[must_use]
     pub fn max(&self, total: u64, now: Instant) -> u64 {

@@ -138,11 +138,15 @@ impl State {
 pub struct Rings(RwLock<Vec<Arc<Ring>>>);
 
 impl Rings {
-    /// Makes those of a configuration.
+    /// Makes those of a configuration; one that was there before stays with its events.
     pub fn open(&self, sections: &[Model]) {
-        let all = std::iter::once(Model::built_in()).chain(sections.iter().cloned());
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) =
-            all.map(|r| Arc::new(Ring::new(r))).collect();
+        let wanted = std::iter::once(Model::built_in()).chain(sections.iter().cloned());
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::take(&mut *all);
+        let find = |conf: Model| {
+            before.iter().find(|r| r.conf == conf).cloned().unwrap_or_else(|| Arc::new(Ring::new(conf)))
+        };
+        *all = wanted.map(find).collect();
     }
 
     #[must_use]

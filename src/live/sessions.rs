@@ -22,6 +22,8 @@ pub struct Card {
     waker: OnceCell<Waker>,
     calls: Cell<u32>,
     place: u32,
+    /// Number of the generation it began with.
+    generation: u32,
     killed: Cell<bool>,
 }
 
@@ -88,9 +90,9 @@ const THREAD_STEP: u64 = 1 << 40;
 const SESSION_STEP: u64 = 0x240;
 
 impl Card {
-    /// A card on this thread's list; it leaves the list with the [`Entry`].
+    /// A card on this thread's list; it leaves the list with the [`Entry`]. `generation`: the number of the connection's.
     #[must_use]
-    pub fn register() -> Entry {
+    pub fn register(generation: u64) -> Entry {
         HERE.with(|here| {
             let mut cards = here.cards.borrow_mut();
             let place = here.free.borrow_mut().pop().unwrap_or_else(|| {
@@ -102,6 +104,7 @@ impl Card {
                 waker: OnceCell::new(),
                 calls: Cell::new(0),
                 place,
+                generation: u32::try_from(generation).unwrap_or(u32::MAX),
                 killed: Cell::new(false),
             });
             if let Some(slot) = cards.get_mut(place as usize) {
@@ -223,7 +226,37 @@ pub fn wake_all() {
     wakers.into_iter().for_each(Waker::wake);
 }
 
+/// Makes the connections of this thread look up one after another, evenly over `time`.
+pub async fn wake_slowly(time: Duration) {
+    let cards: Vec<_> = HERE.with(|here| here.cards.borrow().iter().flatten().map(Rc::downgrade).collect());
+    let pause = time / u32::try_from(cards.len()).unwrap_or(u32::MAX).max(1);
+    let began = tokio::time::Instant::now();
+    for (card, turn) in cards.into_iter().zip(1..) {
+        if let Some(waker) = card.upgrade().and_then(|c| c.waker.get().cloned()) {
+            waker.wake();
+        }
+        tokio::time::sleep_until(began + pause * turn).await;
+    }
+}
+
+/// Ends the connections of this thread that began with that generation.
+pub fn end_generation(number: u64) {
+    HERE.with(|here| {
+        let cards = here.cards.borrow();
+        cards.iter().flatten().filter(|c| u64::from(c.generation) == number).for_each(|c| c.kill());
+    });
+}
+
 impl Registry {
+    /// Connections that began with each generation.
+    fn by_generation(&self) -> Vec<(u64, usize)> {
+        let mut counts = std::collections::BTreeMap::new();
+        for card in self.cards.borrow().iter().flatten() {
+            *counts.entry(u64::from(card.generation)).or_default() += 1;
+        }
+        counts.into_iter().collect()
+    }
+
     /// Sessions among the cards from `from` on, looking at `most` of them; and where to go on.
     #[must_use]
     pub fn records(&self, from: usize, most: usize) -> (Vec<Record>, Option<usize>) {
@@ -316,6 +349,17 @@ impl Roster {
             }
         }
         all.sort_by_key(|r| r.id);
+        all
+    }
+
+    /// Connections that began with each generation, on all threads.
+    pub async fn by_generation(&self) -> std::collections::BTreeMap<u64, usize> {
+        let mut all = std::collections::BTreeMap::new();
+        for mailbox in &self.0 {
+            for (number, count) in self.ask(mailbox, Registry::by_generation).await.unwrap_or_default() {
+                *all.entry(number).or_default() += count;
+            }
+        }
         all
     }
 
@@ -412,8 +456,8 @@ mod tests {
     #[test]
     fn only_sessions_are_shown() {
         let conn = conn();
-        let idle = Card::register();
-        let busy = Card::register();
+        let idle = Card::register(1);
+        let busy = Card::register(1);
         busy.card().begin(Instant::now(), conn.clone());
         busy.card().routed(&conn.frontend);
         busy.card().connected(9, 2, [None; 2]);
@@ -428,7 +472,7 @@ mod tests {
 
     #[test]
     fn a_session_is_ended_by_its_id() {
-        let entry = Card::register();
+        let entry = Card::register(1);
         entry.card().begin(Instant::now(), conn());
         let first = asked(async |r| r.records().await)[0].id;
         entry.card().end();
@@ -447,7 +491,7 @@ mod tests {
     fn sessions_of_a_server_are_ended() {
         let conn = conn();
         let on_server = conn.frontend.back.as_ref().unwrap().servers[0].clone();
-        let entries = [Card::register(), Card::register()];
+        let entries = [Card::register(1), Card::register(1)];
         for entry in &entries {
             entry.card().begin(Instant::now(), conn.clone());
             entry.card().routed(&conn.frontend);

@@ -55,7 +55,7 @@ impl Generation {
 }
 
 impl LiveBackend {
-    fn set_maxconn(&self, i: usize, maxconn: u32) {
+    pub(super) fn set_maxconn(&self, i: usize, maxconn: u32) {
         let mut wake = Vec::new();
         {
             let lists = &mut *self.lock();

@@ -9,6 +9,13 @@ pub fn keep(text: &str) {
     SAID.lock().unwrap_or_else(PoisonError::into_inner).push_str(text);
 }
 
+/// A reload begins: what it says takes the place of what was said before.
+pub fn replace(text: &str) {
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    said.clear();
+    said.push_str(text);
+}
+
 #[must_use]
 pub fn said() -> String {
     SAID.lock().unwrap_or_else(PoisonError::into_inner).clone()

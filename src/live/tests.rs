@@ -28,7 +28,7 @@ pub(super) fn backend(balance: Balance, servers: Vec<Server>) -> Proxy {
 pub(super) fn generation(proxies: Vec<Proxy>) -> Generation {
     let config = Config { proxies: proxies.into_iter().map(Arc::new).collect(), ..Config::default() };
     let process = Process::new(1, "h".into(), 1, 100);
-    Generation::build(Arc::new(config), Arc::new(process), None)
+    Generation::build(Arc::new(config), Arc::new(process), 1, None)
 }
 
 fn live(proxy: Proxy) -> (Generation, Arc<LiveBackend>) {

@@ -14,6 +14,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tokio::io::unix::AsyncFd;
 
 /// What a listener takes from outside its `bind` line.
@@ -39,6 +40,8 @@ pub struct Listener {
     fixed: Option<SocketAddr>,
     unix: bool,
     backlog: i32,
+    /// A listener of the next configuration has the same socket.
+    continued: AtomicBool,
 }
 
 /// Why there is no listener: the step, the system's error. `Display` is HAProxy's sentence.
@@ -75,7 +78,7 @@ impl Listener {
                 let addr = first.socket.local_addr().ok().and_then(|a| a.as_socket()).unwrap_or(*addr);
                 first.fixed = fixed_address(bind, addr);
                 if setting.shared {
-                    return Ok(share(first, bind, count));
+                    return Ok(share(first, count));
                 }
                 let mut all = vec![first];
                 for _ in 1..count {
@@ -85,9 +88,47 @@ impl Listener {
                 }
                 Ok(all)
             }
-            Address::Unix(path) => Ok(share(open_unix(bind, path, setting)?, bind, count)),
-            Address::Abstract(name) => Ok(share(open_abstract(bind, name, setting)?, bind, count)),
-            Address::Fd(fd) => Ok(share(adopt(bind, *fd, setting)?, bind, count)),
+            Address::Unix(path) => Ok(share(open_unix(bind, path, setting)?, count)),
+            Address::Abstract(name) => Ok(share(open_abstract(bind, name, setting)?, count)),
+            Address::Fd(fd) => Ok(share(adopt(bind, *fd, setting)?, count)),
+        }
+    }
+
+    /// The same socket for a line of the configuration that takes this one's place.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn again(&self, bind: &Arc<Bind>) -> io::Result<Self> {
+        let next = Self { bind: Arc::clone(bind), ..self.double()? };
+        self.continued.store(true, Relaxed);
+        Ok(next)
+    }
+
+    /// Has [`Self::again`] given the socket on?
+    #[must_use]
+    pub fn is_continued(&self) -> bool {
+        self.continued.load(Relaxed)
+    }
+
+    fn double(&self) -> io::Result<Self> {
+        Ok(Self {
+            socket: self.socket.try_clone()?,
+            bind: Arc::clone(&self.bind),
+            fixed: self.fixed,
+            unix: self.unix,
+            backlog: self.backlog,
+            continued: AtomicBool::new(false),
+        })
+    }
+
+    fn new(socket: Socket, bind: &Arc<Bind>, setting: Setting<'_>, unix: bool) -> Self {
+        Self {
+            socket,
+            bind: Arc::clone(bind),
+            fixed: None,
+            unix,
+            backlog: backlog(bind, setting),
+            continued: AtomicBool::new(false),
         }
     }
 
@@ -175,18 +216,10 @@ fn fixed_address(bind: &Bind, addr: SocketAddr) -> Option<SocketAddr> {
     (!addr.ip().is_unspecified() && !bind.transparent).then_some(addr)
 }
 
-fn share(first: Listener, bind: &Arc<Bind>, count: usize) -> Vec<Listener> {
+fn share(first: Listener, count: usize) -> Vec<Listener> {
     let mut all = Vec::with_capacity(count);
     for _ in 1..count {
-        if let Ok(socket) = first.socket.try_clone() {
-            all.push(Listener {
-                socket,
-                bind: Arc::clone(bind),
-                fixed: first.fixed,
-                unix: first.unix,
-                backlog: first.backlog,
-            });
-        }
+        all.extend(first.double());
     }
     all.push(first);
     all
@@ -237,7 +270,7 @@ fn open_inet(bind: &Arc<Bind>, addr: SocketAddr, setting: Setting<'_>) -> Result
     }
     socket.bind(&addr.into()).map_err(failed("cannot bind socket", bind))?;
     socket.listen(backlog(bind, setting)).map_err(failed("cannot listen to socket", bind))?;
-    Ok(Listener { socket, bind: Arc::clone(bind), fixed: None, unix: false, backlog: backlog(bind, setting) })
+    Ok(Listener::new(socket, bind, setting, false))
 }
 
 fn backlog(bind: &Bind, setting: Setting<'_>) -> i32 {
@@ -285,7 +318,7 @@ fn open_unix(bind: &Arc<Bind>, path: &Path, setting: Setting<'_>) -> Result<List
         let _ = std::fs::remove_file(&beside);
         return Err(error);
     }
-    Ok(Listener { socket, bind: Arc::clone(bind), fixed: None, unix: true, backlog: backlog(bind, setting) })
+    Ok(Listener::new(socket, bind, setting, true))
 }
 
 fn set_owner(bind: &Bind, path: &Path) -> Result<(), BindError> {
@@ -306,7 +339,7 @@ fn open_abstract(bind: &Arc<Bind>, name: &[u8], setting: Setting<'_>) -> Result<
     let addr = abstract_address(name).map_err(failed("abstract socket name too long", bind))?;
     socket.bind(&addr).map_err(failed("cannot bind UNIX socket", bind))?;
     socket.listen(backlog(bind, setting)).map_err(failed("cannot listen to UNIX socket", bind))?;
-    Ok(Listener { socket, bind: Arc::clone(bind), fixed: None, unix: true, backlog: backlog(bind, setting) })
+    Ok(Listener::new(socket, bind, setting, true))
 }
 
 /// An abstract address padded with zeros to the whole of sun_path: HAProxy's `abns@` names are that, not the short
@@ -334,5 +367,5 @@ fn adopt(bind: &Arc<Bind>, fd: RawFd, setting: Setting<'_>) -> Result<Listener, 
         socket.listen(backlog(bind, setting)).map_err(failed("cannot listen to socket", bind))?;
     }
     let fixed = local.as_socket().and_then(|addr| fixed_address(bind, addr));
-    Ok(Listener { socket, bind: Arc::clone(bind), fixed, unix, backlog: backlog(bind, setting) })
+    Ok(Listener { fixed, ..Listener::new(socket, bind, setting, unix) })
 }

@@ -21,8 +21,7 @@ mod watch;
 use crate::live::{Generation, Notice, ServerAt};
 use crate::{logging, tasks};
 use agent::Agent;
-use startup::Means;
-pub use startup::Startup;
+pub use startup::{Means, Startup};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -35,10 +34,10 @@ use watch::Watch;
 const TICK: Duration = Duration::from_secs(1);
 
 /// Checks all servers of `generation` until dropped.
-pub async fn run(generation: Arc<Generation>, log: Rc<logging::Sender>, startup: Startup) {
-    let means = Means::new(startup, &generation.config);
+pub async fn run(generation: Arc<Generation>, log: Rc<logging::Sender>, means: Rc<Means>) {
+    let means = &*means;
     let reporter = Rc::new(Reporter { generation: Arc::clone(&generation), log });
-    let checks: Vec<(ServerAt, Check)> = checks(&reporter, &means);
+    let checks: Vec<(ServerAt, Check)> = checks(&reporter, means);
     let intervals: Vec<Duration> = checks.iter().map(|(_, c)| c.interval()).collect();
     let firsts = schedule::first_runs(&intervals, generation.config.global.max_spread_checks);
     let seed = generation.process.pid | 1;
@@ -54,7 +53,7 @@ pub async fn run(generation: Arc<Generation>, log: Rc<logging::Sender>, startup:
     loop {
         tokio::select! {
             _ = tick.tick() => generation.tick(Instant::now()),
-            () = generation.process.server_changes.notified() => follow(&reporter, &means, &mut running),
+            () = generation.process.server_changes.notified() => follow(&reporter, means, &mut running),
         }
     }
 }

@@ -22,12 +22,7 @@ impl Startup {
     pub fn take(config: &Config) -> Self {
         // What this process inherited is not for the programs it starts. An older kernel leaves that to its parent.
         let _old_kernel = raw::close_on_exec();
-        let mut backends = config.proxies.iter().filter_map(|p| p.back.as_ref());
-        let pings = backends.any(|b| {
-            let own = b.servers.iter().filter_map(|s| s.check.as_ref()?.kind.as_ref());
-            own.chain([&b.check]).any(|k| matches!(k, CheckKind::Ping))
-        });
-        Self { sockets: pings.then(Sockets::open), open_files: raw::nofile_limit().ok() }
+        Self { sockets: pings(config).then(Sockets::open), open_files: raw::nofile_limit().ok() }
     }
 
     /// Soft and hard limit of open files, for programs that are started.
@@ -41,6 +36,14 @@ impl Startup {
     pub fn ping_error(&self) -> Option<&io::Error> {
         self.sockets.as_ref().and_then(Sockets::error)
     }
+}
+
+fn pings(config: &Config) -> bool {
+    let mut backends = config.proxies.iter().filter_map(|p| p.back.as_ref());
+    backends.any(|b| {
+        let own = b.servers.iter().filter_map(|s| s.check.as_ref()?.kind.as_ref());
+        own.chain([&b.check]).any(|k| matches!(k, CheckKind::Ping))
+    })
 }
 
 /// The same in the control thread, as the checks use it.
@@ -58,15 +61,23 @@ impl Means {
     /// Inside the control thread's runtime.
     #[must_use]
     pub fn new(startup: Startup, config: &Config) -> Self {
+        let pinger = startup.sockets.map(|s| Rc::new(Pinger::new(s)));
+        Self::of(pinger, startup.open_files, config)
+    }
+
+    /// For a configuration that takes the place of the first.
+    #[must_use]
+    pub fn again(&self, config: &Config) -> Self {
+        let opened = || pings(config).then(|| Rc::new(Pinger::new(Sockets::open())));
+        Self::of(self.pinger.clone().or_else(opened), self.open_files, config)
+    }
+
+    fn of(pinger: Option<Rc<Pinger>>, open_files: Option<(u64, u64)>, config: &Config) -> Self {
         let environment = match &config.global.external_check {
             ExternalChecks::WithEnvironment(kept) => Some(Arc::clone(kept)),
             _ => None,
         };
-        Self {
-            pinger: startup.sockets.map(|s| Rc::new(Pinger::new(s))),
-            open_files: startup.open_files,
-            environment,
-            may_fork: config.global.insecure_fork_wanted || raw::effective_uid() == 0,
-        }
+        let may_fork = config.global.insecure_fork_wanted || raw::effective_uid() == 0;
+        Self { pinger, open_files, environment, may_fork }
     }
 }

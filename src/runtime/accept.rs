@@ -80,6 +80,16 @@ async fn accept_while_open(listener: &AsyncFd<Arc<Listener>>, gate: &Rc<Gate>, w
     }
 }
 
+/// The listener goes: those who are through its door are served, before it is closed.
+pub fn accept_rest(listener: &Listener, gate: &Rc<Gate>, worker: &Rc<Worker>) {
+    while let Some(inside) = gate.try_enter() {
+        match listener.accept() {
+            Ok((socket, peer)) => begin(listener, socket, peer, inside, gate, worker),
+            Err(_) => return,
+        }
+    }
+}
+
 fn begin(
     listener: &Listener,
     socket: Socket,
@@ -99,7 +109,7 @@ fn begin(
         stream.shorten_segments(less.unsigned_abs());
     }
     let (dst, wall, at) = (listener.destination(&stream), SystemTime::now(), Instant::now());
-    let entry = Card::register();
+    let entry = Card::register(gate.shared.generation.number);
     let accepted = Accepted {
         card: Rc::clone(entry.card()),
         conn: ConnFacts {

@@ -1,18 +1,24 @@
 //! The main thread while the workers run: signals, checks, the end.
 
+use super::reload::{self, Running};
+use super::services::Services;
 use super::worker::{Phase, Workers};
-use super::{Options, Shared, listen, say};
-use crate::admin::{self, Admin};
-use crate::live::{Generation, counters};
+use super::{Options, Read, Shared, listen, say};
+use crate::admin;
+use crate::live::reload::Outcome;
+use crate::live::{Generation, Process, Stage, counters};
 use crate::logging::{self, level};
 use crate::net::raw;
 use crate::{l4, probe, tasks, vrrp};
+use std::future::Future;
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 /// How long workers may take to flush their logs when the process is told to end at once.
 const LAST_WORDS: Duration = Duration::from_millis(200);
@@ -30,7 +36,7 @@ enum End {
 
 /// Stays until the process ends.
 pub fn run(
-    shared: &Arc<Shared>,
+    mut shared: Arc<Shared>,
     mut workers: Workers,
     sockets: Vec<admin::listen::Bound>,
     options: &Options,
@@ -41,12 +47,14 @@ pub fn run(
         .enable_all()
         .build()
         .map_err(|e| format!("[haproxy.main()] Cannot create the control thread's reactor: {e}"))?;
-    counters::enter_thread(shared.generation.process.nbthread);
+    // Of every counter the last copy, however many a reload makes.
+    counters::enter_thread(usize::MAX);
     let set = tokio::task::LocalSet::new();
-    let end = set.block_on(&runtime, control(shared, &mut workers, sockets, options, startup, networks))?;
+    let end =
+        set.block_on(&runtime, control(&mut shared, &mut workers, sockets, options, startup, networks))?;
     let _ = workers.phase.send(Phase::Ending);
     let until = Instant::now() + LAST_WORDS;
-    while workers.threads.iter().any(|t| !t.is_finished()) && Instant::now() < until {
+    while workers.threads.iter().any(|t| !t.handle.is_finished()) && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(1));
     }
     shared.hub.close();
@@ -59,6 +67,7 @@ pub fn run(
     // Ends the programs of external checks; one that hangs in being started is not waited for.
     drop(set);
     runtime.shutdown_background();
+    shared.generation.process.current.clear();
     if let End::Signal(number) = end {
         raw::die_by(number);
     }
@@ -92,7 +101,7 @@ impl Signals {
 }
 
 async fn control(
-    shared: &Arc<Shared>,
+    shared: &mut Arc<Shared>,
     workers: &mut Workers,
     sockets: Vec<admin::listen::Bound>,
     options: &Options,
@@ -101,27 +110,25 @@ async fn control(
 ) -> Result<End, String> {
     let mut signals = Signals::watch().map_err(|e| format!("[haproxy.main()] Cannot watch signals: {e}"))?;
     raw::deliver_signals();
+    let watch_failed = |e| format!("[haproxy.main()] Cannot watch the administration sockets: {e}");
+    let mut services = Services::start(shared, sockets, startup).map_err(watch_failed)?;
+    // Of the whole process.
     let log = logging::Sender::new(&shared.hub);
-    let _services = [
+    let _lasting = [
         tasks::start("log sender", Rc::clone(&log).run()),
-        tasks::start("ring servers", logging::forward::run(Arc::clone(&shared.generation), Rc::clone(&log))),
         tasks::start("applets", applets(Arc::clone(shared), Rc::clone(&log))),
-        tasks::start("page history", admin::page::history::run(Arc::clone(&shared.generation))),
-        tasks::start("checks", probe::run(Arc::clone(&shared.generation), Rc::clone(&log), startup)),
     ];
-    let admin = Rc::new(Admin::new(Arc::clone(&shared.generation), Rc::clone(&log)));
-    let admin_sockets = admin::serve(&admin, sockets)
-        .map_err(|e| format!("[haproxy.main()] Cannot watch the administration sockets: {e}"))?;
+    let process = Arc::clone(&shared.generation.process);
     let duty = Duty::start(networks, &shared.generation, &log);
+    let mut reading: Option<Reading<'_>> = None;
     loop {
         tokio::select! {
             _ = signals.usr1.recv() => {
                 if let Some(number) = duty.end(&mut signals).await {
                     return Ok(End::Signal(number));
                 }
-                // Who asks from now on asks the process that replaces this one; those inside are served on.
-                drop(admin_sockets);
-                return Ok(stop(shared, workers, &mut signals, &log, options).await);
+                services.close_sockets();
+                return Ok(stop(shared, workers, &mut signals, &services, options).await);
             }
             _ = signals.term.recv() => {
                 duty.end(&mut signals).await;
@@ -131,12 +138,43 @@ async fn control(
                 duty.end(&mut signals).await;
                 return Ok(End::Signal(libc::SIGINT));
             }
-            _ = signals.hup.recv() => dump(shared, &log),
+            _ = signals.hup.recv() => dump(shared, &services.log),
             _ = signals.quit.recv() => {}
-            _ = signals.usr2.recv() => say("WARNING", "SIGUSR2 received, but reloading is not supported by weir yet: start a new process with -sf."),
-            _ = signals.ttou.recv() => admin.report(&shared.generation.pause_all()),
-            _ = signals.ttin.recv() => admin.report(&shared.generation.resume_all()),
+            _ = signals.usr2.recv() => drop(process.reloads.ask()),
+            () = process.reloads.asked(), if reading.is_none() => {
+                reading = Some(Reading::begin(&process, options));
+            }
+            (read, askers) = Reading::end(&mut reading) => {
+                let mut running = Running { shared, workers, services: &mut services, options };
+                let outcome = running.change(read).await;
+                for asker in askers {
+                    let _gone = asker.send(outcome.clone());
+                }
+            }
+            _ = signals.ttou.recv() => services.admin().report(&shared.generation.pause_all()),
+            _ = signals.ttin.recv() => services.admin().report(&shared.generation.resume_all()),
         }
+    }
+}
+
+/// A configuration on its way, and who waits for it.
+struct Reading<'a> {
+    read: Pin<Box<dyn Future<Output = Read> + 'a>>,
+    askers: Vec<oneshot::Sender<Outcome>>,
+}
+
+impl<'a> Reading<'a> {
+    fn begin(process: &Process, options: &'a Options) -> Self {
+        Self { read: Box::pin(reload::read(options)), askers: process.reloads.take() }
+    }
+
+    /// Ready when what is read has come.
+    async fn end(reading: &mut Option<Self>) -> (Read, Vec<oneshot::Sender<Outcome>>) {
+        let read = match reading {
+            Some(reading) => reading.read.as_mut().await,
+            None => std::future::pending().await,
+        };
+        (read, reading.take().map(|r| r.askers).unwrap_or_default())
     }
 }
 
@@ -197,14 +235,16 @@ async fn stop(
     shared: &Shared,
     workers: &mut Workers,
     signals: &mut Signals,
-    log: &logging::Sender,
+    services: &Services,
     options: &Options,
 ) -> End {
+    let log = &services.log;
     let global = &shared.generation.config.global;
     if let Some(grace) = global.grace {
         tokio::time::sleep(grace).await;
     }
     shared.generation.process.stopping.store(true, SeqCst);
+    shared.generation.enter_stage(Stage::Stopping);
     let stopped = shared.generation.stop_notices();
     shared.generation.close_all();
     let _ = workers.phase.send(Phase::Stopping);

@@ -87,8 +87,7 @@ impl Budget {
 pub struct Gate {
     pub shared: Arc<Shared>,
     pub proxy: Arc<LiveProxy>,
-    /// Places taken in this frontend, and of this `bind` line, on all threads.
-    pub front_conns: Arc<AtomicUsize>,
+    /// Places of this `bind` line that are taken, on all threads.
     pub bind_conns: Arc<AtomicUsize>,
     pub bind_max: Option<usize>,
     /// The `bind` line has `ssl`: its connections are bound by that rate too.
@@ -143,11 +142,11 @@ impl Gate {
 
     /// Takes a place of the process, the frontend and the `bind` line, or none of them: threads accept at the same time,
     /// so counting comes before accepting.
-    fn try_enter(self: &Rc<Self>) -> Option<Inside> {
+    pub fn try_enter(self: &Rc<Self>) -> Option<Inside> {
         let process = &self.shared.generation.process;
         let places: [(&AtomicUsize, usize); 3] = [
             (&process.connections, process.limits.maxconn()),
-            (&self.front_conns, self.front_max()),
+            (&self.proxy.front.places, self.front_max()),
             (&self.bind_conns, self.bind_max.unwrap_or(0)),
         ];
         // Looking first leaves the counts alone while they are full, so that nobody sees a place taken that never was.
@@ -221,7 +220,8 @@ impl Inside {
 impl Drop for Inside {
     fn drop(&mut self) {
         let gate = &self.gate;
-        for now in [&gate.shared.generation.process.connections, &*gate.front_conns, &*gate.bind_conns] {
+        for now in [&gate.shared.generation.process.connections, &gate.proxy.front.places, &*gate.bind_conns]
+        {
             now.fetch_sub(1, SeqCst);
         }
         if let Some(listener) = self.opened.get() {

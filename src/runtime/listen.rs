@@ -2,7 +2,8 @@
 
 use super::{Options, say};
 use crate::admin;
-use crate::config::model::{Address, Config, Proxy};
+use crate::config::identity;
+use crate::config::model::{Address, Bind, Config, Proxy};
 use crate::ids::ProxyIndex;
 use crate::net::Listener;
 use crate::net::listener::{BindError, Setting};
@@ -29,7 +30,14 @@ impl Listeners {
 }
 
 /// Binds everything; all failures are printed before the one that ends the start.
-pub fn open_all(config: &Config, options: &Options, threads: usize) -> Result<Listeners, String> {
+/// What `before` listens on already goes on: the same socket, with all who wait in it.
+pub fn open_all(
+    config: &Config,
+    options: &Options,
+    threads: usize,
+    before: Vec<Arc<Listener>>,
+) -> Result<Listeners, String> {
+    let mut before = before;
     let mut all = Listeners { threads: (0..threads).map(|_| Vec::new()).collect() };
     let mut failed = false;
     let mut group = 0;
@@ -49,9 +57,12 @@ pub fn open_all(config: &Config, options: &Options, threads: usize) -> Result<Li
             let wanted: Vec<usize> =
                 (0..threads).filter(|t| bind.threads.is_empty() || bind.threads.contains(&(t + 1))).collect();
             let wanted = if wanted.is_empty() { (0..threads).collect() } else { wanted };
-            match open(|| Listener::open(bind, setting, wanted.len()), options) {
+            let (same, others) = before.into_iter().partition(|l| identity::same_socket(&l.bind, bind));
+            before = others;
+            match open_line(bind, setting, wanted.len(), &same, options) {
                 Ok(listeners) => {
-                    for (listener, thread) in listeners.into_iter().zip(wanted) {
+                    // After a reload to fewer threads some accept from several.
+                    for (listener, thread) in listeners.into_iter().zip(wanted.into_iter().cycle()) {
                         if let Some(place) = all.threads.get_mut(thread) {
                             place.push(Bound { listener: Arc::new(listener), proxy: index, group });
                         }
@@ -71,12 +82,47 @@ pub fn open_all(config: &Config, options: &Options, threads: usize) -> Result<Li
     }
 }
 
+/// The sockets of one line for `count` threads, going on with those there are. None of them is closed: it would take with it
+/// who waits in it.
+fn open_line(
+    bind: &Arc<Bind>,
+    setting: Setting<'_>,
+    count: usize,
+    before: &[Arc<Listener>],
+    options: &Options,
+) -> Result<Vec<Listener>, BindError> {
+    let Some(first) = before.first() else {
+        return open(|| Listener::open(bind, setting, count), options);
+    };
+    let again = |listener: &Listener| {
+        let failed =
+            |error| BindError { step: "cannot go on with the socket", error, address: Listener::name(bind) };
+        listener.again(bind).map_err(failed)
+    };
+    let mut all: Vec<Listener> = before.iter().map(|l| again(l)).collect::<Result<_, _>>()?;
+    let missing = count.saturating_sub(all.len());
+    let separate = matches!(bind.address, Address::Inet(_)) && !setting.shared;
+    // Without the privileges of the start a further socket may be out of reach: then threads share one.
+    match Some(missing).filter(|n| *n > 0 && separate).map(|n| Listener::open(bind, setting, n)) {
+        Some(Ok(more)) => all.extend(more),
+        _ => {
+            for _ in 0..missing {
+                all.push(again(first)?);
+            }
+        }
+    }
+    Ok(all)
+}
+
 /// Binds the administration sockets; all failures are printed before the one that ends the start.
-pub fn open_admin(config: &Config) -> Result<Vec<admin::listen::Bound>, String> {
+pub fn open_admin(
+    config: &Config,
+    before: &[admin::listen::Bound],
+) -> Result<Vec<admin::listen::Bound>, String> {
     let mut bound = Vec::new();
     let mut failed = false;
     for socket in &config.global.stats_sockets {
-        match admin::listen::open(config, socket) {
+        match admin::listen::open(config, socket, before) {
             Ok(one) => bound.extend(one),
             Err(error) => {
                 failed = true;

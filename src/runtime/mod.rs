@@ -10,6 +10,8 @@ mod gate;
 mod limits;
 mod listen;
 mod process;
+mod reload;
+mod services;
 mod session;
 mod states;
 mod worker;
@@ -50,21 +52,43 @@ pub struct Options {
     pub terminate: Vec<i32>,
     /// `-dR`
     pub one_listener: bool,
+    /// Reads the configuration again, for reloads.
+    pub source: Option<Source>,
 }
 
-/// What all threads of the process share.
+/// What a configuration was read to, with the messages that belong to it; or the messages alone.
+pub type Read = Result<(Box<Loaded>, String), String>;
+
+/// How the configuration is read.
+#[derive(Clone)]
+pub struct Source(pub Arc<dyn Fn() -> Read + Send + Sync>);
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").finish_non_exhaustive()
+    }
+}
+
+/// What all threads share that serve a generation.
 pub struct Shared {
     pub generation: Arc<Generation>,
     pub hub: Arc<logging::Hub>,
-    pub room: Room,
+    /// The same for all generations.
+    pub room: Arc<Room>,
     /// `-N`; 0: none.
     pub proxy_maxconn: usize,
 }
 
 /// Prints a line in HAProxy's form.
 pub fn say(level: &str, text: impl fmt::Display) {
+    eprint!("{}", line(level, text));
+}
+
+/// A line in HAProxy's form.
+#[must_use]
+pub fn line(level: &str, text: impl fmt::Display) -> String {
     let bracket = format!("[{level}]");
-    eprintln!("{bracket:<10} ({}) : {text}", std::process::id());
+    format!("{bracket:<10} ({}) : {text}\n", std::process::id())
 }
 
 /// Runs the configuration until the process is told to stop.
@@ -94,7 +118,7 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     }
     // Once a listener answers, whoever waits for that may send signals.
     raw::hold_signals();
-    let listeners = listen::open_all(&config, options, threads)?;
+    let listeners = listen::open_all(&config, options, threads, Vec::new())?;
     // HAProxy goes on when it has an administration socket to listen on: servers are checked all the same. So does a node
     // that has virtual addresses to hold, or packets to forward.
     let idle = config.vrrp.routers.is_empty() && config.l4_services.is_empty();
@@ -103,7 +127,7 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
             "[haproxy.main()] No enabled listener found (check for 'bind' directives) ! Exiting.".to_owned()
         );
     }
-    let admin_sockets = listen::open_admin(&config)?;
+    let admin_sockets = listen::open_admin(&config, &[])?;
     let beside = listeners.count() + admin_sockets.len() + global.stats_maxconn;
     let maxconn = limits::apply(&config, options, beside, threads)?;
     let old: Vec<i32> = options.finish.iter().chain(&options.terminate).copied().collect();
@@ -128,19 +152,21 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     process.limits.ssl.store(config.global.maxsslrate, Relaxed);
     process.rings.open(&config.rings);
     let hub = logging::Hub::new(Arc::clone(&process), &config.global);
-    let generation = Arc::new(Generation::build(Arc::clone(&config), process, None));
+    let generation = Arc::new(Generation::build(Arc::clone(&config), process, threads, None));
+    generation.process.current.set(&generation);
     for line in states::apply(&generation.config.states, &generation) {
         say("WARNING", format!("config : {line}"));
     }
     let shared = Arc::new(Shared {
         generation,
         hub,
-        room: Room::default(),
+        room: Arc::default(),
         proxy_maxconn: options.proxy_maxconn.unwrap_or(0),
     });
+    reload::adopt(&shared.generation, &listeners);
     let workers = worker::Workers::start(&shared, listeners)?;
     if options.notify {
         process::notify_ready();
     }
-    control::run(&shared, workers, admin_sockets, options, startup, control::Networks { vrrp, l4 })
+    control::run(shared, workers, admin_sockets, options, startup, control::Networks { vrrp, l4 })
 }

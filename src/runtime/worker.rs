@@ -1,14 +1,14 @@
 //! Worker threads: each one reactor, one local set of tasks, its own listeners and engines.
 
 use super::Shared;
-use super::accept::accept_loop;
+use super::accept::{accept_loop, accept_rest};
 use super::gate::{Budget, Gate, Local};
 use super::listen::{Bound, Listeners};
 use crate::ids::ProxyIndex;
 use crate::live::counters;
 use crate::live::sessions;
 use crate::live::{Generation, Process};
-use crate::net::raw;
+use crate::net::{Listener, raw};
 use crate::tasks::{self, Task};
 use crate::{http, logging, tcp, vrrp};
 use std::collections::HashMap;
@@ -16,7 +16,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
-use tokio::sync::{mpsc, watch};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Over which the connections of a generation are told that another has taken its place.
+const LOOK_UP: Duration = Duration::from_secs(1);
 
 /// What the control thread tells the workers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,68 +52,111 @@ pub struct Workers {
     pub phase: watch::Sender<Phase>,
     /// One message from each thread that has ended.
     pub ended: mpsc::UnboundedReceiver<()>,
-    pub threads: Vec<JoinHandle<()>>,
+    end: mpsc::UnboundedSender<()>,
+    pub threads: Vec<Thread>,
 }
+
+pub struct Thread {
+    pub handle: JoinHandle<()>,
+    orders: mpsc::UnboundedSender<Order>,
+}
+
+/// What a thread is to serve from now on; nothing, where a reload has left fewer threads. The sender is dropped when it does.
+struct Order(Option<Assignment>, oneshot::Sender<()>);
 
 impl Workers {
     pub fn start(shared: &Arc<Shared>, listeners: Listeners) -> Result<Self, String> {
         let (phase, _) = watch::channel(Phase::Running);
         let (end, ended) = mpsc::unbounded_channel();
-        let mut threads = Vec::new();
-        let mut limits: HashMap<usize, BindLimits> = HashMap::new();
-        let mut fronts: HashMap<ProxyIndex, Arc<AtomicUsize>> = HashMap::new();
-        for (index, bounds) in listeners.threads.into_iter().enumerate() {
-            let entries = bounds
-                .into_iter()
-                .map(|b| {
-                    if let Some(proxy) = shared.generation.proxy(b.proxy) {
-                        proxy.front.doors.add(Arc::clone(&b.listener));
-                    }
-                    let front = fronts.entry(b.proxy).or_default();
-                    let new = || BindLimits { front: Arc::clone(front), ..BindLimits::default() };
-                    let limit = limits.entry(b.group).or_insert_with(new).clone();
-                    (b, limit)
-                })
-                .collect();
-            let seat = Seat { index, shared: Arc::clone(shared), entries, phase: phase.subscribe() };
-            let end = end.clone();
-            let thread = std::thread::Builder::new()
-                .name(format!("worker-{}", index + 1))
-                .spawn(move || {
-                    seat.work();
-                    let _ = end.send(());
-                })
-                .map_err(|e| format!("[haproxy.main()] Cannot start thread {}: {e}", index + 1))?;
-            threads.push(thread);
-        }
-        Ok(Self { phase, ended, threads })
+        let mut workers = Self { phase, ended, end, threads: Vec::new() };
+        let _begun = workers.assign(shared, listeners)?;
+        Ok(workers)
     }
+
+    /// Gives the threads another generation to serve, starting those that are missing. Each answer comes, as an error, once
+    /// the thread serves it.
+    pub fn assign(
+        &mut self,
+        shared: &Arc<Shared>,
+        listeners: Listeners,
+    ) -> Result<Vec<oneshot::Receiver<()>>, String> {
+        let mut begun = Vec::new();
+        let mut assignments = assignments(shared, listeners).into_iter();
+        for index in 0.. {
+            let assignment = assignments.next();
+            if index >= self.threads.len() {
+                if assignment.is_none() {
+                    break;
+                }
+                self.threads.push(self.start_thread(index, shared)?);
+            }
+            let (tell, told) = oneshot::channel();
+            if let Some(thread) = self.threads.get(index) {
+                let _ended = thread.orders.send(Order(assignment, tell));
+            }
+            begun.push(told);
+        }
+        Ok(begun)
+    }
+
+    fn start_thread(&self, index: usize, shared: &Arc<Shared>) -> Result<Thread, String> {
+        let (orders, inbox) = mpsc::unbounded_channel();
+        let process = Arc::clone(&shared.generation.process);
+        let seat = Seat { index, process, orders: inbox, phase: self.phase.subscribe() };
+        let end = self.end.clone();
+        let handle = std::thread::Builder::new()
+            .name(format!("worker-{}", index + 1))
+            .spawn(move || {
+                seat.work();
+                let _ = end.send(());
+            })
+            .map_err(|e| format!("[haproxy.main()] Cannot start thread {}: {e}", index + 1))?;
+        Ok(Thread { handle, orders })
+    }
+}
+
+/// For each thread its listeners, with the limits that those of one line share.
+fn assignments(shared: &Arc<Shared>, listeners: Listeners) -> Vec<Assignment> {
+    let mut limits: HashMap<usize, BindLimits> = HashMap::new();
+    let mut rates: HashMap<ProxyIndex, Arc<Budget>> = HashMap::new();
+    let each = listeners.threads.into_iter().map(|bounds| {
+        let entries = bounds.into_iter().map(|b| {
+            let new = || BindLimits {
+                rate: Arc::clone(rates.entry(b.proxy).or_default()),
+                ..BindLimits::default()
+            };
+            let limit = limits.entry(b.group).or_insert_with(new).clone();
+            (b, limit)
+        });
+        Assignment { shared: Arc::clone(shared), entries: entries.collect() }
+    });
+    each.collect()
 }
 
 /// What the threads share about one `bind` line.
 #[derive(Clone, Default)]
 struct BindLimits {
-    /// Of the whole frontend.
-    front: Arc<AtomicUsize>,
     conns: Arc<AtomicUsize>,
     rate: Arc<Budget>,
+}
+
+/// A generation and a thread's listeners in it.
+struct Assignment {
+    shared: Arc<Shared>,
+    entries: Vec<(Bound, BindLimits)>,
 }
 
 /// What a thread is started with.
 struct Seat {
     index: usize,
-    shared: Arc<Shared>,
-    entries: Vec<(Bound, BindLimits)>,
+    process: Arc<Process>,
+    orders: mpsc::UnboundedReceiver<Order>,
     phase: watch::Receiver<Phase>,
 }
 
 impl Seat {
     fn work(self) {
         counters::enter_thread(self.index);
-        let global = &self.shared.generation.config.global;
-        if let Some(cpus) = global.cpu_map.get(self.index).filter(|cpus| !cpus.is_empty()) {
-            let _ = raw::set_cpu_affinity(cpus);
-        }
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .event_interval(61)
@@ -122,32 +169,118 @@ impl Seat {
     }
 
     async fn serve(self) {
-        let Self { index, shared, entries, mut phase } = self;
+        let Self { index, process, mut orders, mut phase } = self;
+        let _questions = tasks::start("questions", questions(Arc::clone(&process), index));
+        let mut alive = None;
+        let mut duty: Option<Duty> = None;
+        // Connections of all generations on this thread.
+        let mut locals: Vec<Rc<Local>> = Vec::new();
+        loop {
+            let order = tokio::select! {
+                biased;
+                _ = phase.wait_for(|p| *p != Phase::Running) => break,
+                order = orders.recv() => order,
+            };
+            let Some(Order(assignment, _begun)) = order else { break };
+            let next = assignment.map(|a| Duty::start(a, index, duty.as_ref()));
+            if let Some(old) = std::mem::replace(&mut duty, next) {
+                old.retire();
+            }
+            locals.retain(|l| l.count.get() > 0);
+            if let Some(duty) = &duty {
+                locals.push(Rc::clone(&duty.local));
+                let routers = !duty.worker.generation().config.vrrp.routers.is_empty();
+                if routers && alive.is_none() {
+                    alive = Some(tasks::start("heartbeat", heartbeat(Arc::clone(&process), index)));
+                }
+            }
+        }
+        let spread = duty.as_mut().and_then(|duty| {
+            duty.accepting.clear();
+            duty.worker.generation().config.global.close_spread
+        });
+        let _ = phase.wait_for(|p| matches!(p, Phase::Stopping | Phase::Ending)).await;
+        let _closing = match spread {
+            Some(time) => Some(tasks::start("close slowly", sessions::wake_slowly(time))),
+            None => {
+                sessions::wake_all();
+                None
+            }
+        };
+        tokio::select! {
+            () = all_of_them(&locals) => {}
+            _ = phase.wait_for(|p| *p == Phase::Ending) => {}
+        }
+        if let Some(duty) = duty {
+            duty.worker.log.flush();
+        }
+    }
+}
+
+/// A thread at work for one generation.
+struct Duty {
+    worker: Rc<Worker>,
+    local: Rc<Local>,
+    doors: Vec<(Arc<Listener>, Rc<Gate>)>,
+    accepting: Vec<Task>,
+    services: Vec<Task>,
+}
+
+impl Duty {
+    fn start(assignment: Assignment, index: usize, before: Option<&Self>) -> Self {
+        let Assignment { shared, entries } = assignment;
+        let global = &shared.generation.config.global;
+        if let Some(cpus) = global.cpu_map.get(index).filter(|cpus| !cpus.is_empty()) {
+            let _ = raw::set_cpu_affinity(cpus);
+        }
         let log = logging::Sender::new(&shared.hub);
+        let engine = before.map(|b| &*b.worker.http);
         let worker = Rc::new(Worker {
-            http: http::Engine::new(index + 1, &shared.generation, Rc::clone(&log)),
+            http: http::Engine::new(index + 1, &shared.generation, Rc::clone(&log), engine),
             tcp: tcp::Engine::new(index + 1, &shared.generation, Rc::clone(&log)),
             log: Rc::clone(&log),
             shared,
         });
         let local = Rc::new(Local::default());
-        let _services = [
-            tasks::start("log sender", Rc::clone(&log).run()),
+        let services = vec![
+            tasks::start("log sender", log.run()),
             tasks::start("idle server connections", Rc::clone(&worker.http).housekeeping()),
-            tasks::start("questions", questions(Arc::clone(&worker.generation().process), index)),
         ];
-        let _alive = (!worker.generation().config.vrrp.routers.is_empty())
-            .then(|| tasks::start("heartbeat", heartbeat(Arc::clone(&worker.generation().process), index)));
-        let accepting = accept_tasks(entries, &worker, &local);
-        let _ = phase.wait_for(|p| *p != Phase::Running).await;
-        drop(accepting);
-        let _ = phase.wait_for(|p| matches!(p, Phase::Stopping | Phase::Ending)).await;
-        sessions::wake_all();
-        tokio::select! {
-            () = all_done(&local) => {}
-            _ = phase.wait_for(|p| *p == Phase::Ending) => {}
+        let doors = doors(entries, &worker, &local);
+        let accepting = doors
+            .iter()
+            .map(|(listener, gate)| {
+                let looped = accept_loop(Arc::clone(listener), Rc::clone(gate), Rc::clone(&worker));
+                tasks::start("accept", looped)
+            })
+            .collect();
+        Self { worker, local, doors, accepting, services }
+    }
+
+    /// Another generation has taken over. Connections are served to their end, or to `hard-stop-after`; then all that
+    /// belongs to this one goes.
+    fn retire(mut self) {
+        self.accepting.clear();
+        for (listener, gate) in self.doors.drain(..) {
+            if !listener.is_continued() {
+                accept_rest(&listener, &gate, &self.worker);
+            }
         }
-        log.flush();
+        // The next one looks after idle server connections.
+        self.services.truncate(1);
+        // Connections of HTTP/2 tell their clients to open another one; there may be very many of all kinds.
+        tasks::detached("old connections", sessions::wake_slowly(LOOK_UP));
+        tasks::detached("old generation", async move {
+            let generation = Arc::clone(self.worker.generation());
+            if let Some(limit) = generation.config.global.hard_stop_after
+                && tokio::time::timeout(limit, all_done(&self.local)).await.is_err()
+            {
+                sessions::end_generation(generation.number);
+            }
+            all_done(&self.local).await;
+            self.worker.log.flush();
+            self.worker.http.retire();
+        });
     }
 }
 
@@ -172,21 +305,30 @@ async fn all_done(local: &Local) {
     }
 }
 
-fn accept_tasks(entries: Vec<(Bound, BindLimits)>, worker: &Rc<Worker>, local: &Rc<Local>) -> Vec<Task> {
-    let mut tasks = Vec::new();
+async fn all_of_them(locals: &[Rc<Local>]) {
+    for local in locals {
+        all_done(local).await;
+    }
+}
+
+fn doors(
+    entries: Vec<(Bound, BindLimits)>,
+    worker: &Rc<Worker>,
+    local: &Rc<Local>,
+) -> Vec<(Arc<Listener>, Rc<Gate>)> {
+    let mut all = Vec::new();
     for (bound, limits) in entries {
         let Some(proxy) = worker.generation().proxy(bound.proxy) else { continue };
         let gate = Rc::new(Gate {
             shared: Arc::clone(&worker.shared),
             proxy: Arc::clone(proxy),
-            front_conns: limits.front,
             bind_conns: limits.conns,
             bind_max: bound.listener.bind.maxconn,
             ssl: bound.listener.bind.tls.is_some(),
             rate: limits.rate,
             local: Rc::clone(local),
         });
-        tasks.push(tasks::start("accept", accept_loop(bound.listener, gate, Rc::clone(worker))));
+        all.push((bound.listener, gate));
     }
-    tasks
+    all
 }

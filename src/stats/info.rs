@@ -137,12 +137,7 @@ pub static FIELDS: &[Field] = &[
         |_| Some(Value::text(RELEASE_DATE)),
         "Day of the last change to the sources",
     ),
-    field(
-        "Nbthread",
-        "CGS",
-        |f| Some(Value::u32(f.generation.process.nbthread)),
-        "Worker threads (nbthread)",
-    ),
+    field("Nbthread", "CGS", |f| Some(Value::u32(f.generation.threads)), "Worker threads (nbthread)"),
     field("Nbproc", "CGS", |_| Some(Value::U32(1)), "Worker processes: 1"),
     field("Process_num", "KGP", |_| Some(Value::U32(1)), "Number of this process: 1"),
     field("Pid", "SGP", |f| Some(Value::U32(f.generation.process.pid)), "Process id"),
@@ -178,7 +173,7 @@ pub static FIELDS: &[Field] = &[
     field(
         "Hard_maxconn",
         "CLP",
-        |f| Some(Value::u32(f.generation.process.limits.hard_maxconn)),
+        |f| Some(Value::u32(f.generation.process.limits.hard_maxconn())),
         "Limit of client connections that maxconn may be raised to",
     ),
     field(

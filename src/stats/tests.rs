@@ -37,7 +37,7 @@ fn generation() -> Arc<Generation> {
     };
     let front = Proxy { name: "Other".into(), id: 3, front: Some(Front::default()), ..Proxy::default() };
     let config = Config { proxies: vec![Arc::new(listen), Arc::new(front)], ..Config::default() };
-    Arc::new(Generation::build(Arc::new(config), Arc::new(Process::new(1, "h".into(), 1, 100)), None))
+    Arc::new(Generation::build(Arc::new(config), Arc::new(Process::new(1, "h".into(), 1, 100)), 1, None))
 }
 
 fn rows(selection: Selection) -> String {

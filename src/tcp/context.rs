@@ -155,7 +155,7 @@ impl Facts for Context {
         ProcessFacts {
             pid: process.pid,
             hostname: &process.hostname,
-            nbthread: process.nbthread,
+            nbthread: self.generation.threads,
             thread: self.engine.thread,
         }
     }

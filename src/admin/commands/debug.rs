@@ -15,7 +15,7 @@ pub const TABLE: &[Command] = &[Command::new(
 .only(Mode::Expert)];
 
 fn hang(call: &mut Call<'_>) -> Answer {
-    let threads = call.live().process.nbthread;
+    let threads = call.live().threads;
     let Some(thread) = call.word(3).parse().ok().filter(|n| (1..=threads).contains(n)) else {
         return Answer::error(format!("Expects a thread's number, 1 to {threads}."));
     };

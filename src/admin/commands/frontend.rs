@@ -122,7 +122,7 @@ fn set_global_maxconn(call: &mut Call<'_>) -> Answer {
     }
     let limits = &call.live().process.limits;
     match usize::try_from(number(call.word(3))) {
-        Ok(most) if most <= limits.hard_maxconn => {
+        Ok(most) if most <= limits.hard_maxconn() => {
             limits.set_maxconn(most);
             Answer::Done
         }

@@ -151,7 +151,7 @@ fn dev(call: &mut Call<'_>) -> Answer {
         std::env::consts::ARCH,
         std::env::consts::OS,
         kernel.trim(),
-        live.process.nbthread,
+        live.threads,
         live.process.pid,
         command.trim(),
     ))

@@ -14,6 +14,7 @@ pub mod insides;
 pub mod l4;
 pub mod patterns;
 pub mod process;
+pub mod reload;
 pub mod server;
 mod server_settings;
 pub mod servers;
@@ -43,6 +44,7 @@ const FAMILIES: &[&[Command]] = &[
     l4::TABLE,
     patterns::TABLE,
     process::TABLE,
+    reload::TABLE,
     server::TABLE,
     servers::TABLE,
     session::TABLE,

@@ -99,7 +99,7 @@ fn show_activity(call: &mut Call<'_>) -> Answer {
     let mut out = String::new();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     // Commands run on a thread of their own.
-    let _ = writeln!(out, "thread_id: 0 (1..{})", call.live().process.nbthread);
+    let _ = writeln!(out, "thread_id: 0 (1..{})", call.live().threads);
     let _ = writeln!(out, "date_now: {}.{:06}", now.as_secs(), now.subsec_micros());
     let mut line = |name: &str, of: fn(&Thread) -> u64| {
         let each: Vec<String> = workers.iter().map(|t| of(t).to_string()).collect();

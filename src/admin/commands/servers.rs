@@ -28,7 +28,7 @@ pub const TABLE: &[Command] = &[
         "show servers conn [<backend>]",
         "connections to servers, in use and idle",
         |c| {
-            let threads = c.live().process.nbthread;
+            let threads = c.live().threads;
             dump(c, &format!("{CONN}[{threads}]\n"), conn_line)
         },
     ),
@@ -145,7 +145,7 @@ fn conn_line(live: &Generation, proxy: &LiveProxy, server: &LiveServer, out: &mu
         server.max(),
         server.conf.pool_max_conn,
     );
-    for _ in 0..live.process.nbthread {
+    for _ in 0..live.threads {
         out.extend_from_slice(b" 0");
     }
     out.push(b'\n');

@@ -30,7 +30,6 @@ pub const TABLE: &[Command] = &[
     row("new ssl ca-file", Admin),
     row("new ssl crl-file", Admin),
     row("publish backend", Admin),
-    row("reload", Admin),
     row("set anon", Admin),
     row("set ssl ca-file", Admin),
     row("set ssl crl-file", Admin),

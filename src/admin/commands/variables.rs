@@ -197,7 +197,7 @@ impl Facts for Scene<'_> {
 
     fn process(&self) -> ProcessFacts<'_> {
         let process = &self.live.process;
-        ProcessFacts { pid: process.pid, hostname: &process.hostname, nbthread: process.nbthread, thread: 0 }
+        ProcessFacts { pid: process.pid, hostname: &process.hostname, nbthread: self.live.threads, thread: 0 }
     }
 
     fn elapsed(&self) -> Duration {

@@ -204,8 +204,8 @@ pub const TABLE: &[Keyword] = &[
         |p, l| {
             if l.word(1) == "infinite" {
                 p.global.close_never = true;
-            } else if p.duration(l, 1, Unit::Milliseconds).is_some() {
-                p.unsupported(l, 0, "close-spread-time");
+            } else if let Some(time) = p.duration(l, 1, Unit::Milliseconds) {
+                p.global.close_spread = Some(time);
             }
         },
     ),

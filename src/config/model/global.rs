@@ -40,6 +40,8 @@ pub struct Global {
     pub grace: Option<Duration>,
     /// `close-spread-time infinite`: a graceful stop closes no connection, it waits for them.
     pub close_never: bool,
+    /// `close-spread-time`
+    pub close_spread: Option<Duration>,
     pub stats_sockets: Vec<Arc<StatsSocket>>,
     pub stats_timeout: Option<Duration>,
     pub stats_maxconn: usize,
@@ -130,6 +132,7 @@ impl Default for Global {
             hard_stop_after: None,
             grace: None,
             close_never: false,
+            close_spread: None,
             stats_sockets: Vec::new(),
             stats_timeout: Some(Duration::from_secs(10)),
             stats_maxconn: 10,

@@ -36,7 +36,7 @@ fn backend(cookie: Cookie) -> (Arc<Backend>, LiveBackend) {
         |value: Option<&str>| Arc::new(Server { cookie: value.map(str::to_owned), ..Server::default() });
     let servers = vec![server(Some("A")), server(Some("B")), server(Some("C3")), server(None)];
     let backend = Backend { servers, cookie: Some(cookie), ..Backend::default() };
-    let live = LiveBackend::new(Arc::default(), &backend, 1, 1, Instant::now());
+    let live = LiveBackend::new(Arc::default(), &backend, 1, 1, Instant::now(), None);
     (Arc::new(backend), live)
 }
 

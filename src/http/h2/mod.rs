@@ -158,7 +158,7 @@ async fn drive(
             // What they would still answer is of no interest to such a client.
             streams.clear();
         }
-        if trunk.session.generation.closes_idle() {
+        if trunk.session.generation.ends_connections() {
             patience.drain(&mut connection);
         }
         patience.poll(cx, &mut connection, &trunk, streams.is_empty())
@@ -219,7 +219,7 @@ impl Patience {
 async fn stream(trunk: Rc<Trunk>, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
     let started = Instant::now();
     let engine = Rc::clone(&trunk.session.engine);
-    let entry = Card::register();
+    let entry = Card::register(trunk.session.generation.number);
     let (parts, body) = request.into_parts();
     // The client that waits for a context is not there yet: its stream needs to know how the body is framed.
     let mut context = engine.take_context_for(&trunk.session, trunk.accepted);

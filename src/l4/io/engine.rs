@@ -140,6 +140,7 @@ impl Engine {
             self.ids.forget(server);
         }
         let before = self.whole.clone();
+        self.generation = self.generation.latest();
         let mut all = wanted(&self.generation, &mut self.whole);
         self.tell_of_turns(&before);
         let mut problems = Vec::new();

@@ -89,7 +89,7 @@ impl RuleCheck {
         let facts = ProcessFacts {
             pid: process.pid,
             hostname: &process.hostname,
-            nbthread: process.nbthread,
+            nbthread: job.generation.threads,
             thread: 0,
         };
         let now = Now::read().wall;

@@ -5,8 +5,9 @@ use super::command::{self, Ended};
 use super::link::Links;
 use super::security::Identity;
 use crate::config::model::vrrp::{Tracked, Vrrp, VrrpConfig, VrrpScript};
-use crate::live::Generation;
+use crate::ids::ProxyIndex;
 use crate::live::vrrp::TrackerView;
+use crate::live::{Generation, LiveProxy};
 use crate::program::Program;
 use crate::tasks::{self, Task};
 use std::sync::Arc;
@@ -329,10 +330,19 @@ async fn look(generation: &Generation, proxies: Vec<(usize, usize)>, tell: &mpsc
     }
 }
 
+/// The proxy of that place in the configuration the routers are from, as it is after reloads.
+fn current(generation: &Generation, at: ProxyIndex) -> Option<Arc<LiveProxy>> {
+    let known = generation.proxy(at)?;
+    let Some(latest) = generation.process.current.get() else { return Some(Arc::clone(known)) };
+    let name = &known.conf.name;
+    let found = if known.back.is_some() { latest.back_named(name) } else { latest.front_named(name) };
+    found.cloned()
+}
+
 fn proxy_fares(generation: &Generation, what: &Tracked) -> Option<(bool, String)> {
     match what {
         Tracked::Backend { proxy, min_up } => {
-            let proxy = generation.proxy(*proxy)?;
+            let proxy = current(generation, *proxy)?;
             let (active, backups) = proxy.back.as_ref()?.usable();
             let up = active + backups;
             let why = format!("backend {} has {up} servers, {min_up} are wanted", proxy.conf.name);
@@ -349,7 +359,7 @@ fn proxy_fares(generation: &Generation, what: &Tracked) -> Option<(bool, String)
             Some((why.is_none(), why.unwrap_or_default()))
         }
         Tracked::Frontend(proxy) => {
-            let proxy = generation.proxy(*proxy)?;
+            let proxy = current(generation, *proxy)?;
             let accepts = !proxy.conf.disabled && !generation.process.stopping.load(Relaxed);
             Some((accepts, format!("frontend {} does not accept", proxy.conf.name)))
         }

@@ -1,0 +1,226 @@
+//! A reload inside the process: another generation takes over from the one that runs.
+//!
+//! Everything that can fail comes first: the whole configuration is read, and new addresses are bound. Only then threads
+//! and services change over, one after another, while the listening sockets that stay are never closed.
+
+use super::services::Services;
+use super::worker::Workers;
+use super::{Options, Read, Shared, limits, listen, process, say};
+use crate::config::identity::same;
+use crate::config::model::{Config, Global};
+use crate::live::reload::Outcome;
+use crate::live::{Generation, MAX_THREADS, Stage, startup};
+use crate::logging::{self, level};
+use crate::net::Listener;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::SystemTime;
+
+/// Reads the configuration again, away from this thread: names may have to be resolved.
+pub async fn read(options: &Options) -> Read {
+    let Some(source) = options.source.clone() else {
+        return Err("this process was not started from files: there is nothing to read again\n".to_owned());
+    };
+    let ended = || Err("the process is ending\n".to_owned());
+    crate::tasks::blocking(move || (source.0)()).await.unwrap_or_else(ended)
+}
+
+/// The process as a reload changes it.
+pub struct Running<'a> {
+    pub shared: &'a mut Arc<Shared>,
+    pub workers: &'a mut Workers,
+    pub services: &'a mut Services,
+    pub options: &'a Options,
+}
+
+impl Running<'_> {
+    /// Goes over to what was read, or stays.
+    pub async fn change(&mut self, read: Read) -> Outcome {
+        let at = SystemTime::now();
+        let done = match read {
+            Ok((loaded, messages)) => self.take_over(loaded.config).await.map(|more| messages + &more),
+            Err(messages) => Err(messages),
+        };
+        let outcome = match done {
+            Ok(messages) => Outcome { success: true, messages, at },
+            Err(messages) => Outcome { success: false, messages, at },
+        };
+        self.tell(&outcome);
+        outcome
+    }
+
+    async fn take_over(&mut self, config: Config) -> Result<String, String> {
+        let old = Arc::clone(&self.shared.generation);
+        refuse(&old.config, &config)?;
+        let threads = process::thread_count(&config.global).min(MAX_THREADS);
+        let prepared = self.prepare(&old, &config, threads);
+        let (listeners, sockets, maxconn) = prepared.map_err(|problem| format!("{problem}\n"))?;
+        let mut said = later(&old.config.global, &config.global);
+
+        // Nothing fails from here on but for want of memory or threads.
+        let config = Arc::new(config);
+        let process = Arc::clone(&old.process);
+        change_limits(&old.config.global, &config.global, &old, maxconn);
+        process.rings.open(&config.rings);
+        process.heartbeats.set_workers(threads);
+        let hub = logging::Hub::new(Arc::clone(&process), &config.global);
+        let generation = Arc::new(Generation::build(config, process, threads, Some(&old)));
+        adopt(&generation, &listeners);
+        let shared = Arc::new(Shared {
+            generation: Arc::clone(&generation),
+            hub,
+            room: Arc::clone(&self.shared.room),
+            proxy_maxconn: self.shared.proxy_maxconn,
+        });
+        let begun = self.workers.assign(&shared, listeners)?;
+        for told in begun {
+            let _ = told.await;
+        }
+        old.enter_stage(Stage::Replaced);
+        generation.process.current.set(&generation);
+        forget(&old, &generation);
+        if let Err(error) = self.services.replace(&shared, sockets) {
+            let _ = writeln!(said, "administration sockets: {error}");
+        }
+        *self.shared = shared;
+        generation.process.l4.changed.notify_one();
+        Ok(said)
+    }
+
+    /// Binds what is not bound yet.
+    fn prepare(
+        &self,
+        old: &Generation,
+        config: &Config,
+        threads: usize,
+    ) -> Result<(listen::Listeners, Vec<crate::admin::listen::Bound>, usize), String> {
+        let before: Vec<Arc<Listener>> = old.proxies.iter().flat_map(|p| p.front.doors.listeners()).collect();
+        let listeners = listen::open_all(config, self.options, threads, before)?;
+        let sockets = listen::open_admin(config, &self.services.sockets)?;
+        let beside = listeners.count() + sockets.len() + config.global.stats_maxconn;
+        let maxconn = limits::apply(config, self.options, beside, threads)?;
+        Ok((listeners, sockets, maxconn))
+    }
+
+    /// On standard error, in the log, and for whoever looks later.
+    fn tell(&self, outcome: &Outcome) {
+        let generation = &self.shared.generation;
+        generation.process.reloads.note(outcome);
+        startup::replace(&outcome.messages);
+        eprint!("{}", outcome.messages);
+        let (word, level, text) = match outcome.success {
+            true => ("NOTICE", level::NOTICE, format!("Reloaded: this is generation {}.", generation.number)),
+            false => (
+                "ALERT",
+                level::ALERT,
+                "Reload failed: the configuration was refused; the one before it goes on.".to_owned(),
+            ),
+        };
+        if !self.options.quiet || !outcome.success {
+            say(word, &text);
+        }
+        let log = &generation.config.global.log;
+        self.services.log.emit(log, level, None, b"", text.as_bytes());
+        if !outcome.success {
+            for line in outcome.messages.lines().filter(|l| l.starts_with('[')) {
+                self.services.log.emit(log, level, None, b"", line.as_bytes());
+            }
+        }
+    }
+}
+
+/// What only a new process can do.
+fn refuse(old: &Config, new: &Config) -> Result<(), String> {
+    let line = |text: String| Err(format!("[ALERT]    ({}) : reload : {text}\n", std::process::id()));
+    if let Some(root) = &old.global.chroot {
+        return line(format!(
+            "this process has its root in {} and cannot read its configuration any more: reload by its master (-W), or start a new process with -sf {}",
+            root.display(),
+            std::process::id()
+        ));
+    }
+    if !same(&old.vrrp, &new.vrrp) {
+        return line(format!(
+            "the vrrp sections have changed: start a new process with -sf {}, which takes the addresses over",
+            std::process::id()
+        ));
+    }
+    if old.l4_services.is_empty() != new.l4_services.is_empty() {
+        return line(format!(
+            "mode l4 begins or ends with this configuration: start a new process with -sf {}",
+            std::process::id()
+        ));
+    }
+    let listens =
+        new.proxies.iter().any(|p| !p.disabled && p.front.as_ref().is_some_and(|f| !f.binds.is_empty()));
+    if !listens
+        && new.global.stats_sockets.is_empty()
+        && new.vrrp.routers.is_empty()
+        && new.l4_services.is_empty()
+    {
+        return line("no enabled listener found (check for 'bind' directives)".to_owned());
+    }
+    Ok(())
+}
+
+/// Says what has changed and waits for a new process.
+fn later(old: &Global, new: &Global) -> String {
+    let mut said = String::new();
+    let mut look = |name: &str, changed: bool| {
+        if changed {
+            let _ = writeln!(
+                said,
+                "[WARNING]  ({}) : reload : '{name}' has changed: it takes effect with a new process.",
+                std::process::id()
+            );
+        }
+    };
+    look("user", old.user != new.user || old.uid != new.uid);
+    look("group", old.group != new.group || old.gid != new.gid);
+    look("chroot", old.chroot != new.chroot);
+    look("daemon", old.daemon != new.daemon);
+    look("pidfile", old.pidfile != new.pidfile);
+    look("master-worker", old.master_worker != new.master_worker);
+    look("localpeer", old.localpeer != new.localpeer);
+    said
+}
+
+/// What commands have set stays as long as the configuration says what it said before.
+fn change_limits(old: &Global, new: &Global, generation: &Generation, maxconn: usize) {
+    let limits = &generation.process.limits;
+    if limits.hard_maxconn() != maxconn {
+        limits.set_hard_maxconn(maxconn);
+    }
+    for (old, new, limit) in [
+        (old.maxconnrate, new.maxconnrate, &limits.connections),
+        (old.maxsessrate, new.maxsessrate, &limits.sessions),
+        (old.maxsslrate, new.maxsslrate, &limits.ssl),
+    ] {
+        if old != new {
+            limit.store(new, Relaxed);
+        }
+    }
+    limits.changed();
+}
+
+/// Tells the frontends their listeners.
+pub fn adopt(generation: &Generation, listeners: &listen::Listeners) {
+    for proxy in &generation.proxies {
+        let of_it = listeners.threads.iter().flatten().filter(|b| b.proxy == proxy.index);
+        proxy.front.doors.replace(of_it.map(|b| Arc::clone(&b.listener)).collect());
+    }
+}
+
+/// Frontends that are gone lose their listeners, and unix sockets that nobody serves any more their names.
+fn forget(old: &Generation, new: &Generation) {
+    for proxy in &old.proxies {
+        if !new.proxies.iter().any(|p| Arc::ptr_eq(&p.front, &proxy.front)) {
+            proxy.front.doors.replace(Vec::new());
+        }
+    }
+    let kept = listen::unix_paths(&new.config);
+    for path in listen::unix_paths(&old.config).iter().filter(|p| !kept.contains(p)) {
+        let _ = std::fs::remove_file(path);
+    }
+}
