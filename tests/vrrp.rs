@@ -9,10 +9,10 @@ mod handover;
 mod harness;
 #[path = "vrrp/ipv6.rs"]
 mod ipv6;
+#[path = "vrrp/link_down.rs"]
+mod link_down;
 #[path = "vrrp/links.rs"]
 mod links;
-#[path = "vrrp/nopreempt.rs"]
-mod nopreempt;
 #[path = "vrrp/vmac.rs"]
 mod vmac;
 
