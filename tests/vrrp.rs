@@ -277,30 +277,84 @@ fn adverts_are_keepalived_s_byte_for_byte() {
     }
 }
 
-/// Forged adverts change nothing, and the master keeps its rhythm while they come as fast as they can.
+/// Forged adverts change nothing and are counted, and the master keeps its rhythm while more than 1,000 a second come.
 #[test]
 fn forged_adverts_change_nothing() {
     let net = Net::new();
-    let a = net.weir("a", &weir_config("version 2\n    authentication pass 1111", 100));
+    let socket = net.dir.path().join("a.sock");
+    let global = format!("global\n    stats socket {}\n", socket.display());
+    let a = net.weir("a", &(global + &weir_config("version 2\n    authentication pass 1111", 100)));
     net.only("a");
-    // Priority 200, but: TTL 64, a wrong checksum, a wrong password, no address, 255 addresses, cut short.
+    let field = |name: &str| -> u64 {
+        let all = harness::ask(&socket, "show vrrp VI_1");
+        let value = all.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(": "));
+        value.unwrap_or_else(|| panic!("no {name} in {all}")).parse().unwrap()
+    };
+    // Priority 200, but: TTL 64, a wrong checksum, a wrong password, no address, 255 addresses, cut short, another id.
     let forger = "import socket,struct,time\n\
         s=socket.socket(socket.AF_INET,socket.SOCK_RAW,112)\n\
         s.setsockopt(0,socket.IP_MULTICAST_IF,socket.inet_aton('10.99.0.2')); s.setsockopt(0,socket.IP_MULTICAST_LOOP,0)\n\
         def sum16(b):\n  t=sum(struct.unpack('!%dH'%(len(b)//2),b))\n  t=(t&0xffff)+(t>>16); t=(t&0xffff)+(t>>16)\n  return ~t&0xffff\n\
-        def advert(count,addresses,password,wrong=0):\n  b=struct.pack('!BBBBBBH',0x21,51,200,count,1,1,0)+addresses+password\n  return b[:6]+struct.pack('!H',sum16(b)^wrong)+b[8:]\n\
+        def advert(count,addresses,password,wrong=0,vrid=51):\n  b=struct.pack('!BBBBBBH',0x21,vrid,200,count,1,1,0)+addresses+password\n  return b[:6]+struct.pack('!H',sum16(b)^wrong)+b[8:]\n\
         ip=socket.inet_aton('10.99.0.100'); good=b'1111'+bytes(4)\n\
-        forged=[(64,advert(1,ip,good)),(255,advert(1,ip,good,1)),(255,advert(1,ip,b'2222'+bytes(4))),(255,advert(0,b'',good)),(255,advert(255,ip,good)),(255,advert(1,ip,good)[:10])]\n\
-        end=time.monotonic()+4\n\
-        while time.monotonic()<end:\n  for ttl,b in forged:\n    s.setsockopt(0,socket.IP_MULTICAST_TTL,ttl); s.sendto(b,('224.0.0.18',0))\n  time.sleep(0.004)";
+        forged=[(64,advert(1,ip,good)),(255,advert(1,ip,good,1)),(255,advert(1,ip,b'2222'+bytes(4))),(255,advert(0,b'',good)),(255,advert(255,ip,good)),(255,advert(1,ip,good)[:10]),(255,advert(1,ip,good,0,52))]\n\
+        while True:\n  for ttl,b in forged:\n    s.setsockopt(0,socket.IP_MULTICAST_TTL,ttl); s.sendto(b,('224.0.0.18',0))\n  time.sleep(0.004)";
     let forging = net.start("b", &["python3", "-c", forger]);
+    wait_until("the first ones are counted", || field("Dropped_vrid") > 0);
+    let (sent, begin) = (field("Adverts_sent"), std::time::Instant::now());
     let seen = capture(&net, "b", 4);
     // On b its own packets do not come back: what is heard is the master.
     assert!(seen.iter().all(|packet| packet[24..32] == *"0a630001"), "{seen:?}");
+    let (kinds, all) =
+        (["ttl", "checksum", "auth_mismatch", "address_list", "vrid"], || field("Dropped_malformed"));
+    wait_until("all kinds are counted", || {
+        all() >= 2000 && kinds.iter().all(|kind| field(&format!("Dropped_{kind}")) >= 1000)
+    });
+    // One a second: three may be late on a busy machine.
+    let expected = begin.elapsed().as_secs().saturating_sub(3);
+    assert!(
+        field("Adverts_sent") - sent >= expected,
+        "{expected}: {}",
+        harness::ask(&socket, "show vrrp VI_1")
+    );
+    assert_eq!(field("Adverts_received"), 0);
     forging.stop();
     net.only("a");
     let changes = a.log().matches("VI_1: ").count();
     assert_eq!(changes, 2, "started, became master, and nothing since:\n{}", a.log());
+}
+
+/// Ids that another section of the interface has are no strangers; further ones count for all of them, also after the link was down.
+#[test]
+fn adverts_of_no_section_are_counted() {
+    let net = Net::new();
+    let socket = net.dir.path().join("a.sock");
+    let second = weir_config("version 3", 100).replace("VI_1", "VI_2").replace("-id 51", "-id 52");
+    let second = second.replace(VIRTUAL, "10.99.0.101");
+    let global = format!("global\n    stats socket {}\n", socket.display());
+    let _a = net.weir("a", &format!("{global}{}{second}", weir_config("version 3", 100)));
+    let count = |router: &str| {
+        let all = harness::ask(&socket, &format!("show vrrp {router}"));
+        all.lines().find_map(|l| l.strip_prefix("Dropped_vrid: ")?.parse().ok()).unwrap_or(u64::MAX)
+    };
+    net.only("a");
+    let send = |vrid: u8| {
+        let script = format!(
+            "import socket\ns=socket.socket(socket.AF_INET,socket.SOCK_RAW,112)\n\
+             s.setsockopt(0,socket.IP_MULTICAST_IF,socket.inet_aton('10.99.0.2')); s.setsockopt(0,socket.IP_MULTICAST_TTL,255)\n\
+             for _ in range(300): s.sendto(bytes([0x31,{vrid},100,1,0,100,0,0,10,99,0,100]),('224.0.0.18',0))"
+        );
+        harness::network::python(&net, "b", &script);
+    };
+    for vrid in 51..=53 {
+        send(vrid);
+    }
+    wait_until("the third one is counted", || (count("VI_1"), count("VI_2")) == (300, 300));
+    ip(&format!("-n {} link set eth0 down", net.space("a")));
+    ip(&format!("-n {} link set eth0 up", net.space("a")));
+    net.only("a");
+    send(54);
+    wait_until("the fourth one too", || (count("VI_1"), count("VI_2")) == (600, 600));
 }
 
 /// After the change of user only what the addresses need is left of root's powers, and they still move.

@@ -56,6 +56,24 @@ pub fn report_icmp_errors(socket: &impl AsRawFd, v6: bool) -> io::Result<()> {
     }
 }
 
+/// SO_MEMINFO: how many packets found no room in a socket's queue since it was opened.
+pub fn lost_packets(socket: &impl AsRawFd) -> io::Result<u32> {
+    // SK_MEMINFO_VARS of <linux/sock_diag.h>; SK_MEMINFO_DROPS is the last of them.
+    let mut all = [0_u32; 9];
+    let mut length = size_of_val(&all) as libc::socklen_t;
+    // SAFETY: the pointer and length describe `all`, which outlives the call; the descriptor is borrowed, hence open.
+    check(unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            all.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    })?;
+    Ok(all[8])
+}
+
 /// TCP_REPAIR: a close that follows says nothing on the wire, neither FIN nor RST. Needs CAP_NET_ADMIN.
 pub fn set_repair(socket: &impl AsRawFd) -> io::Result<()> {
     set_int(socket, libc::IPPROTO_TCP, libc::TCP_REPAIR, 1)

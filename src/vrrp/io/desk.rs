@@ -151,7 +151,7 @@ impl Shell {
                 age: ago(then),
             }),
             transitions: memory.transitions,
-            counts: counts(router),
+            counts: counts(router, self.ports.strays(at)),
         }
     }
 
@@ -220,8 +220,11 @@ fn written(address: &VirtualAddress) -> String {
     out
 }
 
-fn counts(router: &crate::vrrp::Router) -> CountsView {
+/// `strays`: adverts of other ids, which the router is not woken for.
+fn counts(router: &crate::vrrp::Router, strays: u64) -> CountsView {
     let counts = router.counts;
+    let dropped =
+        |reason: DropReason| counts.dropped(reason) + if reason == DropReason::Vrid { strays } else { 0 };
     CountsView {
         sent: counts.sent,
         received: counts.received,
@@ -229,6 +232,6 @@ fn counts(router: &crate::vrrp::Router) -> CountsView {
         stops_received: counts.stops_received,
         became_master: counts.became_master,
         conflicts: counts.conflicts,
-        dropped: DropReason::ALL.iter().map(|r| (r.name(), counts.dropped(*r))).collect(),
+        dropped: DropReason::ALL.iter().map(|r| (r.name(), dropped(*r))).collect(),
     }
 }

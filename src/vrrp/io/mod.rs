@@ -1,7 +1,7 @@
 //! The shell around the core: sockets, addresses, announcements, trackers and notify programs, on the control thread.
 //!
 //! ```text
-//!   port     how a router reaches its network: link (interfaces), socket (adverts in and out)
+//!   port     how a router reaches its network: link (interfaces), socket (adverts in and out), strays (adverts of others)
 //!   vmac     an interface with the virtual MAC address
 //!   hold     what a master holds: address, route (the kernel's addresses, routes, rules, by rtnetlink)
 //!   refuse   what is addressed to a virtual address, in no-accept mode
@@ -30,6 +30,7 @@ mod refuse;
 mod route;
 mod security;
 mod socket;
+mod strays;
 mod succession;
 mod track;
 mod vmac;

@@ -5,9 +5,11 @@ use super::Event;
 use super::address::Kernel;
 use super::link::{Arp, Change, Link, Links, is_unicast_link_local};
 use super::socket::{Ear, Wire};
+use super::strays::Strays;
 use super::vmac::{self, Vmac};
 use crate::config::model::vrrp::{Vrrp, VrrpConfig};
 use crate::tasks::{self, Task};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -23,11 +25,16 @@ pub struct Ports {
     bases: HashMap<u32, Arp>,
     /// Addresses that move: never a source.
     virtuals: Vec<IpAddr>,
+    /// Per router, the adverts of ids that none on its interfaces has.
+    strays: Vec<Rc<Cell<u64>>>,
+    /// Family, interface and id of all routers.
+    known: Vec<(bool, String, u8)>,
     tell: mpsc::Sender<Event>,
 }
 
 struct Path {
     wire: Rc<Wire>,
+    strays: Strays,
     _receivers: Vec<Task>,
 }
 
@@ -43,7 +50,18 @@ impl Ports {
     pub fn new(config: &VrrpConfig, tell: mpsc::Sender<Event>) -> Self {
         let virtuals = config.addresses();
         let ports = config.routers.iter().map(|_| Default::default()).collect();
-        Self { ports, vmacs: vec![None; config.routers.len()], bases: HashMap::new(), virtuals, tell }
+        let interfaces = |r: &'_ Vrrp| -> Vec<_> {
+            r.interfaces().map(|name| (r.is_v6(), name.to_owned(), r.vrid)).collect()
+        };
+        Self {
+            ports,
+            vmacs: vec![None; config.routers.len()],
+            bases: HashMap::new(),
+            virtuals,
+            strays: config.routers.iter().map(|_| Rc::default()).collect(),
+            known: config.routers.iter().flat_map(interfaces).collect(),
+            tell,
+        }
     }
 
     /// Opens what is not open on the interfaces as they are now.
@@ -150,6 +168,7 @@ impl Ports {
     ) -> Result<IpAddr, String> {
         let Some(interface) = router.interfaces().nth(path) else { return Err("no interface".to_owned()) };
         let vmac = self.vmacs.get(at).and_then(Option::as_ref).map(|v| v.index);
+        let strays = |link: &Link| open_strays(&self.known, self.strays.get(at), link, router.is_v6());
         let Some(slot) = self.ports.get_mut(at).and_then(|paths| paths.get_mut(path)) else {
             return Err("no such router".to_owned());
         };
@@ -176,14 +195,21 @@ impl Ports {
             let wire = Wire::open(link, outlet, source, router.vrid)
                 .map_err(|e| format!("no raw socket on {interface} from {source}: {e}"))?;
             let wire = Rc::new(wire);
+            let strays = strays(link)?;
             let receive = |ear| {
                 let (receiving, tell) = (Rc::clone(&wire), self.tell.clone());
                 tasks::start("vrrp adverts", async move { receiving.receive(at, path, ear, &tell).await })
             };
             let receivers = wire.ears().map(receive).collect();
-            *slot = Some(Path { wire, _receivers: receivers });
+            *slot = Some(Path { wire, strays, _receivers: receivers });
         }
         Ok(source)
+    }
+
+    /// Adverts on the interfaces of a router whose ids none there has.
+    pub fn strays(&self, at: usize) -> u64 {
+        self.ports.get(at).into_iter().flatten().flatten().for_each(|path| path.strays.count());
+        self.strays.get(at).map_or(0, |total| total.get())
     }
 
     /// The open paths of a router.
@@ -202,6 +228,20 @@ impl Ports {
     pub fn local(&self, at: usize, path: usize) -> Option<IpAddr> {
         self.ports.get(at)?.get(path)?.as_ref().map(|p| p.wire.source)
     }
+}
+
+/// `known`: family, interface and id of all routers.
+fn open_strays(
+    known: &[(bool, String, u8)],
+    total: Option<&Rc<Cell<u64>>>,
+    link: &Link,
+    six: bool,
+) -> Result<Strays, String> {
+    let here = known.iter().filter(|(family, name, _)| (*family, name) == (six, &link.name));
+    let vrids: Vec<u8> = here.map(|(_, _, vrid)| *vrid).collect();
+    let total = total.cloned().unwrap_or_default();
+    Strays::open(link, six, &vrids, &total)
+        .map_err(|e| format!("no raw socket on {} for adverts of others: {e}", link.name))
 }
 
 /// Which of an interface's addresses adverts are sent from.

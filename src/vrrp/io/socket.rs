@@ -146,8 +146,13 @@ fn socket_address(address: IpAddr, interface: u32) -> SockAddr {
 }
 
 fn hearing(link: &Link, six: bool, vrid: u8) -> io::Result<Socket> {
+    filtered(link, six, &only(vrid, six))
+}
+
+/// What arrives at a link for VRRP, to it and to the group, through a filter.
+pub fn filtered(link: &Link, six: bool, filter: &[SockFilter]) -> io::Result<Socket> {
     let socket = Socket::new(if six { Domain::IPV6 } else { Domain::IPV4 }, Type::RAW, protocol())?;
-    socket.attach_filter(&only(vrid, six))?;
+    socket.attach_filter(filter)?;
     socket.bind_device(Some(link.name.as_bytes()))?;
     if six {
         raw::tell_arrival_v6(&socket)?;
@@ -183,12 +188,12 @@ fn sending(link: &Link, source: IpAddr) -> io::Result<Socket> {
 }
 
 /// One instruction; a comparison that fails jumps over `or_skip` others.
-const fn op(code: u32, or_skip: u8, value: u32) -> SockFilter {
+pub const fn op(code: u32, or_skip: u8, value: u32) -> SockFilter {
     SockFilter::new(code as u16, 0, or_skip, value)
 }
 
 /// Takes so many bytes of the packet.
-const fn take(bytes: u32) -> SockFilter {
+pub const fn take(bytes: u32) -> SockFilter {
     op(BPF_RET | BPF_K, 0, bytes)
 }
 
