@@ -34,6 +34,7 @@ pub mod states;
 pub mod suggest;
 pub mod system;
 mod tls;
+mod tracking;
 pub mod units;
 pub mod vrrp;
 mod whole;

@@ -333,7 +333,7 @@ fn unused_checks(parser: &mut Parser, draft: &Draft, proxy: &Proxy) {
         }
     }
     for (on, keyword) in [(back.disable_on_404, "disable-on-404"), (back.send_state, "send-state")] {
-        if on && flavour != Some(Flavour::Http) {
+        if on && flavour.is_some_and(|f| f != Flavour::Http) {
             messages.push(format!(
                 "'{keyword}' will be ignored for {kind} '{name}' (requires 'option httpchk')."
             ));

@@ -7,9 +7,7 @@ use super::model::probes::{ExternalChecks, ExternalCommand};
 use super::model::{Backend, Balance, CheckKind, HashMethod, LogStyle, Mode, Proxy};
 use super::parser::Parser;
 use super::resolve::kind;
-use super::suggest;
-use std::collections::HashMap;
-use std::sync::Arc;
+use super::tracking;
 
 pub fn check(parser: &mut Parser, proxies: &mut [Proxy]) {
     for proxy in proxies.iter_mut().filter(|p| !p.disabled && p.mode == Mode::L4) {
@@ -25,7 +23,7 @@ pub fn check(parser: &mut Parser, proxies: &mut [Proxy]) {
         dynamic_cookies(parser, proxy);
     }
     program_sections(parser);
-    tracks(parser, proxies);
+    tracking::check(parser, proxies);
     super::keywords::mail::settle(parser, proxies);
 }
 
@@ -263,60 +261,6 @@ fn http_options(proxy: &mut Proxy) -> Vec<&'static str> {
         name
     })
     .collect()
-}
-
-/// `track [backend/]server` must name a server that is checked or tracks one, without a loop.
-fn tracks(parser: &mut Parser, proxies: &[Proxy]) {
-    let mut servers: HashMap<(&str, &str), &Arc<super::model::Server>> = HashMap::new();
-    for proxy in proxies {
-        for server in proxy.back.iter().flat_map(|b| &b.servers) {
-            servers.insert((&proxy.name, &server.name), server);
-        }
-    }
-    for proxy in proxies {
-        for server in proxy.back.iter().flat_map(|b| &b.servers) {
-            let Some(track) = &server.track else { continue };
-            let mut at: (&str, &str) = split(track, &proxy.name);
-            let mut steps = 0;
-            let problem = loop {
-                let Some(target) = servers.get(&at) else {
-                    break Some(format!(
-                        "unable to find required proxy or server '{}/{}' for tracking",
-                        at.0, at.1
-                    ));
-                };
-                if target.check.is_some() || target.agent.is_some() {
-                    break None;
-                }
-                let Some(further) = &target.track else {
-                    break Some(format!(
-                        "unable to use {}/{} for tracking as it does not have any check nor agent enabled",
-                        at.0, at.1
-                    ));
-                };
-                at = split(further, at.0);
-                steps += 1;
-                if steps > servers.len() {
-                    break Some("the tracked servers form a loop".to_owned());
-                }
-            };
-            if let Some(problem) = problem {
-                let names = servers.keys().filter(|(b, _)| *b == &*proxy.name).map(|(_, s)| *s);
-                let hint = suggest::hint(at.1, names);
-                parser.report(Diagnostic {
-                    severity: Severity::Alert,
-                    place: server.place.clone(),
-                    message: format!("'server {}/{}' : {problem}.", proxy.name, server.name),
-                    source: None,
-                    hint,
-                });
-            }
-        }
-    }
-}
-
-fn split<'a>(track: &'a str, proxy: &'a str) -> (&'a str, &'a str) {
-    track.split_once('/').unwrap_or((proxy, track))
 }
 
 #[cfg(test)]

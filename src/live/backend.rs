@@ -377,7 +377,10 @@ impl Lists {
         if let (Some(c), Some(s)) = (self.pool.servers.get(i), backend.servers.get(i)) {
             // As people count it: a scaled weight rounds up, so that a server in slow start is not shown as unused.
             let scale = self.table.algorithm().scale().max(1);
-            s.effective.store(c.effective.div_ceil(scale), Relaxed);
+            // A weight given during maintenance is shown when that ends.
+            if s.admin() & admin::MAINT == 0 || s.effective_weight() == 0 {
+                s.effective.store(c.effective.div_ceil(scale), Relaxed);
+            }
             let whole = (c.weight * scale).max(1);
             s.throttle.store((c.effective * 100 / whole).max(1), Relaxed);
             s.usable.store(c.usable, Relaxed);

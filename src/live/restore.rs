@@ -63,7 +63,7 @@ impl Generation {
         let via = self.tracked_name(at).map_or_else(String::new, |t| format!(" via {t}"));
         let reason = if to == Some(OperState::Running) { &via } else { REASON };
         let mut notices = to.map(|to| self.set_oper(at, to, reason, now)).unwrap_or_default();
-        self.restore_orders(at, server, n, now);
+        notices.extend(self.restore_orders(at, server, n, now));
         server.lifetime.restore(Duration::from_secs(n.since_change), now);
         server.check.set_last(Finding::new(Status::by_number(n.status)));
         for (which, state) in [(Which::Health, n.check_state), (Which::Agent, n.agent_state)] {
@@ -88,20 +88,27 @@ impl Generation {
         notices
     }
 
-    /// An order of the configuration that has changed goes before those of commands. Nothing is said at the start.
-    fn restore_orders(&self, at: ServerAt, server: &LiveServer, n: &Numbers, now: Instant) {
+    /// An order of the configuration that has changed goes before those of commands. Of them only the end of a maintenance that the
+    /// configuration wants is said at the start.
+    fn restore_orders(&self, at: ServerAt, server: &LiveServer, n: &Numbers, now: Instant) -> Vec<Notice> {
         let configured = server.admin() & admin::CONFIGURED_MAINT;
-        if n.orders & admin::CONFIGURED_MAINT != configured {
-            let _ = if configured == 0 { self.set_ready(at, now) } else { self.set_maint(at, true, now) };
-        } else if n.orders & admin::FORCED_MAINT != 0 && configured == 0 {
-            let _ = self.set_maint(at, true, now);
-        } else if n.orders & admin::FORCED_MAINT == 0 && configured != 0 {
-            let _ = self.set_ready(at, now);
+        let mut notices = Vec::new();
+        match (n.orders & admin::CONFIGURED_MAINT, configured) {
+            (0, 0) if n.orders & admin::FORCED_MAINT != 0 => drop(self.set_maint(at, true, now)),
+            (0, 0) => {}
+            (0, _) => {
+                drop(self.set_maint(at, true, now));
+                return notices;
+            }
+            (_, 0) => drop(self.set_ready(at, now)),
+            _ if n.orders & admin::FORCED_MAINT == 0 => notices = self.set_ready(at, now),
+            _ => {}
         }
         // A weight of 0 drained then; it has another one now.
         if n.orders & admin::FORCED_DRAIN != 0 && (n.configured_weight > 0 || server.conf.weight == 0) {
-            let _ = self.set_draining(at, now);
+            drop(self.set_draining(at, now));
         }
+        notices
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::Reporter;
 use super::job::{self, Job};
+use super::rules::kept;
 use super::schedule;
 use super::target::Target;
 use crate::health::{Finding, Status};
@@ -117,6 +118,11 @@ impl Agent {
         }
         let Some(end) = bytes.iter().position(|b| matches!(b, b'\r' | b'\n')) else {
             let status = self.server.agent.last().status;
+            if matches!(status, Status::Initializing | Status::Unknown) {
+                // Nothing was found that could be said again: the rest is waited for.
+                tokio::time::sleep_until(job.deadline()).await;
+                return Err(Finding::new(Status::L7Timeout));
+            }
             return Err(Finding::new(status).info("Ignoring incomplete line from agent"));
         };
         bytes.truncate(end);
@@ -220,7 +226,7 @@ impl<'a> Answer<'a> {
                 (None, Some(warning)) => format!("agent warns : {warning}"),
                 (None, None) => String::new(),
             };
-            return Finding::new(Status::Checked).info(text);
+            return Finding::new(Status::Checked).info(kept(text.as_bytes()));
         };
         // That a server is down is not to be hidden behind complaints.
         let mut message = self.description;
@@ -231,7 +237,7 @@ impl<'a> Answer<'a> {
         if !message.is_empty() {
             let _ = write!(text, " ({message})");
         }
-        Finding::new(if up { Status::L7Ok } else { Status::L7Status }).info(text)
+        Finding::new(if up { Status::L7Ok } else { Status::L7Status }).info(kept(text.as_bytes()))
     }
 }
 

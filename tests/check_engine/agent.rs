@@ -224,6 +224,20 @@ fn silence_says_nothing() {
     assert!(said.iter().any(|l| l.contains("Layer7 timeout")), "{said:#?}");
 }
 
+/// Without an end of line nothing was said: the first time the rest is waited for, later what was found before stands. Texts are cut.
+#[test]
+fn unfinished_lines_and_long_ones() {
+    const LONG: &str = "down # yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\n";
+    let listen = format!(
+        "listen f\n bind ADDR:{FRONT}\n option log-health-checks\n server s ADDR:{SERVER} agent-check agent-port {AGENT} agent-inter 500ms"
+    );
+    let prepare =
+        |address| agent(at(address, AGENT), 0, &["up", "up", LONG, "up\n", "down # end of script\n"]);
+    let said = rig::compare(&listen, prepare, |run, _| run.wait_for("(end of script)"));
+    assert!(said[0].contains("Layer7 timeout"), "{said:#?}");
+    assert!(said.iter().any(|l| l.contains("yyy\", check duration")), "{said:#?}");
+}
+
 /// A server that its health check holds down does not come up because the agent says so.
 #[test]
 fn both_must_agree() {

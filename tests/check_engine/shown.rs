@@ -107,3 +107,39 @@ fn states_with_and_without_checks() {
     assert!(theirs[0].contains("a|no check|") && theirs[0].contains("|4294967295|"), "{}", theirs[0]);
     assert!(theirs[1].contains("a|DRAIN (agent)|"), "{}", theirs[1]);
 }
+
+/// During maintenance the weight is what it was.
+#[test]
+fn a_weight_given_in_maintenance_counts_after_it() {
+    let course = |program: Program| {
+        let own = own_address();
+        let dir = tempfile::TempDir::new().unwrap();
+        let socket = dir.path().join("socket");
+        let config = format!(
+            "global\n stats socket {} level admin\ndefaults\n mode http\n timeout client 5s\n timeout server 5s\n timeout connect 5s\n\
+             listen f\n bind {own}:{FRONT}\n server s {own}:{SERVER} weight 40\n server d {own}:{SERVER} weight 30 disabled\n",
+            socket.display()
+        );
+        let _proxy = Proxy::start_in(program, dir, &config, &["-db"], own, &[FRONT]).unwrap();
+        let weights = || {
+            let all = console::ask(&socket, "show stat");
+            let of = |line: &str| line.split(',').nth(18).unwrap_or_default().to_owned();
+            all.lines().filter(|l| l.starts_with("f,") && !l.contains("END,")).map(of).collect::<Vec<_>>()
+        };
+        let mut seen = vec![weights()];
+        for command in [
+            "set server f/s state maint",
+            "set weight f/s 10%",
+            "set server f/d weight 7",
+            "set server f/s state ready",
+            "set server f/d state ready",
+        ] {
+            console::ask(&socket, command);
+            seen.push(weights());
+        }
+        seen
+    };
+    let haproxy = course(Program::HaProxy);
+    assert_eq!(course(Program::Weir), haproxy);
+    assert_eq!(haproxy[2], ["40", "30"]);
+}

@@ -169,3 +169,19 @@ fn addresses_and_ports_are_taken_over() {
     }
     check(both, OLD, 2, "- 77777 - 0 7001 - - 0");
 }
+
+/// Who wanted maintenance or a drain then, and what the configuration wants now.
+#[test]
+fn orders_are_taken_over() {
+    for server in ["127.0.0.1:9001", "127.0.0.1:9001 disabled", "127.0.0.1:9001 disabled check inter 1h"] {
+        for orders in [0, 1, 4, 5, 8, 9, 12] {
+            let tail = "- 9001 - 0 0 - - 0";
+            let theirs = reached(Program::HaProxy, server, "127.0.0.1", orders, tail);
+            assert_eq!(
+                reached(Program::Weir, server, "127.0.0.1", orders, tail),
+                theirs,
+                "{server} {orders}"
+            );
+        }
+    }
+}

@@ -19,6 +19,7 @@ mod spop;
 #[cfg(test)]
 mod tests;
 
+pub use describe::kept;
 pub use machine::FIRST_STEP;
 pub use run::RuleCheck;
 
@@ -29,5 +30,5 @@ use scene::Scene;
 fn rendered(format: &LogFormat, scene: &mut Scene<'_>) -> String {
     let mut text = Vec::new();
     format.render_raw(scene, &mut text);
-    describe::kept(&text)
+    kept(&text)
 }
