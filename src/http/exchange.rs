@@ -514,6 +514,11 @@ impl<'a> Exchange<'a> {
         *self.ended.get_or_insert_with(Instant::now)
     }
 
+    /// It ended at `at`, unless it has before.
+    pub(super) fn ends_at(&mut self, at: Instant) {
+        self.ended.get_or_insert(at);
+    }
+
     pub(super) fn finish(&mut self) {
         finish::exchange(self);
     }
