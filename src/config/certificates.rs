@@ -9,6 +9,7 @@ use crate::tls::certificate::{BESIDE, BUNDLE, Extra, Problem, reason, with};
 use crate::tls::{Slot, Store};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// TLS as far as it does not belong to one proxy.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub struct Tls {
     pub extra: Extra,
     /// `tune.ssl.cachesize`
     pub cached_sessions: usize,
+    /// `tune.ssl.lifetime`
+    pub session_lifetime: Duration,
     /// `tune.ssl.maxrecord`, `tune.ssl.hard-maxrecord`
     pub max_record: Option<usize>,
     /// `ssl-default-bind-*`
@@ -33,6 +36,7 @@ impl Default for Tls {
             crt_base: None,
             extra: Extra::default(),
             cached_sessions: 20_000,
+            session_lifetime: Duration::from_secs(300),
             max_record: None,
             bind_defaults: TlsOptions::default(),
             server_defaults: Preferences::default(),

@@ -8,11 +8,15 @@ use super::parser::Parser;
 use super::raw::Line;
 use super::tls::Versions;
 use crate::tls::settings::{Resumption, Settings, Version, own_tickets};
+use crate::tls::tickets::{Aging, TicketKeys, Tickets};
 use crate::tls::verify::{Codes, Demand, Verifier};
 use crate::tls::{Door, Line as Shown};
 use rustls::crypto::SupportedKxGroup;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use rustls::server::{ProducesTickets, StoresServerSessions};
+use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::{ProtocolVersion, SignatureScheme, SupportedCipherSuite};
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +39,8 @@ pub struct TlsOptions {
     pub alpn: Option<Vec<Vec<u8>>>,
     pub client_order: bool,
     pub no_tickets: bool,
+    /// `tls-ticket-keys`
+    pub ticket_keys: Option<Arc<TicketKeys>>,
     pub strict: Option<bool>,
     pub verify: Option<Verify>,
     pub authorities: Option<Arc<Vec<CertificateDer<'static>>>>,
@@ -59,6 +65,7 @@ impl TlsOptions {
             alpn: self.alpn.clone().or_else(|| below.alpn.clone()),
             client_order: self.client_order || below.client_order,
             no_tickets: self.no_tickets || below.no_tickets,
+            ticket_keys: self.ticket_keys.clone().or_else(|| below.ticket_keys.clone()),
             strict: self.strict.or(below.strict),
             verify: self.verify.or(below.verify),
             authorities: self.authorities.clone().or_else(|| below.authorities.clone()),
@@ -92,6 +99,35 @@ impl TlsOptions {
         Verifier::new(demand).map(|v| Some(Arc::new(v)))
     }
 
+    /// Sessions of these settings, which end after `tune.ssl.lifetime`.
+    fn resumption(&self, tls: &Tls) -> Result<Resumption, String> {
+        let lifetime = tls.session_lifetime;
+        let clock: Arc<dyn TimeProvider> = Arc::new(DefaultTimeProvider);
+        let inner: Arc<dyn ProducesTickets> = match &self.ticket_keys {
+            Some(keys) => Arc::new(Tickets { keys: Arc::clone(keys), context: self.context() }),
+            None => own_tickets()?,
+        };
+        let tickets: Arc<Aging<dyn ProducesTickets>> =
+            Arc::new(Aging { inner, lifetime, clock: Arc::clone(&clock) });
+        let inner = tls.store.sessions(tls.cached_sessions);
+        let sessions: Arc<Aging<dyn StoresServerSessions>> = Arc::new(Aging { inner, lifetime, clock });
+        Ok(Resumption { tickets: Some(tickets), sessions: Some(sessions) })
+    }
+
+    /// Who is let in, in a digest.
+    fn context(&self) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        digest.update(format!("{:?} {:?} {:?}", self.verify, self.ignored, self.ignored_above));
+        let authorities = [&self.authorities, &self.more_authorities].into_iter().flatten();
+        for certificate in authorities.flat_map(|all| all.iter()) {
+            digest.update(certificate);
+        }
+        for list in self.revocations.iter().flat_map(|all| all.iter()) {
+            digest.update(list);
+        }
+        digest.finalize().into()
+    }
+
     fn settings(&self, mode: Mode, protocol: Option<Protocol>, tls: &Tls) -> Result<Settings, String> {
         let allowed = self.versions.allowed();
         let has = |version| allowed.iter().any(|v| v.version == version);
@@ -122,10 +158,7 @@ impl TlsOptions {
             no_tickets: self.no_tickets,
             verifier: self.verifier()?,
             max_record: tls.max_record,
-            resumption: Resumption {
-                tickets: Some(own_tickets()?),
-                sessions: Some(tls.store.sessions(tls.cached_sessions)),
-            },
+            resumption: self.resumption(tls)?,
         })
     }
 }

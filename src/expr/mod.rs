@@ -8,7 +8,7 @@ mod acl;
 mod args;
 mod condition;
 mod convert;
-pub(crate) use convert::encoding::base64_encode;
+pub(crate) use convert::encoding::{base64_decode, base64_encode};
 pub mod credentials;
 pub mod crypt;
 mod error;

@@ -19,6 +19,7 @@ pub mod settings;
 pub mod sigalgs;
 pub mod sni;
 pub mod store;
+pub mod tickets;
 pub mod verify;
 pub mod x509;
 

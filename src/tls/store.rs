@@ -3,6 +3,7 @@
 use super::Door;
 use super::certificate::{Certificate, Extra, Problem, load};
 use super::changes::Changes;
+use super::tickets::TicketKeys;
 use arc_swap::ArcSwap;
 use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache, StoresServerSessions};
 use std::collections::BTreeMap;
@@ -46,6 +47,7 @@ pub struct Store {
     /// One change at a time: table and slot are changed together.
     changing: Mutex<()>,
     pub(super) changes: Mutex<Changes>,
+    tickets: Mutex<Vec<Arc<TicketKeys>>>,
     sessions: OnceLock<Arc<ServerSessionMemoryCache>>,
     apart: AtomicU32,
 }
@@ -121,6 +123,22 @@ impl Store {
         }
         let cache = self.sessions.get_or_init(|| ServerSessionMemoryCache::new(capacity));
         Arc::new(Apart { number: self.apart.fetch_add(1, Ordering::Relaxed), cache: Arc::clone(cache) })
+    }
+
+    /// The keys of a file that was read before.
+    #[must_use]
+    pub fn ticket_keys(&self, name: &str) -> Option<Arc<TicketKeys>> {
+        lock(&self.tickets).iter().find(|keys| *keys.name == *name).cloned()
+    }
+
+    /// All files of ticket keys: their place is their number, the last one read comes first.
+    #[must_use]
+    pub fn all_ticket_keys(&self) -> Vec<Arc<TicketKeys>> {
+        lock(&self.tickets).iter().rev().cloned().collect()
+    }
+
+    pub fn add_ticket_keys(&self, keys: Arc<TicketKeys>) {
+        lock(&self.tickets).push(keys);
     }
 
     /// A `bind` line with TLS.

@@ -35,13 +35,21 @@ fn transcript() {
         format!("{} [ssl-min-ver TLSv1.2] good.example\n# none\n{}\n", path("good.pem"), path("rsa.pem")),
     )
     .unwrap();
+    let key = |n: char| n.to_string().repeat(64);
+    std::fs::write(at.join("keys"), ['A', 'B', 'C', 'D'].map(|n| key(n) + "\n").concat()).unwrap();
+    std::fs::write(at.join("longer"), format!("{}=\n", "E".repeat(106) + "A").repeat(3)).unwrap();
     let sections = format!(
         "frontend f\n    bind ADDR:{PORT} ssl crt {} crt {}\n    http-request return status 200\n\
          frontend g\n    bind ADDR:8443 ssl crt-list {} strict-sni\n    http-request return status 200\n\
+         frontend h\n    bind ADDR:8444 ssl crt {} tls-ticket-keys {}\n    bind ADDR:8445 ssl crt {} tls-ticket-keys {}\n    http-request return status 200\n\
          backend b\n    server s1 ADDR:{PORT} ssl verify required ca-file {} crt {}\n    server s2 ADDR:{PORT}\n",
         path("good.pem"),
         path("rsa.pem"),
         path("list"),
+        path("good.pem"),
+        path("keys"),
+        path("good.pem"),
+        path("longer"),
         path("ca.pem"),
         path("third.pem"),
     );
@@ -119,6 +127,19 @@ fn transcript() {
         "del ssl cert".to_owned(),
         "show ssl cert".to_owned(),
         "show tls-keys".to_owned(),
+        "show tls-keys *".to_owned(),
+        "show tls-keys #1".to_owned(),
+        "show tls-keys 1".to_owned(),
+        "show tls-keys nope".to_owned(),
+        "set ssl tls-key".to_owned(),
+        "set ssl tls-key nope".to_owned(),
+        format!("set ssl tls-key nope {}", key('F')),
+        "set ssl tls-key #1 garbage!".to_owned(),
+        format!("set ssl tls-key #0 {}", key('F')),
+        format!("set ssl tls-key #1 {}", key('F')),
+        format!("set ssl tls-key {} {}", path("keys"), key('G')),
+        format!("set ssl tls-key {} <<\n{}\n", path("keys"), key('H')),
+        format!("show tls-keys {}", path("keys")),
         "set server b/s1 ssl off".to_owned(),
         "set server b/s1 ssl on".to_owned(),
         "set server b/s2 ssl on".to_owned(),

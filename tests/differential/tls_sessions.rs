@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -14,7 +14,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 use super::tls::{EC, FRONT, FUTURE, PAST, Pki, RSA, clients, curl};
 use crate::harness::process::{Program, Proxy};
-use crate::harness::{bind_soon, own_address};
+use crate::harness::{ask, bind_soon, own_address};
 
 const SERVER: u16 = 8081;
 
@@ -93,6 +93,113 @@ fn sessions_are_taken_up_again() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// One visit over TLS 1.2 or 1.3: whether a session went on.
+fn visit(pki: &Pki, address: Ipv4Addr, options: &str) -> String {
+    let seen = s_client(pki.dir.path(), address, options, CLOSE);
+    let said = seen.lines().find_map(|l| l.strip_prefix("resumed=")?.get(..1).map(str::to_owned));
+    said.unwrap_or_else(|| "no answer".to_owned())
+}
+
+const RESUMED: &str =
+    "http-request return status 200 content-type text/plain lf-string resumed=%[ssl_fc_is_resumed]";
+
+/// `tls-ticket-keys`: a session goes on with whoever has the keys, as long as they have them.
+#[test]
+fn tickets_under_the_keys_of_a_file() {
+    let pki = Pki::new();
+    pki.server("server", EC, &["server.test"]);
+    for (name, bytes) in [("short", 48), ("long", 80), ("other", 48)] {
+        let line = |n: u8| {
+            let key: Vec<u8> = (0..bytes).map(|i| n.wrapping_mul(17) ^ i ^ name.as_bytes()[0]).collect();
+            String::from_utf8(base64(&key)).unwrap() + "\n"
+        };
+        std::fs::write(pki.path(name), (1..=4).map(line).collect::<String>()).unwrap();
+    }
+    let mut wrong = Vec::new();
+    for version in ["-tls1_2", "-tls1_3"] {
+        for (first, then) in [("short", "short"), ("long", "long"), ("short", "other")] {
+            same(&format!("{version}: keys of {first}, then of {then}"), &mut wrong, |program| {
+                let mut seen = Vec::new();
+                for (keys, session) in [(first, "-sess_out"), (then, "-sess_in"), (then, "-sess_in")] {
+                    let address = own_address();
+                    let sections = format!(
+                        "frontend f\n    bind ADDR:{FRONT} ssl crt PKI/server.pem tls-ticket-keys PKI/{keys}\n    {RESUMED}"
+                    );
+                    let _proxy = start(program, &pki, "    tune.ssl.cachesize 0", &sections, address);
+                    seen.push(visit(&pki, address, &format!("{version} {session} session")));
+                }
+                seen.join(", ")
+            });
+        }
+        same(&format!("{version}: keys that roll"), &mut wrong, |program| {
+            let address = own_address();
+            let global = "    tune.ssl.cachesize 0\n    stats socket PKI/socket level admin";
+            let sections = format!(
+                "frontend f\n    bind ADDR:{FRONT} ssl crt PKI/server.pem tls-ticket-keys PKI/short\n    {RESUMED}"
+            );
+            let _proxy = start(program, &pki, global, &sections, address);
+            let mut seen = visit(&pki, address, &format!("{version} -sess_out session"));
+            for n in 0..3_u8 {
+                let key = String::from_utf8(base64(&[n; 48])).unwrap();
+                let line = format!("set ssl tls-key {} {key}", pki.path("short").display());
+                seen += &format!(", {}", ask(&pki.path("socket"), &line).trim());
+                seen += &format!(" {}", visit(&pki, address, &format!("{version} -sess_in session")));
+            }
+            seen
+        });
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn base64(bytes: &[u8]) -> Vec<u8> {
+    let mut child = Command::new("openssl")
+        .args(["base64", "-A"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("openssl runs");
+    child.stdin.take().unwrap().write_all(bytes).unwrap();
+    child.wait_with_output().unwrap().stdout
+}
+
+/// The same keys on lines that let in others: a ticket of one is none of the other's.
+#[test]
+fn keys_of_a_file_tell_lines_apart() {
+    let pki = clients();
+    std::fs::write(pki.path("keys"), format!("{}\n", "A".repeat(64)).repeat(3)).unwrap();
+    let both = format!(
+        "frontend f\n    bind ADDR:8443 ssl crt PKI/server.pem tls-ticket-keys PKI/keys\n    {RESUMED}\n\
+         frontend g\n    bind ADDR:8444 ssl crt PKI/server.pem tls-ticket-keys PKI/keys verify required ca-file PKI/ours.crt\n    {RESUMED}"
+    );
+    for version in ["-tls1_2", "-tls1_3"] {
+        let address = own_address();
+        let _proxy = start(Program::Weir, &pki, "", &both, address);
+        assert_eq!(visit(&pki, address, &format!("{version} -sess_out session")), "0");
+        assert_eq!(visit(&pki, address, &format!("{version} -sess_in session")), "1");
+        let elsewhere = visit(&pki, address, &format!("-connect {address}:8444 {version} -sess_in session"));
+        assert_eq!(elsewhere, "no answer");
+    }
+}
+
+/// `tune.ssl.lifetime`: sooner or later a session does not go on; without it, it does.
+#[test]
+fn sessions_end() {
+    let pki = Pki::new();
+    pki.server("server", EC, &["server.test"]);
+    for bind in ["", "no-tls-tickets"] {
+        let address = own_address();
+        let sections =
+            format!("frontend f\n    bind ADDR:{FRONT} ssl crt PKI/server.pem {bind}\n    {RESUMED}");
+        let _proxy = start(Program::Weir, &pki, "    tune.ssl.lifetime 1s", &sections, address);
+        // TLS 1.2: a session may be taken up any number of times, and does not begin anew by that.
+        assert_eq!(visit(&pki, address, "-tls1_2 -sess_out session"), "0");
+        let began = Instant::now();
+        while visit(&pki, address, "-tls1_2 -sess_in session") == "1" {
+            assert!(began.elapsed() < Duration::from_secs(20), "the session goes on");
+        }
+    }
 }
 
 /// Who was let in without a certificate by one line does not come back by another that wants one.
@@ -277,7 +384,11 @@ fn proxy_headers_tell_of_tls() {
                     .current_dir(pki.dir.path())
                     .output()
                     .unwrap();
-                assert_eq!(String::from_utf8_lossy(&client.stdout), "200", "{program:?} {bind}");
+                if client.stdout != b"200" {
+                    // Nobody waits for a connection that does not come.
+                    drop(TcpStream::connect((address, SERVER)));
+                    panic!("{program:?} {bind}: {}", String::from_utf8_lossy(&client.stdout));
+                }
                 header.join().unwrap()
             })
         });

@@ -22,6 +22,7 @@ pub mod session;
 pub mod sessions;
 pub mod ssl_cert;
 pub mod ssl_crt_list;
+pub mod ssl_tickets;
 pub mod stat;
 pub mod target;
 pub mod unbuilt;
@@ -51,6 +52,7 @@ const FAMILIES: &[&[Command]] = &[
     sessions::TABLE,
     ssl_cert::TABLE,
     ssl_crt_list::TABLE,
+    ssl_tickets::TABLE,
     stat::TABLE,
     variables::TABLE,
     vrrp::TABLE,

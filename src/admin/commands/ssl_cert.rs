@@ -21,7 +21,6 @@ pub const TABLE: &[Command] = &[
     Command::new("set ssl cert", Admin, "set ssl cert <certfile> <payload>", "give a certificate, its key or its issuer other contents, in use after 'commit ssl cert'", set),
     Command::new("show ssl cert", Operator, "show ssl cert [<certfile>]", "list the certificates, or tell what one holds", show),
     Command::new("show ssl providers", Operator, "show ssl providers", "name the library's providers of ciphers", |_| Answer::text("Loaded providers : \n\t- aws-lc\n")),
-    Command::new("show tls-keys", Admin, "show tls-keys [id|*]", "list the files of ticket keys (weir takes none yet)", |_| Answer::text("# id (file)\n")),
 ];
 
 fn store<'a>(call: &'a Call<'_>) -> &'a Store {

@@ -35,7 +35,6 @@ pub const TABLE: &[Command] = &[
     row("set ssl crl-file", Admin),
     row("set ssl ech", Admin),
     row("set ssl ocsp-response", Admin),
-    row("set ssl tls-key", Admin),
     row("show acme", User),
     row("show quic", Operator),
     row("show ssl ca-file", Operator),

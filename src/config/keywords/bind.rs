@@ -195,7 +195,6 @@ pub const UNSUPPORTED: &[&str] = &[
     "generate-certificates",
     "ktls",
     "npn",
-    "tls-ticket-keys",
     "cafile",
     "ocsp-update",
 ];

@@ -8,6 +8,7 @@ use crate::config::parser::Parser;
 use crate::config::raw::Line;
 use crate::config::suggest;
 use crate::config::tls;
+use crate::config::tls::ticket_keys;
 use crate::tls::verify::Codes;
 use crate::tls::{ciphers, sigalgs};
 use rustls::pki_types::CertificateRevocationListDer;
@@ -116,6 +117,12 @@ pub const OPTIONS: &[SslOption] = &[
     })
     .global(),
     on_bind("no-tls-tickets", "", "No stateless tickets.", |_, _, _, o| o.no_tickets = true).global(),
+    on_bind(
+        "tls-ticket-keys",
+        "<file>",
+        "The keys of tickets: at least three, of 48 or of 80 bytes in base64, a line each. The last but one makes tickets.",
+        |p, l, i, o| o.ticket_keys = ticket_keys::read(p, l, i + 1),
+    ),
     on_bind("tls-tickets", "", "Stateless tickets, as without a word.", |_, _, _, o| o.no_tickets = false)
         .global(),
     on_bind("prefer-client-ciphers", "", "The client's order of ciphers decides.", |_, _, _, o| {

@@ -4,6 +4,7 @@ use super::bind_ssl;
 use crate::config::keyword::{GLOBAL, Keyword};
 use crate::config::parser::Parser;
 use crate::config::raw::Line;
+use crate::config::units::Unit;
 use crate::tls::ciphers;
 
 pub const TABLE: &[Keyword] = &[
@@ -146,6 +147,17 @@ pub const TABLE: &[Keyword] = &[
         |p, l| {
             if let Some(sessions) = p.integer(l, 1, 0, 1 << 24) {
                 p.tls.cached_sessions = sessions;
+            }
+        },
+    ),
+    Keyword::new(
+        "tune.ssl.lifetime",
+        GLOBAL,
+        "<time>",
+        "How long a session can be taken up again (300s), by ticket or from the cache.",
+        |p, l| {
+            if let Some(lifetime) = p.duration(l, 1, Unit::Seconds) {
+                p.tls.session_lifetime = lifetime;
             }
         },
     ),

@@ -227,7 +227,6 @@ pub const GLOBAL: &[&str] = &[
     "tune.ssl.certificate-compression",
     "tune.ssl.keylog",
     "tune.ssl.keyupdate-rate-limit",
-    "tune.ssl.lifetime",
     "tune.ssl.ocsp-update.maxdelay",
     "tune.ssl.ocsp-update.mindelay",
     "tune.stick-counters",

@@ -1,5 +1,6 @@
 //! `ca-file`, `verify` and their kin on `server` lines.
 
+pub mod ticket_keys;
 mod versions;
 
 pub use versions::Versions;
