@@ -13,7 +13,7 @@ use crate::config::{self, Loaded};
 use crate::live::startup;
 use crate::runtime::{self, Options, Source, say};
 use crate::{demo, net, top, vrrp};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -254,9 +254,10 @@ fn parse(words: &[String]) -> Result<Args, String> {
                 value(&mut words, word)?;
                 args.unbuilt.push("-S");
             }
+            // HAProxy's scripts give /dev/null where there is nobody to ask.
             "-x" => {
-                value(&mut words, word)?;
-                args.unbuilt.push("-x");
+                args.options.take_from =
+                    Some(value(&mut words, word)?.into()).filter(|p: &PathBuf| p != Path::new("/dev/null"))
             }
             "-sf" => args.options.finish = pids(&mut words),
             "-st" => args.options.terminate = pids(&mut words),

@@ -4,9 +4,10 @@ use super::answer::severity::NAMES;
 use super::protocol::{Lines, Request};
 use crate::config::model::global::SeverityOutput;
 use crate::live::Generation;
-use crate::net::Stream;
+use crate::net::{Stream, handoff};
 use std::future::{Future, poll_fn};
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -61,6 +62,26 @@ impl Console {
         let mut chunk = [0; 256];
         let stream = &mut self.stream;
         poll_fn(|cx| stream.poll_read(cx, &mut chunk)).await.map(|_| ())
+    }
+
+    /// Hands descriptors over, with bytes that tell of them.
+    ///
+    /// # Errors
+    /// The client is gone, or takes nothing for its timeout.
+    pub async fn give(&mut self, bytes: &[u8], sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let limit = self.timeout;
+        let attempts = async {
+            loop {
+                let Some(to) = self.stream.unix() else { return Err(io::ErrorKind::Unsupported.into()) };
+                match handoff::give(to, bytes, sockets) {
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                    result => return result,
+                }
+            }
+        };
+        within(limit, attempts).await
     }
 
     /// Writes all of it.

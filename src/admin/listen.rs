@@ -3,6 +3,7 @@
 use crate::config::identity;
 use crate::config::model::{Config, StatsSocket};
 use crate::net::Listener;
+use crate::net::handoff::Taken;
 use crate::net::listener::{BindError, Setting};
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ pub struct Bound {
     pub socket: Arc<StatsSocket>,
 }
 
-/// Binds one socket, or goes on with the one of `before` that has its address.
+/// Binds one socket, or goes on with the one of `before`, or of another process, that has its address.
 ///
 /// # Errors
 /// The first step that failed.
@@ -21,12 +22,21 @@ pub fn open(
     config: &Config,
     socket: &Arc<StatsSocket>,
     before: &[Bound],
+    taken: &mut Vec<Taken>,
 ) -> Result<Option<Bound>, BindError> {
     let global = &config.global;
     let virtuals = config.vrrp.addresses();
     let backlog = u32::try_from(global.stats_maxconn).unwrap_or(u32::MAX).max(1);
     let setting = Setting { backlog, keepalive: None, tune: &global.tune, shared: true, virtuals: &virtuals };
     let same = before.iter().find(|b| identity::same_socket(&b.socket.bind, &socket.bind));
+    let given = taken.extract_if(.., |t| t.is_for(&socket.bind)).next();
+    let given = given.and_then(|t| Listener::take_over(t.socket, &socket.bind, setting).ok());
+    let same = match given {
+        Some(listener) => {
+            return Ok(Some(Bound { listener: Arc::new(listener), socket: Arc::clone(socket) }));
+        }
+        None => same,
+    };
     let listener = match same.and_then(|b| b.listener.again(&socket.bind).ok()) {
         Some(listener) => Some(listener),
         None => Listener::open(&socket.bind, setting, 1)?.pop(),

@@ -30,6 +30,7 @@ Running
   -W, -Ws               master-worker mode; -Ws tells systemd when ready. One process serves until reloading is built
   -p <file>             write the pid here
   -sf <pid>...          once listening, let these old processes finish their connections and stop
+  -x <socket>           take the listening sockets from the process with this stats socket (its expose-fd listeners)
   -st <pid>...          once listening, end these old processes at once
   -n <number>           connections of the whole process
   -N <number>           connections of a frontend without maxconn
@@ -44,7 +45,7 @@ About
   -h                    this text
 
 Accepted because service files have them, without effect here: -dM -dL -dZ -dF -dt -de -dk -dp -dG -da -dv.
-Accepted with a warning that they are not supported yet: -S -x -dV -dI -dr -dC.
+Accepted with a warning that they are not supported yet: -S -dV -dI -dr -dC.
 
 Signals: USR1 finish and stop, TERM and INT stop at once, USR2 reload, HUP log the servers' states, TTOU stop listening,
          TTIN listen again.

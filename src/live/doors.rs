@@ -105,6 +105,13 @@ impl Doors {
         self.changed.notify_waiters();
     }
 
+    /// A graceful stop: nobody listens any more once those who accept have let go as well.
+    pub fn release(&self) {
+        self.phase.store(Phase::Closed as u8, SeqCst);
+        self.lock().clear();
+        self.changed.notify_waiters();
+    }
+
     fn each(&self, act: impl Fn(&Listener) -> io::Result<()>) -> io::Result<()> {
         let mut result = Ok(());
         for listener in self.lock().iter() {
@@ -172,7 +179,7 @@ impl Generation {
 
     /// A graceful stop: no address is kept.
     pub fn close_all(&self) {
-        self.fronts().for_each(|(_, proxy)| proxy.front.doors.close());
+        self.fronts().for_each(|(_, proxy)| proxy.front.doors.release());
     }
 
     fn in_phase(&self, phase: Phase) -> Vec<ProxyIndex> {

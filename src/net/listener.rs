@@ -10,7 +10,7 @@ use crate::config::model::{Address, Bind, KeepAliveProbes};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -104,6 +104,26 @@ impl Listener {
         Ok(next)
     }
 
+    /// A socket that another process listened on.
+    ///
+    /// # Errors
+    /// listen(2): the backlog is this configuration's.
+    pub fn take_over(socket: Socket, bind: &Arc<Bind>, setting: Setting<'_>) -> Result<Self, BindError> {
+        let unix = !matches!(bind.address, Address::Inet(_));
+        socket.listen(backlog(bind, setting)).map_err(failed("cannot listen to socket", bind))?;
+        if !unix {
+            inherited_options(&socket, bind, setting);
+        }
+        let fixed = socket.local_addr().ok().and_then(|a| a.as_socket());
+        let fixed = fixed.and_then(|addr| fixed_address(bind, addr));
+        Ok(Self { fixed, ..Self::new(socket, bind, setting, unix) })
+    }
+
+    /// Another process listens on it from now on.
+    pub fn give_away(&self) {
+        self.continued.store(true, Relaxed);
+    }
+
     /// Has [`Self::again`] given the socket on?
     #[must_use]
     pub fn is_continued(&self) -> bool {
@@ -163,7 +183,7 @@ impl Listener {
     /// # Errors
     /// shutdown(2).
     pub fn pause(&self) -> io::Result<()> {
-        if !self.is_own_inet() {
+        if !self.is_own_inet() || self.is_continued() {
             return Ok(());
         }
         match self.socket.shutdown(Shutdown::Read) {
@@ -203,6 +223,12 @@ impl Listener {
             Address::Abstract(name) => format!("abns@{}", String::from_utf8_lossy(name)),
             Address::Fd(fd) => format!("fd@{fd}"),
         }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 

@@ -7,6 +7,7 @@ mod announce;
 pub mod carried;
 pub mod dial;
 pub mod greet;
+pub mod handoff;
 pub mod listener;
 pub mod raw;
 pub mod relay;

@@ -6,8 +6,10 @@ use crate::config::identity;
 use crate::config::model::{Address, Bind, Config, Proxy};
 use crate::ids::ProxyIndex;
 use crate::net::Listener;
+use crate::net::handoff::{self, Taken};
 use crate::net::listener::{BindError, Setting};
 use crate::net::raw;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +38,7 @@ pub fn open_all(
     options: &Options,
     threads: usize,
     before: Vec<Arc<Listener>>,
+    taken: &mut Vec<Taken>,
 ) -> Result<Listeners, String> {
     let mut before = before;
     let mut all = Listeners { threads: (0..threads).map(|_| Vec::new()).collect() };
@@ -57,8 +60,10 @@ pub fn open_all(
             let wanted: Vec<usize> =
                 (0..threads).filter(|t| bind.threads.is_empty() || bind.threads.contains(&(t + 1))).collect();
             let wanted = if wanted.is_empty() { (0..threads).collect() } else { wanted };
-            let (same, others) = before.into_iter().partition(|l| identity::same_socket(&l.bind, bind));
+            let (mut same, others): (Vec<_>, _) =
+                before.into_iter().partition(|l| identity::same_socket(&l.bind, bind));
             before = others;
+            same.extend(take_over(taken, bind, setting));
             match open_line(bind, setting, wanted.len(), &same, options) {
                 Ok(listeners) => {
                     // After a reload to fewer threads some accept from several.
@@ -80,6 +85,23 @@ pub fn open_all(
     } else {
         Ok(all)
     }
+}
+
+/// `-x`: asks an old process for its sockets.
+pub fn take(path: &Path) -> Result<Vec<Taken>, String> {
+    handoff::take(path).map_err(|error| {
+        say(
+            "WARNING",
+            format!("Failed to get the sockets of the old process at '{}': {error}", path.display()),
+        );
+        "Failed to get the sockets from the old process!".to_owned()
+    })
+}
+
+/// The sockets that another process had for a line.
+fn take_over(taken: &mut Vec<Taken>, bind: &Arc<Bind>, setting: Setting<'_>) -> Vec<Arc<Listener>> {
+    let mine = taken.extract_if(.., |t| t.is_for(bind));
+    mine.filter_map(|t| Listener::take_over(t.socket, bind, setting).ok().map(Arc::new)).collect()
 }
 
 /// The sockets of one line for `count` threads, going on with those there are. None of them is closed: it would take with it
@@ -118,11 +140,12 @@ fn open_line(
 pub fn open_admin(
     config: &Config,
     before: &[admin::listen::Bound],
+    taken: &mut Vec<Taken>,
 ) -> Result<Vec<admin::listen::Bound>, String> {
     let mut bound = Vec::new();
     let mut failed = false;
     for socket in &config.global.stats_sockets {
-        match admin::listen::open(config, socket, before) {
+        match admin::listen::open(config, socket, before, taken) {
             Ok(one) => bound.extend(one),
             Err(error) => {
                 failed = true;

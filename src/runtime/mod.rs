@@ -50,6 +50,8 @@ pub struct Options {
     /// `-sf` and `-st`: old processes to finish or to end once the new one listens.
     pub finish: Vec<i32>,
     pub terminate: Vec<i32>,
+    /// `-x`: the administration socket of a process to take the listening sockets from.
+    pub take_from: Option<PathBuf>,
     /// `-dR`
     pub one_listener: bool,
     /// Reads the configuration again, for reloads.
@@ -118,7 +120,11 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     }
     // Once a listener answers, whoever waits for that may send signals.
     raw::hold_signals();
-    let listeners = listen::open_all(&config, options, threads, Vec::new())?;
+    let mut taken = match &options.take_from {
+        Some(path) => listen::take(path)?,
+        None => Vec::new(),
+    };
+    let listeners = listen::open_all(&config, options, threads, Vec::new(), &mut taken)?;
     // HAProxy goes on when it has an administration socket to listen on: servers are checked all the same. So does a node
     // that has virtual addresses to hold, or packets to forward.
     let idle = config.vrrp.routers.is_empty() && config.l4_services.is_empty();
@@ -127,7 +133,9 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
             "[haproxy.main()] No enabled listener found (check for 'bind' directives) ! Exiting.".to_owned()
         );
     }
-    let admin_sockets = listen::open_admin(&config, &[])?;
+    let admin_sockets = listen::open_admin(&config, &[], &mut taken)?;
+    // What this configuration does not listen on.
+    drop(taken);
     let beside = listeners.count() + admin_sockets.len() + global.stats_maxconn;
     let maxconn = limits::apply(&config, options, beside, threads)?;
     let old: Vec<i32> = options.finish.iter().chain(&options.terminate).copied().collect();

@@ -96,8 +96,8 @@ impl Running<'_> {
         threads: usize,
     ) -> Result<(listen::Listeners, Vec<crate::admin::listen::Bound>, usize), String> {
         let before: Vec<Arc<Listener>> = old.proxies.iter().flat_map(|p| p.front.doors.listeners()).collect();
-        let listeners = listen::open_all(config, self.options, threads, before)?;
-        let sockets = listen::open_admin(config, &self.services.sockets)?;
+        let listeners = listen::open_all(config, self.options, threads, before, &mut Vec::new())?;
+        let sockets = listen::open_admin(config, &self.services.sockets, &mut Vec::new())?;
         let beside = listeners.count() + sockets.len() + config.global.stats_maxconn;
         let maxconn = limits::apply(config, self.options, beside, threads)?;
         Ok((listeners, sockets, maxconn))

@@ -10,6 +10,7 @@ pub mod dynamic;
 pub mod errors;
 pub mod events;
 pub mod frontend;
+pub mod handoff;
 pub mod insides;
 pub mod l4;
 pub mod patterns;
@@ -41,6 +42,7 @@ const FAMILIES: &[&[Command]] = &[
     errors::TABLE,
     events::TABLE,
     frontend::TABLE,
+    handoff::TABLE,
     insides::TABLE,
     l4::TABLE,
     patterns::TABLE,

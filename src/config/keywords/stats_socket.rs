@@ -140,14 +140,7 @@ fn options(parser: &mut Parser, line: &Line, settings: &mut bind::Settings, own:
         match word {
             "level" => own.level = level(parser, line, i + 1)?,
             "severity-output" => own.severity = severity(parser, line, i + 1)?,
-            "expose-fd" => {
-                own.expose_fd_listeners = expose(parser, line, i + 1)?;
-                parser.diag(
-                    line,
-                    i,
-                    "'expose-fd' has no effect yet: a new process binds its own sockets beside the old one's.",
-                );
-            }
+            "expose-fd" => own.expose_fd_listeners = expose(parser, line, i + 1)?,
             _ => {
                 if let Some(option) = bind::OPTIONS.iter().find(|o| o.name == word)
                     && !WITHOUT_EFFECT.iter().any(|(name, _)| *name == word)

@@ -1,0 +1,210 @@
+//! Listening sockets from one process to another, in the protocol of HAProxy's `_getsocks`: either side may be HAProxy.
+//!
+//! The taker connects to the giver's administration socket and sends `_getsocks`. The giver answers with the number of
+//! sockets (four bytes, in the machine's order), then with messages of as many descriptors as one can carry. The bytes of
+//! a message tell of each descriptor its network namespace and its interface (a length and the name) and four bytes of
+//! options, which takers find out by themselves. Between two messages the taker sends four bytes of anything.
+
+use super::Listener;
+use crate::config::model::{Address, Bind};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
+};
+use socket2::{Socket, Type};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub const COMMAND: &str = "_getsocks";
+
+/// Descriptors in one message: HAProxy's number, a little less than the kernel's limit.
+pub const AT_ONCE: usize = 252;
+
+/// How long the other process may take for each step.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The longest description: two names of 255 bytes, their lengths, and the options.
+const LONGEST: usize = 2 * 256 + 4;
+
+/// More sockets than this are no answer.
+const MOST: usize = 1 << 20;
+
+/// A socket of another process that listens, and what it listens on.
+#[derive(Debug)]
+pub struct Taken {
+    pub socket: Socket,
+    address: Address,
+    interface: Option<String>,
+}
+
+impl Taken {
+    /// Does it serve this line?
+    #[must_use]
+    pub fn is_for(&self, bind: &Bind) -> bool {
+        self.address == bind.address && self.interface == bind.interface
+    }
+}
+
+/// Asks the process that listens on `path` for its sockets.
+///
+/// # Errors
+/// It does not answer, or has another protocol.
+pub fn take(path: &Path) -> io::Result<Vec<Taken>> {
+    let mut stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.write_all(format!("{COMMAND}\n").as_bytes())?;
+    let mut count = [0; 4];
+    stream.read_exact(&mut count)?;
+    let count = usize::try_from(i32::from_ne_bytes(count)).ok().filter(|n| *n <= MOST);
+    let count = count.ok_or_else(|| invalid("it does not give its sockets away ('expose-fd listeners')"))?;
+    let mut all = Vec::new();
+    while all.len() < count {
+        let before = all.len();
+        message(&stream, &mut all)?;
+        if all.len() == before {
+            return Err(invalid("fewer sockets than it announced"));
+        }
+        // After the last one nobody may be there to read it.
+        let acknowledged = stream.write_all(&[0; 4]);
+        if all.len() < count {
+            acknowledged?;
+        }
+    }
+    Ok(all.into_iter().filter_map(listening).collect())
+}
+
+/// What a message said: the socket, and the interface it is bound to.
+type Described = (Socket, Option<String>);
+
+fn message(stream: &UnixStream, all: &mut Vec<Described>) -> io::Result<()> {
+    let mut bytes = vec![0; AT_ONCE * LONGEST];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(AT_ONCE))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let got = recvmsg(stream, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let descriptors = control.drain().filter_map(|m| match m {
+        RecvAncillaryMessage::ScmRights(fds) => Some(fds),
+        _ => None,
+    });
+    let mut rest = bytes.get(..got.bytes).unwrap_or_default();
+    for fd in descriptors.flatten() {
+        let (_namespace, after) = name(rest).ok_or_else(|| invalid("a socket without its description"))?;
+        let (interface, after) = name(after).ok_or_else(|| invalid("a socket without its description"))?;
+        rest = after.get(4..).ok_or_else(|| invalid("a socket without its description"))?;
+        let interface = (!interface.is_empty()).then(|| String::from_utf8_lossy(interface).into_owned());
+        all.push((Socket::from(fd), interface));
+    }
+    Ok(())
+}
+
+/// A length and as many bytes.
+fn name(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first()?;
+    rest.split_at_checked(usize::from(*length))
+}
+
+fn invalid(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+/// Stream sockets that listen; others are of no use here and are closed.
+fn listening((socket, interface): Described) -> Option<Taken> {
+    if socket.r#type().ok()? != Type::STREAM || !socket.is_listener().ok()? {
+        return None;
+    }
+    socket.set_nonblocking(true).ok()?;
+    let address = address_of(&socket)?;
+    Some(Taken { socket, address, interface })
+}
+
+fn address_of(socket: &Socket) -> Option<Address> {
+    let local = socket.local_addr().ok()?;
+    if let Some(inet) = local.as_socket() {
+        return Some(Address::Inet(inet));
+    }
+    if let Some(name) = local.as_abstract_namespace() {
+        let end = name.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
+        return Some(Address::Abstract(name.get(..end)?.to_vec()));
+    }
+    local.as_pathname().map(|path| Address::Unix(final_path(path)))
+}
+
+/// A unix socket is bound as `<path>.<pid>.tmp` and then renamed: its name in the kernel stays the first one.
+fn final_path(path: &Path) -> PathBuf {
+    let bytes = path.as_os_str().as_bytes();
+    let whole = || path.to_owned();
+    let Some(stem) = bytes.strip_suffix(b".tmp") else { return whole() };
+    let Some(dot) = stem.iter().rposition(|b| *b == b'.') else { return whole() };
+    match stem.split_at_checked(dot) {
+        Some((path, pid))
+            if pid.len() > 1 && pid.get(1..).is_some_and(|p| p.iter().all(u8::is_ascii_digit)) =>
+        {
+            PathBuf::from(std::ffi::OsStr::from_bytes(path))
+        }
+        _ => whole(),
+    }
+}
+
+/// What is said of a listener that is given away.
+#[must_use]
+pub fn describe(bind: &Bind) -> Vec<u8> {
+    let interface = bind.interface.as_deref().unwrap_or_default().as_bytes();
+    let interface = interface.get(..255).unwrap_or(interface);
+    let mut out = vec![0, u8::try_from(interface.len()).unwrap_or(0)];
+    out.extend_from_slice(interface);
+    out.extend_from_slice(&[0; 4]);
+    out
+}
+
+/// The listeners without those that are a second descriptor of a socket.
+#[must_use]
+pub fn distinct(listeners: Vec<std::sync::Arc<Listener>>) -> Vec<std::sync::Arc<Listener>> {
+    let mut seen = std::collections::HashSet::new();
+    let is_new = |l: &std::sync::Arc<Listener>| {
+        rustix::fs::fstat(l.as_fd()).is_ok_and(|stat| seen.insert(stat.st_ino))
+    };
+    listeners.into_iter().filter(is_new).collect()
+}
+
+/// Sends one message; `WouldBlock` when the taker is behind.
+///
+/// # Errors
+/// sendmsg(2).
+pub fn give(to: BorrowedFd<'_>, descriptions: &[u8], sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(AT_ONCE))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !control.push(SendAncillaryMessage::ScmRights(sockets)) {
+        return Err(invalid("too many descriptors for one message"));
+    }
+    sendmsg(to, &[IoSlice::new(descriptions)], &mut control, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths() {
+        let check = |bound: &str, expected: &str| {
+            assert_eq!(final_path(Path::new(bound)), PathBuf::from(expected), "{bound}");
+        };
+        check("/run/a.sock.1234.tmp", "/run/a.sock");
+        check("/run/a.sock", "/run/a.sock");
+        check("/run/a.sock.x1.tmp", "/run/a.sock.x1.tmp");
+        check("/run/a..tmp", "/run/a..tmp");
+        check("7.tmp", "7.tmp");
+    }
+
+    #[test]
+    fn names() {
+        assert_eq!(name(b"\x02lo\0"), Some((&b"lo"[..], &b"\0"[..])));
+        assert_eq!(name(b"\x05lo"), None);
+        assert_eq!(name(b""), None);
+    }
+}
