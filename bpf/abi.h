@@ -178,6 +178,8 @@ enum l4_state {
 };
 
 #define L4_FLOW_PERSISTENT 1
+/* A reply's entry without a forward one: each datagram of its service is scheduled for itself. */
+#define L4_FLOW_ONE_PACKET 2
 
 struct l4_flow {
 	/* server << 32 | flags << 8 | state. Changes by compare-and-swap alone, so that counters move with it exactly once. */
@@ -216,6 +218,24 @@ struct l4_expire {
 
 #define L4_EXPIRE_MAX 80
 
+/* Map localities: a destination's server under lblc (`server` of the key is L4_NO_SERVER), or that it has a set under lblcr; and each of that set. */
+struct l4_locality_key {
+	struct l4_address destination;
+	__u32 service;
+	__u32 server;
+};
+
+struct l4_locality {
+	__u64 seen;
+	/* lblcr: when the set last changed. */
+	__u64 changed;
+	/* lblcr: the flow the set began with. Its servers have the same number, so that those of an older set do not count. */
+	__u64 birth;
+	__u32 server;
+	/* lblcr: how many servers are in the set. */
+	__u32 size;
+};
+
 /* Map fragments: the ports of a datagram whose later fragments carry none. */
 struct l4_fragment_key {
 	struct l4_address source;
@@ -228,6 +248,8 @@ struct l4_fragment_key {
 struct l4_fragment {
 	__be16 source_port;
 	__be16 destination_port;
+	/* Where the first one went, plus 1. */
+	__u32 server;
 };
 
 /* Map scratches, per CPU: what a new flow needs beyond the stack. */

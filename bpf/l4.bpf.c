@@ -58,6 +58,8 @@ MAP(scratches, BPF_MAP_TYPE_PERCPU_ARRAY, 1, __u32, struct l4_scratch);
 /* The loader sets the sizes of these. */
 MAP(flows, BPF_MAP_TYPE_HASH, 1 << 16, struct l4_flow_key, struct l4_flow);
 MAP(templates, BPF_MAP_TYPE_HASH, 1 << 14, struct l4_template_key, struct l4_template);
+/* Nothing counts on these, so that the oldest may go when there are too many. */
+MAP(localities, BPF_MAP_TYPE_LRU_HASH, 1 << 14, struct l4_locality_key, struct l4_locality);
 MAP(fragments, BPF_MAP_TYPE_LRU_HASH, 1 << 12, struct l4_fragment_key, struct l4_fragment);
 MAP_OF_LISTS(members, struct l4_member);
 MAP_OF_LISTS(tables, __u32);
@@ -89,7 +91,7 @@ static __always_inline int forward(struct __sk_buff *skb, struct packet *p, stru
 {
 	count_packet(skb, server, flow->direction == L4_REPLY);
 	if (p->first_fragment)
-		remember_fragment(p);
+		remember_fragment(p, server);
 	switch (flow->mode) {
 	case L4_NAT:
 	case L4_FULLNAT:
@@ -115,7 +117,7 @@ static __always_inline int known_flow(struct __sk_buff *skb, struct packet *p, s
 	return forward(skb, p, flow, SERVER_OF(flow->word));
 }
 
-static __noinline int judge(struct __sk_buff *skb)
+__noinline int judge(struct __sk_buff *skb)
 {
 	struct packet p;
 	__u64 now = bpf_ktime_get_coarse_ns();
@@ -127,13 +129,13 @@ static __noinline int judge(struct __sk_buff *skb)
 		return known_flow(skb, &p, flow, now);
 	if (flow)
 		release(&p.key, flow, now);
-	__u32 service;
+	__u32 service, zero = 0;
 	if (!find_service(&p, &service))
 		return TC_ACT_OK;
-	flow = new_flow(&p, service, now);
-	if (!flow)
+	struct l4_scratch *scratch = bpf_map_lookup_elem(&scratches, &zero);
+	if (!scratch || !new_flow(&p, scratch, service, now))
 		return refuse(skb, &p);
-	return forward(skb, &p, flow, SERVER_OF(flow->word));
+	return forward(skb, &p, &scratch->flow, SERVER_OF(scratch->flow.word));
 }
 
 SEC("classifier")

@@ -97,36 +97,50 @@ static __always_inline int keeps(const struct l4_template *t, __u64 word, const 
 }
 
 /* The server the client stays on, or the one chosen for it now. */
-static __noinline __u32 by_template(const struct packet *p, __u32 service, const struct l4_service *s, __u64 now)
+/* One flow more counts on the template, if its server may get flows. L4_NO_SERVER: it may not, or nobody counts on it any longer. */
+static __always_inline __u32 stay(struct l4_template *t, const struct l4_service *s, __u64 now)
 {
-	struct l4_template_key key;
-	__u32 chosen = L4_NO_SERVER;
-
-	key_of_template(&p->key.source, service, s, &key);
 	for (int i = 0; i < SWAPS; i++) {
-		struct l4_template *t = bpf_map_lookup_elem(&templates, &key);
-		__u64 word = t ? t->word : 0;
+		__u64 word = t->word;
+		if (SERVER_OF(word) == L4_NO_SERVER || !keeps(t, word, s, now))
+			return L4_NO_SERVER;
+		t->seen = now;
+		if (__sync_val_compare_and_swap(&t->word, word, word + 1) == word)
+			return SERVER_OF(word);
+	}
+	return L4_NO_SERVER;
+}
+
+/* The server the client stays on; L4_NO_SERVER if none is remembered, or it may not get flows. */
+__noinline __u32 remembered(const struct l4_template_key *key, const struct l4_service *s, __u64 now)
+{
+	if (!key || !s)
+		return L4_NO_SERVER;
+	struct l4_template *t = bpf_map_lookup_elem(&templates, key);
+	return t ? stay(t, s, now) : L4_NO_SERVER;
+}
+
+/* From now on the client stays on `chosen`, unless another CPU has just placed it elsewhere. Says where it is. */
+__noinline __u32 remember(const struct l4_template_key *key, const struct l4_service *s, __u32 chosen, __u64 now)
+{
+	struct l4_template fresh = { .seen = now, .word = TEMPLATE(chosen, 1) };
+
+	if (!key || !s)
+		return chosen;
+	long failed = bpf_map_update_elem(&templates, key, &fresh, BPF_NOEXIST);
+	if (!failed)
+		move_persistent(chosen, 1);
+	if (failed && failed != -EEXIST)
+		count(L4_COUNT_TABLE_FULL);
+	struct l4_template *t = failed == -EEXIST ? bpf_map_lookup_elem(&templates, key) : 0;
+	for (int i = 0; t && i < SWAPS; i++) {
+		__u64 word = t->word;
 		__u32 old = SERVER_OF(word);
-		if (t && old != L4_NO_SERVER && keeps(t, word, s, now)) {
-			t->seen = now;
-			if (__sync_val_compare_and_swap(&t->word, word, word + 1) == word)
-				return old;
-			continue;
-		}
-		if (chosen == L4_NO_SERVER)
-			chosen = choose(p, service, s);
-		if (chosen == L4_NO_SERVER || (t && old == L4_NO_SERVER))
+		if (old == L4_NO_SERVER)
 			break;
-		if (!t) {
-			struct l4_template fresh = { .seen = now, .word = TEMPLATE(chosen, 1) };
-			long failed = bpf_map_update_elem(&templates, &key, &fresh, BPF_NOEXIST);
-			if (!failed)
-				move_persistent(chosen, 1);
-			else if (failed != -EEXIST)
-				count(L4_COUNT_TABLE_FULL);
-			if (failed == -EEXIST)
-				continue;
-			return chosen;
+		if (keeps(t, word, s, now)) {
+			__u32 there = stay(t, s, now);
+			return there == L4_NO_SERVER ? chosen : there;
 		}
 		if (__sync_val_compare_and_swap(&t->word, word, TEMPLATE(chosen, old == chosen ? LIVE_OF(word) + 1 : 1)) != word)
 			continue;
@@ -135,7 +149,7 @@ static __noinline __u32 by_template(const struct packet *p, __u32 service, const
 			move_persistent(old, -1);
 			move_persistent(chosen, 1);
 		}
-		return chosen;
+		break;
 	}
 	return chosen;
 }
@@ -162,13 +176,15 @@ static __always_inline int forget_template(const struct l4_template_key *key, __
 /* --- releasing ----------------------------------------------------------------------------------------------------------------------- */
 
 /* Ends a flow: whoever wins the swap gives its counts back and deletes its entries. Says whether that was us. */
-static __noinline int release(const struct l4_flow_key *key, struct l4_flow *flow, __u64 now)
+__noinline int release(const struct l4_flow_key *key, struct l4_flow *flow, __u64 now)
 {
-	__u64 word = flow->word;
-	__u8 state = STATE_OF(word);
 	struct l4_flow_key other;
 
-	if (flow->direction != L4_FORWARD || state == L4_RELEASED)
+	if (!key || !flow || flow->direction != L4_FORWARD)
+		return 0;
+	__u64 word = flow->word;
+	__u8 state = STATE_OF(word);
+	if (state == L4_RELEASED)
 		return 0;
 	if (__sync_val_compare_and_swap(&flow->word, word, (word & ~0xffull) | L4_RELEASED) != word)
 		return 0;
@@ -207,17 +223,19 @@ static __always_inline __u64 patience(const struct l4_flow *flow)
 	return 120;
 }
 
-/* Of a forward entry; the reply's own packets count as well. */
+/* Of a forward entry, where the reply's own packets count as well; or of a reply's that has none. */
 static __always_inline int expire_flow(const struct l4_flow_key *key, __u64 now, __u32 force)
 {
 	struct l4_flow *flow = bpf_map_lookup_elem(&flows, key);
 
-	if (!flow || flow->direction != L4_FORWARD)
+	if (!flow || (flow->direction != L4_FORWARD && !(FLAGS_OF(flow->word) & L4_FLOW_ONE_PACKET)))
 		return 0;
 	__u64 seen = flow->seen;
 	if (!force && (seen > now || now - seen < patience(flow) * SECOND))
 		return 0;
-	return release(key, flow, now);
+	if (flow->direction == L4_FORWARD)
+		return release(key, flow, now);
+	return !bpf_map_delete_elem(&flows, key);
 }
 
 /* Must a packet that found this entry not follow it? A client that takes the same port again, or a server whose flows are cut. */
@@ -245,22 +263,33 @@ static __always_inline int is_over(const struct packet *p, const struct l4_flow 
 }
 
 /* What a reply tells about its flow. The flow's own time is set once a second: that costs the lookup of its entry. */
-static __noinline void follow_reply(const struct packet *p, struct l4_flow *reply, __u64 now)
+__noinline int follow_reply(const struct packet *p, struct l4_flow *reply, __u64 now)
 {
 	struct l4_flow_key key;
 
-	if (!(p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST)) && now - reply->seen < SECOND)
-		return;
+	if (!p || !reply || (!(p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST)) && now - reply->seen < SECOND))
+		return 0;
 	key_of_other(&p->key, reply, &key);
 	struct l4_flow *flow = bpf_map_lookup_elem(&flows, &key);
 	reply->seen = now;
 	if (!flow)
-		return;
+		return 0;
 	move_state(flow, p->tcp_flags, 1);
 	touch(flow, now);
+	return 0;
 }
 
 /* --- new flows ----------------------------------------------------------------------------------------------------------------------- */
+
+/* Do packets of both become the same? */
+static __always_inline int same_way(const struct l4_flow *one, const struct l4_flow *other)
+{
+	for (int i = 0; i < 4; i++) {
+		if (one->source.words[i] != other->source.words[i] || one->destination.words[i] != other->destination.words[i])
+			return 0;
+	}
+	return one->source_port == other->source_port && one->destination_port == other->destination_port;
+}
 
 /* Makes the reply's entry, unless another live flow has it: then the same server port already answers this client for another service. */
 static __always_inline int add_reply(const struct l4_flow_key *key, const struct l4_flow *reply, __u64 now)
@@ -274,7 +303,11 @@ static __always_inline int add_reply(const struct l4_flow_key *key, const struct
 		count(L4_COUNT_TABLE_FULL);
 		return -1;
 	}
-	if (old->direction == L4_REPLY) {
+	if (old->direction == L4_REPLY && FLAGS_OF(old->word) & FLAGS_OF(reply->word) & L4_FLOW_ONE_PACKET) {
+		old->seen = now;
+		if (same_way(old, reply))
+			return 0;
+	} else if (old->direction == L4_REPLY) {
 		key_of_other(key, old, &other);
 		struct l4_flow *owner = bpf_map_lookup_elem(&flows, &other);
 		__u8 state = owner ? STATE_OF(owner->word) : L4_RELEASED;
@@ -387,40 +420,64 @@ static __noinline int insert(const struct packet *p, struct l4_scratch *scratch,
 	return -1;
 }
 
-/* Chooses a server and makes the flow's entries. */
-static __noinline struct l4_flow *new_flow(const struct packet *p, __u32 service, __u64 now)
+static __always_inline __u32 by_template(const struct packet *p, __u32 service, const struct l4_service *s, __u64 now)
+{
+	struct l4_template_key key;
+
+	key_of_template(&p->key.source, service, s, &key);
+	__u32 server = remembered(&key, s, now);
+	if (server == L4_NO_SERVER)
+		server = choose(p, service, s, now);
+	else
+		return server;
+	return server == L4_NO_SERVER ? server : remember(&key, s, server, now);
+}
+
+/* A datagram that is scheduled for itself: its flow ends as it begins. What comes back needs the reply's entry all the same. */
+static __always_inline int pass_once(const struct packet *p, struct l4_scratch *scratch, const struct l4_service *s, __u64 now)
+{
+	struct l4_flow *flow = &scratch->flow;
+
+	if (s->persist)
+		leave_template(&p->key.source, flow->service, SERVER_OF(flow->word), now);
+	return flow->mode == L4_NAT ? add_nat_reply(p, scratch, now) : 0;
+}
+
+/* Chooses a server and makes the flow's entries; the flow is in `scratch` then. 0: nobody takes the packet. */
+__noinline int new_flow(const struct packet *p, struct l4_scratch *scratch, __u32 service, __u64 now)
 {
 	struct l4_service *s = bpf_map_lookup_elem(&services, &service);
-	__u32 zero = 0;
-	struct l4_scratch *scratch = bpf_map_lookup_elem(&scratches, &zero);
 
-	if (!s || !scratch)
+	if (!p || !s || !scratch)
 		return 0;
 	if (p->key.protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) != TCP_SYN) {
 		count(L4_COUNT_NOT_SYN);
 		return 0;
 	}
-	__u32 id = s->persist ? by_template(p, service, s, now) : choose(p, service, s);
+	int once = s->flags & L4_SERVICE_ONE_PACKET && p->key.protocol == IPPROTO_UDP;
+	__u32 id = once && p->server ? p->server - 1 : s->persist ? by_template(p, service, s, now) : choose(p, service, s, now);
 	struct l4_server *server = bpf_map_lookup_elem(&servers, &id);
 	if (!server || !server->mode) {
 		count(L4_COUNT_NO_SERVER);
 		return 0;
 	}
 	__u8 state = p->key.protocol == IPPROTO_TCP ? L4_SYN_RECV : L4_UDP;
+	__u8 flags = (s->persist ? L4_FLOW_PERSISTENT : 0) | (once ? L4_FLOW_ONE_PACKET : 0);
 	struct l4_flow *flow = &scratch->flow;
 	__builtin_memset(flow, 0, sizeof(*flow));
-	flow->word = WORD(id, s->persist ? L4_FLOW_PERSISTENT : 0, state);
+	flow->word = WORD(id, flags, state);
 	flow->seen = now;
 	flow->service = service;
 	aim(p, server, flow);
-	if (insert(p, scratch, s, now)) {
-		if (s->persist)
+	if (once ? pass_once(p, scratch, s, now) : insert(p, scratch, s, now)) {
+		if (s->persist && !once)
 			leave_template(&p->key.source, service, id, now);
 		return 0;
 	}
-	move_load(id, L4_RELEASED, state);
+	if (!once)
+		move_load(id, L4_RELEASED, state);
 	struct l4_traffic *t = bpf_map_lookup_elem(&traffic, &id);
 	if (t)
 		t->flows += 1;
-	return bpf_map_lookup_elem(&flows, &p->key);
+	return 1;
 }

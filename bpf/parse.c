@@ -13,6 +13,8 @@ struct packet {
 	/* Offset of the IP packet's end; what follows is padding. */
 	__u32 end;
 	__be32 fragment_id;
+	/* Where a fragment's first one went, plus 1. */
+	__u32 server;
 	__u8 family;
 	__u8 tcp_flags;
 	__u8 ttl;
@@ -63,13 +65,14 @@ static __always_inline int fragment_ports(struct packet *p)
 		return -1;
 	p->key.source_port = ports->source_port;
 	p->key.destination_port = ports->destination_port;
+	p->server = ports->server;
 	return 0;
 }
 
-static __always_inline void remember_fragment(const struct packet *p)
+static __always_inline void remember_fragment(const struct packet *p, __u32 server)
 {
 	struct l4_fragment_key key;
-	struct l4_fragment ports = { p->key.source_port, p->key.destination_port };
+	struct l4_fragment ports = { p->key.source_port, p->key.destination_port, server + 1 };
 
 	key_of_fragment(p, &key);
 	bpf_map_update_elem(&fragments, &key, &ports, BPF_ANY);

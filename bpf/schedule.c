@@ -81,8 +81,10 @@ static long try_member(__u32 at, struct member_search *search)
 	return 1;
 }
 
-static __noinline int has_usable_member(__u32 service, const struct l4_service *s)
+__noinline int has_usable_member(__u32 service, const struct l4_service *s)
 {
+	if (!s)
+		return 0;
 	struct member_search search = { .members = bpf_map_lookup_elem(&members, &service) };
 
 	if (search.members)
@@ -90,8 +92,10 @@ static __noinline int has_usable_member(__u32 service, const struct l4_service *
 	return search.found;
 }
 
-static __noinline __u32 by_table(const struct packet *p, __u32 service, const struct l4_service *s, __u64 turn)
+__noinline __u32 by_table(const struct packet *p, __u32 service, const struct l4_service *s, __u64 turn)
 {
+	if (!p || !s)
+		return L4_NO_SERVER;
 	struct slot_search search = {
 		.p = p,
 		.s = s,
@@ -150,6 +154,8 @@ static __always_inline int cost_of(__u8 scheduler, const struct l4_member *m, co
 		*weight = 1;
 		/* fall through */
 	case L4_WLC:
+	case L4_LBLC:
+	case L4_LBLCR:
 		*cost = (__u64)l->active * 256 + l->inactive;
 		return 1;
 	case L4_NQ:
@@ -201,8 +207,10 @@ static long consider(__u32 at, struct choice *c)
 	return 0;
 }
 
-static __noinline __u32 by_load(__u32 service, const struct l4_service *s, __u64 turn)
+__noinline __u32 by_load(__u32 service, const struct l4_service *s, __u64 turn)
 {
+	if (!s)
+		return L4_NO_SERVER;
 	struct choice c = {
 		.members = bpf_map_lookup_elem(&members, &service),
 		.turn = turn,
@@ -221,10 +229,237 @@ static __noinline __u32 by_load(__u32 service, const struct l4_service *s, __u64
 	return c.server;
 }
 
-static __always_inline __u32 choose(const struct packet *p, __u32 service, const struct l4_service *s)
+/* --- by two draws -------------------------------------------------------------------------------------------------------------------- */
+
+struct draw {
+	void *members;
+	__u64 turn;
+	/* What is left until the place that was drawn; in the end of a count, the weights of all that may be drawn, negated. */
+	__u64 left;
+	__u32 server;
+	__u32 weight;
+	__u8 unlimited;
+	__u8 counts;
+};
+
+static long pass_by(__u32 at, struct draw *d)
+{
+	struct l4_member *m = bpf_map_lookup_elem(d->members, &at);
+
+	if (!m || !m->weight || !is_usable(m->server) || (!d->unlimited && !is_admitted(m, d->turn)))
+		return 0;
+	if (!d->counts && d->left < m->weight) {
+		d->server = m->server;
+		d->weight = m->weight;
+		return 1;
+	}
+	d->left -= m->weight;
+	return 0;
+}
+
+/* The weights of all that may be drawn. */
+__noinline __u64 drawable(__u32 service, const struct l4_service *s, __u64 turn, __u8 unlimited)
+{
+	struct draw d = {
+		.members = bpf_map_lookup_elem(&members, &service),
+		.turn = turn,
+		.unlimited = unlimited,
+		.counts = 1,
+	};
+
+	if (!s || !d.members)
+		return 0;
+	bpf_loop(s->members, pass_by, &d, 0);
+	return -d.left;
+}
+
+/* The server at that place among the weights, and its weight above it. */
+__noinline __u64 drawn(__u32 service, const struct l4_service *s, __u64 turn, __u8 unlimited, __u64 at)
+{
+	struct draw d = {
+		.members = bpf_map_lookup_elem(&members, &service),
+		.turn = turn,
+		.left = at,
+		.server = L4_NO_SERVER,
+		.unlimited = unlimited,
+	};
+
+	if (s && d.members)
+		bpf_loop(s->members, pass_by, &d, 0);
+	return (__u64)d.weight << 32 | d.server;
+}
+
+static __always_inline __u64 load_of(__u32 server)
+{
+	struct l4_load *l = bpf_map_lookup_elem(&loads, &server);
+
+	return l ? (__u64)l->active * 256 + l->inactive : 0;
+}
+
+/* Two servers drawn by weight, the less loaded of them. The draws come of the flow, so that they can be told afterwards. */
+__noinline __u32 by_draws(const struct packet *p, __u32 service, const struct l4_service *s, __u64 turn)
+{
+	if (!p || !s)
+		return L4_NO_SERVER;
+	__u16 port = bpf_ntohs(p->key.source_port);
+	__u64 total = drawable(service, s, turn, 0), one, other;
+	__u8 unlimited = !total;
+
+	if (unlimited)
+		total = drawable(service, s, turn, 1);
+	one = drawn(service, s, turn, unlimited, l4_hash(&p->key.source, port, 2 * turn) * total >> 32);
+	other = drawn(service, s, turn, unlimited, l4_hash(&p->key.source, port, 2 * turn + 1) * total >> 32);
+	return load_of(other) * (one >> 32) < load_of(one) * (other >> 32) ? other : one;
+}
+
+/* --- by destination ------------------------------------------------------------------------------------------------------------------ */
+
+/* How long a destination is remembered without a flow, and a set stays as it is before its most loaded server leaves it. */
+#define LOCALITY (24 * 3600ull * 1000000000)
+
+/* The servers that a destination has, seen at a glance. */
+struct survey {
+	void *members;
+	/* The one of lblc; L4_NO_SERVER: those of the set that began with `birth`. */
+	__u32 server;
+	__u32 service;
+	struct l4_address destination;
+	__u64 birth;
+	__u64 best_load;
+	__u32 best_weight;
+	__u32 best_active;
+	__u32 best;
+	__u64 most_load;
+	__u32 most_weight;
+	__u32 most;
+	__u16 flags;
+	/* Some server of the service has fewer open flows than half its weight. */
+	__u8 has_room;
+};
+
+static __always_inline int has_server(const struct survey *v, __u32 server)
+{
+	struct l4_locality_key key = { .destination = v->destination, .service = v->service, .server = server };
+
+	if (v->server != L4_NO_SERVER)
+		return v->server == server;
+	struct l4_locality *one = bpf_map_lookup_elem(&localities, &key);
+	return one && one->birth == v->birth;
+}
+
+static long look_at(__u32 at, struct survey *v)
+{
+	struct l4_member *m = bpf_map_lookup_elem(v->members, &at);
+	if (!m)
+		return 1;
+	__u32 server = m->server, weight = m->weight;
+	struct l4_load *l = bpf_map_lookup_elem(&loads, &server);
+
+	if (!l || !weight)
+		return 0;
+	if ((__u64)l->active * 2 < weight)
+		v->has_room = 1;
+	if (!has_server(v, server))
+		return 0;
+	__u64 load = (__u64)l->active * 256 + l->inactive;
+	if (v->most == L4_NO_SERVER || v->most_load * weight < load * v->most_weight) {
+		v->most_load = load;
+		v->most_weight = weight;
+		v->most = server;
+	}
+	if (l->overloaded)
+		return 0;
+	if (v->best != L4_NO_SERVER) {
+		__u64 ours = load * v->best_weight, best = v->best_load * weight;
+		if (ours > best || (ours == best && (v->flags & L4_SERVICE_IPVS_TIES || weight <= v->best_weight)))
+			return 0;
+	}
+	v->best_load = load;
+	v->best_weight = weight;
+	v->best_active = l->active;
+	v->best = server;
+	return 0;
+}
+
+/* A server joins the set, or leaves it. */
+static __always_inline void change_set(struct l4_locality_key *key, struct l4_locality *set, __u32 server, int joins, __u64 now)
+{
+	struct l4_locality one = { .seen = now, .birth = set->birth };
+
+	key->server = server;
+	if (!joins)
+		bpf_map_delete_elem(&localities, key);
+	else if (bpf_map_update_elem(&localities, key, &one, BPF_ANY))
+		return;
+	__sync_fetch_and_add(&set->size, joins ? 1 : -1);
+	set->changed = now;
+}
+
+/* The destination's server, or the better of its set; if that is overloaded while another has room, the least loaded of all. */
+__noinline __u32 by_locality(const struct packet *p, __u32 service, const struct l4_service *s, __u64 turn, __u64 now)
+{
+	if (!p || !s)
+		return L4_NO_SERVER;
+	struct l4_locality_key key = { .destination = p->key.destination, .service = service, .server = L4_NO_SERVER };
+	struct l4_locality *known = bpf_map_lookup_elem(&localities, &key);
+	int has_sets = s->scheduler == L4_LBLCR;
+	struct survey v = {
+		.members = bpf_map_lookup_elem(&members, &service),
+		.server = L4_NO_SERVER,
+		.service = service,
+		.destination = p->key.destination,
+		.best = L4_NO_SERVER,
+		.most = L4_NO_SERVER,
+		.flags = s->flags,
+	};
+
+	/* Another CPU's clock may be ahead. */
+	if (known && known->seen <= now && now - known->seen >= LOCALITY)
+		known = 0;
+	if (known && v.members) {
+		v.server = has_sets ? L4_NO_SERVER : known->server;
+		v.birth = known->birth;
+		bpf_loop(s->members, look_at, &v, 0);
+		known->seen = now;
+		if (has_sets && known->size > 1 && now > known->changed && now - known->changed >= LOCALITY) {
+			if (v.most != L4_NO_SERVER)
+				change_set(&key, known, v.most, 0, now);
+			known->changed = now;
+		}
+		if (v.best != L4_NO_SERVER && !(v.best_active > v.best_weight && v.has_room))
+			return v.best;
+	}
+	__u32 server = by_load(service, s, turn);
+	if (server == L4_NO_SERVER)
+		return has_sets ? v.best : server;
+	if (!known) {
+		struct l4_locality fresh = { .seen = now, .changed = now, .birth = turn, .server = server, .size = has_sets };
+		bpf_map_update_elem(&localities, &key, &fresh, BPF_ANY);
+		fresh.size = 0;
+		key.server = server;
+		if (has_sets)
+			bpf_map_update_elem(&localities, &key, &fresh, BPF_ANY);
+	} else if (!has_sets) {
+		known->server = server;
+	} else if (!has_server(&v, server)) {
+		change_set(&key, known, server, 1, now);
+	}
+	return server;
+}
+
+static __always_inline __u32 choose(const struct packet *p, __u32 service, const struct l4_service *s, __u64 now)
 {
 	__u64 *next = bpf_map_lookup_elem(&turns, &service);
 	__u64 turn = next ? __sync_fetch_and_add(next, 1) : 0;
 
-	return s->scheduler == L4_BY_TABLE ? by_table(p, service, s, turn) : by_load(service, s, turn);
+	switch (s->scheduler) {
+	case L4_BY_TABLE:
+		return by_table(p, service, s, turn);
+	case L4_TWOS:
+		return by_draws(p, service, s, turn);
+	case L4_LBLC:
+	case L4_LBLCR:
+		return by_locality(p, service, s, turn, now);
+	}
+	return by_load(service, s, turn);
 }

@@ -43,6 +43,8 @@ pub mod server_flag {
 pub mod flow_flag {
     /// Counted in a template.
     pub const PERSISTENT: u8 = 1;
+    /// A reply's entry without a forward one: each datagram of its service is scheduled for itself.
+    pub const ONE_PACKET: u8 = 2;
 }
 
 /// Numbers as in the C enum; 0 is no value, so that a zeroed record is none.
@@ -445,6 +447,12 @@ impl Template {
 }
 
 impl Flow {
+    /// [`flow_flag`].
+    #[must_use]
+    pub fn flags(&self) -> u8 {
+        (self.word >> 8) as u8
+    }
+
     #[must_use]
     pub fn server(&self) -> u32 {
         (self.word >> 32) as u32

@@ -5,7 +5,7 @@ use super::ids::Ids;
 use super::plan::{Plan, ServerState, Wanted, WantedServer};
 use super::reference::{self, Held, Packet, Verdict};
 use super::write::{ServerId, ServiceId};
-use crate::balance::l4::{Scheduler, counting::Draws};
+use crate::balance::l4::Scheduler;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
@@ -26,7 +26,7 @@ pub fn explain(tables: Tables, held: &mut Held, packet: &Packet, now: u64) -> St
     line(&mut out, "packet", &format!("{protocol} {} -> {}", key.source(), key.destination()));
     let known = held.flows.get(key).copied();
     // What is drawn by lot is drawn by lot again.
-    let verdict = reference::decide(tables.plan, held, packet, now, Draws::default());
+    let verdict = reference::decide(tables.plan, held, packet, now);
     let service = match verdict {
         Verdict::NotOurs => {
             line(&mut out, "service", &not_ours(tables, key.destination(), protocol));

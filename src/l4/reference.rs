@@ -70,10 +70,10 @@ pub enum Verdict {
     NoServer(ServiceId),
 }
 
-/// What becomes of a client's packet at `now`. `draws` are for `twos`. A flow that is over ends, and turns are taken; the rest is
+/// What becomes of a client's packet at `now`. A flow that is over ends, and turns are taken; the rest is
 /// for [`Held::take`].
 #[must_use]
-pub fn decide(plan: &Plan, state: &mut Held, packet: &Packet, now: u64, draws: Draws) -> Verdict {
+pub fn decide(plan: &Plan, state: &mut Held, packet: &Packet, now: u64) -> Verdict {
     if let Some(flow) = state.flows.get(&packet.key) {
         if !is_over(plan, flow, packet) {
             return Verdict::Follows(flow.service, flow.server);
@@ -88,7 +88,7 @@ pub fn decide(plan: &Plan, state: &mut Held, packet: &Packet, now: u64, draws: D
     if let Some(server) = remembered(plan, state, &entry.service, id, &packet.key, now) {
         return Verdict::Begins { service: id, server, by_template: true };
     }
-    match choose(state, entry, id, &packet.key, now, draws) {
+    match choose(state, entry, id, &packet.key, now) {
         Some(server) => Verdict::Begins { service: id, server, by_template: false },
         None => Verdict::NoServer(id),
     }
@@ -146,14 +146,7 @@ const TCP: u8 = 6;
 
 /// The server of a new flow, as the service's scheduler chooses it.
 #[must_use]
-pub fn choose(
-    state: &mut Held,
-    entry: &Entry,
-    id: ServiceId,
-    key: &FlowKey,
-    now: u64,
-    draws: Draws,
-) -> Option<ServerId> {
+pub fn choose(state: &mut Held, entry: &Entry, id: ServiceId, key: &FlowKey, now: u64) -> Option<ServerId> {
     let turn = state.turns.entry(id).or_default();
     let this = *turn;
     *turn += 1;
@@ -178,9 +171,15 @@ pub fn choose(
             state.localities.entry(id).or_default().pick(&members, ties, this, destination, moment)
         }
         Scheduler::Lblcr => state.sets.entry(id).or_default().pick(&members, ties, this, destination, moment),
-        other => counting::pick(other, &members, ties, this, draws),
+        other => counting::pick(other, &members, ties, this, draws(key, this)),
     };
     entry.members.get(place?).map(|m| ServerId(m.server))
+}
+
+/// The draws of `twos` come of the flow: whoever knows its number can tell them.
+fn draws(key: &FlowKey, turn: u64) -> Draws {
+    let draw = |round: u64| hash(key.source, u16::from_be(key.source_port), round as u32);
+    (draw(turn.wrapping_mul(2)), draw(turn.wrapping_mul(2).wrapping_add(1)))
 }
 
 fn members(state: &Held, entry: &Entry) -> Vec<Member> {
@@ -193,6 +192,7 @@ fn members(state: &Held, entry: &Entry) -> Vec<Member> {
             inactive: load.inactive,
             overloaded: load.overloaded != 0,
             admission: m.admission,
+            id: m.server,
         }
     };
     entry.members.iter().map(one).collect()
@@ -248,6 +248,12 @@ impl Held {
 
     fn begin(&mut self, plan: &Plan, packet: &Packet, service: ServiceId, server: ServerId, now: u64) {
         self.end(plan, &packet.key, now);
+        let entry = plan.services.get(&service);
+        if packet.key.protocol != TCP
+            && entry.is_some_and(|e| e.service.flags & service_flag::ONE_PACKET != 0)
+        {
+            return self.join(plan, packet, service, server, now, 0);
+        }
         let state = if packet.key.protocol == TCP { State::SynRecv } else { State::Udp };
         self.flows.insert(packet.key, Known { service, server, state, seen: now });
         let load = self.loads.entry(server).or_default();
@@ -257,11 +263,24 @@ impl Held {
             load.inactive += 1;
         }
         judge(plan.servers.get(&server), load);
+        self.join(plan, packet, service, server, now, 1);
+    }
+
+    /// The client stays on the server, if its service remembers; so many flows more count on that.
+    fn join(
+        &mut self,
+        plan: &Plan,
+        packet: &Packet,
+        service: ServiceId,
+        server: ServerId,
+        now: u64,
+        more: u32,
+    ) {
         let Some(entry) = plan.services.get(&service).filter(|e| e.service.persist > 0) else { return };
         let key = template_key(&entry.service, service, &packet.key);
         let before = self.templates.get(&key).copied();
         let flows = before.filter(|t| t.server == server).map_or(0, |t| t.flows);
-        self.templates.insert(key, Remembered { server, seen: now, flows: flows + 1 });
+        self.templates.insert(key, Remembered { server, seen: now, flows: flows + more });
         if before.is_none_or(|t| t.server != server) {
             self.loads.entry(server).or_default().persistent += 1;
             self.unname(before);

@@ -78,7 +78,7 @@ fn syn(n: u32) -> Packet {
 fn course(plan: &Plan, held: &mut Held, flows: std::ops::Range<u32>) -> String {
     flows
         .map(|n| {
-            let verdict = decide(plan, held, &syn(n), 0, (0, 0));
+            let verdict = decide(plan, held, &syn(n), 0);
             held.take(plan, &syn(n), verdict, 0);
             match verdict {
                 Verdict::Begins { server, .. } => char::from(b'A' + u8::try_from(server.0).unwrap()),
@@ -112,16 +112,16 @@ fn flows_stay_until_they_end() {
     let mut held = Held::default();
     assert_eq!(course(&plan, &mut held, 0..4), "ABAB");
     let data = Packet { opens: false, ..syn(1) };
-    assert_eq!(decide(&plan, &mut held, &data, 0, (0, 0)), Verdict::Follows(ServiceId(0), ServerId(1)));
+    assert_eq!(decide(&plan, &mut held, &data, 0), Verdict::Follows(ServiceId(0), ServerId(1)));
     held.enter(&plan, &client(1), State::TimeWait);
     let load = held.loads[&ServerId(1)];
     assert_eq!((load.active, load.inactive), (1, 1));
     held.end(&plan, &client(1), 0);
     assert_eq!(held.loads[&ServerId(1)].inactive, 0);
-    assert_eq!(decide(&plan, &mut held, &data, 0, (0, 0)), Verdict::NotSyn(ServiceId(0)));
+    assert_eq!(decide(&plan, &mut held, &data, 0), Verdict::NotSyn(ServiceId(0)));
     let mut other = data;
     other.key.destination_port = 1;
-    assert_eq!(decide(&plan, &mut held, &other, 0, (0, 0)), Verdict::NotOurs);
+    assert_eq!(decide(&plan, &mut held, &other, 0), Verdict::NotOurs);
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn clients_stay_on_their_server() {
     for n in 0..256 {
         held.end(&before, &client(n), 5_000_000_000);
     }
-    let at = |held: &mut Held, plan: &Plan, now| decide(plan, held, &syn(3), now, (0, 0));
+    let at = |held: &mut Held, plan: &Plan, now| decide(plan, held, &syn(3), now);
     let stays = Verdict::Begins { service: ServiceId(0), server: ServerId(0), by_template: true };
     assert_eq!(at(&mut held, &before, 14_000_000_000), stays);
     assert_ne!(at(&mut held, &before, 15_000_000_000), stays, "ten seconds after the last flow");

@@ -167,6 +167,27 @@ fn a_client_stays_on_its_server() {
 }
 
 #[test]
+fn each_datagram_by_itself() {
+    let net = Net::new("d");
+    let _origins = [net.origin("s1", 8080, "::"), net.origin("s2", 8080, "::")];
+    let weir = Weir::start(&net, &section("dns", "udp@10.72.0.100:53", " balance rr\n option one-packet\n"));
+    let mut client = Held::to(&net, VIP, 53, "udp");
+    let mut all = [client.ask("open 1"), client.ask("again"), client.ask("again"), client.ask("again")];
+    all.sort_unstable();
+    assert_eq!(
+        all,
+        [[0, 1, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]],
+        "answers come back to the one socket"
+    );
+    assert!(!weir.ask("show l4 flows").contains("10.71.0.2"));
+    // Its fragments stay together.
+    let long = "x".repeat(4000);
+    for _ in 0..4 {
+        assert!(net.datagram(VIP, 53, &long).ends_with(&long));
+    }
+}
+
+#[test]
 fn flows_of_servers_that_are_down_or_gone() {
     let net = Net::new("d");
     let _origins = [net.origin("s1", 8080, "::"), net.origin("s2", 8080, "::")];

@@ -127,7 +127,10 @@ impl Twins {
         for write in writes {
             self.plane.apply(&write).unwrap();
             match write {
-                Write::RemoveServer { id } => drop(self.held.loads.remove(&id)),
+                Write::RemoveServer { id } => {
+                    self.held.loads.remove(&id);
+                    self.got.remove(&id);
+                }
                 Write::Server { id, server } if server.flags & server_flag::END_UDP != 0 => {
                     self.plane.end_flows_of(id, Some(17), now()).unwrap();
                     let of_it = |key: &FlowKey| key.protocol == 17 && self.held.flows[key].server == id;
@@ -147,7 +150,7 @@ impl Twins {
         let time = now();
         let before = self.held.flows.get(&key).map(|flow| flow.state);
         let packet = Packet { key, opens: key.protocol == 17 || flags == SYN };
-        let verdict = decide(&self.plan, &mut self.held, &packet, time, (0, 0));
+        let verdict = decide(&self.plan, &mut self.held, &packet, time);
         self.held.take(&self.plan, &packet, verdict, time);
         match (verdict, before) {
             (Verdict::Begins { server, .. }, _) => {
@@ -225,6 +228,8 @@ impl Twins {
             self.held.templates.iter().map(|(key, t)| (key.bytes(), (t.server.0, t.flows))).collect();
         assert!(there == expected, "{when}: {} templates, not {}", there.len(), expected.len());
         for id in self.plan.servers.keys() {
+            let got = self.got.get(id).copied().unwrap_or_default();
+            assert_eq!(self.plane.traffic(*id).flows, u64::from(got), "{when}: {id:?}");
             let expected = self.held.loads.get(id).copied().unwrap_or_default();
             assert_eq!(self.plane.load(*id), expected, "{when}: {id:?}");
         }
@@ -342,6 +347,22 @@ schedulers! {
     source_hashing Sh,
     destination_hashing Dh,
     maglev_hashing Mh,
+    two_draws Twos,
+    locality Lblc,
+    locality_with_sets Lblcr,
+}
+
+/// Nothing is left of a datagram that is scheduled for itself, but that its client stays.
+#[test]
+fn one_packet() {
+    for persist in
+        [None, Some(Persist { timeout: Duration::from_secs(60), prefix: 28, on_down: OnDown::Move })]
+    {
+        let settings = L4 { one_packet: true, persist, ..settings(Scheduler::Wlc) };
+        let mut twins = Twins::new(settings, false, false);
+        twins.course(upheaval);
+        assert!(twins.held.flows.keys().all(|key| key.protocol == 6));
+    }
 }
 
 #[test]

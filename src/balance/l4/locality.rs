@@ -1,7 +1,7 @@
 //! `lblc` and `lblcr`: a destination stays on one server (or on a few) until they are overloaded, then moves to the least
 //! loaded. Made for caches, whose clients' packets have many destinations.
 //!
-//! Overloaded is a server with more open flows than its weight, while another one has fewer than half of its own.
+//! What is remembered are servers' ids: places in the list change when weights do. Overloaded is a server with more open flows than its weight, while another one has fewer than half of its own.
 
 use super::{Member, Ties, admitted, counting};
 use std::collections::HashMap;
@@ -13,10 +13,10 @@ const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
 /// How long a set of `lblcr` stays as it is before its most loaded server leaves it.
 const SETTLED: Duration = Duration::from_secs(24 * 3600);
 
-/// What `lblc` remembers. Servers are named by what identifies them in the caller's list, here its index.
+/// What `lblc` remembers: each destination's server.
 #[derive(Debug, Default)]
 pub struct Lblc {
-    entries: HashMap<IpAddr, (usize, Duration)>,
+    entries: HashMap<IpAddr, (u32, Duration)>,
 }
 
 /// What `lblcr` remembers.
@@ -27,7 +27,7 @@ pub struct Lblcr {
 
 #[derive(Debug, Default)]
 struct Set {
-    servers: Vec<usize>,
+    servers: Vec<u32>,
     used: Duration,
     changed: Duration,
 }
@@ -42,15 +42,17 @@ impl Lblc {
         destination: IpAddr,
         now: Duration,
     ) -> Option<usize> {
-        let known = self.entries.get(&destination).map(|(server, _)| *server);
+        self.expire(now);
+        let known =
+            self.entries.get(&destination).and_then(|(id, _)| members.iter().position(|m| m.id == *id));
         let stays = known.filter(|i| may_serve(members, *i) && !is_overloaded(members, *i));
         let server = stays.or_else(|| least_loaded(members, ties, flow))?;
-        self.entries.insert(destination, (server, now));
+        self.entries.insert(destination, (members.get(server)?.id, now));
         Some(server)
     }
 
     /// Forgets destinations that had no flow for a day.
-    pub fn expire(&mut self, now: Duration) {
+    fn expire(&mut self, now: Duration) {
         self.entries.retain(|_, (_, used)| now.saturating_sub(*used) < FORGOTTEN);
     }
 }
@@ -65,18 +67,20 @@ impl Lblcr {
         destination: IpAddr,
         now: Duration,
     ) -> Option<usize> {
+        self.expire(now);
         let Some(set) = self.entries.get_mut(&destination) else {
             let server = least_loaded(members, ties, flow)?;
-            let set = Set { servers: vec![server], used: now, changed: now };
+            let set = Set { servers: vec![members.get(server)?.id], used: now, changed: now };
             self.entries.insert(destination, set);
             return Some(server);
         };
         set.used = now;
-        let in_set = |i: usize| set.servers.contains(&i) && may_serve(members, i);
+        let in_set =
+            |i: usize| members.get(i).is_some_and(|m| set.servers.contains(&m.id) && m.is_available());
         let best = counting::least(members, ties, &in_set, Member::load, |m| u64::from(m.weight));
         if set.servers.len() > 1 && now.saturating_sub(set.changed) >= SETTLED {
             if let Some(most) = most_loaded(members, &set.servers) {
-                set.servers.retain(|i| *i != most);
+                set.servers.retain(|id| *id != most);
             }
             set.changed = now;
         }
@@ -84,15 +88,16 @@ impl Lblcr {
             return Some(best);
         }
         let server = least_loaded(members, ties, flow).or(best)?;
-        if !set.servers.contains(&server) {
-            set.servers.push(server);
+        let id = members.get(server)?.id;
+        if !set.servers.contains(&id) {
+            set.servers.push(id);
             set.changed = now;
         }
         Some(server)
     }
 
     /// Forgets destinations that had no flow for a day.
-    pub fn expire(&mut self, now: Duration) {
+    fn expire(&mut self, now: Duration) {
         self.entries.retain(|_, set| now.saturating_sub(set.used) < FORGOTTEN);
     }
 }
@@ -106,18 +111,17 @@ fn least_loaded(members: &[Member], ties: Ties, flow: u64) -> Option<usize> {
     admitted(members, flow, |may| counting::least(members, ties, may, Member::load, |m| u64::from(m.weight)))
 }
 
-/// The most loaded for its weight; the first of equals.
-fn most_loaded(members: &[Member], servers: &[usize]) -> Option<usize> {
-    let mut most: Option<(usize, &Member)> = None;
-    for i in servers {
-        let Some(member) = members.get(*i).filter(|m| m.weight > 0) else { continue };
-        let more = most
-            .is_none_or(|(_, m)| m.load() * u64::from(member.weight) < member.load() * u64::from(m.weight));
+/// The most loaded of a set for its weight; the first of equals.
+fn most_loaded(members: &[Member], set: &[u32]) -> Option<u32> {
+    let mut most: Option<&Member> = None;
+    for member in members.iter().filter(|m| m.weight > 0 && set.contains(&m.id)) {
+        let more =
+            most.is_none_or(|m| m.load() * u64::from(member.weight) < member.load() * u64::from(m.weight));
         if more {
-            most = Some((*i, member));
+            most = Some(member);
         }
     }
-    most.map(|(i, _)| i)
+    most.map(|m| m.id)
 }
 
 /// More open flows than its weight, while another server has fewer than half of its own weight.
@@ -134,7 +138,12 @@ mod tests {
     const NOW: Duration = Duration::from_secs(100);
 
     fn members(servers: &[(u32, u32)]) -> Vec<Member> {
-        servers.iter().map(|(weight, active)| Member { active: *active, ..Member::new(*weight) }).collect()
+        let member = |(id, (weight, active)): (u32, &(u32, u32))| Member {
+            active: *active,
+            id,
+            ..Member::new(*weight)
+        };
+        (0..).zip(servers).map(member).collect()
     }
 
     fn address(n: u8) -> IpAddr {
@@ -167,6 +176,7 @@ mod tests {
         assert_eq!(pick(&[(10, 3), (10, 4), (10, 0)], NOW), 0, "the better of the two, not of all");
         assert_eq!(pick(&[(10, 5), (10, 4), (10, 0)], NOW), 1);
         // After a day without change the most loaded leaves.
+        assert_eq!(pick(&[(10, 5), (10, 4), (10, 0)], NOW + SETTLED / 2), 1);
         assert_eq!(pick(&[(10, 5), (10, 4), (10, 0)], NOW + SETTLED), 1);
         assert_eq!(pick(&[(10, 0), (10, 4), (10, 0)], NOW + SETTLED), 1);
     }

@@ -114,13 +114,15 @@ pub struct Member {
     pub overloaded: bool,
     /// What share of all new flows it may get, in 1/65536: less than [`ADMIT_ALL`] during a slow start.
     pub admission: u32,
+    /// What tells it from the service's other servers, now and later.
+    pub id: u32,
 }
 
 impl Member {
     /// An idle server.
     #[must_use]
     pub const fn new(weight: u32) -> Self {
-        Self { weight, active: 0, inactive: 0, overloaded: false, admission: ADMIT_ALL }
+        Self { weight, active: 0, inactive: 0, overloaded: false, admission: ADMIT_ALL, id: 0 }
     }
 
     /// May it get new flows at all?

@@ -92,7 +92,7 @@ fn locality_keeps_to_available_servers() {
     let (mut one, mut many) = (Lblc::default(), Lblcr::default());
     let count = 5;
     for round in 0..20_000_u64 {
-        let members: Vec<Member> = (0..count).map(|_| random.member()).collect();
+        let members: Vec<Member> = (0..count).map(|id| Member { id, ..random.member() }).collect();
         let destination = IpAddr::from([10, 0, 0, random.below(20) as u8]);
         let now = Duration::from_secs(round * 600);
         for picked in [

@@ -41,16 +41,7 @@ pub enum Feature {
 }
 
 /// What is not there yet.
-pub const PENDING: &[Feature] = &[
-    Feature::Gue,
-    Feature::Toa,
-    Feature::Scheduler(Scheduler::Lblc),
-    Feature::Scheduler(Scheduler::Lblcr),
-    Feature::Scheduler(Scheduler::Twos),
-    Feature::OnePacket,
-    Feature::XdpHook,
-    Feature::MixedFamilies,
-];
+pub const PENDING: &[Feature] = &[Feature::Gue, Feature::Toa, Feature::XdpHook, Feature::MixedFamilies];
 
 impl Feature {
     /// Its words in the configuration.

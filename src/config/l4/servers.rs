@@ -20,6 +20,12 @@ pub fn settle(parser: &mut Parser, back: Option<&mut Proxy>, section: &Said, vip
         if forward != settings.forward || section.l4.forward.is_none() {
             need(parser, line, 1, feature(forward));
         }
+        if settings.one_packet && matches!(forward, Forward::FullNat { .. }) {
+            let hint = "use 'forward nat', 'dr' or 'tun'";
+            let message =
+                "'option one-packet' does not go with 'forward fullnat': every datagram would take a port.";
+            refuse(parser, line, 1, message.into(), hint);
+        }
         address(parser, line, server, forward, vips);
         port(parser, line, server, forward, vips);
         thresholds(parser, line, server);

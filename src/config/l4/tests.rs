@@ -188,6 +188,8 @@ fn wrong_lines() {
     refused(&line("minimum up 2"), 4, "only 1 servers");
     refused(&line("minimum up 1 on-up x"), 4, "its whole path");
     refused(&line("option one-packet"), 4, "is for UDP");
+    let one_packet = "listen v\n mode l4\n bind udp@192.0.2.1:53\n forward fullnat\n source 192.0.2.9\n option one-packet\n server a 192.0.2.2\n";
+    refused(one_packet, 7, "every datagram would take a port");
     refused(&line("bind 192.0.2.1:80"), 4, "is an address of 'v' at t.cfg:3 already");
     refused(&line("bind [2001:db8::1]:80"), 4, "all IPv4 or all IPv6");
     refused(&line("bind 192.0.2.1:443 ssl crt x"), 4, "TLS is theirs");
@@ -232,5 +234,5 @@ fn what_is_pending_is_refused() {
         said.iter().any(|d| d.message.contains("is not supported by weir yet"))
     };
     assert!(!refused(" forward nat\n balance rr\n server s 192.0.2.9\n"));
-    assert!(refused(" forward nat\n balance lblc\n server s 192.0.2.9\n"));
+    assert!(refused(" forward tun gue port 6080\n server s 192.0.2.9\n"));
 }

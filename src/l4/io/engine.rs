@@ -145,7 +145,7 @@ impl Engine {
         self.tell_of_turns(&before);
         let mut problems = Vec::new();
         all.retain(|service| {
-            let what = missing(&service.settings, service.servers.iter().map(|s| s.forward));
+            let what = missing(service.settings.one_packet, service.servers.iter().map(|s| s.forward));
             problems.extend(what.map(|what| {
                 format!(
                     "mode l4 : '{}' is not forwarded: '{what}' is not supported by weir yet",

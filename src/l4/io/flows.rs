@@ -2,7 +2,9 @@
 
 use super::batch::{self, Position};
 use super::plane::{EXPIRE, FORGET, Plane, kernel, program};
-use crate::l4::abi::{Direction, EXPIRE_MAX, Expire, Flow, FlowKey, Service, Template, TemplateKey};
+use crate::l4::abi::{
+    Direction, EXPIRE_MAX, Expire, Flow, FlowKey, Service, Template, TemplateKey, flow_flag,
+};
 use crate::l4::write::{ServerId, ServiceId};
 use aya::Pod;
 use aya::maps::MapData;
@@ -186,7 +188,7 @@ struct Timeouts {
 
 impl Timeouts {
     fn is_over(&mut self, plane: &Plane, flow: &Flow, now: u64) -> bool {
-        if flow.direction != Direction::Forward as u8 {
+        if flow.direction != Direction::Forward as u8 && flow.flags() & flow_flag::ONE_PACKET == 0 {
             return false;
         }
         let service = match self.last {

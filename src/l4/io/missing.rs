@@ -1,21 +1,12 @@
 //! What a service may ask for that the packet programs cannot do yet.
 
-use crate::balance::l4::Scheduler;
-use crate::config::model::l4::{Encapsulation, Forward, L4};
+use crate::config::model::l4::{Encapsulation, Forward};
 
 /// The first such thing, as the configuration has it.
-pub fn missing(settings: &L4, servers: impl IntoIterator<Item = Forward>) -> Option<&'static str> {
-    match settings.scheduler {
-        Scheduler::Lblc => return Some("balance lblc"),
-        Scheduler::Lblcr => return Some("balance lblcr"),
-        Scheduler::Twos => return Some("balance twos"),
-        _ => {}
-    }
-    if settings.one_packet {
-        return Some("option one-packet");
-    }
+pub fn missing(one_packet: bool, servers: impl IntoIterator<Item = Forward>) -> Option<&'static str> {
     servers.into_iter().find_map(|forward| match forward {
         Forward::Tunnel(Encapsulation::Gue { .. }) => Some("forward tun gue"),
+        Forward::FullNat { .. } if one_packet => Some("forward fullnat with option one-packet"),
         Forward::FullNat { toa: true } => Some("forward fullnat toa"),
         _ => None,
     })
