@@ -193,7 +193,9 @@ struct l4_flow {
 	__u32 service;
 	__u8 direction;
 	__u8 mode;
-	__u8 pad[6];
+	__u16 pad;
+	/* When another director told of it last; 0: never. */
+	__u32 told;
 };
 
 /* Map templates: which server a client stays on. */
@@ -217,6 +219,20 @@ struct l4_expire {
 };
 
 #define L4_EXPIRE_MAX 80
+
+/* What the programs `learn` and `recall` are given: l4_expire without `force`, then `count` of these. */
+struct l4_told_flow {
+	struct l4_flow_key key;
+	struct l4_flow flow;
+};
+
+struct l4_told_template {
+	struct l4_template_key key;
+	__u32 server;
+	__u64 seen;
+};
+
+#define L4_TOLD_MAX 30
 
 /* Map localities: a destination's server under lblc (`server` of the key is L4_NO_SERVER), or that it has a set under lblcr; and each of that set. */
 struct l4_locality_key {
@@ -257,6 +273,14 @@ struct l4_scratch {
 	struct l4_flow flow;
 	struct l4_flow reply;
 	struct l4_flow_key back;
+};
+
+/* Map owner: the process the maps are for, by its number and when it started. */
+struct l4_owner {
+	__u64 pid;
+	__u64 started;
+	/* What it changed of the host, to be put back at the end. */
+	__u64 turned_on;
 };
 
 /* Map counts, per CPU: what became of packets for our services that were not forwarded, and events. */

@@ -145,17 +145,17 @@ static __noinline int translate_error(struct __sk_buff *skb, struct error *e)
 	return leave_by(&hop);
 }
 
-/* TC_ACT_OK if the packet is no error about a flow. */
+/* PASS_ON if the packet is no error about a flow. */
 static __noinline int pass_error(struct __sk_buff *skb)
 {
 	__u32 zero = 0;
 	struct error *e = bpf_map_lookup_elem(&errors, &zero);
 
 	if (!e || read_quote(skb, &e->p, &e->q))
-		return TC_ACT_OK;
+		return PASS_ON;
 	struct l4_flow *flow = bpf_map_lookup_elem(&flows, &e->q.key);
 	if (!flow)
-		return TC_ACT_OK;
+		return PASS_ON;
 	switch (flow->mode) {
 	case L4_NAT:
 	case L4_FULLNAT:
@@ -166,5 +166,5 @@ static __noinline int pass_error(struct __sk_buff *skb)
 	case L4_TUN:
 		return encapsulate(skb, &e->p, flow);
 	}
-	return TC_ACT_OK;
+	return PASS_ON;
 }

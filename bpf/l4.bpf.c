@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0 */
 /*
  * The packet programs of `mode l4`. `ingress` stands at the tc ingress hook of every interface and either sends a packet on its way or
- * leaves it to the kernel; `unwrap` takes packets out of tunnels on a real server; `expire` and `forget` are called by the process, with keys in place of a packet.
+ * leaves it to the kernel; `unwrap` takes packets out of tunnels on a real server; `expire`, `forget`, `learn` and `recall` are called by
+ * the process, with keys in place of a packet.
  */
 #include <linux/bpf.h>
 #include <linux/errno.h>
@@ -18,6 +19,8 @@
 #include "abi.h"
 
 #define PACKET_HOST 0
+/* Not ours: to other programs at the hook, and then to the kernel. TC_ACT_OK would end at us. */
+#define PASS_ON TC_ACT_UNSPEC
 #define AF_INET 2
 #define AF_INET6 10
 
@@ -46,6 +49,8 @@ char l4_license[] SEC("license") = "Dual MIT/GPL";
 		});                                                                                                    \
 	} name SEC(".maps")
 
+/* For processes alone. */
+MAP(owner, BPF_MAP_TYPE_ARRAY, 1, __u32, struct l4_owner);
 MAP(addresses, BPF_MAP_TYPE_HASH, 4 * L4_SERVICES, struct l4_address_key, __u32);
 MAP(services, BPF_MAP_TYPE_ARRAY, L4_SERVICES, __u32, struct l4_service);
 MAP(servers, BPF_MAP_TYPE_ARRAY, L4_SERVERS, __u32, struct l4_server);
@@ -73,6 +78,7 @@ MAP_OF_LISTS(sources, struct l4_address);
 #include "rewrite.c"
 #include "tunnel.c"
 #include "icmp.c"
+#include "sync.c"
 
 static __always_inline int is_icmp(struct __sk_buff *skb)
 {
@@ -123,7 +129,7 @@ __noinline int judge(struct __sk_buff *skb)
 	__u64 now = bpf_ktime_get_coarse_ns();
 
 	if (parse(skb, &p) != PARSED)
-		return TC_ACT_OK;
+		return PASS_ON;
 	struct l4_flow *flow = bpf_map_lookup_elem(&flows, &p.key);
 	if (flow && !is_over(&p, flow))
 		return known_flow(skb, &p, flow, now);
@@ -131,7 +137,7 @@ __noinline int judge(struct __sk_buff *skb)
 		release(&p.key, flow, now);
 	__u32 service, zero = 0;
 	if (!find_service(&p, &service))
-		return TC_ACT_OK;
+		return PASS_ON;
 	struct l4_scratch *scratch = bpf_map_lookup_elem(&scratches, &zero);
 	if (!scratch || !new_flow(&p, scratch, service, now))
 		return refuse(skb, &p);
@@ -143,7 +149,7 @@ int ingress(struct __sk_buff *skb)
 {
 	/* Others' packets pass by in promiscuous mode. */
 	if (skb->pkt_type != PACKET_HOST)
-		return TC_ACT_OK;
+		return PASS_ON;
 	return is_icmp(skb) ? pass_error(skb) : judge(skb);
 }
 
@@ -193,4 +199,48 @@ int forget(struct xdp_md *context)
 		forgotten += forget_template(&key, head->now, head->force);
 	}
 	return forgotten;
+}
+
+/* Takes over the flows it is given, which another director told of. Says how many are new. */
+SEC("xdp")
+int learn(struct xdp_md *context)
+{
+	void *data = (void *)(long)context->data;
+	void *end = (void *)(long)context->data_end;
+	struct l4_expire *head = data;
+	__u32 zero = 0, learned = 0;
+	struct l4_scratch *scratch = bpf_map_lookup_elem(&scratches, &zero);
+
+	if ((void *)(head + 1) > end || !scratch)
+		return 0;
+	struct l4_told_flow *told = (void *)(head + 1);
+	for (int i = 0; i < L4_TOLD_MAX; i++) {
+		if ((void *)(told + i + 1) > end || i >= head->count)
+			break;
+		struct l4_flow_key key = told[i].key;
+		scratch->flow = told[i].flow;
+		learned += learn_flow(&key, scratch, head->now);
+	}
+	return learned;
+}
+
+/* The same for templates. */
+SEC("xdp")
+int recall(struct xdp_md *context)
+{
+	void *data = (void *)(long)context->data;
+	void *end = (void *)(long)context->data_end;
+	struct l4_expire *head = data;
+	__u32 learned = 0;
+
+	if ((void *)(head + 1) > end)
+		return 0;
+	struct l4_told_template *told = (void *)(head + 1);
+	for (int i = 0; i < L4_TOLD_MAX; i++) {
+		if ((void *)(told + i + 1) > end || i >= head->count)
+			break;
+		struct l4_template_key key = told[i].key;
+		learned += learn_template(&key, told[i].server, told[i].seen);
+	}
+	return learned;
 }

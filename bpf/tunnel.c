@@ -70,12 +70,12 @@ static __always_inline int decapsulate(struct __sk_buff *skb)
 	__s32 outer = 0;
 
 	if (skb->pkt_type != PACKET_HOST)
-		return TC_ACT_OK;
+		return PASS_ON;
 	if (skb->protocol == bpf_htons(ETH_P_IP) && (void *)(v4 + 1) <= end && v4->ihl == 5 && v4->protocol == IPPROTO_IPIP)
 		outer = sizeof(*v4);
 	else if (skb->protocol == bpf_htons(ETH_P_IPV6) && (void *)(v6 + 1) <= end && v6->nexthdr == IPPROTO_IPV6)
 		outer = sizeof(*v6);
 	if (outer && bpf_skb_adjust_room(skb, -outer, BPF_ADJ_ROOM_MAC, 0))
 		return TC_ACT_SHOT;
-	return TC_ACT_OK;
+	return PASS_ON;
 }

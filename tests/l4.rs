@@ -3,12 +3,18 @@
 
 mod harness;
 
+#[path = "l4/bench.rs"]
+mod bench;
 #[path = "l4/configured.rs"]
 mod configured;
+#[path = "l4/death.rs"]
+mod death;
 #[path = "l4/direct.rs"]
 mod direct;
 #[path = "l4/director.rs"]
 mod director;
+#[path = "l4/failover.rs"]
+mod failover;
 #[path = "l4/fullnat.rs"]
 mod fullnat;
 #[path = "l4/nat.rs"]
@@ -17,6 +23,8 @@ mod nat;
 mod net;
 #[path = "l4/object.rs"]
 mod object;
+#[path = "l4/replaced.rs"]
+mod replaced;
 #[path = "l4/schedulers.rs"]
 mod schedulers;
 #[path = "l4/tools.rs"]

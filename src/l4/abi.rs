@@ -301,7 +301,9 @@ pub struct Flow {
     pub direction: u8,
     /// [`Mode`].
     pub mode: u8,
-    pub pad: [u8; 6],
+    pub pad: u16,
+    /// When another director told of it last, in units of 2^20 ns; 0: never.
+    pub told: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -321,6 +323,17 @@ pub struct Template {
     pub word: u64,
 }
 
+/// The process the maps are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Owner {
+    pub pid: u64,
+    /// In ticks since boot.
+    pub started: u64,
+    /// What it changed of the host, to be put back at the end: bits of `l4::io::host`.
+    pub turned_on: u64,
+}
+
 /// What the programs `expire` and `forget` are given in place of a packet: this, then `count` keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -334,6 +347,8 @@ pub struct Expire {
 
 /// How many keys one call of `expire` takes.
 pub const EXPIRE_MAX: usize = 80;
+/// How many flows or templates one call of `learn` or `recall` takes.
+pub const TOLD_MAX: usize = 30;
 
 macro_rules! plain_bytes {
     ($($name:ident)*) => { $(
@@ -344,7 +359,7 @@ macro_rules! plain_bytes {
     )* };
 }
 
-plain_bytes!(Address AddressKey Service Member Server Load Traffic FlowKey Flow TemplateKey Template);
+plain_bytes!(Address AddressKey Service Member Server Load Traffic FlowKey Flow TemplateKey Template Owner);
 
 const _: () = {
     assert!(size_of::<Expire>() == 16);
@@ -358,6 +373,7 @@ const _: () = {
     assert!(size_of::<Flow>() == 64);
     assert!(size_of::<TemplateKey>() == 20);
     assert!(size_of::<Template>() == 16);
+    assert!(size_of::<Owner>() == 24);
 };
 
 impl Address {
@@ -447,6 +463,22 @@ impl Template {
 }
 
 impl Flow {
+    /// As it lies in memory.
+    #[must_use]
+    pub fn bytes(&self) -> [u8; 64] {
+        let mut bytes = [0; 64];
+        bytes[..8].copy_from_slice(&self.word.to_ne_bytes());
+        bytes[8..16].copy_from_slice(&self.seen.to_ne_bytes());
+        bytes[16..32].copy_from_slice(&self.source.0);
+        bytes[32..48].copy_from_slice(&self.destination.0);
+        bytes[48..50].copy_from_slice(&self.source_port.to_ne_bytes());
+        bytes[50..52].copy_from_slice(&self.destination_port.to_ne_bytes());
+        bytes[52..56].copy_from_slice(&self.service.to_ne_bytes());
+        (bytes[56], bytes[57]) = (self.direction, self.mode);
+        bytes[60..].copy_from_slice(&self.told.to_ne_bytes());
+        bytes
+    }
+
     /// [`flow_flag`].
     #[must_use]
     pub fn flags(&self) -> u8 {

@@ -1,12 +1,15 @@
 //! Which place in the maps a service or server has, from one plan to the next. A server that is gone keeps its place, and
 //! its flows their server, until none is left; who comes back before that gets it back.
 
-use super::abi::{Mode, SERVERS, SERVICES, Server, server_flag};
-use super::plan::Plan;
+use super::abi::{AddressKey, Mode, NO_SERVER, SERVERS, SERVICES, Server, Service, server_flag};
+use super::plan::{Entry, Plan};
 use super::write::{ServerId, ServiceId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
+
+/// Of a server whose service is not there any more: as without `on-remove`.
+const IF_SERVICE_GOES: u8 = server_flag::CUT_UDP | server_flag::END_UDP;
 
 #[derive(Clone, Debug, Default)]
 pub struct Ids {
@@ -18,9 +21,38 @@ pub struct Ids {
     named: BTreeSet<ServerId>,
     named_services: BTreeSet<ServiceId>,
     leaving: BTreeSet<ServerId>,
+    /// Places that another process gave away, and nobody has claimed yet.
+    orphans: BTreeMap<ServerId, Server>,
+    orphan_services: HashMap<AddressKey, ServiceId>,
     /// Places that were taken once, and the first that never was.
     vacant: BTreeSet<u32>,
     next: u32,
+}
+
+/// What another process left in the maps.
+#[derive(Clone, Debug, Default)]
+pub struct Inherited {
+    pub addresses: HashMap<AddressKey, ServiceId>,
+    pub services: BTreeMap<ServiceId, Service>,
+    pub servers: BTreeMap<ServerId, Server>,
+}
+
+impl Inherited {
+    /// As a plan: what of it differs from the next one is written again. Lists are known by their lengths alone.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        let entry = |service: &Service| Entry {
+            service: *service,
+            members: vec![Default::default(); service.members as usize],
+            slots: vec![NO_SERVER; service.slots as usize],
+            sources: vec![Default::default(); service.sources as usize],
+        };
+        Plan {
+            addresses: self.addresses.clone(),
+            services: self.services.iter().map(|(id, service)| (*id, entry(service))).collect(),
+            servers: self.servers.clone(),
+        }
+    }
 }
 
 /// A server at another address, or reached in another way, is another server.
@@ -33,6 +65,20 @@ struct Key {
 }
 
 impl Ids {
+    /// Goes on where another process stopped: services are known by their addresses, and servers by theirs.
+    #[must_use]
+    pub fn after(held: &Inherited) -> Self {
+        let next = held.servers.keys().next_back().map_or(0, |id| id.0 + 1);
+        Self {
+            records: held.servers.iter().map(|(id, server)| (*id, (*server, IF_SERVICE_GOES))).collect(),
+            orphans: held.servers.clone(),
+            orphan_services: held.addresses.clone(),
+            vacant: (0..next).filter(|id| !held.servers.contains_key(&ServerId(*id))).collect(),
+            next,
+            ..Self::default()
+        }
+    }
+
     /// Servers that are gone and may still have flows. When one has none, say so to [`Self::forget`].
     pub fn leaving(&self) -> impl Iterator<Item = ServerId> + '_ {
         self.leaving.iter().copied()
@@ -65,14 +111,17 @@ impl Ids {
     }
 
     /// The service's place; `None` when all are taken.
-    pub(super) fn service(&mut self, name: &Arc<str>) -> Option<ServiceId> {
-        let id = match self.services.get(name) {
-            Some(id) => *id,
+    pub(super) fn service(&mut self, name: &Arc<str>, addresses: &[AddressKey]) -> Option<ServiceId> {
+        let orphan = addresses.iter().find_map(|key| self.orphan_services.get(key)).copied();
+        let id = match self.services.get(name).copied().or(orphan) {
+            Some(id) => id,
             None => {
-                let taken: BTreeSet<u32> = self.services.values().map(|id| id.0).collect();
+                let of_others = self.orphan_services.values();
+                let taken: BTreeSet<u32> = self.services.values().chain(of_others).map(|id| id.0).collect();
                 ServiceId((0..SERVICES).find(|id| !taken.contains(id))?)
             }
         };
+        self.orphan_services.retain(|_, orphan| *orphan != id);
         self.services.insert(Arc::clone(name), id);
         self.named_services.insert(id);
         Some(id)
@@ -87,14 +136,35 @@ impl Ids {
         mode: Mode,
     ) -> Option<ServerId> {
         let key = Key { service: Arc::clone(service), server: server.into(), address, mode };
-        let id = match self.servers.get(&key) {
-            Some(id) => *id,
+        let id = match self.servers.get(&key).copied().or_else(|| self.orphan(&key)) {
+            Some(id) => id,
             None => self.free_server()?,
         };
+        self.orphans.remove(&id);
         self.servers.insert(key, id);
         self.named.insert(id);
         self.leaving.remove(&id);
         Some(id)
+    }
+
+    /// The place another process gave the server.
+    fn orphan(&self, key: &Key) -> Option<ServerId> {
+        let service = self.services.get(&key.service)?.0;
+        let (address, port) = (key.address.ip().into(), key.address.port().to_be());
+        let modes = [key.mode as u8, Mode::Local as u8];
+        let same = |s: &Server| {
+            s.service == service && s.address == address && s.port == port && modes.contains(&s.mode)
+        };
+        self.orphans.iter().find(|(_, server)| same(server)).map(|(id, _)| *id)
+    }
+
+    /// What flows of the service's servers that were not taken over learn.
+    pub(super) fn leave_orphans(&mut self, service: ServiceId, gone: u8) {
+        for id in self.orphans.iter().filter(|(_, server)| server.service == service.0).map(|(id, _)| id) {
+            if let Some((_, flags)) = self.records.get_mut(id) {
+                *flags = gone;
+            }
+        }
     }
 
     /// The lowest place that no server has.
@@ -117,6 +187,8 @@ impl Ids {
         let named = std::mem::take(&mut self.named);
         let named_services = std::mem::take(&mut self.named_services);
         self.services.retain(|_, id| named_services.contains(id));
+        self.orphans.clear();
+        self.orphan_services.clear();
         for (id, (record, gone)) in self.records.iter_mut().filter(|(id, _)| !named.contains(id)) {
             self.leaving.insert(*id);
             record.flags |= server_flag::LEAVE | *gone;

@@ -3,6 +3,7 @@
 //! ```text
 //!   abi        the layout of the maps, shared with bpf/abi.h
 //!   wanted     the services of this moment, configured or made, with their servers' states
+//!   parity     servers that have to catch up after a slow start
 //!   plan, ids  what the maps shall hold, and where
 //!   reconcile  from one plan to the next, in an order that is right at every moment
 //!   view       the services with what they carry, for people
@@ -10,6 +11,7 @@
 //!   reference  what becomes of a packet, in plain Rust: the oracle for tests and for questions
 //!   explain    the same, told step by step
 //!   ipvsadm    ipvsadm's command line, and its lists
+//!   sync       what directors tell each other
 //!   io         the shell: loads and attaches the programs, applies the writes, ends flows that are over
 //! ```
 
@@ -18,9 +20,11 @@ pub mod explain;
 pub mod ids;
 pub mod io;
 pub mod ipvsadm;
+pub mod parity;
 pub mod plan;
 pub mod reconcile;
 pub mod reference;
+pub mod sync;
 #[cfg(test)]
 mod tests;
 pub mod view;

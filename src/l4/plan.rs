@@ -6,6 +6,7 @@ use super::abi::{
     Server, Service, hash, server_flag, service_flag,
 };
 use super::ids::Ids;
+use super::parity::CATCH_UP;
 use super::write::{ServerId, ServiceId};
 use crate::balance::l4::{Scheduler, hashed, maglev, turns};
 use crate::config::model::l4::{Encapsulation, Forward, L4, OnDown, OnRemove, Protocol};
@@ -39,6 +40,8 @@ pub struct WantedServer {
     pub weight: u32,
     /// How far its slow start is, in percent; 100 when it has none.
     pub ramp: u32,
+    /// Its slow start is over, and it has fewer flows than its share: it gets no more than twice that share of the new ones.
+    pub catching_up: bool,
     pub state: ServerState,
     pub upper_threshold: u32,
     pub lower_threshold: u32,
@@ -95,7 +98,12 @@ fn add(plan: &mut Plan, wanted: &Wanted, ids: &mut Ids) -> Result<(), String> {
     if wanted.servers.len() > MEMBERS_MAX {
         return Err(format!("it has more than {MEMBERS_MAX} servers"));
     }
-    let id = ids.service(&wanted.name).ok_or("there are too many services")?;
+    let addresses: Vec<AddressKey> = wanted
+        .addresses
+        .iter()
+        .map(|(address, protocol)| AddressKey::new(*address, number(*protocol)))
+        .collect();
+    let id = ids.service(&wanted.name, &addresses).ok_or("there are too many services")?;
     let mut known = Vec::with_capacity(wanted.servers.len());
     for server in &wanted.servers {
         let server_id = ids
@@ -107,9 +115,8 @@ fn add(plan: &mut Plan, wanted: &Wanted, ids: &mut Ids) -> Result<(), String> {
         known.push((server_id, server));
     }
     plan.services.insert(id, entry(wanted, &serving(wanted, &known)));
-    for (address, protocol) in &wanted.addresses {
-        plan.addresses.insert(AddressKey::new(*address, number(*protocol)), id);
-    }
+    ids.leave_orphans(id, if_gone(wanted.settings.on_remove));
+    plan.addresses.extend(addresses.into_iter().map(|key| (key, id)));
     Ok(())
 }
 
@@ -233,15 +240,18 @@ fn way(settings: &L4) -> (Way, Index) {
     }
 }
 
-/// Those that may get new flows. During its slow start a server is admitted to its share of them, times how far it is.
+/// Those that may get new flows. During its slow start a server is admitted to its share of them, times how far it is; after that, until it
+/// has as many flows as is its share, to twice that.
 fn members(wanted: &Wanted, places: &[Place]) -> Vec<Member> {
     let total: u64 = places.iter().map(|(_, _, weight)| u64::from(*weight)).sum();
     let admission = |server: &WantedServer, weight: u32| {
-        if wanted.compat_ipvs || server.ramp >= 100 || total == 0 {
+        let slow = server.ramp < 100;
+        if wanted.compat_ipvs || total == 0 || !slow && !server.catching_up {
             return ADMIT_ALL;
         }
-        let share = u64::from(ADMIT_ALL) * u64::from(weight) * u64::from(server.ramp) / (100 * total);
-        u32::try_from(share).unwrap_or(ADMIT_ALL)
+        let times = if slow { u64::from(server.ramp) } else { 100 * CATCH_UP };
+        let share = u64::from(ADMIT_ALL) * u64::from(weight) * times / (100 * total);
+        u32::try_from(share).unwrap_or(ADMIT_ALL).min(ADMIT_ALL)
     };
     let serving = places.iter().filter(|(_, _, weight)| *weight > 0);
     serving

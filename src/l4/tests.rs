@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-fn settings(scheduler: Scheduler) -> L4 {
+pub(super) fn settings(scheduler: Scheduler) -> L4 {
     L4 {
         forward: Forward::Nat,
         scheduler,
@@ -28,13 +28,14 @@ fn settings(scheduler: Scheduler) -> L4 {
     }
 }
 
-fn server(n: u8, weight: u32) -> WantedServer {
+pub(super) fn server(n: u8, weight: u32) -> WantedServer {
     WantedServer {
         name: format!("s{n}").into(),
         address: SocketAddr::from(([10, 0, 0, n], 80)),
         forward: Forward::Nat,
         weight,
         ramp: 100,
+        catching_up: false,
         state: ServerState::Up,
         upper_threshold: 0,
         lower_threshold: 0,
@@ -42,7 +43,7 @@ fn server(n: u8, weight: u32) -> WantedServer {
     }
 }
 
-fn wanted(name: &str, settings: L4, servers: Vec<WantedServer>) -> Wanted {
+pub(super) fn wanted(name: &str, settings: L4, servers: Vec<WantedServer>) -> Wanted {
     let port = 8000 + u16::from(name.as_bytes()[0]);
     Wanted {
         name: name.into(),

@@ -238,6 +238,12 @@ impl Board {
         before.into_iter().map(|(key, measured)| (key, measured.last)).collect()
     }
 
+    /// What servers had carried before this process: it counts from there.
+    pub fn begin_with(&self, figures: HashMap<(String, SocketAddr), Figures>) {
+        let measured = |last: Figures| Measured { last, zero: last, ..Measured::default() };
+        self.lock().figures = figures.into_iter().map(|(key, last)| (key, measured(last))).collect();
+    }
+
     /// What the maps counted last, zeroed or not.
     fn counted(&self, key: &(String, SocketAddr)) -> Option<Figures> {
         self.lock().figures.get(key).map(|measured| measured.last)

@@ -139,10 +139,11 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     let beside = listeners.count() + admin_sockets.len() + global.stats_maxconn;
     let maxconn = limits::apply(&config, options, beside, threads)?;
     let old: Vec<i32> = options.finish.iter().chain(&options.terminate).copied().collect();
-    let vrrp = vrrp::io::Prepared::open(&config, startup.open_files(), &old)?;
-    let l4 = l4::io::Prepared::open(&config)?;
-    process::signal_old(options);
+    // What fails is to fail before the old process is told.
     let identity = process::Identity::find(global)?;
+    let vrrp = vrrp::io::Prepared::open(&config, startup.open_files(), &old)?;
+    let mut l4 = l4::io::Prepared::open(&config, &old)?;
+    process::signal_old(options);
     let pidfile = process::open_pidfile(options.pidfile.as_deref().or(global.pidfile.as_deref()))?;
     if process::goes_to_background(options, global) {
         if let Some(code) = process::split(pidfile)? {
@@ -151,6 +152,9 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
         }
     } else {
         process::write_pid(pidfile, std::process::id());
+    }
+    if let Some(l4) = &mut l4 {
+        l4.give_to(identity.uid());
     }
     process::confine(global, &identity, vrrp.is_some(), l4.is_some())?;
     let config = Arc::new(config);

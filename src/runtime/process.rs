@@ -29,6 +29,11 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Who the process becomes, if it changes.
+    pub fn uid(&self) -> Option<u32> {
+        self.uid
+    }
+
     pub fn find(global: &Global) -> Result<Self, String> {
         let mut identity = Self { uid: global.uid.filter(|u| *u != 0), gid: global.gid.filter(|g| *g != 0) };
         if let Some(user) = &global.user {

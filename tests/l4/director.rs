@@ -20,7 +20,7 @@ fn serve() {
         return;
     }
     println!("\ndirector");
-    let mut director = match Plane::open(Limits { flows: 1 << 14, templates: 1 << 10 }) {
+    let mut director = match Plane::open(Limits { flows: entries(), templates: 1 << 10 }) {
         Ok(plane) => Director { plane, services: BTreeMap::new(), members: BTreeMap::new() },
         Err(error) => return println!("error {error}"),
     };
@@ -30,6 +30,11 @@ fn serve() {
         println!("{}", director.obey(&words).unwrap_or_else(|e| format!("error {e}")));
         std::io::stdout().flush().unwrap();
     }
+}
+
+/// `WEIR_L4_DIRECTOR` says how many entries the table of flows has, beyond a few.
+fn entries() -> u32 {
+    std::env::var("WEIR_L4_DIRECTOR").ok().and_then(|n| n.parse().ok()).unwrap_or(0).max(1 << 14)
 }
 
 struct Director {
@@ -70,6 +75,7 @@ impl Director {
             }
             ["counts"] => Ok(Count::ALL.iter().map(|c| format!("{c:?}={} ", self.plane.count(*c))).collect()),
             ["flows"] => self.flows(),
+            ["fill", count] => self.fill(number(count)),
             ["expire", seconds] => self.expire(u64::from(number(seconds))),
             ["end", server] => {
                 self.plane.end_flows_of(ServerId(number(server)), None, now()).map(|n| n.to_string())
@@ -162,6 +168,17 @@ impl Director {
         }
         all.sort();
         Ok(format!("{} {}", all.len(), all.join(" ")))
+    }
+
+    /// That many flows of clients that are not there, to the first service.
+    fn fill(&mut self, count: u32) -> Result<String, String> {
+        let to = SocketAddr::new(self.services[&0].0.address.ip(), u16::from_be(self.services[&0].0.port));
+        for n in 0..count {
+            let [_, a, b, c] = n.to_be_bytes();
+            let client = SocketAddr::from(([11, a, b, c], 40_000));
+            self.plane.try_frame(&crate::schedulers::frame(&abi::FlowKey::new(client, to, 6), 2))?;
+        }
+        Ok("ok".to_owned())
     }
 
     fn expire(&mut self, seconds: u64) -> Result<String, String> {

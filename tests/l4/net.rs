@@ -81,6 +81,19 @@ impl Net {
         net
     }
 
+    /// One more machine at the switch, which forwards; it answers through the router.
+    pub fn join(&self, machine: &str, host: u8) {
+        run(&format!("ip netns add {}", self.space(machine)));
+        self.on(machine, "ip link set lo up");
+        let switch = self.space("sw");
+        self.on(machine, &format!("ip link add eth0 type veth peer name p{machine} netns {switch}"));
+        self.on(machine, &format!("ip addr add 10.72.0.{host}/24 dev eth0"));
+        self.on(machine, "ip link set eth0 up");
+        self.on("sw", &format!("ip link set p{machine} master br0 up"));
+        self.on(machine, "ip route add default via 10.72.0.254");
+        self.on(machine, "sysctl -qw net.ipv4.ip_forward=1");
+    }
+
     /// What one curl on the client prints.
     pub fn curl(&self, arguments: &str) -> String {
         self.on("c", &format!("curl -sS --max-time 60 {arguments}"))
@@ -164,6 +177,17 @@ impl Net {
         Running::start(&mut self.command(machine, words))
     }
 
+    /// A command in the test's own namespaces, in the directory of the test.
+    pub fn start_here(&self, program: &str, words: &[&str]) -> Running {
+        Running::start(Command::new(program).args(words).current_dir(self.dir.path()))
+    }
+
+    /// A script of this directory, on the client.
+    pub fn client_script(&self, name: &str, arguments: &[&str]) -> Running {
+        let script = format!("{}/tests/l4/{name}", env!("CARGO_MANIFEST_DIR"));
+        self.start("c", &[&["python3", &script], arguments].concat())
+    }
+
     /// Starts `origin.py` on a machine and waits until it listens.
     pub fn origin(&self, machine: &str, port: u16, address: &str) -> Running {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/l4/origin.py");
@@ -194,10 +218,15 @@ impl Net {
 
     /// The weir test executable on the director, see `director.rs`.
     pub fn director(&self) -> Director {
+        self.director_of(1)
+    }
+
+    /// The same with so many entries for flows.
+    pub fn director_of(&self, entries: u32) -> Director {
         let me = std::env::current_exe().unwrap();
         let mut command =
             self.command("d", &[&me.to_string_lossy(), "--exact", "director::serve", "--nocapture"]);
-        command.env("WEIR_L4_DIRECTOR", "1");
+        command.env("WEIR_L4_DIRECTOR", entries.to_string()).env_remove("WEIR_L4_BENCH");
         let mut running = Running::start(&mut command);
         while running.line() != "director" {}
         Director(running)
@@ -211,7 +240,7 @@ fn sha256(file: &Path) -> String {
 
 impl Drop for Net {
     fn drop(&mut self) {
-        for machine in MACHINES {
+        for machine in MACHINES.into_iter().chain(["d2"]) {
             let _ = Command::new("ip").args(["netns", "del", &self.space(machine)]).output();
         }
     }
@@ -230,6 +259,14 @@ impl Running {
         let input = child.stdin.take();
         let lines = child.stdout.take().map(BufReader::new);
         Self { child, input, lines }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
     }
 
     /// Sends a signal and waits for the end.
@@ -326,6 +363,15 @@ impl Director {
         let answer = self.tell(&format!("load {server}"));
         let mut numbers = answer.split_whitespace().map(|n| n.parse().unwrap());
         (numbers.next().unwrap(), numbers.next().unwrap())
+    }
+
+    /// Tells it something; [`Self::answer`] waits for it.
+    pub fn start(&mut self, line: &str) {
+        self.0.write(line);
+    }
+
+    pub fn answer(&mut self) -> String {
+        self.0.line()
     }
 
     pub fn number(&mut self, line: &str) -> u64 {

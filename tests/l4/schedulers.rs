@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use weir::balance::l4::Scheduler;
 use weir::config::model::l4::{Flags, FlowTimeouts, Forward, L4, OnDown, OnRemove, Persist, Protocol};
-use weir::l4::abi::{Direction, FlowKey, State, Template, TemplateKey, server_flag};
+use weir::l4::abi::{Direction, FlowKey, Load, State, Template, TemplateKey, server_flag};
 use weir::l4::ids::Ids;
 use weir::l4::io::{Limits, Plane, Walk, now};
+use weir::l4::parity::Parity;
 use weir::l4::plan::{Plan, ServerState, Wanted, WantedServer, plan};
 use weir::l4::reconcile::writes;
 use weir::l4::reference::{Held, Packet, Verdict, decide};
@@ -50,7 +51,7 @@ struct Twins {
     unserved: u32,
 }
 
-fn settings(scheduler: Scheduler) -> L4 {
+pub fn settings(scheduler: Scheduler) -> L4 {
     L4 {
         forward: Forward::DirectRouting,
         scheduler,
@@ -65,13 +66,14 @@ fn settings(scheduler: Scheduler) -> L4 {
     }
 }
 
-fn server(v6: bool, n: u8, weight: u32) -> WantedServer {
+pub fn server(v6: bool, n: u8, weight: u32) -> WantedServer {
     WantedServer {
         name: format!("s{n}").into(),
         address: SocketAddr::new(address(v6, [10, 99, 0, n]), 0),
         forward: Forward::DirectRouting,
         weight,
         ramp: 100,
+        catching_up: false,
         state: ServerState::Up,
         upper_threshold: 0,
         lower_threshold: 0,
@@ -268,7 +270,7 @@ fn moved(state: State, flags: u8) -> State {
     }
 }
 
-fn frame(key: &FlowKey, flags: u8) -> Vec<u8> {
+pub fn frame(key: &FlowKey, flags: u8) -> Vec<u8> {
     let mut transport = Vec::new();
     transport.extend(key.source_port.to_ne_bytes());
     transport.extend(key.destination_port.to_ne_bytes());
@@ -434,6 +436,34 @@ fn avalanche(compat_ipvs: bool) -> Vec<(u32, u32)> {
         open(&mut twins, 100);
         got.push((percent, twins.plane.load(id).active - before));
     }
+    // The ramp is over, and it has caught up by far less than all: no more than twice its share until it has.
+    twins.wanted.servers[3].ramp = 100;
+    let mut parity = Parity::default();
+    let mut slow = [Wanted { servers: twins.wanted.servers.clone(), ..twins.wanted.clone() }];
+    slow[0].servers[3].ramp = 99;
+    parity.judge(&mut slow, |_, _, _| Load::default());
+    for round in 0..1000 {
+        let (ids, plane, wanted) = (&twins.ids, &twins.plane, &mut twins.wanted);
+        parity.judge(std::slice::from_mut(wanted), |service, server, address| {
+            ids.find(service, server, address).map(|id| plane.load(id)).unwrap_or_default()
+        });
+        if !twins.wanted.servers[3].catching_up {
+            break;
+        }
+        assert!(round < 999, "it never catches up");
+        twins.bring();
+        let id = twins.ids.find("twins", "s4", twins.wanted.servers[3].address).unwrap();
+        let before = twins.plane.load(id).active;
+        open(&mut twins, 20);
+        let more = twins.plane.load(id).active - before;
+        assert!(more <= 10, "{more} of 20");
+    }
+    let active = |name: &str, n: usize| {
+        let id = twins.ids.find("twins", name, twins.wanted.servers[n].address).unwrap();
+        twins.plane.load(id).active
+    };
+    let (own, other) = (active("s4", 3), active("s1", 0));
+    assert!(compat_ipvs || own.abs_diff(other) < 30, "{own} {other}");
     twins.compare("after the avalanche");
     got
 }

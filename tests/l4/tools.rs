@@ -1,5 +1,6 @@
 //! What the tools show of real traffic, and what commands do to it.
 
+use crate::configured::Held;
 use crate::harness::ask;
 use crate::harness::process::Program;
 use crate::harness::terminal::wait_until;
@@ -77,9 +78,11 @@ impl Site {
         (of("s1 "), of("s2 "))
     }
 
-    fn held(&self, count: usize) -> Running {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/l4/held.py");
-        self.net.start("c", &["python3", script, VIP, "80", &count.to_string()])
+    /// Connections that stay, and who answered them.
+    fn held(&self, count: usize) -> (Held, [usize; 4]) {
+        let mut held = Held::to(&self.net, VIP, 80, "tcp");
+        let answers = held.ask(&format!("open {count}"));
+        (held, answers)
     }
 
     /// A field of a row of `show stat`.
@@ -106,8 +109,8 @@ fn statistics_know_of_what_the_kernel_forwards() {
     });
     site.tell("clear counters all");
     assert_eq!(site.stat("web,BACKEND", "stot"), "0");
-    let mut held = site.held(6);
-    assert_eq!(held.line(), "s1 s1 s1 s2 s2 s2");
+    let (_held, who) = site.held(6);
+    assert_eq!(who, [3, 3, 0, 0]);
     assert_eq!(site.count(4), (2, 2));
     wait_until("flows are in show stat", || site.stat("web,FRONTEND", "stot") == "10");
     let row = |row| ["scur", "stot", "mode", "lbtot"].map(|column| site.stat(row, column));
@@ -149,19 +152,17 @@ fn statistics_know_of_what_the_kernel_forwards() {
 #[test]
 fn commands_about_servers_act_on_the_packets() {
     let site = Site::start();
-    let mut held = site.held(4);
-    assert_eq!(held.line(), "s1 s1 s2 s2");
+    let (mut held, answers) = site.held(4);
+    assert_eq!(answers, [2, 2, 0, 0]);
     // Drained: no new flows, those it has go on.
     site.tell("set server web/s1 state drain");
     wait_until("nothing new for s1", || site.count(4) == (0, 4));
-    held.enter();
-    assert_eq!(held.line(), "s1 s1 s2 s2");
+    assert_eq!(held.ask("again"), [2, 2, 0, 0]);
     site.tell("set server web/s1 state ready");
     wait_until("s1 is back", || site.count(4) == (2, 2));
     site.tell("set server web/s2 state maint");
     wait_until("nothing new for s2", || site.count(4) == (4, 0));
-    held.enter();
-    assert_eq!(held.line(), "s1 s1 s2 s2");
+    assert_eq!(held.ask("again"), [2, 2, 0, 0]);
     site.tell("enable server web/s2");
     wait_until("s2 is back", || site.count(4) == (2, 2));
     site.tell("set server web/s1 weight 3");
@@ -171,21 +172,18 @@ fn commands_about_servers_act_on_the_packets() {
     wait_until("weight 0 takes none", || site.count(4) == (0, 4));
     site.tell("set weight web/s1 100%");
     wait_until("as configured", || site.count(4) == (2, 2));
-    held.enter();
-    assert_eq!(held.line(), "s1 s1 s2 s2");
+    assert_eq!(held.ask("again"), [2, 2, 0, 0]);
     // Another address: new flows go there, those of the old one go on.
     site.tell("set server web/s2 addr 10.72.0.11 port 8080");
     wait_until("both lead to the same machine", || site.count(4) == (4, 0));
-    held.enter();
-    assert_eq!(held.line(), "s1 s1 s2 s2");
+    assert_eq!(held.ask("again"), [2, 2, 0, 0]);
     site.tell("set server web/s2 addr 10.72.0.12 port 8080");
     wait_until("two machines again", || site.count(4) == (2, 2));
     // Down: what it has is cut at once, and so it stays until told otherwise.
     site.tell("disable health web/s1");
     site.tell("set server web/s1 health down");
     wait_until("nothing for s1", || site.count(4) == (0, 4));
-    held.enter();
-    assert_eq!(held.line(), "broken broken s2 s2");
+    assert_eq!(held.ask("again"), [0, 2, 0, 2]);
     site.tell("enable health web/s1");
     wait_until("its checks bring it back", || site.count(4) == (2, 2));
     // A server that is made, and removed, while the process runs.
@@ -260,8 +258,8 @@ fn ipvsadm_makes_services_lists_flows_and_says_what_is_wrong() {
     let list = done("-L -n", "");
     assert!(list.contains("-> 10.72.0.12:8080              FullNat 1 "), "{list}");
     // Flows, and what their server carried.
-    let mut held = site.held(2);
-    assert_eq!(held.line(), "s1 s2");
+    let (_held, who) = site.held(2);
+    assert_eq!(who, [1, 1, 0, 0]);
     let flows = done("-L -n -c", "");
     let open = |line: &&str| line.contains("ESTABLISHED 10.71.0.2:") && line.contains(&format!(" {VIP}:80 "));
     assert_eq!(flows.lines().filter(open).count(), 2, "{flows}");
@@ -305,8 +303,8 @@ fn the_way_of_a_packet_is_explained_and_faults_are_found() {
         "{text}"
     );
     // A flow that is there goes where it goes.
-    let mut held = site.held(1);
-    let server = held.line();
+    let (_held, answers) = site.held(1);
+    let server = if answers[0] == 1 { "s1" } else { "s2" };
     let flows = site.tell("show l4 flows");
     let client = flows.lines().find(|l| l.contains("ESTABLISHED") && l.contains(" 10.72.0.100:80")).unwrap();
     let client = client.split_whitespace().nth(3).unwrap();

@@ -8,13 +8,13 @@ use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::keyword::{BACK, GLOBAL, Keyword, Prefix};
 use crate::config::l4::{Draft, Netmask, PersistDraft, allowed};
 use crate::config::model::l4::{
-    Encapsulation, Flags, Forward, Hook, MinimumUp, OnDown, OnRemove, Protocol, Vip,
+    Encapsulation, Flags, Forward, Hook, MinimumUp, OnDown, OnRemove, Protocol, Sync, Vip,
 };
 use crate::config::parser::Parser;
 use crate::config::raw::Line;
 use crate::config::suggest;
 use crate::config::units::Unit;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,6 +72,15 @@ pub const TABLE: &[Keyword] = &[
                 p.global.l4.hook = hook;
             }
         },
+    ),
+    Keyword::new(
+        "l4-sync",
+        GLOBAL,
+        "<address>:<port> key <secret> [source <address>] [interface <name>]",
+        "Tells another director (or a multicast group of them) which flows 'mode l4' forwards, and hears of its flows at the same \
+         port, so that connections go on when it takes over. Whoever is master of a 'vrrp' section tells; without one both do. \
+         All have the same key, services and servers.",
+        sync,
     ),
     Keyword::new(
         "minimum up",
@@ -239,6 +248,49 @@ pub fn server_option_fits(parser: &mut Parser, line: &Line, index: usize, contex
     parser.report(Diagnostic::at(Severity::Alert, line, index, message).hint(hint));
     // In a `defaults` section replayed, what has no meaning here is passed over.
     false
+}
+
+fn sync(p: &mut Parser, l: &Line) {
+    let Ok(peer) = l.word(1).parse::<SocketAddr>() else {
+        return p.alert(l, 1, format!("'l4-sync' expects <address>:<port> (got '{}').", l.word(1)));
+    };
+    if peer.port() == 0 || peer.ip().is_unspecified() {
+        return p.alert(l, 1, format!("'l4-sync' expects an address and a port (got '{peer}')."));
+    }
+    let (mut key, mut source, mut interface) = (None, None, None);
+    let mut at = 2;
+    while !l.word(at).is_empty() {
+        let value = l.word(at + 1);
+        if value.is_empty() {
+            return p.alert(l, at, format!("'l4-sync' : '{}' expects a value.", l.word(at)));
+        }
+        match l.word(at) {
+            "key" => key = Some(value.into()),
+            "interface" => interface = Some(value.into()),
+            "source" => match value.parse::<IpAddr>() {
+                Ok(address) if address.is_ipv4() == peer.is_ipv4() => source = Some(address),
+                _ => {
+                    let message = format!(
+                        "'l4-sync' : 'source' expects an address of the peer's family (got '{value}')."
+                    );
+                    return p.alert(l, at + 1, message);
+                }
+            },
+            other => {
+                let message = format!("'l4-sync' : '{other}' is none of 'key', 'source', 'interface'.");
+                return p.alert(l, at, message);
+            }
+        }
+        at += 2;
+    }
+    let Some(key) = key else {
+        return p.alert(
+            l,
+            0,
+            "'l4-sync' needs 'key <secret>': whoever sends flows decides where packets go.".to_owned(),
+        );
+    };
+    p.global.l4.sync = Some(Arc::new(Sync { peer, source, interface, key }));
 }
 
 fn draft(parser: &mut Parser, change: impl FnOnce(&mut Draft)) {

@@ -225,6 +225,35 @@ fn other_modes_have_none_of_it() {
     refused("listen l\n bind udp@192.0.2.1:53\n timeout client 1s\n", 2, "UDP addresses are not supported");
 }
 
+#[test]
+fn another_director_is_told() {
+    let load = |line: &str| {
+        let text = format!("global\n {line}\n{}", listen(" forward nat\n server s 192.0.2.9\n"));
+        crate::config::load(
+            &[Source { name: "t.cfg".into(), bytes: text.into_bytes() }],
+            &Environment::default(),
+        )
+    };
+    let loaded = load("l4-sync 192.0.2.2:8849 source 192.0.2.1 interface eth0 key secret").unwrap();
+    let sync = loaded.config.global.l4.sync.unwrap();
+    assert_eq!(
+        (sync.peer.to_string().as_str(), sync.source),
+        ("192.0.2.2:8849", Some([192, 0, 2, 1].into()))
+    );
+    assert_eq!((sync.interface.as_deref(), &*sync.key), (Some("eth0"), "secret"));
+    for (line, expected) in [
+        ("l4-sync 192.0.2.2 key x", "expects <address>:<port>"),
+        ("l4-sync 192.0.2.2:0 key x", "an address and a port"),
+        ("l4-sync 192.0.2.2:1", "needs 'key <secret>'"),
+        ("l4-sync 192.0.2.2:1 key", "'key' expects a value"),
+        ("l4-sync 192.0.2.2:1 key x source ::1", "of the peer's family"),
+        ("l4-sync 192.0.2.2:1 key x pace 3", "'pace' is none of"),
+    ] {
+        let said = load(line).err().unwrap_or_default();
+        assert!(said.iter().any(|d| d.message.contains(expected)), "{line}: {said:?}");
+    }
+}
+
 /// What the data plane cannot do is an error of its own line; what it can do is none.
 #[test]
 fn what_is_pending_is_refused() {

@@ -3,17 +3,31 @@
 use crate::balance::l4::Scheduler;
 use crate::config::raw::Place;
 use crate::ids::ProxyIndex;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// What `global` says about `mode l4`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct L4Global {
     pub hook: Hook,
     /// `l4-compat ipvs`: ties are broken in the order of the list alone, and a server that comes back under a
     /// scheduler that counts connections gets them all until it has as many as the others.
     pub compat_ipvs: bool,
+    /// `l4-sync`
+    pub sync: Option<Arc<Sync>>,
+}
+
+/// Whom flows are told, so that another director can go on with them (`l4-sync`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sync {
+    /// One director, or a group.
+    pub peer: SocketAddr,
+    /// Where datagrams come from, and are heard.
+    pub source: Option<IpAddr>,
+    pub interface: Option<Box<str>>,
+    /// Signs them.
+    pub key: Box<str>,
 }
 
 /// Where the program is attached (`l4-hook`).

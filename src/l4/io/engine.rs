@@ -5,20 +5,25 @@ use super::answer;
 use super::host::{self, Host};
 use super::minimum;
 use super::missing::missing;
+use super::pins::Pins;
+use super::sync::{self, Sync};
 use super::{Limits, Plane, Walk, now};
 use crate::config::model::Config;
 use crate::l4::abi::{Count, Mode, Server, Template, TemplateKey, server_flag};
 use crate::l4::explain::Tables;
 use crate::l4::ids::Ids;
+use crate::l4::parity::Parity;
 use crate::l4::plan::{Plan, Wanted, plan};
 use crate::l4::reconcile;
 use crate::l4::wanted::{Whole, wanted};
 use crate::l4::write::Write;
 use crate::live::Generation;
 use crate::live::l4::{Figures, Question};
+use crate::live::vrrp::RouterView;
 use crate::logging::{self, level};
 use crate::tasks;
 use std::collections::HashMap;
+use std::net::{SocketAddr, UdpSocket};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,18 +41,22 @@ const UDP: u8 = 17;
 pub struct Prepared {
     plane: Plane,
     host: Host,
+    sync: Option<UdpSocket>,
 }
 
 impl Prepared {
-    /// `None` without services in `mode l4`.
+    /// `None` without services in `mode l4`. `replaced`: processes that end when this one serves, and whose flows go on.
     ///
     /// # Errors
     /// A sentence that says what is missing.
-    pub fn open(config: &Config) -> Result<Option<Self>, String> {
+    pub fn open(config: &Config, replaced: &[i32]) -> Result<Option<Self>, String> {
         if config.l4_services.is_empty() {
+            // A process that was killed may have had some.
+            Pins::sweep();
             return Ok(None);
         }
-        let mut plane = Plane::open(Limits::default())?;
+        let sync = config.global.l4.sync.as_deref().map(sync::open).transpose()?;
+        let mut plane = Plane::open_kept(Limits::default(), replaced)?;
         let vips = || config.l4_services.iter().flat_map(|s| &s.vips);
         let mut host =
             Host::prepare(vips().any(|v| v.address.is_ipv4()), vips().any(|v| v.address.is_ipv6()))?;
@@ -55,7 +64,15 @@ impl Prepared {
             host.restore();
             return Err(problem);
         }
-        Ok(Some(Self { plane, host }))
+        host.take_over(plane.pins.as_ref().map_or(0, Pins::turned_on));
+        Ok(Some(Self { plane, host, sync }))
+    }
+
+    /// Before the process becomes another user, who is to put away what is kept.
+    pub fn give_to(&mut self, uid: Option<u32>) {
+        if let Some(pins) = &mut self.plane.pins {
+            pins.give_to(uid);
+        }
     }
 
     /// For the parent of a process that goes to the background: the child has it all, and undoes it.
@@ -71,7 +88,9 @@ pub async fn run(
     log: Rc<logging::Sender>,
     stop: Rc<Notify>,
 ) {
-    let Prepared { plane, host } = prepared;
+    let Prepared { plane, host, sync } = prepared;
+    let settings = generation.config.global.l4.sync.clone();
+    let sync = sync.zip(settings).and_then(|(socket, settings)| Sync::new(socket, settings).ok());
     let mut engine = Engine {
         plane,
         host,
@@ -81,23 +100,34 @@ pub async fn run(
         now: Plan::default(),
         wanted: Vec::new(),
         whole: Whole::new(),
+        parity: Parity::default(),
         walk: Walk::default(),
         templates: Walk::default(),
         told: Vec::new(),
+        sync,
     };
     for path in engine.host.changed().collect::<Vec<_>>() {
         engine.say(level::NOTICE, &format!("mode l4 : set {path} to 1; it is put back when weir stops"));
     }
     let process = Arc::clone(&engine.generation.process);
     process.l4.set_running(true);
+    engine.settle();
     let mut questions = process.l4.desk.attend();
     let mut looks = 0u32;
     loop {
-        engine.follow();
-        engine.end_flows();
-        if looks.is_multiple_of(SELDOM) {
-            engine.attach();
-            engine.publish();
+        if engine.plane.is_ours() {
+            engine.follow();
+            engine.end_flows();
+            if looks.is_multiple_of(SELDOM) {
+                engine.attach();
+                engine.publish();
+                engine.find_out_who_speaks().await;
+            }
+            engine.synchronise();
+        } else {
+            // Another process goes on with the flows. Its program stands before ours.
+            engine.host.leave();
+            engine.sync = None;
         }
         looks = looks.wrapping_add(1);
         tokio::select! {
@@ -108,11 +138,14 @@ pub async fn run(
                 engine.answer(question);
                 continue;
             }
+            () = heard(engine.sync.as_ref()) => {}
             () = tokio::time::sleep(LOOK) => {}
         }
     }
     process.l4.set_running(false);
-    engine.host.restore();
+    if engine.plane.is_ours() {
+        engine.host.restore();
+    }
 }
 
 struct Engine {
@@ -126,13 +159,29 @@ struct Engine {
     /// What that came from.
     wanted: Vec<Wanted>,
     whole: Whole,
+    parity: Parity,
     walk: Walk,
     templates: Walk<TemplateKey, Template>,
     /// Problems already in the log.
     told: Vec<String>,
+    sync: Option<Sync>,
 }
 
 impl Engine {
+    /// Takes over what another process left, or begins with nothing.
+    fn settle(&mut self) {
+        match &mut self.plane.pins {
+            Some(pins) => pins.settle(self.host.turned_on()),
+            None => self.say(level::NOTICE, "mode l4 : no BPF file system at /sys/fs/bpf: flows end with this process (mount -t bpf bpf /sys/fs/bpf)"),
+        }
+        let Some(held) = self.plane.taken_over() else { return };
+        self.ids = Ids::after(&held);
+        self.now = held.plan();
+        self.follow();
+        let carried = self.carried();
+        self.generation.process.l4.begin_with(carried);
+    }
+
     /// Brings the maps to what the servers' states ask for.
     fn follow(&mut self) {
         let idle: Vec<_> = self.ids.leaving().filter(|id| self.plane.is_idle(*id)).collect();
@@ -153,6 +202,10 @@ impl Engine {
                 )
             }));
             what.is_none()
+        });
+        let (ids, plane) = (&self.ids, &self.plane);
+        self.parity.judge(&mut all, |service, server, address| {
+            ids.find(service, server, address).map(|id| plane.load(id)).unwrap_or_default()
         });
         let (next, more) = plan(&all, &mut self.ids);
         problems.extend(more);
@@ -195,6 +248,12 @@ impl Engine {
 
     /// Puts what the servers carry where commands and pages read it.
     fn publish(&self) {
+        let counts = Count::ALL.iter().map(|what| (what.name(), self.plane.count(*what))).collect();
+        self.generation.process.l4.note_events(counts);
+        self.generation.publish_l4(self.carried(), Instant::now());
+    }
+
+    fn carried(&self) -> HashMap<(String, SocketAddr), Figures> {
         let mut figures = HashMap::new();
         for service in &self.wanted {
             for server in &service.servers {
@@ -213,9 +272,7 @@ impl Engine {
                 figures.insert((service.name.to_string(), server.address), carried);
             }
         }
-        let counts = Count::ALL.iter().map(|what| (what.name(), self.plane.count(*what))).collect();
-        self.generation.process.l4.note_events(counts);
-        self.generation.publish_l4(figures, Instant::now());
+        figures
     }
 
     fn end_flows(&mut self) {
@@ -244,6 +301,20 @@ impl Engine {
         self.tell(ailment.into_iter().collect());
     }
 
+    /// Whoever has the virtual addresses tells of flows; where nobody says who has them, everybody does.
+    async fn find_out_who_speaks(&mut self) {
+        let Some(sync) = &mut self.sync else { return };
+        let routers = self.generation.vrrp_routers().await;
+        sync.speaks = routers.is_empty() || routers.iter().any(RouterView::is_master);
+    }
+
+    fn synchronise(&mut self) {
+        let Some(sync) = &mut self.sync else { return };
+        let heard = sync.hear(&mut self.plane, &self.now);
+        let told = heard.and_then(|()| sync.tell(&self.plane, &self.now));
+        self.tell(told.err().into_iter().collect());
+    }
+
     fn answer(&self, question: Question) {
         let tables = Tables { plan: &self.now, ids: &self.ids, wanted: &self.wanted };
         answer::answer(&self.plane, tables, question);
@@ -261,6 +332,13 @@ impl Engine {
 
     fn say(&self, level: u8, text: &str) {
         say(&self.log, &self.generation, level, text);
+    }
+}
+
+async fn heard(sync: Option<&Sync>) {
+    match sync {
+        Some(sync) => sync.readable().await,
+        None => std::future::pending().await,
     }
 }
 

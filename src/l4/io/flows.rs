@@ -1,9 +1,9 @@
 //! Walking flows and templates in chunks, and ending those that are over. The table is never walked in one go: packets wait while a bucket is locked.
 
 use super::batch::{self, Position};
-use super::plane::{EXPIRE, FORGET, Plane, kernel, program};
+use super::plane::{EXPIRE, FORGET, LEARN, Plane, RECALL, kernel, program};
 use crate::l4::abi::{
-    Direction, EXPIRE_MAX, Expire, Flow, FlowKey, Service, Template, TemplateKey, flow_flag,
+    Direction, EXPIRE_MAX, Expire, Flow, FlowKey, Service, TOLD_MAX, Template, TemplateKey, flow_flag,
 };
 use crate::l4::write::{ServerId, ServiceId};
 use aya::Pod;
@@ -158,6 +158,26 @@ impl Plane {
         Ok(())
     }
 
+    /// Takes over flows that another director told of. Says how many are new.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn learn(&mut self, flows: &[(FlowKey, Flow)], now: u64) -> Result<u32, String> {
+        self.hand_over(LEARN, TOLD_MAX, flows, (now, false), |(key, flow)| {
+            [&key.bytes()[..], &flow.bytes()].concat()
+        })
+    }
+
+    /// Takes over templates that another director told of: whose, where, and when it was last used.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn recall(&mut self, templates: &[(TemplateKey, ServerId, u64)], now: u64) -> Result<u32, String> {
+        self.hand_over(RECALL, TOLD_MAX, templates, (now, false), |(key, server, seen)| {
+            [&key.bytes()[..], &server.0.to_ne_bytes(), &seen.to_ne_bytes()].concat()
+        })
+    }
+
     /// Through a program, so that an entry's state and the server's counts move together, once. It looks at the age again.
     fn release<K>(
         &mut self,
@@ -167,16 +187,29 @@ impl Plane {
         force: bool,
         bytes_of: fn(&K) -> Vec<u8>,
     ) -> Result<u32, String> {
+        self.hand_over(name, EXPIRE_MAX, keys, (now, force), bytes_of)
+    }
+
+    /// To a program, in parts that it can take. Says of how many it made something.
+    fn hand_over<T>(
+        &mut self,
+        name: &str,
+        most: usize,
+        all: &[T],
+        (now, force): (u64, bool),
+        bytes_of: fn(&T) -> Vec<u8>,
+    ) -> Result<u32, String> {
         let program: &mut Xdp = program(&mut self.object, name)?;
-        let mut ended = 0;
-        for keys in keys.chunks(EXPIRE_MAX) {
-            let head = Expire { now, force: u32::from(force), count: u32::try_from(keys.len()).unwrap_or(0) };
+        let mut done = 0;
+        for part in all.chunks(most) {
+            let head = Expire { now, force: u32::from(force), count: u32::try_from(part.len()).unwrap_or(0) };
             let mut bytes = head.bytes().to_vec();
-            keys.iter().for_each(|key| bytes.extend(bytes_of(key)));
+            part.iter().for_each(|one| bytes.extend(bytes_of(one)));
             let options = TestRunOptions { data_in: Some(&bytes), ..TestRunOptions::new() };
-            ended += program.test_run(options).map_err(|e| kernel("cannot end flows", &e))?.return_value;
+            done +=
+                program.test_run(options).map_err(|e| kernel("cannot change the tables", &e))?.return_value;
         }
-        Ok(ended)
+        Ok(done)
     }
 }
 

@@ -1,15 +1,17 @@
 //! Where the program stands: at the tc ingress of every Ethernet interface that has its own packets. A link (tcx, Linux 6.6) goes with the
-//! process however that ends; filters of older kernels are removed by name when the process ends, and when the next one starts.
+//! process however that ends, unless it is pinned: then it outlasts a process that is killed. Filters of older kernels are removed by name when the process ends, and when the next one starts.
 
+use super::pins::{Pin, Pins};
 use super::plane::{INGRESS, kernel};
 use super::presence;
+use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::{SchedClassifierLink, TcAttachOptions, qdisc_add_clsact, qdisc_detach_program};
 use aya::programs::{LinkOrder, SchedClassifier, TcAttachType, tc::NlOptions};
 use aya::util::KernelVersion;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// `ARPHRD_ETHER` of linux/if_arp.h.
 const ETHERNET: &str = "1";
@@ -26,19 +28,31 @@ pub struct Hooks {
     at: BTreeMap<Interface, Hook>,
 }
 
+/// Detaches when dropped.
 struct Hook {
-    /// Detaches when dropped.
-    _link: SchedClassifierLink,
+    _link: Link,
+    _pin: Option<Pin>,
+}
+
+/// Held for its drop alone.
+#[allow(dead_code)]
+enum Link {
+    Own(SchedClassifierLink),
+    Pinned(PinnedLink),
 }
 
 impl Hooks {
-    pub fn attach(&mut self, program: &mut SchedClassifier) -> Result<Vec<Interface>, String> {
+    pub fn attach(
+        &mut self,
+        program: &mut SchedClassifier,
+        pins: Option<&Pins>,
+    ) -> Result<Vec<Interface>, String> {
         let present = interfaces();
         self.at.retain(|interface, _| present.contains(interface));
         for interface in present {
             if let Entry::Vacant(place) = self.at.entry(interface) {
-                let link = attach(program, &place.key().name)?;
-                place.insert(Hook { _link: link });
+                let (name, index) = (place.key().name.clone(), place.key().index);
+                place.insert(keep(program, &name, pins.map(|pins| pins.link(index)))?);
             }
         }
         Ok(self.at.keys().cloned().collect())
@@ -55,9 +69,30 @@ impl Hooks {
     }
 }
 
+/// Attaches and pins; a link that cannot be pinned, as to an interface that came after the process changed its root, goes with the process.
+fn keep(
+    program: &mut SchedClassifier,
+    interface: &str,
+    place: Option<(PathBuf, Pin)>,
+) -> Result<Hook, String> {
+    let link = attach(program, interface)?;
+    let Some((path, pin)) = place.filter(|_| has_links()) else {
+        return Ok(Hook { _link: Link::Own(link), _pin: None });
+    };
+    let link = FdLink::try_from(link).map_err(|e| kernel(&format!("the link at '{interface}'"), &e))?;
+    match link.pin(path) {
+        Ok(link) => Ok(Hook { _link: Link::Pinned(link), _pin: Some(pin) }),
+        Err(_) => Ok(Hook { _link: Link::Own(attach(program, interface)?), _pin: None }),
+    }
+}
+
+fn has_links() -> bool {
+    KernelVersion::current().is_ok_and(|kernel| kernel >= KernelVersion::new(6, 6, 0))
+}
+
 fn attach(program: &mut SchedClassifier, interface: &str) -> Result<SchedClassifierLink, String> {
     let failed = |e: &dyn std::error::Error| kernel(&format!("cannot attach to interface '{interface}'"), e);
-    let id = if KernelVersion::current().is_ok_and(|kernel| kernel >= KernelVersion::new(6, 6, 0)) {
+    let id = if has_links() {
         let first = TcAttachOptions::TcxOrder(LinkOrder::first());
         program.attach_with_options(interface, TcAttachType::Ingress, first)
     } else {

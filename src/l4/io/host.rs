@@ -33,9 +33,30 @@ impl Host {
         Ok(host)
     }
 
+    /// What was changed, a bit for each of the settings.
+    #[must_use]
+    pub fn turned_on(&self) -> u64 {
+        let bit = |(n, path): (usize, &&str)| u64::from(self.changed.iter().any(|(p, _)| p == path)) << n;
+        FORWARDING.iter().enumerate().map(bit).sum()
+    }
+
+    /// What a process that was replaced had changed is this one's to put back.
+    pub fn take_over(&mut self, turned_on: u64) {
+        for (n, path) in FORWARDING.into_iter().enumerate() {
+            if turned_on >> n & 1 == 1 && !self.changed.iter().any(|(p, _)| *p == path) {
+                self.changed.push((path, "0".to_owned()));
+            }
+        }
+    }
+
     /// What was changed, for the log.
     pub fn changed(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.changed.iter().map(|(path, _)| *path)
+    }
+
+    /// Another process puts it back.
+    pub fn leave(&mut self) {
+        self.changed.clear();
     }
 
     /// Puts it all back.

@@ -5,6 +5,8 @@
 //!   plane     the maps, written and read                            hook      the programs at the interfaces
 //!   flows     walking the flows, ending them                        batch     reading a map in chunks
 //!   host      forwarding turned on and off                          privilege what the process lacks, by name
+//!   sync      flows told to another director, and heard of
+//!   pins      the maps kept from one process to the next
 //!   answer    what the tables hold, told to those who ask
 //! ```
 
@@ -16,9 +18,11 @@ mod hook;
 mod host;
 mod minimum;
 mod missing;
+mod pins;
 mod plane;
 mod presence;
 pub mod privilege;
+mod sync;
 pub mod unwrap;
 
 pub use engine::{Prepared, run};

@@ -1,10 +1,13 @@
 //! The kernel's half: the programs loaded, their maps written and read.
 
 use super::hook::{Hooks, Interface};
+use super::pins::{KEPT, Pins};
 use super::privilege;
 use crate::l4::abi::{
-    Address, AddressKey, Count, Load, MEMBERS_MAX, Member, NO_SERVER, SLOTS_MAX, Server, Service, Traffic,
+    Address, AddressKey, Count, Load, MEMBERS_MAX, Member, NO_SERVER, SERVERS, SERVICES, SLOTS_MAX, Server,
+    Service, Traffic,
 };
+use crate::l4::ids::Inherited;
 use crate::l4::write::{ServerId, ServiceId, Write};
 use aya::maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuArray};
 use aya::programs::{Program, ProgramError, SchedClassifier, TestRun, TestRunOptions, Xdp};
@@ -18,12 +21,22 @@ pub(super) static OBJECT: &[u8] =
 pub(super) const INGRESS: &str = "ingress";
 pub(super) const EXPIRE: &str = "expire";
 pub(super) const FORGET: &str = "forget";
+pub(super) const LEARN: &str = "learn";
+pub(super) const RECALL: &str = "recall";
+
+/// The begin of `struct __sk_buff`, with `ingress_ifindex` 1.
+const FROM_LOOPBACK: [u8; 40] = {
+    let mut context = [0; 40];
+    let index = 1u32.to_ne_bytes();
+    (context[36], context[37], context[38], context[39]) = (index[0], index[1], index[2], index[3]);
+    context
+};
 
 /// Of linux/bpf.h: an inner array may be of any length.
 const BPF_F_INNER_MAP: u32 = 1 << 12;
 
 /// How much the maps hold; their memory is taken at once.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub struct Limits {
     /// Entries: a flow has two in nat and fullnat, one in the other modes.
     pub flows: u32,
@@ -43,6 +56,7 @@ pub struct Plane {
     pub(super) flows: MapData,
     pub(super) templates: MapData,
     pub(super) object: Ebpf,
+    pub(super) pins: Option<Pins>,
 }
 
 struct Maps {
@@ -59,31 +73,73 @@ struct Maps {
 }
 
 impl Plane {
-    /// Loads programs and maps; nothing is attached yet.
+    /// Loads programs and maps, which go with this process; nothing is attached yet.
     ///
     /// # Errors
     /// A sentence that says what the process or the kernel lacks.
     pub fn open(limits: Limits) -> Result<Self, String> {
         privilege::check()?;
-        let mut object = EbpfLoader::new()
-            .map_max_entries("flows", limits.flows)
-            .map_max_entries("templates", limits.templates)
-            .load(OBJECT)
-            .map_err(|e| kernel("cannot make the maps", &e))?;
+        Self::with(limits, None)
+    }
+
+    /// The same with maps that outlast the process if it is killed, or that were those of a process that `replaced` names, or that was
+    /// killed. Without a BPF file system they go with this process.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_kept(limits: Limits, replaced: &[i32]) -> Result<Self, String> {
+        privilege::check()?;
+        let pins = Pins::find(&limits, replaced)?;
+        Self::with(limits, pins)
+    }
+
+    fn with(limits: Limits, mut pins: Option<Pins>) -> Result<Self, String> {
+        let mut loader = EbpfLoader::new();
+        loader.map_max_entries("flows", limits.flows).map_max_entries("templates", limits.templates);
+        for map in KEPT {
+            if let Some(pins) = &pins {
+                loader.map_pin_path(map, pins.path(map));
+            }
+        }
+        let mut object = loader.load(OBJECT).map_err(|e| kernel("cannot make the maps", &e))?;
         program::<SchedClassifier>(&mut object, INGRESS)?
             .load()
             .map_err(|e| kernel("the kernel refuses the packet program", &e))?;
-        for name in [EXPIRE, FORGET] {
+        for name in [EXPIRE, FORGET, LEARN, RECALL] {
             program::<Xdp>(&mut object, name)?
                 .load()
-                .map_err(|e| kernel("the kernel refuses the program that ends flows", &e))?;
+                .map_err(|e| kernel("the kernel refuses a program that changes flows", &e))?;
         }
         let mut raw = |name: &str| match object.take_map(name) {
             Some(Map::HashMap(data)) => Ok(data),
             _ => Err(format!("mode l4 : the packet programs have no map '{name}'")),
         };
         let (flows, templates) = (raw("flows")?, raw("templates")?);
-        Ok(Self { hooks: Hooks::default(), maps: Maps::take(&mut object)?, flows, templates, object })
+        let maps = Maps::take(&mut object)?;
+        if let Some(pins) = &mut pins {
+            pins.claim(take(&mut object, "owner")?)?;
+        }
+        Ok(Self { hooks: Hooks::default(), maps, flows, templates, object, pins })
+    }
+
+    /// What the maps held when they were taken over from another process.
+    #[must_use]
+    pub fn taken_over(&self) -> Option<Inherited> {
+        self.pins.as_ref().filter(|pins| pins.is_taken_over())?;
+        let services = (0..SERVICES).map(|id| (ServiceId(id), self.service(id)));
+        let servers =
+            (0..SERVERS).map(|id| (ServerId(id), self.maps.servers.get(&id, 0).unwrap_or_default()));
+        Some(Inherited {
+            addresses: self.maps.addresses.iter().flatten().map(|(key, id)| (key, ServiceId(id))).collect(),
+            services: services.filter(|(_, service)| *service != Service::default()).collect(),
+            servers: servers.filter(|(_, server)| server.mode != 0).collect(),
+        })
+    }
+
+    /// No other process has taken the maps over.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.pins.as_ref().is_none_or(Pins::is_ours)
     }
 
     /// Puts the program at the entrance of every interface packets of ours may come in by; those where it already stands are left alone.
@@ -92,7 +148,7 @@ impl Plane {
     /// # Errors
     /// The interface and what the kernel said.
     pub fn attach(&mut self) -> Result<Vec<Interface>, String> {
-        self.hooks.attach(program(&mut self.object, INGRESS)?)
+        self.hooks.attach(program(&mut self.object, INGRESS)?, self.pins.as_ref())
     }
 
     /// The interfaces where somebody took the program off since it was attached.
@@ -101,13 +157,14 @@ impl Plane {
         id.map_or_else(Vec::new, |info| self.hooks.lost(info.id()))
     }
 
-    /// What the program does with a frame that comes in by no interface, and how long it takes: what it would decide is in the maps then.
+    /// What the program does with a frame as if it came from the loopback interface, and how long it takes: what it would decide is in the maps then.
     ///
     /// # Errors
     /// The kernel's.
     pub fn try_frame(&mut self, frame: &[u8]) -> Result<(u32, Duration), String> {
         let program: &mut SchedClassifier = program(&mut self.object, INGRESS)?;
-        let options = TestRunOptions { data_in: Some(frame), ..TestRunOptions::new() };
+        let options =
+            TestRunOptions { data_in: Some(frame), ctx_in: Some(&FROM_LOOPBACK), ..TestRunOptions::new() };
         let result = program.test_run(options).map_err(|e| kernel("cannot try a packet", &e))?;
         Ok((result.return_value, result.duration))
     }
@@ -153,6 +210,11 @@ impl Plane {
 
     pub(super) fn service(&self, id: u32) -> Service {
         self.maps.services.get(&id, 0).unwrap_or_default()
+    }
+
+    /// A server as the programs see it.
+    pub(super) fn server(&self, id: ServerId) -> Server {
+        self.maps.servers.get(&id.0, 0).unwrap_or_default()
     }
 
     /// Number of the service's next new flow.

@@ -1,0 +1,272 @@
+//! What directors tell each other: which flows there are, and where clients stay. Datagrams of up to [`LONGEST`] bytes, numbers in network
+//! order, signed with a shared key:
+//!
+//! ```text
+//!   "WL4S"  version 1  kind  count (2)  stamp (8)  records...  HMAC-SHA256 of all before, its first 16 bytes
+//! ```
+//!
+//! Services and servers are named by their addresses: each director has places of its own for them. A sender's stamps only grow, so that
+//! what was captured cannot be sent again once a newer datagram came. A datagram that is anything else is no datagram.
+
+use super::abi::{Address, FlowKey};
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+/// Fits an Ethernet frame.
+pub const LONGEST: usize = 1400;
+const MAGIC: [u8; 4] = *b"WL4S";
+const VERSION: u8 = 1;
+const HEAD: usize = 16;
+const TAG: usize = 16;
+const FLOW: usize = 80;
+const TEMPLATE: usize = 60;
+
+/// Kinds of datagrams.
+const ASK: u8 = 0;
+const FLOWS: u8 = 1;
+const TEMPLATES: u8 = 2;
+
+/// A flow as its director has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ToldFlow {
+    pub key: FlowKey,
+    /// `abi::State`
+    pub state: u8,
+    /// `abi::Mode`
+    pub mode: u8,
+    /// Counted in a template.
+    pub persistent: bool,
+    /// Milliseconds since its last packet.
+    pub silent: u32,
+    /// What its packets' addresses become.
+    pub source: Address,
+    pub destination: Address,
+    /// In network order, as in the maps.
+    pub source_port: u16,
+    pub destination_port: u16,
+}
+
+/// Where a client stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ToldTemplate {
+    /// An address of the service.
+    pub service: Address,
+    pub service_port: u16,
+    pub protocol: u8,
+    pub client: Address,
+    pub server: Address,
+    /// As configured: 0 keeps the client's.
+    pub server_port: u16,
+    pub silent: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Whoever knows shall tell everything.
+    Ask,
+    Flows(Vec<ToldFlow>),
+    Templates(Vec<ToldTemplate>),
+}
+
+/// How many flows fit into one datagram.
+pub const FLOWS_MOST: usize = (LONGEST - HEAD - TAG) / FLOW;
+pub const TEMPLATES_MOST: usize = (LONGEST - HEAD - TAG) / TEMPLATE;
+
+/// As it is sent. Of more records than fit, the first.
+#[must_use]
+pub fn encode(told: &Told, stamp: u64, key: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(LONGEST);
+    let (kind, count) = match told {
+        Told::Ask => (ASK, 0),
+        Told::Flows(flows) => (FLOWS, flows.len().min(FLOWS_MOST)),
+        Told::Templates(templates) => (TEMPLATES, templates.len().min(TEMPLATES_MOST)),
+    };
+    out.extend(MAGIC);
+    out.extend([VERSION, kind]);
+    out.extend(u16::try_from(count).unwrap_or(0).to_be_bytes());
+    out.extend(stamp.to_be_bytes());
+    match told {
+        Told::Ask => {}
+        Told::Flows(flows) => flows.iter().take(count).for_each(|flow| put_flow(&mut out, flow)),
+        Told::Templates(all) => all.iter().take(count).for_each(|template| put_template(&mut out, template)),
+    }
+    let tag = sign(key, &out);
+    out.extend(tag);
+    out
+}
+
+/// What it says, and its stamp; `None`: it is not signed with `key`, or makes no sense.
+#[must_use]
+pub fn decode(bytes: &[u8], key: &[u8]) -> Option<(Told, u64)> {
+    let (signed, tag) = bytes.split_at_checked(bytes.len().checked_sub(TAG)?)?;
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
+    mac.update(signed);
+    mac.verify_truncated_left(tag).ok()?;
+    read(signed)
+}
+
+/// The part that is signed.
+#[must_use]
+pub fn read(signed: &[u8]) -> Option<(Told, u64)> {
+    let mut reader = Reader(signed);
+    if reader.array()? != MAGIC || reader.array()? != [VERSION] {
+        return None;
+    }
+    let [kind] = reader.array()?;
+    let count = usize::from(u16::from_be_bytes(reader.array()?));
+    let stamp = u64::from_be_bytes(reader.array()?);
+    let told = match kind {
+        ASK => Told::Ask,
+        FLOWS => Told::Flows((0..count).map(|_| flow(&mut reader)).collect::<Option<_>>()?),
+        TEMPLATES => Told::Templates((0..count).map(|_| template(&mut reader)).collect::<Option<_>>()?),
+        _ => return None,
+    };
+    reader.0.is_empty().then_some((told, stamp))
+}
+
+fn sign(key: &[u8], bytes: &[u8]) -> Vec<u8> {
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return Vec::new() };
+    mac.update(bytes);
+    mac.finalize().into_bytes().iter().copied().take(TAG).collect()
+}
+
+fn put_flow(out: &mut Vec<u8>, flow: &ToldFlow) {
+    out.extend([flow.key.protocol, flow.state, flow.mode, u8::from(flow.persistent)]);
+    out.extend(flow.silent.to_be_bytes());
+    put_end(out, flow.key.source, flow.key.source_port);
+    put_end(out, flow.key.destination, flow.key.destination_port);
+    put_end(out, flow.source, flow.source_port);
+    put_end(out, flow.destination, flow.destination_port);
+}
+
+fn put_template(out: &mut Vec<u8>, template: &ToldTemplate) {
+    out.extend([template.protocol, 0, 0, 0]);
+    out.extend(template.silent.to_be_bytes());
+    put_end(out, template.service, template.service_port);
+    out.extend(template.client.0);
+    put_end(out, template.server, template.server_port);
+}
+
+/// The port is in network order already.
+fn put_end(out: &mut Vec<u8>, address: Address, port: u16) {
+    out.extend(address.0);
+    out.extend(port.to_ne_bytes());
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (first, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    fn end(&mut self) -> Option<(Address, u16)> {
+        Some((Address(self.array()?), u16::from_ne_bytes(self.array()?)))
+    }
+}
+
+fn flow(reader: &mut Reader) -> Option<ToldFlow> {
+    let [protocol, state, mode, persistent] = reader.array()?;
+    let silent = u32::from_be_bytes(reader.array()?);
+    let ends = [reader.end()?, reader.end()?, reader.end()?, reader.end()?];
+    let [(client, client_port), (service, service_port), (source, source_port), (server, server_port)] = ends;
+    let key = FlowKey {
+        source: client,
+        destination: service,
+        source_port: client_port,
+        destination_port: service_port,
+        protocol,
+        pad: [0; 3],
+    };
+    Some(ToldFlow {
+        key,
+        state,
+        mode,
+        persistent: persistent != 0,
+        silent,
+        source,
+        destination: server,
+        source_port,
+        destination_port: server_port,
+    })
+}
+
+fn template(reader: &mut Reader) -> Option<ToldTemplate> {
+    let [protocol, ..] = reader.array::<4>()?;
+    let silent = u32::from_be_bytes(reader.array()?);
+    let (service, service_port) = reader.end()?;
+    let client = Address(reader.array()?);
+    let (server, server_port) = reader.end()?;
+    Some(ToldTemplate { service, service_port, protocol, client, server, server_port, silent })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::SocketAddr;
+
+    fn told_flow(n: u8) -> ToldFlow {
+        let client = SocketAddr::from(([192, 0, 2, n], 40_000));
+        ToldFlow {
+            key: FlowKey::new(client, "198.51.100.1:80".parse().unwrap(), 6),
+            state: 1,
+            mode: 4,
+            persistent: n % 2 == 0,
+            silent: 12_345,
+            source: Address([n; 16]),
+            destination: Address([9; 16]),
+            source_port: 1024,
+            destination_port: 8080,
+        }
+    }
+
+    fn told_template(n: u8) -> ToldTemplate {
+        ToldTemplate {
+            service: Address([1; 16]),
+            service_port: 80,
+            protocol: 17,
+            client: Address([n; 16]),
+            server: Address([3; 16]),
+            server_port: 0,
+            silent: 7,
+        }
+    }
+
+    #[test]
+    fn says_what_was_said() {
+        let flows = Told::Flows((0..FLOWS_MOST as u8).map(told_flow).collect());
+        let templates = Told::Templates((0..TEMPLATES_MOST as u8).map(told_template).collect());
+        for told in [Told::Ask, Told::Flows(Vec::new()), flows, templates] {
+            let bytes = encode(&told, 77, b"key");
+            assert!(bytes.len() <= LONGEST);
+            assert_eq!(decode(&bytes, b"key"), Some((told, 77)));
+        }
+    }
+
+    #[test]
+    fn hears_nobody_else() {
+        let bytes = encode(&Told::Flows(vec![told_flow(1)]), 5, b"key");
+        assert_eq!(decode(&bytes, b"another"), None);
+        for at in 0..bytes.len() {
+            let mut other = bytes.clone();
+            other[at] ^= 1;
+            assert_eq!(decode(&other, b"key"), None, "{at}");
+            assert_eq!(decode(&bytes[..at], b"key"), None, "{at}");
+        }
+    }
+
+    /// Signed nonsense, as from a director of another version.
+    #[test]
+    fn lengths_must_fit() {
+        let good = encode(&Told::Flows(vec![told_flow(1)]), 5, b"key");
+        for (at, value) in [(4, 2), (5, 9), (7, 2), (7, 0), (6, 255)] {
+            let mut other = good[..good.len() - TAG].to_vec();
+            other[at] = value;
+            let tag = sign(b"key", &other);
+            other.extend(tag);
+            assert_eq!(decode(&other, b"key"), None, "{at} {value}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The process is replaced, killed and stopped while connections are in use: they live on as long as somebody forwards.
+
+use crate::harness::process::Program;
+use crate::harness::terminal::wait_until;
+use crate::net::{Net, Running, VIP};
+
+/// `s1` behind nat, and answering through the director; `s2` behind dr, and answering through the router.
+const CONFIG: &str = "
+listen nat
+    mode l4
+    bind 10.72.0.100:80
+    forward nat
+    server s1 10.72.0.11:8080
+listen dr
+    mode l4
+    bind 10.72.0.100:8080
+    forward dr
+    server s2 10.72.0.12
+";
+
+struct Director<'a> {
+    net: &'a Net,
+    /// Keeps the mounts that all of its processes see: `ip netns exec` makes new ones each time.
+    room: Running,
+}
+
+impl<'a> Director<'a> {
+    fn new(net: &'a Net) -> Self {
+        std::fs::write(net.dir.path().join("weir.cfg"), CONFIG).unwrap();
+        std::fs::write(net.dir.path().join("nobody.cfg"), "global\n user nobody-of-that-name\n").unwrap();
+        let script = "mount -t bpf bpf /sys/fs/bpf && echo ready && exec cat";
+        let mut room = net.start("d", &["sh", "-c", script]);
+        assert_eq!(room.line(), "ready");
+        Self { net, room }
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.net.dir.path().join(name).to_string_lossy().into_owned()
+    }
+
+    fn start(&self, arguments: &[&str]) -> Running {
+        let weir = Program::Weir.path();
+        let room = self.room.id().to_string();
+        let file = |name: &str| self.file(name);
+        let words = ["-t", &room, "-m", "-n", &weir.to_string_lossy(), "-db", "-f", &file("weir.cfg")];
+        self.net.start_here("nsenter", &[&words[..], arguments].concat())
+    }
+
+    /// How many programs stand at the interface, and how many directories of maps there are.
+    fn left(&self) -> (usize, usize) {
+        let attached =
+            self.net.on("d", concat!("python3 ", env!("CARGO_MANIFEST_DIR"), "/tests/l4/attached.py"));
+        let room = self.room.id().to_string();
+        let list = ["-t", &room, "-m", "sh", "-c", "ls /sys/fs/bpf/weir"];
+        let output = std::process::Command::new("nsenter").args(list).output().unwrap();
+        (attached.trim().parse().unwrap(), String::from_utf8_lossy(&output.stdout).lines().count())
+    }
+}
+
+/// Reads the configuration again, which has another weight for the server and one more service.
+fn reload(director: &Director, n: u32) {
+    let socket = director.file("weir.sock");
+    let more = format!("listen more{n}\n mode l4\n bind 10.72.0.100:81\n server s2 10.72.0.12\n");
+    let config = CONFIG.replace("s1 10.72.0.11:8080", &format!("s1 10.72.0.11:8080 weight {}", n % 7 + 1));
+    let global = format!("global\n stats socket {socket} level admin\n");
+    std::fs::write(
+        director.file("weir.cfg"),
+        [&global[..], &config, if n.is_multiple_of(2) { &more } else { "" }].concat(),
+    )
+    .unwrap();
+    if n > 0 {
+        let answer = crate::harness::ask(std::path::Path::new(&socket), "reload");
+        assert!(answer.contains("Success=1"), "{answer}");
+    }
+}
+
+fn answers(net: &Net, port: u16) -> bool {
+    net.output("c", &format!("curl -s --max-time 20 http://{VIP}:{port}/")).status.success()
+}
+
+/// Ends a round of the clients: nothing went wrong, and they asked.
+fn unharmed(clients: &mut Running) {
+    clients.enter();
+    let line = clients.line();
+    clients.enter();
+    let words: Vec<&str> = line.split(' ').collect();
+    assert_eq!(words.len(), 2, "{line}");
+    assert!(words.iter().all(|n| *n != "0"), "{line}");
+}
+
+#[test]
+fn connections_outlive_the_process() {
+    let net = Net::new("r");
+    net.on("s1", "ip route replace default via 10.72.0.1");
+    net.hold_address("s2");
+    let _origins = [net.origin("s1", 8080, "::"), net.origin("s2", 8080, "::")];
+    let director = Director::new(&net);
+    let mut weir = director.start(&[]);
+    wait_until("both are forwarded", || answers(&net, 80) && answers(&net, 8080));
+    let mut clients = net.client_script("traffic.py", &["10", &format!("{VIP}:80"), &format!("{VIP}:8080")]);
+    assert_eq!(clients.line(), "open");
+    for n in 0..10 {
+        let next = director.start(&[if n % 2 == 0 { "-sf" } else { "-st" }, &weir.id().to_string()]);
+        wait_until("the old process ends", || weir.has_ended());
+        weir = next;
+        assert_eq!(director.left().1, 1, "the same maps");
+    }
+    unharmed(&mut clients);
+    // A start that fails changes nothing.
+    let mut failed = director.start(&["-f", &director.file("nobody.cfg"), "-sf", &weir.id().to_string()]);
+    wait_until("it ends", || failed.has_ended());
+    unharmed(&mut clients);
+    assert_eq!(director.left(), (1, 1));
+    // Killed: flows go on without it, and with the next one.
+    weir.end("KILL");
+    unharmed(&mut clients);
+    let mut weir = director.start(&["-p", &director.file("weir.pid")]);
+    wait_until("it serves", || net.dir.path().join("weir.pid").exists());
+    wait_until("it alone is attached", || director.left() == (1, 1));
+    unharmed(&mut clients);
+    weir.end("TERM");
+    assert_eq!(director.left(), (0, 0), "nothing is left");
+    assert!(!answers(&net, 80));
+    // Killed, and the next one forwards nothing.
+    let mut weir = director.start(&[]);
+    wait_until("both are forwarded", || answers(&net, 80) && answers(&net, 8080));
+    weir.end("KILL");
+    assert!(answers(&net, 80));
+    std::fs::write(
+        net.dir.path().join("weir.cfg"),
+        "listen l\n mode http\n bind 127.0.0.1:27010\n timeout client 1s\n",
+    )
+    .unwrap();
+    let _weir = director.start(&[]);
+    wait_until("nothing is left", || director.left() == (0, 0));
+}
+
+#[test]
+fn connections_outlive_a_hundred_reloads() {
+    let net = Net::new("r");
+    net.on("s1", "ip route replace default via 10.72.0.1");
+    net.hold_address("s2");
+    let _origins = [net.origin("s1", 8080, "::"), net.origin("s2", 8080, "::")];
+    let director = Director::new(&net);
+    reload(&director, 0);
+    let _weir = director.start(&[]);
+    wait_until("both are forwarded", || answers(&net, 80) && answers(&net, 8080));
+    let mut clients = net.client_script("traffic.py", &["10", &format!("{VIP}:80"), &format!("{VIP}:8080")]);
+    assert_eq!(clients.line(), "open");
+    for n in 1..=100 {
+        reload(&director, n);
+    }
+    unharmed(&mut clients);
+    assert_eq!(director.left(), (1, 1));
+}
