@@ -257,6 +257,6 @@ impl Parser {
     /// Runs the row for `line` (whose prefix has been stripped).
     pub(super) fn apply(&mut self, keyword: &Keyword, line: &Line) {
         self.patterns.enter(&line.place);
-        (keyword.apply)(self, line);
+        super::keywords::apply(self, keyword, line);
     }
 }

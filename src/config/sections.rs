@@ -107,9 +107,9 @@ fn blocks(parser: &mut Parser, lines: Vec<Line>) -> Vec<Block> {
             block.lines.push(line);
         } else {
             let message = format!("unknown keyword '{word}' out of section.");
-            let hint = suggest::hint(word, BUILT.iter().map(|(name, _)| *name));
+            let near = || suggest::hint(word, BUILT.iter().map(|(name, _)| *name));
             let mut diagnostic = Diagnostic::at(Severity::Alert, &line, 0, message);
-            diagnostic.hint = hint;
+            diagnostic.hint = super::keywords::section_hint(word).or_else(near);
             parser.report(diagnostic);
         }
     }

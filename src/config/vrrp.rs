@@ -171,6 +171,7 @@ pub fn resolve(parser: &mut Parser, proxies: &[Draft]) -> VrrpConfig {
     twins(parser, drafts.scripts.iter().map(|s| &s.header));
     same_vrid(parser, &drafts.routers);
     same_vmac(parser, &drafts.routers);
+    twice(parser, &drafts);
     VrrpConfig {
         groups: drafts.groups.into_iter().map(|g| group(parser, g, &names)).collect(),
         scripts: drafts.scripts.iter().filter_map(|s| script(parser, s)).collect(),
@@ -234,6 +235,44 @@ fn same_vrid(parser: &mut Parser, routers: &[RouterDraft]) {
             );
             parser.alert(&router.header, 1, message);
         }
+    }
+}
+
+/// An address of an interface that two hold is lost for both when one gives it up; a router in two groups cannot follow both.
+fn twice(parser: &mut Parser, drafts: &Drafts) {
+    let mut held: Vec<(IpAddr, Option<&String>, &str)> = Vec::new();
+    for router in &drafts.routers {
+        for (line, VirtualAddress { address, device, .. }) in &router.addresses {
+            let device = device.as_ref().or(router.interface.as_ref());
+            if let Some((.., name)) = held.iter().find(|(a, d, _)| (a, *d) == (address, device)) {
+                parser.alert(line, 1, format!("'address' : vrrp '{name}' has {address} already."));
+            }
+            held.push((*address, device, router.header.word(1)));
+        }
+    }
+    let mut grouped: Vec<(&str, &str)> = Vec::new();
+    for group in &drafts.groups {
+        for line in &group.members {
+            if let Some((_, other)) = grouped.iter().find(|(name, _)| *name == line.word(1)) {
+                let message = format!("'member' : '{}' is in vrrp-group '{other}' already.", line.word(1));
+                parser.alert(line, 1, message);
+            }
+            grouped.push((line.word(1), group.header.word(1)));
+        }
+    }
+}
+
+/// What is written without an effect.
+fn idle(parser: &mut Parser, draft: &RouterDraft) {
+    let name = draft.header.word(1);
+    if !draft.preempt && draft.priority == OWNER {
+        let message = format!(
+            "vrrp '{name}' : 'nopreempt' is ignored: the owner of the addresses (priority 255) takes them."
+        );
+        parser.warning(&draft.header, 1, message);
+    } else if !draft.preempt && !draft.preempt_delay.is_zero() {
+        let message = format!("vrrp '{name}' : 'preempt-delay' is ignored with 'nopreempt'.");
+        parser.warning(&draft.header, 1, message);
     }
 }
 
@@ -316,6 +355,7 @@ fn router(parser: &mut Parser, draft: RouterDraft, names: &Names) -> Option<Vrrp
     family(parser, &draft);
     further(parser, &draft);
     strict(parser, &draft);
+    idle(parser, &draft);
     let version = version(parser, &draft);
     if draft.addresses.is_empty() {
         missing(parser, &draft.header, "address");

@@ -39,6 +39,7 @@ pub mod unsupported;
 pub mod userlist;
 pub mod vrrp;
 mod vrrp_routes;
+mod vrrp_words;
 
 /// Every table, in the order the manual shows them.
 pub const TABLES: &[&[Keyword]] = &[
@@ -131,6 +132,20 @@ pub fn unknown(parser: &mut Parser, line: &Line) {
         (message, suggest::hint(first, names))
     };
     let mut diagnostic = Diagnostic::at(Severity::Alert, line, index, message);
-    diagnostic.hint = hint;
+    diagnostic.hint = vrrp_words::hint(section, first).or_else(|| vrrp_words::section_hint(first)).or(hint);
     parser.report(diagnostic);
+}
+
+/// What is told of a word that begins no section.
+#[must_use]
+pub fn section_hint(word: &str) -> Option<String> {
+    vrrp_words::section_hint(word)
+}
+
+/// Runs the row for `line` in the section the parser is in.
+pub fn apply(parser: &mut Parser, keyword: &Keyword, line: &Line) {
+    let is_vrrp = matches!(parser.section, Section::Vrrp | Section::VrrpGroup | Section::VrrpScript);
+    if !is_vrrp || vrrp_words::fit(parser, line) {
+        (keyword.apply)(parser, line);
+    }
 }

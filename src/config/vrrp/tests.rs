@@ -45,6 +45,14 @@ fn bad_lines() {
     check("address 10.0.0.2/32 scope link", "");
     check("address 10.0.0.2/32 scope wide", "'scope' expects global, site, link or host (got 'wide')");
     check("address 10.0.0.2/32 broad yes", "expects 'dev', 'label' or 'scope'");
+    check("address 10.0.0.1/24", "vrrp 'VI_1' has 10.0.0.1 already");
+    check("address 10.0.0.1/24 dev eth1", "");
+    check("nopreempt extra", "'nopreempt' cannot handle unexpected argument 'extra'");
+    let second = "vrrp VI_2\n interface eth0\n virtual-router-id 52\n address 10.0.0.1/32";
+    check(second, "vrrp 'VI_1' has 10.0.0.1 already");
+    check(&second.replace("eth0", "eth1"), "");
+    let groups = "vrrp-group G\n member VI_1\nvrrp-group H\n member VI_1";
+    check(groups, "'VI_1' is in vrrp-group 'G' already");
     check("track backend nope", "no backend is named 'nope'");
     check("track script nope", "no vrrp-script section is named 'nope'");
     check("track l4", "no section is in 'mode l4'");
