@@ -83,7 +83,7 @@ fn get(dir: &Path) -> String {
 fn config(dir: &Path, backend: &str) -> String {
     let dir = dir.display();
     format!(
-        "defaults\n mode http\n timeout client 20s\n timeout server 20s\n timeout connect 5s\n\
+        "defaults\n mode http\n timeout client 20s\n timeout server 20s\n timeout connect 5s\n timeout check 20s\n\
          frontend f\n bind unix@{dir}/front\n default_backend web\n\
          backend web\n{}\n",
         backend.replace("DIR", &dir.to_string())

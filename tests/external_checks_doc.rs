@@ -109,7 +109,7 @@ fn start(dir: &TempDir, config: &str) -> Proxy {
     let own = own_address();
     let text = here(config, dir).replace("127.0.0.1:15432", &format!("{own}:15432"));
     let text = text
-        .replace("inter 5s", "inter 1s fastinter 50ms")
+        .replace("inter 5s", "inter 4s fastinter 50ms")
         .replace("global\n    ext", "global\n    max-spread-checks 1ms\n    ext");
     Proxy::start_in(Program::Weir, TempDir::new().unwrap(), &text, &["-db"], own, &[15432]).unwrap()
 }

@@ -149,9 +149,11 @@ fn commented(place: &Place<'_>) -> String {
 /// The code a finding about this expectation carries.
 pub fn code(expect: &Expect, flavour: Flavour, scene: &mut Scene<'_>) -> Option<u16> {
     if let Some(expr) = &expect.status_code {
-        let number = expr.eval(scene).and_then(|v| v.to_int().or_else(|| in_text(&v.into_text())))?;
-        // As HAProxy has it: a 16-bit number.
-        return u16::try_from(number & 0xffff).ok();
+        let number = expr.eval(scene).and_then(|v| v.to_int().or_else(|| in_text(&v.into_text())));
+        // As HAProxy has it: a 16-bit number, and the response's own where there is none.
+        if let Some(number) = number {
+            return u16::try_from(number & 0xffff).ok();
+        }
     }
     let message = scene.message.as_ref().filter(|_| flavour == Flavour::Http)?;
     Some(message.head.status())

@@ -6,13 +6,18 @@ use crate::health::{Finding, Status};
 
 /// The shortest whole answer.
 const SHORTEST: usize = 14;
+const FOREIGN: &str = "Not LDAPv3 protocol";
 
 pub fn bind(bytes: &[u8], last: bool) -> Look {
     if bytes.len() < SHORTEST {
-        return if last { Look::Fail(Finding::new(Status::L7Response)) } else { Look::Wait };
+        return match bytes.first() {
+            _ if !last => Look::Wait,
+            None | Some(0x30) => Look::Fail(Finding::new(Status::L7Response)),
+            Some(_) => Look::Fail(told(Status::L7Response, FOREIGN)),
+        };
     }
     match result_code(bytes) {
-        None => Look::Fail(told(Status::L7Response, "Not LDAPv3 protocol")),
+        None => Look::Fail(told(Status::L7Response, FOREIGN)),
         Some(0) => Look::Pass(Some("Success".to_owned())),
         Some(code) => {
             let text = "See RFC: http://tools.ietf.org/html/rfc4511#section-4.1.9";
@@ -69,6 +74,8 @@ mod tests {
         check(b"0\x0c\x02\x01\x01x\x07\x0a\x01\x00\x04\x00\x04\x00", false, Err(foreign()));
         check(b"garbage garbage", false, Err(foreign()));
         check(b"0\x0c\x02", true, Err(Finding::new(Status::L7Response)));
+        check(b"garbage", true, Err(foreign()));
+        check(b"", true, Err(Finding::new(Status::L7Response)));
         assert_eq!(bind(b"0\x0c\x02", false), Look::Wait);
     }
 }
