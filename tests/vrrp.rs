@@ -101,6 +101,7 @@ fn another_password_is_not_listened_to() {
     net.only("b");
     let weir = net.weir("a", &weir_config("version 2\n    authentication pass 2222", 100));
     weir.wait_for("VI_1: backup -> master: no master heard");
+    weir.wait_for("VI_1: an advert of 10.99.0.2 is not listened to: another password (2 so far)");
 }
 
 /// A cable is pulled: the router at its end is at fault, the other takes over, and falls back when it is plugged in again.
@@ -320,8 +321,12 @@ fn forged_adverts_change_nothing() {
     assert_eq!(field("Adverts_received"), 0);
     forging.stop();
     net.only("a");
-    let changes = a.log().matches("VI_1: ").count();
-    assert_eq!(changes, 2, "started, became master, and nothing since:\n{}", a.log());
+    let log = a.log();
+    let said = log.lines().filter(|l| l.contains("VI_1: "));
+    let (of_refused, others) = said.partition::<Vec<_>, _>(|l| l.contains("is not listened to: "));
+    assert_eq!(others.len(), 2, "started, became master, and nothing since:\n{log}");
+    // Seldom: at the 1st, 2nd, 4th... of each of six reasons.
+    assert!((6 * 5..6 * 32).contains(&of_refused.len()), "{log}");
 }
 
 /// Ids that another section of the interface has are no strangers; further ones count for all of them, also after the link was down.

@@ -58,6 +58,24 @@ impl DropReason {
             Self::Idle => "idle",
         }
     }
+
+    /// What is to be said of it; `None`: in order.
+    #[must_use]
+    pub fn words(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Ttl => "TTL too low: it has crossed a router, or is forged",
+            Self::Malformed => "no proper advert",
+            Self::Checksum => "wrong checksum",
+            Self::Version => "another version of the protocol",
+            Self::Vrid => "another id",
+            Self::AuthType => "another kind of authentication",
+            Self::AuthMismatch => "another password",
+            Self::Interval => "another advert-interval",
+            Self::AddressList => "other virtual addresses",
+            Self::Stranger => "not from a peer, or not for this router",
+            Self::Own | Self::Idle => return None,
+        })
+    }
 }
 
 /// What a router counts.

@@ -2,7 +2,7 @@
 
 use super::Shell;
 use crate::logging::level;
-use crate::vrrp::State;
+use crate::vrrp::{Counts, DropReason, State};
 use std::net::IpAddr;
 use std::time::{Instant, SystemTime};
 
@@ -45,6 +45,22 @@ impl Shell {
             if let Some(conf) = self.config.config.vrrp.groups.get(i) {
                 let identity = self.identities.groups.get(i).copied().flatten();
                 self.teller.tell(&conf.notify, identity, ["GROUP", &conf.name], state, 0);
+            }
+        }
+    }
+
+    /// Adverts that were counted as not listened to since `before`: said at the 1st, 2nd, 4th, 8th... time of each reason.
+    pub fn not_listened_to(&self, at: usize, source: IpAddr, before: &Counts) {
+        let counts = &self.node.routers[at].counts;
+        for reason in DropReason::ALL {
+            let count = counts.dropped(reason);
+            if let Some(why) = reason.words().filter(|_| count > before.dropped(reason))
+                && count.is_power_of_two()
+            {
+                let name = &self.routers()[at].name;
+                let text =
+                    format!("{name}: an advert of {source} is not listened to: {why} ({count} so far)");
+                self.say(level::WARNING, &text);
             }
         }
     }

@@ -422,7 +422,9 @@ impl Shell {
         let Arrived { source, destination, ttl, payload } = arrived;
         let received =
             Received { path, local, source: *source, destination: *destination, ttl: *ttl, payload };
+        let before = self.node.routers[at].counts;
         self.node.handle_input(at, Input::Packet(received), now);
+        self.not_listened_to(at, *source, &before);
     }
 
     /// Fits all routers to the interfaces as they are now.

@@ -129,7 +129,10 @@ fn examine(path: &Path, runs_as: u32) -> Result<(), String> {
         }
     }
     let data = fs::metadata(&real).map_err(|error| format!("{}: {error}", real.display()))?;
-    if !data.is_file() || data.mode() & 0o111 == 0 {
+    if !data.is_file() {
+        return Err(format!("{} is no program, but a directory or a device", path.display()));
+    }
+    if data.mode() & 0o111 == 0 {
         return Err(format!("{} is no program: chmod a+x {}", path.display(), real.display()));
     }
     Ok(())

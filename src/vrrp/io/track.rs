@@ -4,7 +4,7 @@ use super::Event;
 use super::command::{self, Ended};
 use super::link::Links;
 use super::security::Identity;
-use crate::config::model::vrrp::{Tracked, Vrrp, VrrpConfig, VrrpScript};
+use crate::config::model::vrrp::{Track, Tracked, Vrrp, VrrpConfig, VrrpScript};
 use crate::ids::ProxyIndex;
 use crate::live::vrrp::TrackerView;
 use crate::live::{Generation, LiveProxy};
@@ -53,11 +53,7 @@ impl Tracks {
             .routers
             .iter()
             .map(|router| RouterTracks {
-                tracks: router
-                    .tracks
-                    .iter()
-                    .map(|t| TrackState { weight: t.weight, number: None, well: true, why: String::new() })
-                    .collect(),
+                tracks: router.tracks.iter().map(TrackState::new).collect(),
                 ..RouterTracks::default()
             })
             .collect();
@@ -105,8 +101,12 @@ impl Tracks {
         for (at, router) in config.routers.iter().enumerate() {
             for (i, track) in router.tracks.iter().enumerate() {
                 if let Tracked::Interface(name) = &track.what {
-                    let well = links.named(name).is_some_and(|l| l.is_up);
-                    self.set(at, i, well, format!("interface {name} is down"));
+                    let link = links.named(name);
+                    let why = match link {
+                        Some(_) => format!("interface {name} is down"),
+                        None => format!("there is no interface {name}"),
+                    };
+                    self.set(at, i, link.is_some_and(|l| l.is_up), why);
                     followers.push(at);
                 }
             }
@@ -187,6 +187,12 @@ impl Tracks {
 }
 
 impl TrackState {
+    /// Well, until somebody has looked; a file that nobody has read says 0.
+    fn new(track: &Track) -> Self {
+        let number = matches!(track.what, Tracked::File(_)).then_some(0);
+        Self { weight: track.weight, number, well: true, why: String::new() }
+    }
+
     fn sum(&self) -> Option<i32> {
         self.number.map(|number| number.saturating_mul(self.weight))
     }
