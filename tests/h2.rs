@@ -62,8 +62,7 @@ impl Rig {
     }
 }
 
-/// What is said after the preface and settings, and the reaction; a stream's error leaves the connection working. Frames
-/// of a size their kind cannot have end the connection as PROTOCOL_ERROR, where the RFC would have FRAME_SIZE_ERROR.
+/// What is said after the preface and settings, and the reaction; a stream's error leaves the connection working.
 #[test]
 #[allow(clippy::too_many_lines)]
 fn errors_have_the_right_code_and_scope() {
@@ -100,13 +99,17 @@ fn errors_have_the_right_code_and_scope() {
             "connection: PROTOCOL_ERROR",
         ),
         ("RST_STREAM on stream 0", vec![frame(RST_STREAM, 0, 0, &[0; 4])], "connection: PROTOCOL_ERROR"),
-        ("RST_STREAM of a wrong size", vec![frame(RST_STREAM, 0, 1, &[0; 3])], "connection: PROTOCOL_ERROR"),
+        (
+            "RST_STREAM of a wrong size",
+            vec![frame(RST_STREAM, 0, 1, &[0; 3])],
+            "connection: FRAME_SIZE_ERROR",
+        ),
         ("SETTINGS on a stream", vec![frame(SETTINGS, 0, 1, b"")], "connection: PROTOCOL_ERROR"),
-        ("SETTINGS of a wrong size", vec![frame(SETTINGS, 0, 0, &[0; 5])], "connection: PROTOCOL_ERROR"),
+        ("SETTINGS of a wrong size", vec![frame(SETTINGS, 0, 0, &[0; 5])], "connection: FRAME_SIZE_ERROR"),
         (
             "SETTINGS ACK with something in it",
             vec![frame(SETTINGS, ACK, 0, &[0; 6])],
-            "connection: PROTOCOL_ERROR",
+            "connection: FRAME_SIZE_ERROR",
         ),
         (
             "a window beyond 2^31-1",
@@ -124,13 +127,13 @@ fn errors_have_the_right_code_and_scope() {
             "connection: PROTOCOL_ERROR",
         ),
         ("PING on a stream", vec![frame(PING, 0, 1, &[0; 8])], "connection: PROTOCOL_ERROR"),
-        ("PING of a wrong size", vec![frame(PING, 0, 0, &[0; 6])], "connection: PROTOCOL_ERROR"),
+        ("PING of a wrong size", vec![frame(PING, 0, 0, &[0; 6])], "connection: FRAME_SIZE_ERROR"),
         ("GOAWAY on a stream", vec![frame(GOAWAY, 0, 1, &[0; 8])], "connection: PROTOCOL_ERROR"),
         ("WINDOW_UPDATE by nothing", vec![frame(WINDOW_UPDATE, 0, 0, &[0; 4])], "connection: PROTOCOL_ERROR"),
         (
             "WINDOW_UPDATE of a wrong size",
             vec![frame(WINDOW_UPDATE, 0, 0, &[0; 3])],
-            "connection: PROTOCOL_ERROR",
+            "connection: FRAME_SIZE_ERROR",
         ),
         (
             "a connection's window beyond 2^31-1",

@@ -114,6 +114,8 @@ pub struct ServerDraft {
     /// A host name to be resolved, with the port as written.
     pub host: Option<String>,
     pub family: Family,
+    /// `proto none`
+    pub raw: bool,
 }
 
 /// `ssl` and the options that qualify it.
@@ -165,6 +167,7 @@ impl ServerDraft {
             init_addr: Vec::new(),
             host: None,
             family: Family::Any,
+            raw: false,
         }
     }
 }

@@ -7,7 +7,7 @@ use super::draft::{InitAddr, Reference, ServerDraft};
 use super::model::backend::Layer;
 use super::model::check::{Action, Flavour, RuleSet, Speaks};
 use super::model::probes::ExternalCommand;
-use super::model::{Check, CheckKind, Endpoint, Mode, Proxy, Server};
+use super::model::{Check, CheckKind, Endpoint, Mode, Protocol, Proxy, Server};
 use super::parser::Parser;
 use super::resolve::Ids;
 use super::states::{self, StateFile};
@@ -46,9 +46,21 @@ pub fn settle(
             server.fqdn = Some(host.as_str().into());
             server.endpoint = endpoint;
         }
+        if draft.raw && proxy.mode == Mode::Http || server.protocol.is_some() && proxy.mode != Mode::Http {
+            let name = match server.protocol {
+                Some(Protocol::H1) => "h1",
+                Some(Protocol::H2) => "h2",
+                None => "none",
+            };
+            let message = format!(
+                "backend '{}' : MUX protocol '{name}' is not usable for server '{}'.",
+                proxy.name, server.name
+            );
+            parser.alert(&draft.line, 1, message);
+        }
         if draft.tls.asked && !incomplete {
             let name = format!("{}/{}", proxy.name, server.name);
-            server.tls = tls::settle(parser, &name, proxy.mode, &draft).map(Arc::new);
+            server.tls = tls::settle(parser, &name, &draft).map(Arc::new);
             server.ssl = draft.tls.on;
             server.sni = draft.tls.sni.clone();
         }
@@ -153,11 +165,8 @@ fn secured(
     if !check.ssl && !connects.any(|c| c.ssl) {
         return;
     }
-    check.tls = if draft.tls.asked {
-        server.tls.clone()
-    } else {
-        tls::settle(parser, name, proxy.mode, draft).map(Arc::new)
-    };
+    check.tls =
+        if draft.tls.asked { server.tls.clone() } else { tls::settle(parser, name, draft).map(Arc::new) };
     if check.alpn.is_empty() {
         // Rules made of bytes are not written for HTTP/2.
         let http = rules.is_some_and(|r| r.flavour == Flavour::Http);
@@ -234,6 +243,13 @@ fn checked(parser: &mut Parser, proxy: &Proxy, draft: &ServerDraft, server: &mut
         && let Some((kind, program)) = health_check(parser, &name, reference)
     {
         (check.kind, check.external) = (Some(kind), program);
+    }
+    let http = matches!(rules(proxy, &check), Some(rules) if rules.flavour == Flavour::Http);
+    if http && check.speaks.is_none() {
+        check.speaks = server.protocol.map(|protocol| match protocol {
+            Protocol::H1 => Speaks::Http1,
+            Protocol::H2 => Speaks::Http2,
+        });
     }
     if !is_spoken(proxy, &check) {
         let message = format!(

@@ -81,6 +81,12 @@ impl Flow {
         self.accounted.max(self.payload)
     }
 
+    /// The same of a body that HTTP/2 carried, whose end takes no place unless there are trailers.
+    pub fn framed(&self) -> u64 {
+        let accounted = self.accounted();
+        if accounted == self.payload + 1 { self.payload } else { accounted }
+    }
+
     /// Checks raw bytes of `inbox` and marks those of the body as ready.
     ///
     /// # Errors

@@ -65,6 +65,7 @@ impl Exchange<'_> {
         live: &Arc<LiveBackend>,
         fresh: bool,
     ) -> Result<(), Stop> {
+        let mut waited = false;
         loop {
             if self.slot.is_none() {
                 self.assign(front, back, conf, live).await?;
@@ -85,6 +86,18 @@ impl Exchange<'_> {
                 server.begin_session();
                 return Ok(());
             }
+            let shared = server.conf.may_speak_h2();
+            let mut dialling = None;
+            if shared && !std::mem::replace(&mut waited, true) {
+                match self.waits_for_another(server, conf) {
+                    Ok(told) => {
+                        told.notified().await;
+                        self.at = Instant::now();
+                        continue;
+                    }
+                    Err(own) => dialling = own,
+                }
+            }
             let timeout = self.ctx.settings.timeout_connect.or(back.timeouts.connect);
             live.counters.here().connects.inc();
             server.counters.here().connects.inc();
@@ -95,6 +108,12 @@ impl Exchange<'_> {
                 Ok((stream, address)) => {
                     server.saw(Sight::Connected);
                     let downs = server.downs();
+                    if shared && self.is_multiplexed(&stream, server) {
+                        let sni = wrap.and_then(|wrap| wrap.sni);
+                        Box::pin(self.multiplex(stream, address, in_use, sni)).await?;
+                        drop(dialling);
+                        return Ok(());
+                    }
                     if wrap.is_none() {
                         self.announce_client(server);
                     }
@@ -106,7 +125,8 @@ impl Exchange<'_> {
                         stream,
                         inbox: Inbox::default(),
                         server: Arc::clone(server),
-                        in_use,
+                        in_use: Some(in_use),
+                        lease: None,
                         uses: 0,
                         reused: false,
                         downs,
@@ -119,6 +139,7 @@ impl Exchange<'_> {
                 }
                 Err(error) => {
                     drop(in_use);
+                    drop(dialling);
                     self.after_dial_error(&error, back, conf, live, timeout).await?;
                 }
             }
@@ -133,7 +154,7 @@ impl Exchange<'_> {
     }
 
     /// `send-proxy*`: the header that goes before everything else on a new connection.
-    fn announce_client(&mut self, server: &LiveServer) {
+    pub(super) fn announce_client(&mut self, server: &LiveServer) {
         let Some(send) = &server.conf.send_proxy else { return };
         let unique_id = if send.unique_id { self.ctx.unique_id() } else { None };
         net::proxy_header(send, &self.ctx.conn, unique_id.as_deref(), false, &mut self.to_server.bytes);
@@ -153,7 +174,8 @@ impl Exchange<'_> {
         let rest = std::mem::take(&mut self.to_server.bytes);
         self.announce_client(server);
         let preface = std::mem::replace(&mut self.to_server.bytes, rest);
-        Some(Wrap { connector, sni, preface })
+        let alpn = self.downgrade(server);
+        Some(Wrap { connector, sni, preface, alpn })
     }
 
     /// Dials, while the client is watched if `option abortonclose` asks for it.
@@ -338,6 +360,9 @@ impl Exchange<'_> {
 
     /// A connection left by an earlier request: this client's own, or the thread's.
     fn take_idle(&mut self, server: &Arc<LiveServer>, conf: &Backend, sni: Option<&str>) -> bool {
+        if server.conf.may_speak_h2() && self.take_stream(server, conf, sni) {
+            return true;
+        }
         let own = self.client.own.take().filter(|own| Arc::ptr_eq(&own.server, server));
         let own = own.and_then(|own| own.take()).filter(|idle| {
             idle.sni.as_deref() == sni
@@ -346,19 +371,21 @@ impl Exchange<'_> {
         });
         let pools = &self.client.session.engine.pools;
         let first = self.client.requests == 0;
-        let Some(idle) = own.or_else(|| pools.take(server, conf.reuse, first, sni)) else {
+        let reuse = conf.reuse_to(&server.conf);
+        let Some(idle) = own.or_else(|| pools.take(server, reuse, first, sni)) else {
             return false;
         };
         let (uses, downs, ends) = (idle.uses, idle.downs, idle.ends);
         let sni = sni.map(Into::into);
         [self.ctx.log.backend_src, self.ctx.log.backend_dst] = ends;
         let Some(stream) = idle.into_stream() else { return false };
-        let in_use = InUse::new(server);
+        let (in_use, lease) = (Some(InUse::new(server)), None);
         self.times.connected = Some(self.times.assigned.unwrap_or(self.times.head));
         let (inbox, server) = (Inbox::default(), Arc::clone(server));
         self.ctx.server_tls = stream.server_handshake();
         self.client.card.connected(stream.as_raw_fd(), self.retries, ends);
-        self.up = Some(Upstream { stream, inbox, server, in_use, uses, reused: true, downs, ends, sni });
+        self.up =
+            Some(Upstream { stream, inbox, server, in_use, lease, uses, reused: true, downs, ends, sni });
         true
     }
 }

@@ -28,6 +28,10 @@ impl Exchange<'_> {
         if self.client.stream.carried().is_some() {
             return self.hand_over(length);
         }
+        // A server of HTTP/2 does not say so.
+        if length == BodyLength::Chunked && !self.ctx.response.has(b"transfer-encoding") {
+            self.ctx.response.add(b"transfer-encoding", b"chunked");
+        }
         let case = self.case_map(self.client.session.frontend.conf.options.h1_case_adjust_client);
         let version = self.ctx.request.version();
         write::response(&self.ctx.response, version, keep, case.as_deref(), &mut self.to_client.bytes);

@@ -86,6 +86,8 @@ pub enum Trouble {
     Empty {
         any_byte: bool,
     },
+    /// It said that it has not looked at the request (RFC 9113 8.7).
+    Unprocessed,
     Junk,
     TimedOut,
     /// A status listed in `retry-on`.
@@ -96,7 +98,7 @@ impl Trouble {
     /// What the client is told when nothing is left to try.
     pub fn failure(self) -> Failure {
         match self {
-            Self::Empty { .. } => Failure::new(Cause::ServerAbort, Phase::Header, 502),
+            Self::Empty { .. } | Self::Unprocessed => Failure::new(Cause::ServerAbort, Phase::Header, 502),
             Self::Junk => Failure::new(Cause::Proxy, Phase::Header, 502),
             Self::TimedOut => Failure::new(Cause::ServerTimeout, Phase::Header, 504),
             Self::Status(status) => Failure::new(Cause::Proxy, Phase::Header, status),

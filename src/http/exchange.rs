@@ -343,7 +343,10 @@ impl<'a> Exchange<'a> {
         self.put_response(keep, framing.length)?;
         self.note_early(front);
         let streamed = self.stream(front, back).await;
-        let (request, response) = (self.request.accounted(), self.response.accounted());
+        let streams = self.up.as_ref().is_some_and(|up| up.lease.is_some());
+        let response = if streams { self.response.framed() } else { self.response.accounted() };
+        let carried = self.client.stream.carried().is_some();
+        let request = if carried { self.request.framed() } else { self.request.accounted() };
         self.ctx.log.bytes_to_client += response;
         self.ctx.log.bytes_from_client += request;
         self.sent.response += response;

@@ -30,6 +30,7 @@ mod ruling;
 mod serve;
 pub mod status;
 mod stream;
+mod streams;
 pub mod target;
 #[cfg(test)]
 mod tests;
@@ -46,7 +47,7 @@ use buffer::Buffers;
 use context::{Context, Session};
 use h1::Limits;
 use pool::Pools;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -66,6 +67,8 @@ pub struct Engine {
     pipes: Pipes,
     ticker: Ticker,
     request_limits: Limits,
+    /// Client connections so far.
+    clients: Cell<u64>,
 }
 
 /// Contexts and scratch vectors kept for the next request.
@@ -100,6 +103,7 @@ impl Engine {
                 fields: tune.http_maxhdr.saturating_sub(1),
                 relaxed: false,
             },
+            clients: Cell::new(0),
         })
     }
 
@@ -117,6 +121,12 @@ impl Engine {
     /// Wall clock at `mono`.
     fn wall(&self, mono: Instant) -> SystemTime {
         self.ticker.wall(mono)
+    }
+
+    /// A number for a client connection, from 1.
+    fn next_id(&self) -> u64 {
+        self.clients.set(self.clients.get() + 1);
+        self.clients.get()
     }
 
     fn random(&self) -> u32 {

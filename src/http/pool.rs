@@ -1,5 +1,6 @@
 //! Idle server connections of one thread, newest first, and who may use them (`http-reuse`).
 
+use super::h2::Muxes;
 use crate::config::model::Reuse;
 use crate::live::LiveServer;
 use crate::net::Stream;
@@ -94,6 +95,8 @@ pub struct Pools {
     by_server: RefCell<HashMap<usize, ServerPool, foldhash::fast::FixedState>>,
     /// Wakes [`housekeeping`] when an idle connection becomes readable.
     reaper: RefCell<Option<Waker>>,
+    /// Those that carry many streams.
+    pub muxes: Muxes,
 }
 
 /// How often idle connections are looked over.
@@ -180,6 +183,7 @@ impl Pools {
 
     /// Drops the closed and those idle for longer than `pool-purge-delay`, down to `pool-low-conn`.
     fn sweep(&self, waker: &Waker, timed: bool) {
+        self.muxes.sweep(timed);
         let now = Instant::now();
         self.by_server.borrow_mut().retain(|_, pool| {
             let Some(server) = &pool.server else { return false };
@@ -199,7 +203,7 @@ impl Pools {
                 }
             }
             let proven = pool.idle.iter().filter(|i| i.uses > 1).count();
-            here.proven.set(proven as u64);
+            here.proven.set((proven + self.muxes.idle(server)) as u64);
             here.unproven.set((pool.idle.len() - proven) as u64);
             !pool.idle.is_empty()
         });

@@ -45,6 +45,10 @@ pub struct Client {
     pub accepted: Instant,
     /// `proto` of the listener.
     pub protocol: Option<Protocol>,
+    /// Tells it from other connections of its thread; its streams, if it carries several, have it in common.
+    pub id: u64,
+    /// Connections of HTTP/2 to servers are its alone.
+    pub holds_mux: bool,
 }
 
 /// How waiting for a head ended without one.
@@ -118,6 +122,9 @@ pub fn serve(
             let before = client.inbox.raw().to_vec();
             return Box::pin(h2::serve(client, before)).await;
         }
+        if client.holds_mux {
+            client.session.engine.pools.muxes.disown(client.id);
+        }
         if client.close(end) {
             Box::pin(client.drain()).await;
         }
@@ -146,6 +153,8 @@ impl Client {
             own: None,
             last_server: None,
             handshake: accepted.handshake,
+            id: engine.next_id(),
+            holds_mux: false,
             session: engine.session(frontend, generation),
             accepted: accepted_at,
             protocol: accepted.bind.protocol,

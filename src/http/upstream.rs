@@ -8,6 +8,7 @@ use super::exchange::{Exchange, Stop};
 use super::forwarded;
 use super::h1::write::{self, Persistence as Keep};
 use super::h1::{self, BodyLength, Limits, Parsed, ResponseFraming};
+use super::h2::Lease;
 use super::pool::{Idle, Own};
 use super::serve::Client;
 use crate::config::model::{Backend, ConnectionMode, Proxy, Reuse};
@@ -26,7 +27,10 @@ pub struct Upstream {
     pub stream: Stream,
     pub inbox: Inbox,
     pub server: Arc<LiveServer>,
-    pub in_use: InUse,
+    /// `None`: [`Upstream::lease`] counts.
+    pub in_use: Option<InUse>,
+    /// Place on a connection that carries many: `stream` is that place once the request's head is sent.
+    pub lease: Option<Lease>,
     pub uses: u32,
     pub reused: bool,
     pub downs: u32,
@@ -37,7 +41,7 @@ pub struct Upstream {
 }
 
 /// What a conversation with a server came to.
-enum Asked {
+pub(super) enum Asked {
     Server(Trouble),
     Client(Failure),
 }
@@ -74,7 +78,8 @@ impl Exchange<'_> {
             self.discard_connection();
             let silent = trouble == Trouble::Empty { any_byte: false };
             let repeatable = self.replayable && self.ctx.request.method().is_idempotent();
-            if silent && reused && repeatable && stale < STALE_MAX {
+            let unseen = trouble == Trouble::Unprocessed && self.replayable;
+            if (silent && reused && repeatable || unseen) && stale < STALE_MAX {
                 stale += 1;
                 fresh = stale == STALE_MAX;
                 self.rewind();
@@ -100,7 +105,7 @@ impl Exchange<'_> {
 
     fn may_repeat(&self, trouble: Trouble, conf: &Backend) -> bool {
         let wanted = match trouble {
-            Trouble::Empty { .. } => conf.retry_on.empty_response,
+            Trouble::Empty { .. } | Trouble::Unprocessed => conf.retry_on.empty_response,
             Trouble::Junk => conf.retry_on.junk_response,
             Trouble::TimedOut => conf.retry_on.response_timeout,
             Trouble::Status(status) => conf.retry_on.statuses.contains(&status),
@@ -118,7 +123,7 @@ impl Exchange<'_> {
     /// To those who observe the server.
     fn tell_trouble(&self, trouble: Trouble) {
         self.saw(match trouble {
-            Trouble::Empty { .. } => Sight::Closed,
+            Trouble::Empty { .. } | Trouble::Unprocessed => Sight::Closed,
             Trouble::Junk => Sight::BadResponse,
             Trouble::TimedOut => Sight::ReadTimeout,
             Trouble::Status(status) => Sight::Response(status),
@@ -155,7 +160,11 @@ impl Exchange<'_> {
             forwarded::name_server(back, &server.conf.name, &mut self.ctx.request);
         }
         self.sent.request = write::accounted(&self.ctx.request);
-        write::request(&self.ctx.request, keep, case.as_deref(), &mut self.to_server.bytes);
+        if self.up.as_ref().is_some_and(|up| up.lease.is_some()) {
+            Box::pin(self.put_request()).await?;
+        } else {
+            write::request(&self.ctx.request, keep, case.as_deref(), &mut self.to_server.bytes);
+        }
         if self.absorb_request().is_err() {
             return Err(Asked::Client(Failure::new(Cause::Proxy, Phase::Data, 400)));
         }
@@ -242,6 +251,9 @@ impl Exchange<'_> {
         moved: &mut bool,
     ) -> Poll<Result<ResponseFraming, Trouble>> {
         let Some(up) = &mut self.up else { return Poll::Ready(Err(Trouble::Empty { any_byte: false })) };
+        if up.lease.is_some() {
+            return self.poll_answer(cx, moved);
+        }
         let buffers = &self.client.session.engine.buffers;
         let any_byte = !up.inbox.raw().is_empty();
         if up.inbox.is_full() {
@@ -372,6 +384,9 @@ impl Exchange<'_> {
         let ended = self.ended();
         let Some(mut up) = self.up.take() else { return };
         drop(up.in_use);
+        if let Some(lease) = up.lease {
+            return self.release_stream(up.stream, lease, &up.server);
+        }
         let engine = &self.client.session.engine;
         let clean = up.inbox.is_drained();
         let rest = up.inbox.raw().len();
@@ -385,7 +400,8 @@ impl Exchange<'_> {
         if !(keep_alive && clean && whole && self.mode == ConnectionMode::KeepAlive) {
             return;
         }
-        let reuse = self.ctx.back().and_then(|b| b.conf.back.as_ref()).map_or(Reuse::Never, |b| b.reuse);
+        let back = self.ctx.back().and_then(|b| b.conf.back.as_ref());
+        let reuse = back.map_or(Reuse::Never, |b| b.reuse_to(&up.server.conf));
         let mut idle = Idle::new(up.stream, up.uses + 1, up.downs, ended);
         idle.ends = up.ends;
         idle.sni = up.sni;

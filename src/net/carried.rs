@@ -1,19 +1,22 @@
-//! One stream of an HTTP/2 connection, behind the interface of a plain one.
+//! One stream of an HTTP/2 connection, a client's or one to a server, behind the interface of a plain one.
 //!
 //! What is read is the body as HTTP/1 would frame it: as it is when its length is known, else in chunks, trailers at the
 //! end. What is written is the same the other way round. Heads do not go through here as bytes: they are handed over as
-//! values ([`Carried::respond`]). Flow control is end to end: what was not read is not given back to the peer's window,
+//! values ([`Carried::respond`], [`Carried::poll_answer`]). Flow control is end to end: what was not read is not given back to the peer's window,
 //! and no more is taken for writing than the peer has room for.
 
 mod framing;
 
 use bytes::Bytes;
 use framing::{Chunks, Piece, Unchunked};
+use h2::client::ResponseFuture;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use std::cell::RefCell;
+use std::future::Future;
 use std::io;
 use std::os::fd::RawFd;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 /// The most that is handed over for sending at once, and so what a peer that takes nothing makes us keep beside the
@@ -27,8 +30,16 @@ pub struct Carried {
     fd: RawFd,
 }
 
+enum Source {
+    /// The response's head is to come.
+    Awaited(ResponseFuture),
+    Body(RecvStream),
+    /// The head was not to be had.
+    Broken,
+}
+
 struct Receiving {
-    stream: RecvStream,
+    source: Source,
     /// What came and was not read yet. It is given back to the peer's window as it is read.
     data: Bytes,
     /// In front of `data`, and behind the last of it.
@@ -47,6 +58,25 @@ pub enum Ending {
     Chunked,
     /// With [`Carried::conclude`].
     Told,
+}
+
+impl Ending {
+    /// Nothing follows the head.
+    #[must_use]
+    pub fn is_none(self) -> bool {
+        matches!(self, Self::None | Self::Known(0))
+    }
+}
+
+/// A head that came from a server.
+#[derive(Debug)]
+pub enum Answer {
+    Interim(http::Response<()>),
+    /// `bodiless`: nothing follows it.
+    Final {
+        head: Box<http::response::Parts>,
+        bodiless: bool,
+    },
 }
 
 enum Sending {
@@ -78,13 +108,64 @@ impl Carried {
     pub fn serving(body: RecvStream, chunked: bool, respond: SendResponse<Bytes>, fd: RawFd) -> Self {
         Self {
             receiving: RefCell::new(Receiving {
-                stream: body,
+                source: Source::Body(body),
                 data: Bytes::new(),
                 chunks: chunked.then(Chunks::default),
                 ended: false,
             }),
             sending: RefCell::new(Sending::Waiting(respond)),
             fd,
+        }
+    }
+
+    /// The client's side of a request whose head was sent and whose body, written here, ends as `ending` says.
+    #[must_use]
+    pub fn asking(response: ResponseFuture, body: SendStream<Bytes>, ending: Ending, fd: RawFd) -> Self {
+        Self {
+            receiving: RefCell::new(Receiving {
+                source: Source::Awaited(response),
+                data: Bytes::new(),
+                chunks: None,
+                ended: false,
+            }),
+            sending: RefCell::new(Sending::shaped(body, ending)),
+            fd,
+        }
+    }
+
+    /// The next head of the response: interim ones, then the one a body follows.
+    pub fn poll_answer(&self, cx: &mut Context<'_>) -> Poll<Result<Answer, h2::Error>> {
+        let receiving = &mut *self.receiving.borrow_mut();
+        let Source::Awaited(response) = &mut receiving.source else { return Poll::Pending };
+        if let Some(interim) = ready!(response.poll_informational(cx)) {
+            return Poll::Ready(interim.map(Answer::Interim));
+        }
+        match ready!(Pin::new(response).poll(cx)) {
+            Ok(response) => {
+                let (parts, body) = response.into_parts();
+                let bodiless = body.is_end_stream();
+                receiving.source = Source::Body(body);
+                Poll::Ready(Ok(Answer::Final { head: Box::new(parts), bodiless }))
+            }
+            Err(error) => {
+                receiving.source = Source::Broken;
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+
+    /// The body of the response is read in chunks.
+    pub fn chunk(&self) {
+        self.receiving.borrow_mut().chunks = Some(Chunks::default());
+    }
+
+    /// The stream of a response, if its end has not come yet although nothing of it is waited for.
+    #[must_use]
+    pub fn unended(self) -> Option<RecvStream> {
+        let receiving = self.receiving.into_inner();
+        match receiving.source {
+            Source::Body(stream) if !receiving.ended && !stream.is_end_stream() => Some(stream),
+            _ => None,
         }
     }
 
@@ -95,18 +176,8 @@ impl Carried {
     pub fn respond(&self, head: http::Response<()>, ending: Ending) -> io::Result<()> {
         let mut sending = self.sending.borrow_mut();
         let Sending::Waiting(respond) = &mut *sending else { return Err(io::ErrorKind::BrokenPipe.into()) };
-        let none = matches!(ending, Ending::None | Ending::Known(0));
-        let stream = respond.send_response(head, none).map_err(broken)?;
-        let shape = match ending {
-            Ending::None | Ending::Known(0) => {
-                *sending = Sending::Over(Some(stream));
-                return Ok(());
-            }
-            Ending::Known(n) => Shape::Known(n),
-            Ending::Chunked => Shape::Chunked(Box::default()),
-            Ending::Told => Shape::Told,
-        };
-        *sending = Sending::Body { stream, shape };
+        let stream = respond.send_response(head, ending.is_none()).map_err(broken)?;
+        *sending = Sending::shaped(stream, ending);
         Ok(())
     }
 
@@ -259,6 +330,16 @@ impl Carried {
 }
 
 impl Sending {
+    fn shaped(stream: SendStream<Bytes>, ending: Ending) -> Self {
+        let shape = match ending {
+            Ending::None | Ending::Known(0) => return Self::Over(Some(stream)),
+            Ending::Known(n) => Shape::Known(n),
+            Ending::Chunked => Shape::Chunked(Box::default()),
+            Ending::Told => Shape::Told,
+        };
+        Self::Body { stream, shape }
+    }
+
     /// Nothing more is sent; the handle is kept, as dropping it would end the other direction too.
     fn close(&mut self) {
         if let Self::Body { stream, .. } = std::mem::replace(self, Self::Over(None)) {
@@ -271,7 +352,12 @@ impl Receiving {
     /// Ready when [`Receiving::read`] has something to give, or nothing any more.
     fn poll_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.data.is_empty() && !self.chunks.as_ref().is_some_and(Chunks::has_bytes) && !self.ended {
-            match ready!(self.stream.poll_data(cx)) {
+            let stream = match &mut self.source {
+                Source::Body(stream) => stream,
+                Source::Awaited(_) => return Poll::Pending,
+                Source::Broken => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+            };
+            match ready!(stream.poll_data(cx)) {
                 Some(Ok(data)) => {
                     if let (Some(chunks), false) = (&mut self.chunks, data.is_empty()) {
                         chunks.begin(data.len());
@@ -280,7 +366,7 @@ impl Receiving {
                 }
                 Some(Err(e)) => return Poll::Ready(Err(broken(e))),
                 None => {
-                    let trailers = ready!(self.stream.poll_trailers(cx)).map_err(broken)?;
+                    let trailers = ready!(stream.poll_trailers(cx)).map_err(broken)?;
                     if let Some(chunks) = &mut self.chunks {
                         chunks.end(trailers.as_ref());
                     }
@@ -301,7 +387,9 @@ impl Receiving {
             slot.copy_from_slice(&self.data.split_to(n));
         }
         if n > 0 {
-            let _ = self.stream.flow_control().release_capacity(n);
+            if let Source::Body(stream) = &mut self.source {
+                let _ = stream.flow_control().release_capacity(n);
+            }
             if let (Some(chunks), true) = (&mut self.chunks, self.data.is_empty()) {
                 chunks.finish();
             }

@@ -52,6 +52,8 @@ pub struct Wrap {
     pub sni: Option<Box<str>>,
     /// Sent before the handshake: the PROXY header.
     pub preface: Vec<u8>,
+    /// Protocols to offer in place of the server line's.
+    pub alpn: Option<Vec<Vec<u8>>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,7 +173,10 @@ async fn wrapped(
         while let Some(rest) = wrap.preface.get(sent..).filter(|rest| !rest.is_empty()) {
             sent += poll_fn(|cx| stream.poll_write(cx, rest)).await.map_err(|e| DialError::new(&e))?;
         }
-        wrap.connector.connect(stream, wrap.sni.as_deref(), None).await.map_err(DialError::handshake)
+        wrap.connector
+            .connect(stream, wrap.sni.as_deref(), wrap.alpn.as_deref())
+            .await
+            .map_err(DialError::handshake)
     };
     match how.timeout {
         None => work.await,

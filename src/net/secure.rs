@@ -12,6 +12,7 @@ use std::future::poll_fn;
 use std::io::{self, BufRead, IoSlice, Read, Write};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use tokio::io::ReadBuf;
 
 /// The most that is made records at once: what a slow reader may cost beside the engine's own buffer.
 const MOST: usize = 32 * 1024;
@@ -142,6 +143,19 @@ impl Secure {
         }
     }
 
+    /// As [`Stream::poll_read_into`].
+    pub fn poll_read_into(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Self { socket, inner, .. } = self;
+        let inner = inner.get_mut();
+        loop {
+            if let Some(read) = inner.read_into(buf) {
+                return Poll::Ready(read);
+            }
+            let _ = inner.poll_flush(socket, cx)?;
+            ready!(inner.poll_take(socket, cx))?;
+        }
+    }
+
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         let mut inner = self.inner.borrow_mut();
         loop {
@@ -240,6 +254,23 @@ impl Inner {
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Some(Ok(0)),
             done => Some(done),
         }
+    }
+
+    /// The same, copied from where it was deciphered.
+    fn read_into(&mut self, buf: &mut ReadBuf<'_>) -> Option<io::Result<()>> {
+        let mut reader = self.tls.reader();
+        let taken = match reader.fill_buf() {
+            Ok(clear) => {
+                let part = clear.get(..clear.len().min(buf.remaining())).unwrap_or_default();
+                buf.put_slice(part);
+                part.len()
+            }
+            Err(e) if would_block(&e) => return self.ended.then_some(Ok(())),
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Some(Ok(())),
+            Err(e) => return Some(Err(e)),
+        };
+        reader.consume(taken);
+        Some(Ok(()))
     }
 
     fn poll_take(&mut self, socket: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -153,6 +153,18 @@ impl Stream {
         }
     }
 
+    /// The same into room that was never written to, which is not cleared for it.
+    pub fn poll_read_into(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.watch()?;
+        match self {
+            Self::Tcp(s) => Pin::new(s).poll_read(cx, buf),
+            Self::Unix(s) => Pin::new(s).poll_read(cx, buf),
+            Self::Tls(tls) => tls.poll_read_into(cx, buf),
+            Self::Fresh(_) | Self::Carried(_) => Poll::Pending,
+            Self::Gone => gone(),
+        }
+    }
+
     /// The same right after [`Stream::poll_read_ready`] was ready, which is not asked again.
     pub fn poll_read_now(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         match self {

@@ -272,7 +272,7 @@ impl Session {
         let name = server.conf.sni.as_ref().and_then(|expr| expr.eval(&mut self.ctx));
         let name =
             name.and_then(|name| String::from_utf8(name.into_text()).ok()).filter(|name| !name.is_empty());
-        Some(Wrap { connector, sni: name.map(Into::into), preface: self.announcement(server) })
+        Some(Wrap { connector, sni: name.map(Into::into), preface: self.announcement(server), alpn: None })
     }
 
     /// `send-proxy*`: the header that goes before everything else.

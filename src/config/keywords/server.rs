@@ -5,9 +5,9 @@ use crate::config::checks;
 use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::draft::{InitAddr, Reference, ServerDraft};
 use crate::config::keyword::{BACK, BACK_ONLY, Keyword};
-use crate::config::model::backend::{HashKey, InitState, Layer};
+use crate::config::model::backend::{HashKey, InitState, Layer, Ws};
 use crate::config::model::check::Speaks;
-use crate::config::model::{Endpoint, Mark, OnError, SendProxy};
+use crate::config::model::{Endpoint, Mark, OnError, Protocol, SendProxy};
 use crate::config::parser::Parser;
 use crate::config::raw::Line;
 use crate::config::suggest;
@@ -313,7 +313,13 @@ pub const OPTIONS: &[ServerOption] = &[
     option("port", "<port>", "Checks go to this port.", 1, |p, l, i, s| {
         s.timing.port = p.integer(l, i + 1, 1, u16::MAX);
     }),
-    option("proto", "<name>", "Protocol spoken to the server; 'h1' only.", 1, only_h1),
+    option(
+        "proto",
+        "{h1|h2|none}",
+        "Protocol spoken to the server, whatever ALPN says. Without it: what 'alpn' agrees upon, else HTTP/1.1.",
+        1,
+        proto,
+    ),
     option("proxy-v2-options", "<option>[,<option>]*", "TLVs of PROXY version 2 headers.", 1, proxy_options),
     option(
         "redir",
@@ -410,6 +416,13 @@ pub const OPTIONS: &[ServerOption] = &[
             }
         }
     }),
+    option(
+        "ws",
+        "{ auto | h1 | h2 }",
+        "What is spoken to relay websockets: 'h2' is an extended CONNECT, 'auto' HTTP/1.1 where 'alpn' offers that too.",
+        1,
+        websockets,
+    ),
 ];
 
 /// HAProxy's other options: known, not built.
@@ -439,7 +452,6 @@ pub const UNSUPPORTED: &[&str] = &[
     "sni-auto",
     "strict-maxconn",
     "tcp-md5sig",
-    "ws",
 ];
 
 /// The tables of all families.
@@ -482,11 +494,26 @@ fn check_proto(parser: &mut Parser, line: &Line, i: usize, draft: &mut ServerDra
     };
 }
 
-fn only_h1(parser: &mut Parser, line: &Line, i: usize, _: &mut ServerDraft) {
-    let name = line.word(i + 1);
-    if name != "h1" && name != "none" {
-        parser.unsupported(line, i + 1, &format!("{} {name}", line.word(i)));
-    }
+fn proto(parser: &mut Parser, line: &Line, i: usize, draft: &mut ServerDraft) {
+    draft.raw = line.word(i + 1) == "none";
+    draft.server.protocol = match line.word(i + 1) {
+        "h1" => Some(Protocol::H1),
+        "h2" => Some(Protocol::H2),
+        "none" => None,
+        name => return parser.unsupported(line, i + 1, &format!("{} {name}", line.word(i))),
+    };
+}
+
+fn websockets(parser: &mut Parser, line: &Line, i: usize, draft: &mut ServerDraft) {
+    draft.server.ws = match line.word(i + 1) {
+        "auto" => Ws::Auto,
+        "h1" => Ws::H1,
+        "h2" => Ws::H2,
+        _ => {
+            let message = "'ws' : has to be 'auto', 'h1' or 'h2'.";
+            return parser.alert(line, i + 1, message);
+        }
+    };
 }
 
 fn v2(draft: &mut ServerDraft) -> &mut SendProxy {

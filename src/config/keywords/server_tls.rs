@@ -63,7 +63,7 @@ pub const OPTIONS: &[ServerOption] = &[
     option(
         "alpn",
         "<protocols>",
-        "The protocols offered, with commas between; 'h2' is not offered yet.",
+        "The protocols offered, with commas between; HTTP/2 is spoken where 'h2' is agreed upon.",
         1,
         |p, l, i, s| match checks::alpn(l.word(i + 1)) {
             Some(names) => s.tls.alpn = names,

@@ -156,6 +156,27 @@ pub const TABLE: &[Keyword] = &[
         "The same for clients alone; 0: as 'tune.h2.max-concurrent-streams'."
     ),
     h2!(
+        "tune.h2.be.initial-window-size",
+        be_initial_window_size,
+        0,
+        WINDOW,
+        "The same for servers alone; 0: as 'tune.h2.initial-window-size'."
+    ),
+    h2!(
+        "tune.h2.be.max-concurrent-streams",
+        be_max_concurrent_streams,
+        0,
+        WINDOW,
+        "Streams opened at once on one connection to a server; 0: as 'tune.h2.max-concurrent-streams'."
+    ),
+    h2!(
+        "tune.h2.be.glitches-threshold",
+        be_glitches_threshold,
+        0,
+        WINDOW,
+        "Frames without use after which a server's connection is closed; 0: no limit."
+    ),
+    h2!(
         "tune.h2.max-frame-size",
         max_frame_size,
         16384,

@@ -3,7 +3,7 @@
 use super::check::{RuleSet, Speaks};
 use super::l4::ServerL4;
 use super::probes::{ExternalCommand, UdpCheck};
-use super::{Endpoint, Rule, ServerTls, UseServer};
+use super::{Endpoint, Protocol, Rule, ServerTls, UseServer};
 use crate::expr::{Condition, Expr};
 use crate::wire::dns::Question;
 use std::net::SocketAddr;
@@ -159,6 +159,17 @@ impl Default for RetryOn {
     }
 }
 
+impl Backend {
+    /// Who may use the server's connections again: those that say whose they are (PROXY protocol, the client's own
+    /// address) their client alone.
+    #[must_use]
+    pub fn reuse_to(&self, server: &Server) -> Reuse {
+        let source = server.source.as_ref().or(self.source.as_ref());
+        let spoofs = source.is_some_and(|s| !matches!(s.use_src, UseSrc::None | UseSrc::Addr(_)));
+        if spoofs || server.send_proxy.is_some() { Reuse::Never } else { self.reuse }
+    }
+}
+
 /// The backend's `cookie` line.
 #[derive(Clone, Debug)]
 #[allow(clippy::struct_excessive_bools)]
@@ -264,9 +275,31 @@ pub struct Server {
     pub tls: Option<Arc<ServerTls>>,
     /// `sni`
     pub sni: Option<Arc<Expr>>,
+    /// `proto`: `None`: what ALPN agrees upon, else HTTP/1.
+    pub protocol: Option<Protocol>,
+    pub ws: Ws,
+}
+
+/// `ws`: what is spoken to relay websockets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ws {
+    /// As for everything else; where ALPN offers HTTP/1.1, that.
+    #[default]
+    Auto,
+    H1,
+    H2,
 }
 
 impl Server {
+    /// May connections to it carry many streams?
+    #[must_use]
+    pub fn may_speak_h2(&self) -> bool {
+        match self.protocol {
+            Some(protocol) => protocol == Protocol::H2,
+            None => self.tls.as_ref().is_some_and(|tls| tls.alpn.iter().any(|name| name == b"h2")),
+        }
+    }
+
     /// The port, or the number that is added to the client's, as HAProxy shows it; 0 where there is none.
     #[must_use]
     pub fn shown_port(&self) -> i32 {
@@ -321,6 +354,8 @@ impl Default for Server {
             ssl: false,
             tls: None,
             sni: None,
+            protocol: None,
+            ws: Ws::Auto,
         }
     }
 }

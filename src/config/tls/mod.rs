@@ -8,7 +8,7 @@ pub use versions::Versions;
 use super::certificates;
 use super::diagnostic::{Diagnostic, Severity};
 use super::draft::{Reference, ServerDraft};
-use super::model::{Mode, ServerTls};
+use super::model::ServerTls;
 use super::parser::Parser;
 use super::raw::Line;
 use crate::tls::certificate::reason;
@@ -118,7 +118,7 @@ pub fn verify(parser: &mut Parser, line: &Line, i: usize, draft: &mut ServerDraf
 }
 
 /// What the line says of TLS, for a server that is reached by it; `None`: reported.
-pub fn settle(parser: &mut Parser, server: &str, mode: Mode, draft: &ServerDraft) -> Option<ServerTls> {
+pub fn settle(parser: &mut Parser, server: &str, draft: &ServerDraft) -> Option<ServerTls> {
     let (line, tls) = (&draft.line, &draft.tls);
     let required = tls.required.unwrap_or(parser.verify_servers);
     if required && tls.authorities.is_none() {
@@ -158,7 +158,7 @@ pub fn settle(parser: &mut Parser, server: &str, mode: Mode, draft: &ServerDraft
         revocation,
         host: tls.host.clone(),
         identity,
-        alpn: offered(parser, server, mode, draft),
+        alpn: tls.alpn.clone(),
         versions,
         suites,
         curves: preferences.curves,
@@ -205,19 +205,6 @@ fn suites(
         return None;
     }
     Some(all)
-}
-
-/// HTTP/2 is not spoken to servers yet; a TCP proxy passes on what it does not read.
-fn offered(parser: &mut Parser, server: &str, mode: Mode, draft: &ServerDraft) -> Vec<Vec<u8>> {
-    let mut names = draft.tls.alpn.clone();
-    if mode == Mode::Http && names.iter().any(|n| n == b"h2") {
-        names.retain(|n| n != b"h2");
-        let message = format!(
-            "'server {server}' : 'alpn' : 'h2' is not offered to servers by weir yet, connections to it are HTTP/1.1."
-        );
-        parser.warning(&draft.line, 1, message);
-    }
-    names
 }
 
 /// The certificate of `crt`, from the store that the administrator changes.

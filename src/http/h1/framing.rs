@@ -348,6 +348,10 @@ fn authority_matches(
     let bare = host_part.strip_suffix(port).unwrap_or(host_part);
     if seen.hosts > 0 {
         let host = head.first(b"host").unwrap_or_default();
+        if host == host_part && host.len() == authority.len() && bare.len() == host.len() {
+            // Mostly, and always of HTTP/2: the same, without a port to drop.
+            return Ok(());
+        }
         let bare_host = host.strip_suffix(port).unwrap_or(host);
         if !bare_host.eq_ignore_ascii_case(bare) && !relaxed {
             return Err(Fault::Bad);

@@ -39,7 +39,9 @@ fn target(head: &Head) -> &[u8] {
     }
     let Some(scheme) = memchr::memmem::find(target, b"://") else { return target };
     let rest = target.get(scheme + 3..).unwrap_or_default();
-    memchr::memchr2(b'/', b'?', rest).and_then(|at| rest.get(at..)).unwrap_or(b"/")
+    memchr::memchr2(b'/', b'?', rest)
+        .and_then(|at| rest.get(at..))
+        .unwrap_or(if head.method() == Method::Options { b"*" } else { b"/" })
 }
 
 /// Appends a response head. `client` is the version of the request: an HTTP/1.0 client is always told.

@@ -53,10 +53,11 @@ fn start_line(parts: &request::Parts, extended: bool, head: &mut Head) {
     head.clear();
     let path = parts.uri.path_and_query().map_or("/", |p| p.as_str());
     let mut target = Vec::with_capacity(128);
-    if path == "*" {
+    // What is asked of the server as a whole has no path.
+    let path = if path == "*" { "" } else { path };
+    write_target(parts, extended, path, &mut target);
+    if target.is_empty() {
         target.push(b'*');
-    } else {
-        write_target(parts, extended, path, &mut target);
     }
     let method = if extended { b"GET".as_slice() } else { parts.method.as_str().as_bytes() };
     let method = head.push_bytes(method);
@@ -145,6 +146,6 @@ fn map(head: &Head, switched: bool) -> Option<HeaderMap> {
 }
 
 /// RFC 9113 8.2.2.
-fn is_of_hop(name: &[u8]) -> bool {
+pub(super) fn is_of_hop(name: &[u8]) -> bool {
     matches!(name, b"connection" | b"transfer-encoding" | b"keep-alive" | b"upgrade" | b"proxy-connection")
 }

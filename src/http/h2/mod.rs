@@ -4,8 +4,13 @@
 //! below it are watched (`wire`), and a stream is a [`Client`] whose `Stream` is one of many (`net::carried`).
 
 pub mod head;
+mod mux;
+mod muxes;
+pub mod outgoing;
 mod wire;
 
+pub use mux::{Lease, Mux, Terms};
+pub use muxes::{Asker, Dialling, Muxes};
 pub use wire::Wire;
 
 use super::body::Flow;
@@ -56,6 +61,9 @@ struct Trunk {
     accepted: Instant,
     fd: i32,
     watch: Rc<Watch>,
+    /// See [`Client::id`].
+    id: u64,
+    holds_mux: Cell<bool>,
 }
 
 /// What the driver waits for besides frames.
@@ -86,6 +94,8 @@ pub async fn serve(client: Client, before: Vec<u8>) {
         accepted: client.accepted,
         fd: std::os::fd::AsRawFd::as_raw_fd(&client.stream),
         watch: Rc::clone(&watch),
+        id: client.id,
+        holds_mux: Cell::new(false),
         session,
     });
     let wire = Wire::new(client.stream, before, watch);
@@ -104,7 +114,10 @@ pub async fn serve(client: Client, before: Vec<u8>) {
         patience.timer.poll(cx, patience.idle_until(&trunk)).map(|()| None)
     });
     if let Some(connection) = greeted.await {
-        drive(connection, trunk, patience, &tune).await;
+        drive(connection, Rc::clone(&trunk), patience, &tune).await;
+    }
+    if trunk.holds_mux.get() {
+        trunk.session.engine.pools.muxes.disown(trunk.id);
     }
 }
 
@@ -152,6 +165,9 @@ async fn drive(
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending => break,
             }
+        }
+        if trunk.watch.is_missized() {
+            patience.close(&mut connection, Reason::FRAME_SIZE_ERROR);
         }
         if trunk.watch.is_hostile(tune.fe_glitches_threshold) {
             patience.close(&mut connection, Reason::ENHANCE_YOUR_CALM);
@@ -243,7 +259,9 @@ async fn stream(trunk: Rc<Trunk>, request: Request<RecvStream>, mut respond: Sen
     };
     let body = Flow::new(framing.length);
     {
-        let mut run = pin!(exchange::run(&mut client, &mut context, framing, body, (started, started)));
+        // On its own: what is put among the others is moved there.
+        let run = exchange::run(&mut client, &mut context, framing, body, (started, started));
+        let mut run = Box::pin(run);
         let polled = poll_fn(|cx| {
             entry.card().called(cx);
             run.as_mut().poll(cx)
@@ -259,8 +277,15 @@ async fn stream(trunk: Rc<Trunk>, request: Request<RecvStream>, mut respond: Sen
     if let Some(own) = client.own.take() {
         *trunk.own.borrow_mut() = Some(own);
     }
+    if client.holds_mux {
+        trunk.holds_mux.set(true);
+    }
     if let Some(carried) = client.stream.carried() {
         trunk.watch.ended(carried);
+        if carried.has_responded() && !carried.is_sent() {
+            // The reset that follows would overtake what was written before.
+            tokio::task::yield_now().await;
+        }
     }
     client.inbox = Inbox::default();
 }
@@ -286,6 +311,8 @@ impl Trunk {
             handshake: self.handshake.replace(0),
             accepted: self.accepted,
             protocol: None,
+            id: self.id,
+            holds_mux: false,
         }
     }
 }

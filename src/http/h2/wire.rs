@@ -28,6 +28,8 @@ pub struct Watch {
     /// Streams the client gave up, less one for each two that were answered.
     abandoned: Cell<u32>,
     vanishing: Cell<bool>,
+    greeted: Cell<bool>,
+    missized: Cell<bool>,
 }
 
 /// So many more streams abandoned than answered are an attack (CVE-2023-44487), whatever the threshold.
@@ -66,6 +68,16 @@ impl Watch {
         threshold > 0 && self.glitches.get() >= threshold || self.abandoned.get() >= ABANDONED
     }
 
+    /// The other side's settings have come.
+    pub fn is_greeted(&self) -> bool {
+        self.greeted.get()
+    }
+
+    /// A frame came of a size that its kind cannot have: the connection is to end as RFC 9113 4.2 says.
+    pub fn is_missized(&self) -> bool {
+        self.missized.get()
+    }
+
     fn glitch(&self) {
         self.glitches.set(self.glitches.get().saturating_add(1));
     }
@@ -96,31 +108,52 @@ mod kind {
 }
 
 impl Frames {
-    fn follow(&mut self, mut bytes: &[u8], watch: &Watch) {
+    /// How many of `bytes` may be passed on: all, unless a frame of an impossible size begins among them.
+    fn follow(&mut self, bytes: &[u8], watch: &Watch) -> usize {
+        let mut at = 0;
         loop {
-            let passed = self.skip.min(bytes.len());
+            let passed = self.skip.min(bytes.len() - at);
             self.skip -= passed;
-            bytes = bytes.get(passed..).unwrap_or_default();
-            if bytes.is_empty() {
-                return;
+            at += passed;
+            if at == bytes.len() {
+                return at;
             }
             let missing = HEAD - self.have;
-            let part = bytes.get(..missing.min(bytes.len())).unwrap_or_default();
+            let part = bytes.get(at..bytes.len().min(at + missing)).unwrap_or_default();
             if let Some(slot) = self.head.get_mut(self.have..self.have + part.len()) {
                 slot.copy_from_slice(part);
             }
             self.have += part.len();
-            bytes = bytes.get(part.len()..).unwrap_or_default();
+            at += part.len();
             if self.have < HEAD {
-                return;
+                return at;
             }
             let [a, b, c, kind, flags, ..] = self.head;
             self.skip = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
             self.have = 0;
+            if is_missized(kind, flags, self.skip) {
+                watch.missized.set(true);
+                // The last byte of the frame's head is enough to keep back: without it there is no frame.
+                return at - 1;
+            }
+            if kind == kind::SETTINGS && flags & kind::ACK == 0 {
+                watch.greeted.set(true);
+            }
             if is_glitch(kind, flags, self.skip) {
                 watch.glitch();
             }
         }
+    }
+}
+
+/// RFC 9113 6.4, 6.5, 6.7, 6.8 and 6.9. That of PRIORITY (6.3) is the stream's error alone.
+fn is_missized(kind: u8, flags: u8, len: usize) -> bool {
+    match kind {
+        kind::RST_STREAM | kind::WINDOW_UPDATE => len != 4,
+        kind::SETTINGS => !len.is_multiple_of(6) || flags & kind::ACK != 0 && len > 0,
+        kind::PING => len != 8,
+        kind::GOAWAY => len < 8,
+        _ => false,
     }
 }
 
@@ -141,6 +174,11 @@ impl Wire {
         let frames = Frames { skip: super::PREFACE.len(), ..Frames::default() };
         Self { stream, before, taken: 0, frames, watch }
     }
+
+    /// A connection to a server, which begins with its settings.
+    pub fn to_server(stream: Stream, watch: Rc<Watch>) -> Self {
+        Self { stream, before: Vec::new(), taken: 0, frames: Frames::default(), watch }
+    }
 }
 
 impl Drop for Wire {
@@ -154,11 +192,13 @@ impl Drop for Wire {
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.watch.is_missized() {
+            return Poll::Pending;
+        }
         let rest = this.before.get(this.taken..).unwrap_or_default();
         let filled = buf.filled().len();
         if rest.is_empty() {
-            let n = ready!(this.stream.poll_read(cx, buf.initialize_unfilled()))?;
-            buf.advance(n);
+            ready!(this.stream.poll_read_into(cx, buf))?;
         } else {
             let n = rest.len().min(buf.remaining());
             buf.put_slice(rest.get(..n).unwrap_or_default());
@@ -168,8 +208,11 @@ impl AsyncRead for Wire {
                 this.taken = 0;
             }
         }
-        this.frames.follow(buf.filled().get(filled..).unwrap_or_default(), &this.watch);
-        Poll::Ready(Ok(()))
+        let fresh = buf.filled().len() - filled;
+        let passed = this.frames.follow(buf.filled().get(filled..).unwrap_or_default(), &this.watch);
+        buf.set_filled(filled + passed);
+        // Nothing to pass on is not the end of the stream.
+        if passed == 0 && fresh > 0 { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 }
 
@@ -225,8 +268,22 @@ mod tests {
         for step in [1, 5, 100, bytes.len()] {
             let watch = Watch::default();
             let mut seen = Frames { skip: super::super::PREFACE.len(), ..Frames::default() };
-            bytes.chunks(step).for_each(|part| seen.follow(part, &watch));
+            bytes.chunks(step).for_each(|part| assert_eq!(seen.follow(part, &watch), part.len()));
             assert_eq!(watch.glitches.get(), glitches, "{frames:?} by {step}");
+        }
+    }
+
+    #[test]
+    fn frames_of_an_impossible_size_are_kept_back() {
+        let bytes =
+            [&[0, 0, 8, 6, 0, 0, 0, 0, 0][..], &[0; 8], &[0, 0, 6, 6, 0, 0, 0, 0, 0], &[0; 6]].concat();
+        for step in [1, 5, 100] {
+            let (watch, mut seen) = (Watch::default(), Frames::default());
+            let passed: usize = bytes
+                .chunks(step)
+                .map(|part| if watch.is_missized() { 0 } else { seen.follow(part, &watch) })
+                .sum();
+            assert_eq!((passed, watch.is_missized()), (25, true), "by {step}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::super::startup::Means;
 use crate::config::model::bind::Address;
-use crate::config::model::{Endpoint, Mode, Proxy, Server};
+use crate::config::model::{Endpoint, Mode, Protocol, Proxy, Server};
 use crate::program::{self, FirstLine, Prints, Program};
 use std::ffi::OsString;
 use std::io;
@@ -78,7 +78,11 @@ impl Script {
     pub fn new(proxy: &Proxy, server: &Server, means: &Means) -> Self {
         let own = server.check.as_ref().and_then(|c| c.external.as_deref());
         let said = own.or(proxy.back.as_ref().map(|b| &b.external)).cloned().unwrap_or_default();
-        let protocol = if proxy.mode == Mode::Http { "h1" } else { "tcp" };
+        let protocol = match server.protocol {
+            _ if proxy.mode != Mode::Http => "tcp",
+            Some(Protocol::H2) => "h2",
+            _ => "h1",
+        };
         let constant = vec![
             ("HAPROXY_PROXY_ID", proxy.id.to_string()),
             ("HAPROXY_PROXY_NAME", proxy.name.to_string()),
