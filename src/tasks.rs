@@ -5,6 +5,9 @@
 //! task that must outlive whoever starts it, such as a client connection, is started by [`detached`] and ends by
 //! itself. A panic in a task is a bug that must not go on serving: the build profiles abort the process on it.
 
+pub mod profile;
+
+use pin_project_lite::pin_project;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -43,18 +46,38 @@ impl Drop for Alive {
     }
 }
 
-async fn counted(future: impl Future<Output = ()> + 'static, alive: Alive) {
-    future.await;
-    drop(alive);
+pin_project! {
+    /// A task's own future with what is known of it.
+    struct Named<F> {
+        #[pin]
+        future: F,
+        name: &'static str,
+        alive: Option<Alive>,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Named<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        profile::measure(this.name, || this.future.poll(cx))
+    }
 }
 
 /// Starts `future` on this thread's local set.
 pub fn start(name: &'static str, future: impl Future<Output = ()> + 'static) -> Task {
-    Task { name, handle: tokio::task::spawn_local(counted(future, Alive::new())) }
+    let alive = Some(Alive::new());
+    Task { name, handle: tokio::task::spawn_local(Named { future, name, alive }) }
 }
 
 /// Starts `future` and lets it run to its own end.
-pub fn detached(_name: &'static str, future: impl Future<Output = ()> + 'static) {
+pub fn detached(name: &'static str, future: impl Future<Output = ()> + 'static) {
+    drop(tokio::task::spawn_local(Named { future, name, alive: None }));
+}
+
+/// The same for what there are very many of: no byte more than `future` has. It tells [`profile`] itself.
+pub fn anonymous(future: impl Future<Output = ()> + 'static) {
     drop(tokio::task::spawn_local(future));
 }
 

@@ -5,6 +5,8 @@
 #[path = "harness/mod.rs"]
 mod harness;
 
+#[path = "admin_socket/anonymous.rs"]
+mod anonymous;
 #[path = "admin_socket/certificates.rs"]
 mod certificates;
 #[path = "admin_socket/commands.rs"]
@@ -25,3 +27,7 @@ mod rings;
 mod servers;
 #[path = "admin_socket/sessions.rs"]
 mod sessions;
+#[path = "admin_socket/stats_file.rs"]
+mod stats_file;
+#[path = "admin_socket/traces.rs"]
+mod traces;

@@ -50,13 +50,14 @@ impl Console {
         Ok(n > 0)
     }
 
-    /// Waits until the client sends something (which is thrown away) or leaves: the way to end a command that follows
-    /// events.
+    /// Waits until the client sends something or leaves: the way to end a command that follows events. What it sent, and
+    /// what it had sent behind the command, is thrown away, as HAProxy does.
     ///
     /// # Errors
     /// The connection is broken.
     pub async fn any_key(&mut self) -> io::Result<()> {
         if !self.lines.is_empty() {
+            self.lines.clear();
             return Ok(());
         }
         let mut chunk = [0; 256];
@@ -82,6 +83,23 @@ impl Console {
             }
         };
         within(limit, attempts).await
+    }
+
+    /// Waits until more comes than there is already. A client that has said all it will say is no interruption: scripts
+    /// send their commands in one go and read the answers.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub async fn interruption(&mut self) -> io::Result<()> {
+        let mut chunk = [0; 256];
+        let stream = &mut self.stream;
+        match poll_fn(|cx| stream.poll_read(cx, &mut chunk)).await? {
+            0 => std::future::pending().await,
+            n => {
+                self.lines.push(chunk.get(..n).unwrap_or_default());
+                Ok(())
+            }
+        }
     }
 
     /// Writes all of it.

@@ -7,6 +7,7 @@
 //! without holding up anybody else. Commands are rows of the tables in `commands`, one file a family; `usage` draws help
 //! and the answer to unknown commands from the same rows, `manual` docs/admin-socket.md.
 
+mod anon;
 mod answer;
 mod client;
 mod command;
@@ -31,7 +32,7 @@ pub use socket::serve;
 use crate::config::model::StatsSocket;
 use crate::live::{Generation, Notice};
 use crate::{logging, probe};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -42,6 +43,8 @@ pub struct Admin {
     log: Rc<logging::Sender>,
     pub sockets: Vec<Arc<StatsSocket>>,
     pub started: Instant,
+    /// What sessions anonymize with; 0: a key of their own.
+    pub anon_key: Cell<u32>,
 }
 
 /// Where clients find what they may reach: a reload puts another in its place.
@@ -68,7 +71,8 @@ impl Admin {
     pub fn new(generation: Arc<Generation>, log: Rc<logging::Sender>) -> Self {
         let sockets = generation.config.global.stats_sockets.clone();
         let started = generation.process.started.mono;
-        Self { generation, log, sockets, started }
+        let anon_key = Cell::new(generation.config.global.anon_key);
+        Self { generation, log, sockets, started, anon_key }
     }
 
     /// The configuration that runs now.

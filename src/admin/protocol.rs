@@ -59,6 +59,13 @@ impl Lines {
         self.taken == self.input.len() && self.gathering.is_none()
     }
 
+    /// Forgets what has come and was not read.
+    pub fn clear(&mut self) {
+        self.input.clear();
+        (self.taken, self.searched) = (0, 0);
+        self.gathering = None;
+    }
+
     pub fn next_request(&mut self) -> Option<Request> {
         let Some(end) = self.end_of_line() else {
             let held = self.gathering.as_ref().map_or(0, |g| g.command.len() + g.payload.len());

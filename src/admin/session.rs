@@ -1,5 +1,6 @@
 //! What a client has set for its own connection.
 
+use super::anon::Veil;
 use super::command::Mode;
 use crate::config::model::StatsSocket;
 use crate::config::model::global::{Level, SeverityOutput};
@@ -26,6 +27,8 @@ pub struct Session {
     pub timed: bool,
     pub timeout: Option<Duration>,
     pub socket: usize,
+    /// What dumps hide.
+    pub veil: Veil,
 }
 
 impl Session {
@@ -39,6 +42,7 @@ impl Session {
             timed: false,
             timeout,
             socket: index,
+            veil: Veil::default(),
         }
     }
 

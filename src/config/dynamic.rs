@@ -49,6 +49,7 @@ const ACCEPTED: &[&str] = &[
     "error-limit",
     "fall",
     "fastinter",
+    "guid",
     "id",
     "inter",
     "maxconn",

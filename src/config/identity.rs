@@ -43,6 +43,7 @@ pub fn same_socket(a: &Bind, b: &Bind) -> bool {
         gid: bind.gid,
         id: 0,
         name: None,
+        guid: None,
         place: None,
         maxconn: None,
         nice: 0,

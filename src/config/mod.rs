@@ -15,6 +15,7 @@ pub mod draft;
 pub mod dynamic;
 pub mod dynamic_cookie;
 pub mod environment;
+pub mod guid;
 pub mod identity;
 pub mod keyword;
 pub mod keywords;

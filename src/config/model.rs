@@ -79,6 +79,8 @@ pub struct Proxy {
     /// Set by the user.
     pub id_is_forced: bool,
     pub name: Arc<str>,
+    /// `guid`
+    pub guid: Option<Arc<str>>,
     pub place: Option<Place>,
     pub mode: Mode,
     pub disabled: bool,

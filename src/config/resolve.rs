@@ -5,6 +5,7 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::door;
 use super::draft::{Draft, Reference, Target};
 use super::environment::Environment;
+use super::guid;
 use super::l4;
 use super::model::check::Flavour;
 use super::model::{Bind, CheckKind, Config, Mode, Proxy, Rule, Server, UseBackend, UseServer};
@@ -38,6 +39,7 @@ pub fn resolve(mut parser: Parser, files: Vec<PathBuf>) -> (Config, Vec<Diagnost
     }
     let l4_services = l4::settle(&mut parser, &mut proxies, &forwarded);
     whole::check(&mut parser, &mut proxies);
+    guid::check(&mut parser, &proxies);
     full_loads(&parser, &mut proxies);
     parser.patterns.finish();
     idle_edits(&mut parser);

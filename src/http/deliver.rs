@@ -6,6 +6,8 @@ use super::h1::write::{self, Persistence as Keep};
 use super::h1::{self, BodyLength, Limits, Parsed};
 use super::h2::head;
 use super::serve::Client;
+use super::tracing;
+use crate::live::trace;
 use crate::message::{Head, Method};
 use crate::net::carried::Ending;
 
@@ -25,6 +27,9 @@ impl Exchange<'_> {
     /// # Errors
     /// The client is gone, or its protocol cannot say this.
     pub(super) fn put_response(&mut self, keep: Keep, length: BodyLength) -> Result<(), Failure> {
+        if trace::is_on(tracing::SOURCES) {
+            tracing::answering(self);
+        }
         if self.client.stream.carried().is_some() {
             return self.hand_over(length);
         }

@@ -13,13 +13,13 @@ use super::reply::{self, Answer};
 use super::rules;
 use super::serve::Client;
 use super::upstream::Upstream;
-use super::{Session, finish, forwarded};
+use super::{Session, finish, forwarded, tracing};
 use crate::config::model::{ConnectionMode, Proxy, Service, UseBackend};
 use crate::expr::facts::LiveFacts;
 use crate::ids::ServerIndex;
 
 use crate::live::sessions::Conn;
-use crate::live::{LiveBackend, LiveProxy, Slot, Sticky};
+use crate::live::{LiveBackend, LiveProxy, Slot, Sticky, trace};
 use crate::message::{Method, Version};
 use crate::net::relay::Pipe;
 use std::future::{Future, poll_fn};
@@ -148,6 +148,9 @@ pub async fn run(
     (started, head): (Instant, Instant),
 ) -> End {
     let mut exchange = Exchange::new(client, ctx, framing, body, (started, head));
+    if trace::is_on(tracing::SOURCES) {
+        tracing::begun(&exchange);
+    }
     let mut outcome = exchange.proxy().await;
     if let Err(Stop::Service(asked)) = outcome {
         outcome = Box::pin(exchange.serve(asked)).await;
@@ -290,9 +293,7 @@ impl<'a> Exchange<'a> {
         let version = ctx.request.version();
         front.front.count(ctx.conn.listener_id, |c| {
             c.requests.inc();
-            if version < Version::HTTP_2 {
-                c.h1_requests.inc();
-            }
+            if version < Version::HTTP_2 { &c.h1_requests } else { &c.h2_requests }.inc();
         });
     }
 
@@ -306,18 +307,24 @@ impl<'a> Exchange<'a> {
             if rule.condition.as_ref().is_some_and(|c| !c.holds(self.ctx)) {
                 continue;
             }
-            chosen = match &rule.action {
+            let named = match &rule.action {
                 UseBackend::Static(index) => Some(*index),
                 UseBackend::Dynamic(format) => {
                     let name = rules::render(format, self.ctx);
                     std::str::from_utf8(&name).ok().and_then(|n| generation.proxy_by_name(n))
                 }
             };
+            // One that was taken out of the choice is passed over.
+            if named.is_some_and(|index| !generation.is_published(index)) {
+                continue;
+            }
+            chosen = named;
             // A name that nobody has ends the search too: the default backend takes the request.
             break;
         }
         let own = front.back.is_some().then_some(front.index);
-        let index = chosen.or(conf.default_backend).or(own).ok_or(no_backend)?;
+        let default = conf.default_backend.filter(|index| generation.is_published(*index));
+        let index = chosen.or(default).or(own).ok_or(no_backend)?;
         let proxy = generation.proxies.get(index.get()).ok_or(no_backend)?;
         let live = proxy.back.as_ref().ok_or(no_backend)?;
         live.enter();
@@ -325,6 +332,9 @@ impl<'a> Exchange<'a> {
         self.ctx.backend = Some(index);
         self.client.card.routed(proxy);
         self.mode = self.mode.max(proxy.conf.options.connection_mode);
+        if trace::is_on(tracing::SOURCES) {
+            tracing::routed(self);
+        }
         Ok(proxy)
     }
 

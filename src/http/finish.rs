@@ -4,9 +4,11 @@ use super::context::Context;
 use super::counting;
 use super::exchange::Exchange;
 use super::serve::Client;
+use super::tracing;
 use crate::clock::millis;
 use crate::config::model::{LogStyle, Proxy};
 use crate::live::rules::LogLevel;
+use crate::live::trace;
 use crate::logging::{self, level};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -30,6 +32,9 @@ pub fn exchange(exchange: &mut Exchange<'_>) {
         backend.leave();
     }
     counting::exchange(exchange, now);
+    if trace::is_on(tracing::SOURCES) {
+        tracing::ended(exchange);
+    }
     if !exchange.logged {
         exchange.logged = true;
         log(exchange, now);
@@ -131,9 +136,7 @@ pub fn without_request(
     let front = Arc::clone(&client.session.frontend);
     front.front.count(ctx.conn.listener_id, |c| {
         c.requests.inc();
-        if client.stream.carried().is_none() {
-            c.h1_requests.inc();
-        }
+        if client.stream.carried().is_none() { &c.h1_requests } else { &c.h2_requests }.inc();
         c.failed_requests.inc();
         c.response(status);
     });

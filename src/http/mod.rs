@@ -34,6 +34,7 @@ mod streams;
 pub mod target;
 #[cfg(test)]
 mod tests;
+mod tracing;
 mod upgrade;
 mod upstream;
 

@@ -7,12 +7,14 @@ use super::exchange::{self, End};
 use super::h1::blame::Blame;
 use super::h1::{self, Fault, Limits, Parsed, RequestFraming};
 use super::pool::Own;
-use super::{Engine, finish, h2, reply};
+use super::{Engine, finish, h2, reply, tracing};
 use crate::config::model::{Protocol, VarScope};
 use crate::expr::facts::ConnFacts;
 use crate::ids::{ProxyIndex, ServerIndex};
 use crate::live::captures::Capture;
 use crate::live::sessions::Card;
+use crate::live::trace::sources::{h1 as h1_events, h2 as h2_events};
+use crate::live::trace::{self, Level, Origin};
 use crate::live::variables::Variables;
 use crate::live::{Generation, LiveProxy};
 use crate::net::{Accepted, Stream, Timer};
@@ -84,6 +86,9 @@ pub fn serve(
     async move {
         let mut end = if client.speaks_h2() { End::Upgrade } else { End::KeepAlive };
         client.count_version(end);
+        if end == End::KeepAlive && trace::is_on(tracing::SOURCES) {
+            tracing::client(&client, Origin::H1, h1_events::CONNECTION, Level::User, "new connection");
+        }
         while end == End::KeepAlive {
             let client = &mut client;
             let engine = Rc::clone(&client.session.engine);
@@ -120,10 +125,18 @@ pub fn serve(
         }
         if end == End::Upgrade {
             let before = client.inbox.raw().to_vec();
+            let listener = client.conn.listener_id;
+            client.session.frontend.front.count(listener, |c| c.h2_sessions.inc());
+            if trace::is_on(tracing::SOURCES) {
+                tracing::client(&client, Origin::H2, h2_events::CONNECTION, Level::User, "new connection");
+            }
             return Box::pin(h2::serve(client, before)).await;
         }
         if client.holds_mux {
             client.session.engine.pools.muxes.disown(client.id);
+        }
+        if trace::is_on(tracing::SOURCES) {
+            tracing::client(&client, Origin::H1, h1_events::CLOSED, Level::User, "connection is over");
         }
         if client.close(end) {
             Box::pin(client.drain()).await;
@@ -286,6 +299,9 @@ impl Client {
             return End::Close;
         }
         if let NoHead::Refused(_) = no_head {
+            if trace::is_on(tracing::SOURCES) {
+                tracing::client(self, Origin::H1, h1_events::INVALID, Level::Error, "this is no HTTP/1");
+            }
             self.capture_request(context.as_ref().map(|(context, _)| &context.conn));
         }
         let logged = any_byte || !options.dontlognull;

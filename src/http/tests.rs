@@ -153,6 +153,7 @@ fn bind() -> Bind {
         address: Address::Inet(SocketAddr::from(([127, 0, 0, 1], 0))),
         id: 1,
         name: None,
+        guid: None,
         place: None,
         maxconn: None,
         backlog: None,

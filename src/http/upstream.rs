@@ -11,10 +11,11 @@ use super::h1::{self, BodyLength, Limits, Parsed, ResponseFraming};
 use super::h2::Lease;
 use super::pool::{Idle, Own};
 use super::serve::Client;
+use super::tracing;
 use crate::config::model::{Backend, ConnectionMode, Proxy, Reuse};
 use crate::live::captures::Capture;
 use crate::live::counters::InUse;
-use crate::live::{LiveBackend, LiveProxy, LiveServer, Sight};
+use crate::live::{LiveBackend, LiveProxy, LiveServer, Sight, trace};
 use crate::message::Version;
 use crate::net::Stream;
 use std::future::poll_fn;
@@ -169,6 +170,9 @@ impl Exchange<'_> {
             return Err(Asked::Client(Failure::new(Cause::Proxy, Phase::Data, 400)));
         }
         buffer::join(&mut self.to_server, &mut self.client.inbox);
+        if trace::is_on(tracing::SOURCES) {
+            tracing::asked(self);
+        }
         self.server_at = self.at;
         self.client_at = self.at;
         let watched = self.is_watched(front.options.abortonclose || back.options.abortonclose);
@@ -287,6 +291,9 @@ impl Exchange<'_> {
                     }
                     if status >= 200 || framing.tunnel {
                         self.times.responded = Some(self.server_at);
+                        if trace::is_on(tracing::SOURCES) {
+                            tracing::responded(self);
+                        }
                         return Poll::Ready(Ok(framing));
                     }
                     if self.ctx.request.version() >= Version::HTTP_11 {

@@ -14,7 +14,7 @@ use crate::config::model::backend as model;
 use crate::config::model::{Backend, Balance, Endpoint, HashFunction, HashMethod, Proxy, Server};
 use crate::ids::ServerIndex;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -39,6 +39,8 @@ pub struct LiveBackend {
     pub down_transitions: AtomicU64,
     /// `option redispatch` without `option persist`: who waits for a server that goes down chooses again.
     pub(super) redistributes: bool,
+    /// By command: rules that lead here are passed over.
+    unpublished: AtomicBool,
     lists: Mutex<Lists>,
 }
 
@@ -110,6 +112,7 @@ impl LiveBackend {
             lifetime: Lifetime::new(now),
             dynamic_cookies: DynamicCookies::new(conf),
             down_transitions: AtomicU64::new(0),
+            unpublished: AtomicBool::new(false),
             redistributes: proxy.options.redispatch.is_some() && !proxy.options.persist,
             lists: Mutex::new(Lists {
                 table: Table::new(algorithm, &pool),
@@ -139,6 +142,17 @@ impl LiveBackend {
         if now > self.sessions_max.load(Relaxed) {
             self.sessions_max.fetch_max(now, Relaxed);
         }
+    }
+
+    /// May rules choose it?
+    #[must_use]
+    pub fn is_published(&self) -> bool {
+        !self.unpublished.load(Relaxed)
+    }
+
+    /// Lets rules choose it, or no longer; requests that are here go on.
+    pub fn publish(&self, published: bool) {
+        self.unpublished.store(!published, Relaxed);
     }
 
     pub fn leave(&self) {

@@ -202,7 +202,7 @@ impl Generation {
                 shard.add_to(&mut totals.front);
             }
             if let Some(back) = &proxy.back {
-                totals.requests_out += back.counters.total().requests_out;
+                totals.requests_out += back.counters.sum().requests_out;
                 totals.streams += u64::from(back.current());
             }
         }

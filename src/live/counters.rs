@@ -17,18 +17,31 @@ pub fn enter_thread(index: usize) {
     THREAD.with(|t| t.set(index));
 }
 
+/// Which worker this thread is; `None`: it is none.
+#[must_use]
+pub fn thread() -> Option<usize> {
+    Some(THREAD.with(Cell::get)).filter(|i| *i != usize::MAX)
+}
+
 /// A number only one thread writes.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
+    fn write(&self, n: u64) {
+        // Without this, benches/counting has what it compares with.
+        if !cfg!(weir_uncounted) {
+            self.0.store(n, Relaxed);
+        }
+    }
+
     pub fn inc(&self) {
         self.add(1);
     }
 
     pub fn add(&self, n: u64) {
         // No other thread writes this copy: no locked instruction is needed.
-        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+        self.write(self.get().wrapping_add(n));
     }
 
     #[must_use]
@@ -38,16 +51,16 @@ impl Counter {
 
     /// For numbers that go up and down: as many as were added on the same thread.
     pub fn sub(&self, n: u64) {
-        self.0.store(self.0.load(Relaxed).wrapping_sub(n), Relaxed);
+        self.write(self.get().wrapping_sub(n));
     }
 
     pub fn set(&self, n: u64) {
-        self.0.store(n, Relaxed);
+        self.write(n);
     }
 
     pub fn raise_to(&self, n: u64) {
         if n > self.get() {
-            self.0.store(n, Relaxed);
+            self.write(n);
         }
     }
 }
@@ -198,7 +211,7 @@ counters! {
         responses_1xx, responses_2xx, responses_3xx, responses_4xx, responses_5xx, responses_other,
         intercepted,
         /// Sessions and requests by the client's protocol; the rest of the sessions speaks none that we read.
-        h1_sessions, h1_requests,
+        h1_sessions, h1_requests, h2_sessions, h2_requests,
         /// Connections whose bytes were passed on as they came.
         streams,
     }

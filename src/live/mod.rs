@@ -20,6 +20,7 @@ mod observe;
 mod orders;
 mod outbox;
 mod pick;
+pub mod preload;
 mod process;
 mod queue;
 pub mod rate;
@@ -38,6 +39,7 @@ pub mod succession;
 #[cfg(test)]
 mod tests;
 pub mod ticker;
+pub mod trace;
 pub mod variables;
 pub mod vrrp;
 
@@ -203,6 +205,12 @@ impl Generation {
     #[must_use]
     pub fn proxy(&self, index: ProxyIndex) -> Option<&Arc<LiveProxy>> {
         self.proxies.get(index.get())
+    }
+
+    /// May rules choose it? (What is no backend is no matter of this.)
+    #[must_use]
+    pub fn is_published(&self, index: ProxyIndex) -> bool {
+        self.backend(index).is_none_or(|b| b.is_published())
     }
 
     fn backend(&self, index: ProxyIndex) -> Option<&Arc<LiveBackend>> {

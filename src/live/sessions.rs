@@ -144,6 +144,12 @@ impl Card {
         self.killed.set(false);
     }
 
+    /// The session's id; `None` between two.
+    #[must_use]
+    pub fn id(&self) -> Option<u64> {
+        self.session.borrow().as_deref().map(|r| r.id)
+    }
+
     fn note(&self, what: impl FnOnce(&mut Record)) {
         if let Some(record) = &mut *self.session.borrow_mut() {
             what(record);

@@ -15,6 +15,7 @@ pub mod line;
 mod route;
 mod sample;
 pub mod sender;
+mod trace;
 
 pub use date::{clf_date, date_ms};
 pub use hub::Hub;

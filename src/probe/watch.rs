@@ -7,10 +7,13 @@ use super::schedule;
 use super::startup::Means;
 use super::target::Target;
 use crate::config::model::OnError;
-use crate::health::{Finding, Status, Timing};
+use crate::health::{Finding, Status, Timing, Verdict};
 use crate::live::server::admin;
+use crate::live::trace::sources::check;
+use crate::live::trace::{self, About, Event, Level, Origin, Verbosity};
 use crate::live::{LiveProxy, LiveServer, OperState, ServerAt, Which};
 use std::cell::Cell;
+use std::fmt::Write;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -69,9 +72,16 @@ impl Watch {
         self.follow_settings();
         let job = Job::begin(&reporter.generation, &self.proxy, &self.server, &self.target);
         self.server.check.set_running(true);
+        self.tell(check::BEGUN, "check begins", None, reporter);
         let mut finding = self.kind.run(&job).await;
         self.server.check.set_running(false);
         finding.duration = Some(job.started.elapsed());
+        match finding.status.verdict() {
+            Verdict::Passed | Verdict::Conditional => {
+                self.tell(check::ENDED | check::PASSED, "check passed", Some(&finding), reporter);
+            }
+            _ => self.tell(check::ENDED | check::FAILED, "check failed", Some(&finding), reporter),
+        }
         // Maintenance may have begun meanwhile: then nobody wants to know.
         if self.is_wanted() {
             self.learn(finding, reporter);
@@ -117,6 +127,39 @@ impl Watch {
                 next = next.min(Instant::now() + fast);
             }
         }
+    }
+
+    /// To the trace source `check`, if somebody looks.
+    fn tell(&self, kinds: u64, text: &str, finding: Option<&Finding>, reporter: &Reporter) {
+        if !trace::is_on(Origin::Check.bit()) {
+            return;
+        }
+        let (backend, server) = (u64::from(self.at.0.0), u64::from(self.at.1.0));
+        reporter.log.trace(&Event {
+            origin: Origin::Check,
+            kinds,
+            level: Level::User,
+            text,
+            place: (file!(), line!()),
+            about: About { backend: Some(backend), server: Some(backend << 32 | server), ..About::default() },
+            details: &|verbosity, out| {
+                let _ = write!(out, " [B] be={} srv={}", self.proxy.conf.name, self.server.name());
+                let Some(finding) = finding else { return };
+                let _ = write!(out, " status={}", finding.status.code());
+                if verbosity >= Verbosity::Minimal {
+                    let duration = finding.duration.unwrap_or_default();
+                    let _ = write!(
+                        out,
+                        " duration={}us health={}",
+                        duration.as_micros(),
+                        self.server.check.health().value()
+                    );
+                }
+                if let Some(info) = finding.info.as_ref().filter(|_| verbosity >= Verbosity::Simple) {
+                    let _ = write!(out, " - {info:?}");
+                }
+            },
+        });
     }
 
     fn learn(&self, finding: Finding, reporter: &Reporter) {

@@ -130,7 +130,7 @@ fn begin(
     };
     if let Some(session) = session::begin(accepted, Arc::clone(&gate.proxy), worker) {
         let connection = Connection(Box::new(Held { session, entry, _inside: inside }));
-        tasks::detached("client connection", connection);
+        tasks::anonymous(connection);
     }
 }
 
@@ -150,7 +150,7 @@ impl Future for Connection {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let held = &mut *self.0;
         held.entry.card().called(cx);
-        let polled = held.session.as_mut().poll(cx);
+        let polled = tasks::profile::measure("client connection", || held.session.as_mut().poll(cx));
         // Who was told to end and has no better way is dropped.
         if held.entry.card().is_killed() { Poll::Ready(()) } else { polled }
     }

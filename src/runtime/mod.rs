@@ -14,13 +14,15 @@ mod reload;
 mod services;
 mod session;
 mod states;
+mod tracing;
 mod worker;
 
 use crate::config::Loaded;
 use crate::config::model::Config;
+use crate::config::model::global::Global;
 use crate::live::{Generation, Process};
 use crate::net::raw;
-use crate::{l4, logging, probe, vrrp};
+use crate::{l4, logging, probe, stats, tasks, vrrp};
 use gate::Room;
 use std::fmt;
 use std::path::PathBuf;
@@ -79,6 +81,18 @@ pub struct Shared {
     pub room: Arc<Room>,
     /// `-N`; 0: none.
     pub proxy_maxconn: usize,
+}
+
+/// The text of `stats-file`, read while it can still be reached. Without it the process starts all the same.
+fn read_stats(global: &Global) -> Option<String> {
+    let path = global.stats_file.as_deref()?;
+    match std::fs::read_to_string(path) {
+        Ok(text) => Some(text),
+        Err(error) => {
+            say("WARNING", format!("config : Can't load stats file '{}': {error}.", path.display()));
+            None
+        }
+    }
 }
 
 /// Prints a line in HAProxy's form.
@@ -156,6 +170,7 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     if let Some(l4) = &mut l4 {
         l4.give_to(identity.uid());
     }
+    let saved_stats = read_stats(global);
     process::confine(global, &identity, vrrp.is_some(), l4.is_some())?;
     let config = Arc::new(config);
     let process = Arc::new(Process::new(std::process::id(), process::hostname(), threads, maxconn));
@@ -163,10 +178,14 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     process.limits.sessions.store(config.global.maxsessrate, Relaxed);
     process.limits.ssl.store(config.global.maxsslrate, Relaxed);
     process.rings.open(&config.rings);
+    tasks::profile::switch(config.global.profiling_tasks);
     let hub = logging::Hub::new(Arc::clone(&process), &config.global);
     let generation = Arc::new(Generation::build(Arc::clone(&config), process, threads, None));
     generation.process.current.set(&generation);
     for line in states::apply(&generation.config.states, &generation) {
+        say("WARNING", format!("config : {line}"));
+    }
+    for line in saved_stats.iter().flat_map(|text| stats::file::preload(&generation, text)) {
         say("WARNING", format!("config : {line}"));
     }
     let shared = Arc::new(Shared {

@@ -1,9 +1,12 @@
 //! From accept to engine: connection rules, the PROXY header, session rules, then TCP or HTTP.
 
+use super::tracing::tell;
 use super::worker::Worker;
 use crate::config::model::Mode;
 use crate::live::LiveProxy;
 use crate::live::rules::TcpVerdict;
+use crate::live::trace::Origin;
+use crate::live::trace::sources::{session, ssl};
 use crate::net::greet::{self, GreetError};
 use crate::net::{Accepted, Stream};
 use crate::tls::Door;
@@ -41,6 +44,7 @@ async fn after_handshakes(
     if by_header && let Err(problem) = read_header(&mut accepted, &proxy).await {
         let said = !accepted.preread.is_empty();
         embryonic(&accepted, &proxy, &worker, problem, said);
+        tell((Origin::Session, session::REFUSED), problem, &accepted, &proxy, &worker);
         // What is not ours to read is refused as the kernel refuses unread bytes.
         if said {
             accepted.stream.reset_on_close();
@@ -49,10 +53,14 @@ async fn after_handshakes(
     }
     if let Some(door) = accepted.bind.tls.clone() {
         match greet(accepted, &door, &proxy).await {
-            Ok(greeted) => accepted = greeted,
+            Ok(greeted) => {
+                accepted = greeted;
+                tell((Origin::Ssl, ssl::SHAKEN), "handshake done", &accepted, &proxy, &worker);
+            }
             Err((refused, error)) => {
                 let said = !matches!(error, GreetError::Empty | GreetError::Aborted | GreetError::Timeout);
                 embryonic(&refused, &proxy, &worker, &error.to_string(), said);
+                tell((Origin::Ssl, ssl::FAILED), &error.to_string(), &refused, &proxy, &worker);
                 return;
             }
         }
@@ -71,12 +79,14 @@ fn session_rules(accepted: &mut Accepted, proxy: &Arc<LiveProxy>, worker: &Worke
         && matches!(verdict, TcpVerdict::Reject | TcpVerdict::SilentDrop)
     {
         proxy.front.count(listener, |c| c.denied_sessions.inc());
+        tell((Origin::Session, session::REFUSED), "refused by a session rule", accepted, proxy, worker);
         if verdict == TcpVerdict::SilentDrop {
             accepted.stream.vanish_on_close();
         }
         return false;
     }
     proxy.front.count(listener, |c| c.sessions.inc());
+    tell((Origin::Session, session::ACCEPTED), "new session", accepted, proxy, worker);
     true
 }
 
@@ -148,6 +158,13 @@ fn connection_rules(accepted: &mut Accepted, proxy: &Arc<LiveProxy>, worker: &Wo
             verdict @ (TcpVerdict::Reject | TcpVerdict::SilentDrop) => {
                 proxy.front.count(accepted.conn.listener_id, |c| c.denied_connections.inc());
                 refuse(accepted, verdict);
+                tell(
+                    (Origin::Session, session::REFUSED),
+                    "refused by a connection rule",
+                    accepted,
+                    proxy,
+                    worker,
+                );
                 return None;
             }
             _ => return Some(by_rule),

@@ -87,6 +87,16 @@ macro_rules! front {
     };
 }
 
+/// The same in mode http alone.
+macro_rules! front_http {
+    ($f:ident) => {
+        |s| match &s.part {
+            Part::Front(t) | Part::Listener(_, t) if is_http(s) => Some(Value::U64(t.$f)),
+            _ => None,
+        }
+    };
+}
+
 /// A counter of the frontend as a whole.
 macro_rules! front_alone {
     ($f:ident) => {
@@ -156,7 +166,7 @@ fn zero_in_http<'s>(s: &'s Subject<'_>) -> Option<Value<'s>> {
     }
 }
 
-/// Nobody speaks HTTP/2 or HTTP/3 with us.
+/// Nobody speaks HTTP/3 with us.
 fn no_session<'s>(s: &'s Subject<'_>) -> Option<Value<'s>> {
     match s.part {
         Part::Front(_) | Part::Listener(..) => Some(Value::U64(0)),
@@ -636,14 +646,14 @@ pub static COLUMNS: &[Column] = &[
         "LF",
         |s| match &s.part {
             Part::Front(t) | Part::Listener(_, t) => {
-                Some(Value::U64(t.sessions.saturating_sub(t.h1_sessions)))
+                Some(Value::U64(t.sessions.saturating_sub(t.h1_sessions + t.h2_sessions)))
             }
             _ => None,
         },
         "Sessions that spoke none of the protocols below",
     ),
     column("h1sess", "MCP", "LF", front!(h1_sessions), "HTTP/1 sessions"),
-    column("h2sess", "MCP", "LF", no_session, "HTTP/2 sessions"),
+    column("h2sess", "MCP", "LF", front!(h2_sessions), "HTTP/2 sessions"),
     column("h3sess", "MCP", "LF", no_session, "HTTP/3 sessions"),
     column(
         "req_other",
@@ -651,23 +661,14 @@ pub static COLUMNS: &[Column] = &[
         "LF",
         |s| match &s.part {
             Part::Front(t) | Part::Listener(_, t) if is_http(s) => {
-                Some(Value::U64(t.requests.saturating_sub(t.h1_requests)))
+                Some(Value::U64(t.requests.saturating_sub(t.h1_requests + t.h2_requests)))
             }
             _ => None,
         },
         "Requests in none of the protocols below",
     ),
-    column(
-        "h1req",
-        "MCP",
-        "LF",
-        |s| match &s.part {
-            Part::Front(t) | Part::Listener(_, t) if is_http(s) => Some(Value::U64(t.h1_requests)),
-            _ => None,
-        },
-        "HTTP/1 requests",
-    ),
-    column("h2req", "MCP", "LF", no_request, "HTTP/2 requests"),
+    column("h1req", "MCP", "LF", front_http!(h1_requests), "HTTP/1 requests"),
+    column("h2req", "MCP", "LF", front_http!(h2_requests), "HTTP/2 requests"),
     column("h3req", "MCP", "LF", no_request, "HTTP/3 requests"),
     column("proto", "CGS", "L", listener_protocol, "What the listener listens to"),
     column(

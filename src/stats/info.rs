@@ -6,7 +6,7 @@ use crate::config::condition::VERSION;
 use crate::live::{Generation, Rates, Totals};
 use crate::net::tls_counts::TlsCounts;
 use crate::net::{raw, relay};
-use crate::tasks;
+use crate::{tasks, tls};
 use rustix::process::{Resource, getrlimit};
 use std::io::Write as _;
 use std::sync::atomic::Ordering::Relaxed;
@@ -294,8 +294,18 @@ pub static FIELDS: &[Field] = &[
         |f| Some(Value::u32(f.rates().ssl_server_keys.max(f.tls.server_keys, f.now))),
         "Most TLS keys computed for servers in one second",
     ),
-    field("SslCacheLookups", "MCP", zero, "TLS sessions looked up in the cache"),
-    field("SslCacheMisses", "MCP", zero, "TLS sessions not found in the cache"),
+    field(
+        "SslCacheLookups",
+        "MCP",
+        |_| Some(Value::u32(tls::lookups().0)),
+        "TLS sessions looked up in the cache",
+    ),
+    field(
+        "SslCacheMisses",
+        "MCP",
+        |_| Some(Value::u32(tls::lookups().1)),
+        "TLS sessions not found in the cache",
+    ),
     field("CompressBpsIn", "MRP", zero, "Bytes given to compression in the last second"),
     field("CompressBpsOut", "MRP", zero, "Bytes that came out of compression in the last second"),
     field(

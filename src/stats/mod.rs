@@ -7,6 +7,7 @@
 mod checks;
 pub mod columns;
 pub mod dump;
+pub mod file;
 pub mod info;
 mod json;
 pub mod prometheus;

@@ -9,6 +9,7 @@ mod finish;
 mod gate;
 mod relay;
 mod session;
+mod tracing;
 
 pub use session::{connection_rules, serve, session_rules};
 

@@ -3,12 +3,14 @@
 use super::connect::Upstream;
 use super::context::Context;
 use super::relay::{self, Outcome};
+use super::tracing::tell;
 use super::{Engine, finish};
 use crate::config::model::action::Peer;
 use crate::config::model::{LogStyle, Mode, TcpRule, UseBackend};
 use crate::expr::facts::LiveFacts;
 use crate::live::rules::{TcpVerdict, run_tcp_rules};
 use crate::live::sessions::{Card, Conn};
+use crate::live::trace::sources::stream as events;
 use crate::live::{Generation, LiveBackend, LiveProxy};
 use crate::net::{Accepted, Stream, Timer};
 use std::future::{Future, poll_fn};
@@ -123,6 +125,7 @@ pub async fn serve(
         client_at: at,
         logged: false,
     };
+    tell(&session, events::BEGUN, "new stream");
     match session.run_until_killed().await {
         Ok(Ruled::GoOn) => {}
         Ok(Ruled::Http) => {
@@ -147,6 +150,9 @@ pub async fn serve(
             session.ctx.engine.keep_buffer(buffer);
         }
     }
+    let failed = session.letters[0] != b'-';
+    let text = if failed { "end of stream, not by its course" } else { "end of stream" };
+    tell(&session, events::ENDED | if failed { events::FAILED } else { 0 }, text);
     finish::session(&mut session);
     None
 }
@@ -191,7 +197,9 @@ impl Session {
         {
             return Err(Stop(*b"PR"));
         }
+        tell(self, events::TCP_ROUTED, "backend chosen");
         let upstream = self.connect(&front.conf, &back.conf).await?;
+        tell(self, events::CONNECTED, "connected to the server");
         if matches!(conf.log.style, LogStyle::Custom) || conf.log.error_format.is_some() {
             self.ctx.log.backend_src = upstream.stream.local_addr();
             self.ctx.log.backend_dst = upstream.stream.peer_addr();
@@ -229,12 +237,15 @@ impl Session {
                     self.ctx.generation.proxy_by_name(&name)
                 }
             };
-            let found = index.and_then(|i| self.ctx.generation.proxy(i)).filter(|p| p.back.is_some());
+            let published = index.filter(|i| self.ctx.generation.is_published(*i));
+            let found = published.and_then(|i| self.ctx.generation.proxy(i)).filter(|p| p.back.is_some());
             if let Some(found) = found {
                 return Ok(Arc::clone(found));
             }
         }
-        let default = rules.and_then(|f| f.default_backend).and_then(|i| self.ctx.generation.proxy(i));
+        let default = rules.and_then(|f| f.default_backend);
+        let default = default.filter(|i| self.ctx.generation.is_published(*i));
+        let default = default.and_then(|i| self.ctx.generation.proxy(i));
         match default {
             Some(found) => Ok(Arc::clone(found)),
             None if front.back.is_some() => Ok(Arc::clone(front)),

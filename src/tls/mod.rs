@@ -27,7 +27,7 @@ pub use certificate::{Certificate, Parts};
 pub use door::{Door, Line};
 pub use handshake::{Agreed, Handshake, ServerHandshake};
 pub use settings::{Settings, Version};
-pub use store::{Slot, Store};
+pub use store::{Slot, Store, lookups};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use std::sync::{Arc, LazyLock};

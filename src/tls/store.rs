@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache, StoresServerSessions};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// What the configuration calls a certificate, and what it is now.
@@ -171,16 +171,34 @@ impl StoresServerSessions for Apart {
     }
 
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.cache.get(&self.key(key))
+        counted(self.cache.get(&self.key(key)))
     }
 
     fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.cache.take(&self.key(key))
+        counted(self.cache.take(&self.key(key)))
     }
 
     fn can_cache(&self) -> bool {
         true
     }
+}
+
+/// A session that was asked for, whether or not it was there.
+fn counted(found: Option<Vec<u8>>) -> Option<Vec<u8>> {
+    LOOKUPS.fetch_add(1, Ordering::Relaxed);
+    if found.is_none() {
+        MISSES.fetch_add(1, Ordering::Relaxed);
+    }
+    found
+}
+
+static LOOKUPS: AtomicU64 = AtomicU64::new(0);
+static MISSES: AtomicU64 = AtomicU64::new(0);
+
+/// How often sessions were looked up since the process began, and how often they were not there.
+#[must_use]
+pub fn lookups() -> (u64, u64) {
+    (LOOKUPS.load(Ordering::Relaxed), MISSES.load(Ordering::Relaxed))
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

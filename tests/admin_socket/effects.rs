@@ -323,11 +323,15 @@ fn enable_and_disable_under_load() {
 
 #[test]
 fn a_thousand_idle_clients_are_nobodys_business() {
-    let (rig, address) = start("    stats maxconn 1200\n", TWO);
+    let (rig, address) = start("    stats maxconn 2000\n", TWO);
     let _a = origin(address, 9001, "a");
     let _b = origin(address, 9002, "b");
     let socket = rig.socket("admin");
+    let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", rig.proxy.pid())).unwrap().count();
+    let before = descriptors();
     let mut idle: Vec<Console> = (0..1000).map(|_| Console::connect(&socket)).collect();
+    // All of them are inside, not in the backlog.
+    eventually("a thousand clients are let in", || descriptors() >= before + 1000);
     for console in idle.iter_mut().take(500) {
         console.send(b"prompt\nshow in");
     }
@@ -339,6 +343,9 @@ fn a_thousand_idle_clients_are_nobodys_business() {
         console.send(b"fo\nquit\n");
         assert!(String::from_utf8_lossy(&console.rest()).contains("> Name: HAProxy\n"));
     }
+    drop(idle);
+    // Traffic may have left some idle connections to servers.
+    eventually("their descriptors are given back", || descriptors() < before + 50);
 }
 
 /// State written by weir is state to haproxy.
@@ -411,4 +418,35 @@ fn dynamic_cookies_by_command_carry_requests() {
     assert!(next.is_some_and(|next| next != value), "the old value names nobody");
     assert_eq!(rig.ask("disable dynamic-cookie backend l"), "\n");
     assert!(ask(&value).0.is_some_and(|set| set.starts_with("; Expires=")), "no server has a value");
+}
+
+#[test]
+fn an_unpublished_backend_is_passed_over() {
+    let sections = "frontend f\n    bind ADDR:8080\n    use_backend %[path,field(2,/)] if { path_beg /dyn }\n    \
+        use_backend a if { always_true }\n    use_backend b if { always_true }\n    default_backend c\n\
+        frontend t\n    mode tcp\n    bind ADDR:8081\n    use_backend ta if { always_true }\n    default_backend tb\n\
+        backend a\n    server s ADDR:9001\nbackend b\n    server s ADDR:9002\nbackend c\n    server s ADDR:9003\n\
+        backend ta\n    mode tcp\n    server s ADDR:9001\nbackend tb\n    mode tcp\n    server s ADDR:9002\n";
+    let (rig, address) = start("", sections);
+    let _origins = [(9001, "a"), (9002, "b"), (9003, "c")].map(|(port, name)| origin(address, port, name));
+    let by_tcp = || {
+        let mut client = Client::connect(at(address, 8081));
+        client.send(GET);
+        body(&client.response(false))
+    };
+    assert_eq!((who(address).as_str(), by_tcp().as_str()), ("a", "a"));
+    assert_eq!(
+        rig.ask("unpublish backend a; unpublish backend ta"),
+        "Backend unpublished.\n\nBackend unpublished.\n\n"
+    );
+    assert_eq!((who(address).as_str(), by_tcp().as_str()), ("b", "b"));
+    rig.ask("unpublish backend b");
+    assert_eq!(who(address), "c");
+    rig.ask("unpublish backend c");
+    assert_eq!(who(address), "HTTP/1.1 503 Service Unavailable");
+    assert_eq!(rig.ask("publish backend a"), "Backend published.\n\n");
+    assert_eq!(who(address), "a");
+    assert_eq!(rig.ask("publish backend none"), "No such backend.\n\n");
+    assert_eq!(rig.ask("unpublish backend"), "A backend name is expected.\n\n");
+    assert!(rig.ask("add backend x from y").contains("keeps the backends it has"));
 }

@@ -63,9 +63,31 @@ fn the_process_is_described() {
     assert!(rig.ask("show libs").contains("/libc.so"));
     assert!(rig.ask("show pools").contains("Total: 0 pools, "));
     let tasks = rig.ask("show tasks");
-    assert!(tasks.starts_with("Running tasks: ") && tasks.contains("worker-2"), "{tasks}");
+    assert!(tasks.starts_with("Running tasks: ") && tasks.contains(" (2 threads)\n"), "{tasks}");
+    assert!(tasks.contains("  worker-2 ") && !tasks.contains("worker-3"), "{tasks}");
     assert!(rig.ask("show dev").contains(&format!("pid: {}", rig.proxy.pid())));
     assert_eq!(rig.ask("show ssl ca-file"), "'show ssl ca-file' is not supported by weir yet.\n\n");
+}
+
+#[test]
+fn tasks_are_profiled_while_that_is_wanted() {
+    let rig = Rig::weir("    profiling.tasks on\n", PROXY);
+    let row = |text: &str, name: &str| text.lines().any(|l| l.starts_with(&format!("  {name} ")));
+    // Each question is a task too.
+    let all = rig.ask("show profiling");
+    assert!(
+        all.starts_with("Per-task CPU profiling              : on            # set profiling tasks"),
+        "{all}"
+    );
+    assert!(row(&rig.ask("show profiling tasks"), "stats_client"), "{all}");
+    assert_eq!(rig.ask("show profiling status").lines().count(), 3);
+    assert!(rig.ask("show profiling 0 tasks").lines().count() == 3);
+    assert!(rig.ask("show profiling x").starts_with("Expects either 'all', 'status', "));
+    rig.ask("set profiling tasks off");
+    let before = rig.ask("show profiling tasks");
+    assert_eq!(rig.ask("show profiling tasks"), before);
+    assert_eq!(rig.ask("set profiling memory on"), "Memory profiling not compiled in.\n\n");
+    assert!(rig.ask("set profiling tasks auto").contains("say 'on' or 'off'"));
 }
 
 /// `show events buf0 -w` waits until the client leaves (or types something).
@@ -75,5 +97,9 @@ fn following_events_ends_with_the_client() {
     let mut console = crate::harness::console::Console::connect(&rig.socket("admin"));
     console.send(b"show events buf0 -w\n");
     console.finish_sending();
+    assert_eq!(console.rest(), b"\n");
+    // What it had sent behind it ends it too, and is not done.
+    let mut console = crate::harness::console::Console::connect(&rig.socket("admin"));
+    console.send(b"show events buf0 -w\nshow version\n");
     assert_eq!(console.rest(), b"\n");
 }

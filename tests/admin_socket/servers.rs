@@ -1,5 +1,8 @@
 //! Servers added and removed while the process runs.
 
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use crate::harness::client::Client;
@@ -149,6 +152,10 @@ fn waiting_ends_when_the_server_can_go() {
     let address = own_address();
     let _origin = std::net::TcpListener::bind((address, 9001)).unwrap();
     let rig = Rig::start(Program::Weir, "", &ONE.replace("ALGORITHM", "roundrobin"), address);
+    // What follows in one go waits too: that is how scripts use it.
+    assert_eq!(rig.ask("wait 20; echo then"), "Done.\n\nthen\n\n");
+    assert_eq!(rig.ask("wait 20\necho then"), "Done.\n\nthen\n\n");
+    interrupt(&rig);
     assert_eq!(rig.ask("wait 1"), "Done.\n\n");
     assert!(rig.ask("wait -h").starts_with("Usage: wait"));
     assert_eq!(
@@ -171,4 +178,24 @@ fn waiting_ends_when_the_server_can_go() {
     assert_eq!(rig.ask("shutdown sessions server b/s1;wait 20s srv-removable b/s1"), "\nDone.\n\n");
     assert!(started.elapsed() < Duration::from_secs(15));
     assert_eq!(rig.ask("del server b/s1"), "Server deleted.\n");
+}
+
+/// A key ends a wait, whenever it is typed.
+fn interrupt(rig: &Rig) {
+    let mut client = UnixStream::connect(rig.socket("admin")).unwrap();
+    client.set_read_timeout(Some(LIMIT)).unwrap();
+    client.write_all(b"prompt i\nwait 1h; echo then\n").unwrap();
+    let mut typist = client.try_clone().unwrap();
+    std::thread::spawn(move || {
+        while typist.write_all(b"\n").is_ok() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let mut said = Vec::new();
+    let mut byte = [0];
+    while !said.ends_with(b"then\n") && client.read_exact(&mut byte).is_ok() {
+        said.extend_from_slice(&byte);
+    }
+    client.shutdown(Shutdown::Both).unwrap();
+    assert_eq!(String::from_utf8_lossy(&said), "\nInterrupted.\n\nthen\n");
 }

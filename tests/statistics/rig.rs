@@ -40,6 +40,13 @@ impl Rig {
         Self { origin, filled: BTreeSet::new(), proxy, address, connections: BTreeMap::new() }
     }
 
+    pub fn get_by_http2(&self, port: u16, path: &str) {
+        let url = format!("http://{}:{port}{path}", self.address);
+        let arguments = ["-sS", "--http2-prior-knowledge", "--max-time", "20", &url];
+        let curl = std::process::Command::new("curl").args(arguments).output().unwrap();
+        assert!(curl.status.success(), "{}", String::from_utf8_lossy(&curl.stderr));
+    }
+
     pub fn ask(&self, line: &str) -> String {
         ask(&self.proxy.dir().join("stats.sock"), line)
     }

@@ -73,6 +73,11 @@ fn settle(
     added: Result<Added, String>,
 ) -> Result<(Added, Option<ServerAt>), String> {
     let mut added = added?;
+    if let Some(guid) = &added.conf.guid
+        && call.live().has_guid(guid)
+    {
+        return Err(format!("'guid' : '{guid}' is the name of something else already."));
+    }
     let Some(back) = &proxy.back else { return Err("No such backend.".to_owned()) };
     match added.conf.id {
         0 => added.conf.id = back.free_id(),
@@ -150,7 +155,7 @@ fn wait(call: &mut Call<'_>) -> Answer {
         Box::pin(async move {
             let answer = tokio::select! {
                 said = until(&admin, delay, condition) => said,
-                key = console.any_key() => {
+                key = console.interruption() => {
                     key?;
                     "Interrupted.\n"
                 }

@@ -3,65 +3,101 @@
 //! HAProxy's answers tell of its own structures; where weir has no such thing it says what it has instead, or that there
 //! is none.
 
-use crate::admin::answer::{Answer, severity};
+use crate::admin::answer::Answer;
 use crate::admin::command::{Call, Command};
 use crate::config::model::global::Level::{Admin, Operator, User};
 use crate::live::startup;
+use crate::tasks::profile;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::rc::Rc;
+use std::time::Duration;
 
 #[rustfmt::skip]
 pub const TABLE: &[Command] = &[
-    Command::new("set profiling", Admin, "set profiling <what> {auto|on|off}", "switch profiling, which weir does not have", set_profiling),
-    Command::new("show anon", Operator, "show anon", "tell whether answers are anonymized (never yet)", |_| Answer::info("Anonymized mode disabled")),
+    Command::new("set profiling", Admin, "set profiling <what> {auto|on|off}", "measure what the tasks cost, or no longer; memory is never measured", set_profiling),
     Command::new("show dev", Operator, "show dev", "show what a report about a problem should tell", dev),
     Command::new("show fd", Operator, "show fd [num]", "list the open descriptors", descriptors),
     Command::new("show libs", Operator, "show libs", "list the loaded objects", libs),
     Command::new("show pools", User, "show pools", "show the memory in use", pools),
-    Command::new("show profiling", Operator, "show profiling [<what>|<#lines>|byaddr]*", "tell that there is no profiling", profiling),
+    Command::new("show profiling", Operator, "show profiling [<what>|<#lines>|byaddr]*", "what the tasks have cost since profiling was switched on", profiling),
     Command::new("show startup-logs", Operator, "show startup-logs", "show what was said while the process started", |_| Answer::text(startup::said())),
     Command::new("show tasks", Operator, "show tasks", "count the tasks of each thread", tasks),
-    Command::new("show trace", Operator, "show trace [<module>]", "list the sources of traces (weir has none yet)", show_trace),
-    Command::new("trace", Admin, "trace [<module>|0] [cmd [args...]]", "manage traces (weir has no source of any yet)", trace),
 ];
 
-fn profiling(_: &mut Call<'_>) -> Answer {
-    Answer::text(
-        "Per-task CPU profiling              : off           # not supported by weir\n\
-         Memory usage profiling              : off           # not supported by weir\n",
-    )
+const EXPECTED: &str =
+    "Expects either 'all', 'status', 'tasks', 'memory', 'byaddr' or a max number of output lines.";
+
+fn profiling(call: &mut Call<'_>) -> Answer {
+    let (mut status, mut tasks, mut lines) = (true, true, usize::MAX);
+    for word in call.words.iter().skip(2) {
+        match word.as_str() {
+            "all" => (status, tasks) = (true, true),
+            "status" => (status, tasks) = (true, false),
+            "tasks" => (status, tasks) = (false, true),
+            "memory" => (status, tasks) = (false, false),
+            // Sorted by address: tasks have names here.
+            "byaddr" => {}
+            number => match number.parse() {
+                Ok(most) => lines = most,
+                Err(_) => return Answer::error(EXPECTED),
+            },
+        }
+    }
+    let mut text = String::new();
+    if status {
+        let now = if profile::is_on() { "on" } else { "off" };
+        let _ = write!(
+            text,
+            "Per-task CPU profiling              : {now:<14}# set profiling tasks {{on|auto|off}}\n\
+             Memory usage profiling              : off           # set profiling memory {{on|off}}\n"
+        );
+    }
+    if tasks {
+        text.push_str("Tasks activity:\n  function                      calls   cpu_tot   cpu_avg   lat_tot   lat_avg\n");
+        for (name, cost) in profile::read().into_iter().take(lines) {
+            let average = cost.time / u32::try_from(cost.calls).unwrap_or(u32::MAX).max(1);
+            // How long a task waited for its turn is not known.
+            let (name, all, each) = (name.replace(' ', "_"), short(cost.time), short(average));
+            let _ = writeln!(text, "  {name:<28} {:>6}{all:>10}{each:>10}{:>10}{:>10}", cost.calls, "-", "-");
+        }
+    }
+    Answer::text(text)
+}
+
+/// Four digits and a unit, as HAProxy shortens times.
+fn short(time: Duration) -> String {
+    let ns = time.as_nanos() as f64;
+    let (value, unit) = match ns {
+        ns if ns < 1e3 => (ns, "ns"),
+        ns if ns < 1e6 => (ns / 1e3, "us"),
+        ns if ns < 1e9 => (ns / 1e6, "ms"),
+        ns if ns < 60e9 => (ns / 1e9, "s"),
+        ns => (ns / 60e9, "m"),
+    };
+    let decimals = if value < 10.0 {
+        3
+    } else if value < 100.0 {
+        2
+    } else {
+        1
+    };
+    format!("{value:.decimals$}{unit}")
 }
 
 fn set_profiling(call: &mut Call<'_>) -> Answer {
-    let (what, to) = (call.word(2), call.word(3));
-    if !matches!(what, "tasks" | "memory") {
-        return Answer::error("Expects either 'tasks' or 'memory'.");
-    }
-    match to {
-        "off" => Answer::Done,
-        "on" | "auto" => Answer::error(format!("Profiling of {what} is not supported by weir.")),
-        _ if what == "tasks" => Answer::error("Expects 'on', 'auto', or 'off'."),
-        _ => Answer::error("Expects either 'on' or 'off'."),
-    }
-}
-
-fn show_trace(call: &mut Call<'_>) -> Answer {
-    match call.has(2) {
-        true => Answer::Message(severity::ERR, "No such trace source".to_owned()),
-        false => Answer::text("Supported trace sources and states (.=stopped, w=waiting, R=running) :\n"),
-    }
-}
-
-fn trace(call: &mut Call<'_>) -> Answer {
-    match call.word(1) {
-        "" => Answer::text(
-            "Supported trace sources and states (.=stopped, w=waiting, R=running) :\n \
-             [.] 0          : not a source, will immediately stop all traces\n",
-        ),
-        "0" => Answer::Message(severity::INFO, "All traces now stopped".to_owned()),
-        _ => Answer::Message(severity::ERR, "No such trace source".to_owned()),
+    match (call.word(2), call.word(3)) {
+        ("tasks", to @ ("on" | "off")) => {
+            profile::switch(to == "on");
+            Answer::Done
+        }
+        ("tasks", "auto") => Answer::error("weir does not switch profiling on by itself: say 'on' or 'off'."),
+        ("tasks", _) => Answer::error("Expects 'on', 'auto', or 'off'."),
+        ("memory", "off") => Answer::Done,
+        // HAProxy's words where it was built without.
+        ("memory", _) => Answer::error("Memory profiling not compiled in."),
+        _ => Answer::error("Expects either 'tasks' or 'memory'."),
     }
 }
 
@@ -124,7 +160,11 @@ fn tasks(call: &mut Call<'_>) -> Answer {
     let admin = Rc::clone(call.admin);
     Answer::Job(Box::new(move |console| {
         Box::pin(async move {
-            let mut counts = admin.live().process.sessions.task_counts().await;
+            let process = &admin.live().process;
+            let mut counts = process.sessions.task_counts().await;
+            // There is room for more threads than there are; those of an earlier configuration may be at work still.
+            let busy = counts.iter().rposition(|n| *n > 0).map_or(0, |last| last + 1);
+            counts.truncate(process.nbthread.max(busy));
             let threads = counts.len();
             counts.push(tokio::runtime::Handle::current().metrics().num_alive_tasks());
             let all: usize = counts.iter().sum();
@@ -155,4 +195,16 @@ fn dev(call: &mut Call<'_>) -> Answer {
         live.process.pid,
         command.trim(),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_four_digits() {
+        let times = [850, 5_858, 119_800, 33_640_000, 1_500_000_000, 600_000_000_000]
+            .map(|ns| short(Duration::from_nanos(ns)));
+        assert_eq!(times, ["850.0ns", "5.858us", "119.8us", "33.64ms", "1.500s", "10.00m"]);
+    }
 }

@@ -4,6 +4,8 @@
 //! or is long is an `Answer::Job` or `Answer::Pieces`. State changes only by methods of `live`.
 
 pub mod absent;
+pub mod anon;
+pub mod backend;
 pub mod cookies;
 pub mod debug;
 pub mod dynamic;
@@ -26,6 +28,7 @@ pub mod ssl_crt_list;
 pub mod ssl_tickets;
 pub mod stat;
 pub mod target;
+pub mod trace;
 pub mod unbuilt;
 pub mod variables;
 pub mod vrrp;
@@ -36,6 +39,8 @@ use super::command::Command;
 #[rustfmt::skip] // a line each, so that those added at the same time do not collide
 const FAMILIES: &[&[Command]] = &[
     absent::TABLE,
+    anon::TABLE,
+    backend::TABLE,
     cookies::TABLE,
     debug::TABLE,
     dynamic::TABLE,
@@ -56,6 +61,7 @@ const FAMILIES: &[&[Command]] = &[
     ssl_crt_list::TABLE,
     ssl_tickets::TABLE,
     stat::TABLE,
+    trace::TABLE,
     variables::TABLE,
     vrrp::TABLE,
     unbuilt::TABLE,

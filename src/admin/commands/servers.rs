@@ -1,6 +1,7 @@
 //! `show servers state` in the format that state files have, `show servers conn`, `show backend`.
 
 use super::target::backend_named;
+use crate::admin::anon::Veil;
 use crate::admin::answer::{Answer, Pieces};
 use crate::admin::command::{Call, Command};
 use crate::config::model::global::Level::User;
@@ -50,13 +51,13 @@ const STATE: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state sr
 const CONN: &str = "# bkname/svname bkid/svid addr port - purge_delay used_cur used_max need_est unsafe_nb safe_nb \
                     idle_lim idle_cur idle_per_thr";
 
-type Line = fn(&Generation, &LiveProxy, &LiveServer, &mut Vec<u8>);
+type Line = fn(&Generation, Veil, &LiveProxy, &LiveServer, &mut Vec<u8>);
 
 /// How many lines make a piece.
 const PIECE: usize = 100;
 
 fn dump(call: &mut Call<'_>, head: &str, line: Line) -> Answer {
-    let only = call.word(3);
+    let (only, veil) = (call.word(3), call.session.veil);
     let live = Arc::clone(call.admin.live());
     let chosen: Vec<Arc<LiveProxy>> = if only.is_empty() {
         live.proxies.iter().filter(|p| !p.conf.disabled).cloned().collect()
@@ -75,14 +76,14 @@ fn dump(call: &mut Call<'_>, head: &str, line: Line) -> Answer {
         out.extend(head.take().into_iter().flatten());
         for _ in 0..PIECE {
             let Some((proxy, server)) = servers.next() else { return false };
-            line(&live, &proxy, &server, out);
+            line(&live, veil, &proxy, &server, out);
         }
         true
     });
     Answer::Pieces(pieces)
 }
 
-fn state_line(_: &Generation, proxy: &LiveProxy, server: &LiveServer, out: &mut Vec<u8>) {
+fn state_line(_: &Generation, veil: Veil, proxy: &LiveProxy, server: &LiveServer, out: &mut Vec<u8>) {
     let reached = server.reached();
     let (check, agent) = (server.check.settings(), server.agent.settings());
     let conf = server.conf.check.as_ref();
@@ -96,10 +97,10 @@ fn state_line(_: &Generation, proxy: &LiveProxy, server: &LiveServer, out: &mut 
     let paused = if paused { PAUSED } else { 0 };
     let fields: [&dyn Display; 25] = [
         &proxy.conf.id,
-        &proxy.conf.name,
+        &veil.name(&proxy.conf.name),
         &server.conf.id,
-        &server.name(),
-        &or_dash(address(&reached)),
+        &veil.name(server.name()),
+        &veil.ip_or_dash(address(&reached)),
         &(server.oper() as u8),
         &server.admin(),
         &server.weight(),
@@ -112,13 +113,13 @@ fn state_line(_: &Generation, proxy: &LiveProxy, server: &LiveServer, out: &mut 
         &check_bits(&server.agent, AGENT),
         &u8::from(proxy.conf.id_is_forced),
         &u8::from(server.conf.id_is_forced),
-        &or_dash(server.conf.fqdn.as_deref()),
+        &server.conf.fqdn.as_deref().map_or("-".into(), |fqdn| veil.name(fqdn)),
         &reached.shown_port(),
         &"-",
         &0,
         &check.port.or(conf.and_then(|c| c.port)).unwrap_or(0),
-        &or_dash(check.addr.or(conf.and_then(|c| c.addr))),
-        &or_dash(agent.addr.or(agent_conf.and_then(|a| a.addr)).or(conf.and_then(|c| c.addr))),
+        &veil.ip_or_dash(check.addr.or(conf.and_then(|c| c.addr))),
+        &veil.ip_or_dash(agent.addr.or(agent_conf.and_then(|a| a.addr)).or(conf.and_then(|c| c.addr))),
         &agent.port.or(agent_port).or(conf.and_then(|c| c.port)).unwrap_or(0),
     ];
     for (i, field) in fields.iter().enumerate() {
@@ -128,16 +129,16 @@ fn state_line(_: &Generation, proxy: &LiveProxy, server: &LiveServer, out: &mut 
     out.push(b'\n');
 }
 
-fn conn_line(live: &Generation, proxy: &LiveProxy, server: &LiveServer, out: &mut Vec<u8>) {
+fn conn_line(live: &Generation, veil: Veil, proxy: &LiveProxy, server: &LiveServer, out: &mut Vec<u8>) {
     let reached = server.reached();
     let _written = write!(
         out,
         "{}/{} {}/{} {} {} - {} {} {} {} 0 0 {} 0",
-        proxy.conf.name,
-        server.name(),
+        veil.name(&proxy.conf.name),
+        veil.name(server.name()),
         proxy.conf.id,
         server.conf.id,
-        or_dash(address(&reached)),
+        veil.ip_or_dash(address(&reached)),
         reached.shown_port(),
         server.conf.pool_purge_delay.as_millis(),
         server.current(),
@@ -149,10 +150,6 @@ fn conn_line(live: &Generation, proxy: &LiveProxy, server: &LiveServer, out: &mu
         out.extend_from_slice(b" 0");
     }
     out.push(b'\n');
-}
-
-fn or_dash(value: Option<impl Display>) -> String {
-    value.map_or_else(|| "-".to_owned(), |v| v.to_string())
 }
 
 fn address(server: &Server) -> Option<IpAddr> {

@@ -4,6 +4,7 @@
 //! there, so that programs find theirs, and hold 0, `(nil)` or nothing.
 
 use crate::admin::Admin;
+use crate::admin::anon::Veil;
 use crate::admin::answer::Answer;
 use crate::admin::command::{Call, Command};
 use crate::config::model::Mode;
@@ -124,14 +125,14 @@ fn show(call: &mut Call<'_>) -> Answer {
         Ok(wanted) => wanted,
         Err(why) => return Answer::error(why),
     };
-    let admin = Rc::clone(call.admin);
+    let (admin, veil) = (Rc::clone(call.admin), call.session.veil);
     Answer::Job(Box::new(move |console| {
         Box::pin(async move {
             let records = admin.live().process.sessions.records().await;
             let (now, mut found) = (Instant::now(), false);
             let mut out = String::new();
             for record in &records {
-                let view = View::new(&admin, record);
+                let view = View::new(&admin, record, veil);
                 if !wanted.takes(&view, now) {
                     continue;
                 }
@@ -188,12 +189,13 @@ fn shutdown_server(call: &mut Call<'_>) -> Answer {
 struct View<'a> {
     record: &'a Record,
     backend: Option<&'a Arc<LiveProxy>>,
+    veil: Veil,
 }
 
 impl<'a> View<'a> {
-    fn new(admin: &'a Admin, record: &'a Record) -> Self {
+    fn new(admin: &'a Admin, record: &'a Record, veil: Veil) -> Self {
         let backend = record.backend.and_then(|i| admin.live().proxies.get(i as usize));
-        Self { record, backend }
+        Self { record, backend, veil }
     }
 
     fn server(&self) -> Option<Arc<crate::live::LiveServer>> {
@@ -213,6 +215,12 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Either end of the client's connection.
+    fn address(&self, address: Option<SocketAddr>) -> String {
+        let unix = || format!("unix:{}", self.record.conn.listener.0);
+        address.map_or_else(unix, |a| self.veil.socket(a))
+    }
+
     /// The one-line form.
     fn line(&self, now: Instant, out: &mut String) {
         let r = self.record;
@@ -221,10 +229,10 @@ impl<'a> View<'a> {
             "{:#x}: proto={} src={} fe={} be={} srv={} ts=00 epoch=0 age={} calls={} rate=0 cpu=0 lat=0",
             r.id,
             self.proto(),
-            address(r.conn.src, r.conn.listener.0),
-            r.conn.frontend.conf.name,
-            self.backend.map_or("<NONE>", |b| &b.conf.name),
-            self.server_name().as_deref().unwrap_or("<none>"),
+            self.address(r.conn.src),
+            self.veil.name(&r.conn.frontend.conf.name),
+            self.backend.map_or("<NONE>".into(), |b| self.veil.name(&b.conf.name)),
+            self.server_name().as_deref().map_or("<none>".into(), |name| self.veil.name(name)),
             age(now.saturating_duration_since(r.began)),
             r.calls,
         );
@@ -248,7 +256,7 @@ impl<'a> View<'a> {
             date(began),
             (r.id & 0xff_ffff_ffff) / 0x240,
             self.proto(),
-            address(r.conn.src, r.conn.listener.0),
+            self.address(r.conn.src),
         );
         let _ = writeln!(
             out,
@@ -256,22 +264,24 @@ impl<'a> View<'a> {
             r.retries
         );
         let front = &r.conn.frontend.conf;
+        let veil = self.veil;
         let listener = r.conn.listener.1.as_deref().unwrap_or("?");
         let _ = writeln!(
             out,
             "  frontend={} (id={} mode={}), listener={listener} (id={}) addr={}",
-            front.name,
+            veil.name(&front.name),
             front.id,
             mode(front.mode),
             r.conn.listener.0,
-            address(r.conn.dst, r.conn.listener.0),
+            self.address(r.conn.dst),
         );
-        let addr = |a: Option<SocketAddr>| a.map_or_else(String::new, |a| format!(" addr={}", plain(a)));
+        let addr =
+            |a: Option<SocketAddr>| a.map_or_else(String::new, |a| format!(" addr={}", veil.socket(a)));
         let _ = match self.backend {
             Some(b) => writeln!(
                 out,
                 "  backend={} (id={} mode={}){}",
-                b.conf.name,
+                veil.name(&b.conf.name),
                 b.conf.id,
                 mode(b.conf.mode),
                 addr(r.ends[0])
@@ -279,7 +289,9 @@ impl<'a> View<'a> {
             None => writeln!(out, "  backend=<NONE> (id=-1 mode=-)"),
         };
         let _ = match self.server() {
-            Some(s) => writeln!(out, "  server={} (id={}){}", s.name(), s.conf.id, addr(r.ends[1])),
+            Some(s) => {
+                writeln!(out, "  server={} (id={}){}", veil.name(s.name()), s.conf.id, addr(r.ends[1]))
+            }
             None => writeln!(out, "  server=<NONE> (id=-1)"),
         };
         let _ = writeln!(
@@ -301,14 +313,6 @@ fn mode(mode: Mode) -> &'static str {
         Mode::Tcp => "tcp",
         Mode::L4 => "l4",
     }
-}
-
-fn plain(address: SocketAddr) -> String {
-    format!("{}:{}", address.ip(), address.port())
-}
-
-fn address(address: Option<SocketAddr>, listener: u32) -> String {
-    address.map_or_else(|| format!("unix:{listener}"), plain)
 }
 
 /// The two largest units, as HAProxy shortens times: `1s`, `59m58s`, `2h5m`, `3d4h`.

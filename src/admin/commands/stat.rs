@@ -3,6 +3,7 @@
 use crate::admin::answer::Answer;
 use crate::admin::command::{Call, Command};
 use crate::config::model::global::Level::{Admin, Operator, User};
+use crate::stats::file::FileDump;
 use crate::stats::{self, InfoFormat, Kinds, Selection, StatDump, StatFormat, info};
 use std::sync::Arc;
 
@@ -20,6 +21,16 @@ pub const TABLE: &[Command] = &[
         "show stat [desc|json|no-maint|typed|up]*",
         "counters of proxies and servers; [<iid>|<proxy>] <type> <sid> selects",
         show_stat,
+    ),
+    Command::new(
+        "dump stats-file",
+        User,
+        "dump stats-file",
+        "write the counters of what has a guid, for 'stats-file'",
+        |c| {
+            let mut dump = FileDump::new(Arc::clone(c.admin.live()));
+            Answer::Pieces(Box::new(move |out| dump.more(out)))
+        },
     ),
     Command::new("show schema json", User, "show schema json", "the schema of the JSON forms", |_| {
         Answer::text(stats::schema())

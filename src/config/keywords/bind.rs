@@ -3,6 +3,7 @@
 use super::bind_ssl::{self, SslDraft};
 use crate::config::address::{self, Host, Port, Spec};
 use crate::config::diagnostic::{Diagnostic, Severity};
+use crate::config::guid;
 use crate::config::keyword::{FRONT_ONLY, Keyword};
 use crate::config::model::{Address, Bind, Protocol};
 use crate::config::parser::Parser;
@@ -76,6 +77,13 @@ pub const OPTIONS: &[BindOption] = &[
     option("group", "<group>", "Group of a unix socket, by name.", 1, |p, l, i, s| {
         s.bind.gid = p.group_id(l, i + 1, "bind");
     }),
+    option(
+        "guid-prefix",
+        "<string>",
+        "Names each address of the line by this, a dash and its place (from 0); nothing else has such a name.",
+        1,
+        |p, l, i, s| s.bind.guid = guid::word(p, l, i + 1, "'guid-prefix'"),
+    ),
     option("id", "<id>", "The listener's number; unique in the proxy.", 1, |p, l, i, s| {
         s.bind.id = p.integer(l, i + 1, 1, i32::MAX as u32).unwrap_or(0);
     }),
@@ -176,7 +184,6 @@ pub const UNSUPPORTED: &[&str] = &[
     "accept-netscaler-cip",
     "cc",
     "expose-fd",
-    "guid-prefix",
     "idle-ping",
     "label",
     "level",
@@ -210,12 +217,15 @@ fn bind(parser: &mut Parser, line: &Line) {
     }
     let mut settings = Settings { bind: empty(line), ssl: SslDraft::default() };
     options(parser, line, &mut settings);
+    let (prefix, mut place) = (settings.bind.guid.take(), 0);
     let first = parser.draft().map_or(0, |draft| draft.binds.len());
     for text in line.word(1).split(',').filter(|t| !t.is_empty()) {
         match addresses(text) {
             Ok(found) => {
                 for address in found {
-                    let bind = Bind { address, ..settings.bind.clone() };
+                    let guid = prefix.as_ref().map(|p| format!("{p}-{place}").into());
+                    place += 1;
+                    let bind = Bind { address, guid, ..settings.bind.clone() };
                     if let Some(draft) = parser.draft() {
                         draft.binds.push(bind);
                     }
@@ -281,6 +291,7 @@ pub(super) fn empty(line: &Line) -> Bind {
         address: Address::Fd(-1),
         id: 0,
         name: None,
+        guid: None,
         place: Some(line.place.clone()),
         maxconn: None,
         backlog: None,

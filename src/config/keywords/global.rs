@@ -289,6 +289,32 @@ pub const TABLE: &[Keyword] = &[
         }
         p.global.description = Some(text);
     }),
+    path!(
+        "stats-file",
+        "<path>",
+        "a file name",
+        "Counters of what has a 'guid' go on from this file, which 'dump stats-file' has written.",
+        |g, path| g.stats_file = Some(path)
+    ),
+    Keyword::new(
+        "anonkey",
+        GLOBAL,
+        "<key>",
+        "The key that 'set anon on' hides names with where the session names none (0: a random one).",
+        |p, l| {
+            if l.word(1).is_empty() {
+                return p.alert(l, 0, "a key is expected after 'anonkey'.");
+            }
+            match l.word(1).parse() {
+                Ok(key) => p.global.anon_key = key,
+                Err(_) => {
+                    let message =
+                        format!("'anonkey' value must be within range 0-4294967295 (was '{}').", l.word(1));
+                    p.alert(l, 1, message);
+                }
+            }
+        },
+    ),
     Keyword::new("localpeer", GLOBAL, "<name>", "The name of this instance among peers.", |p, l| {
         if let Some(name) = p.text(l, 1, "a name") {
             // `HAPROXY_LOCALPEER` was set while reading.

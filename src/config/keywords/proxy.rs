@@ -2,6 +2,7 @@
 
 use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::draft::Reference;
+use crate::config::guid;
 use crate::config::keyword::{ANY_PROXY, BACK, FRONT, Keyword, NO_DEFAULTS};
 use crate::config::model::backend::LoadState;
 use crate::config::model::{Backend, Front, Mode, Proxy, RetryOn, Reuse};
@@ -33,6 +34,20 @@ pub const TABLE: &[Keyword] = &[
             _ => p.alert(l, 1, "custom id has to be > 0."),
         }
     }),
+    Keyword::new(
+        "guid",
+        NO_DEFAULTS,
+        "<string>",
+        "A name for the proxy that stays when others change, and that nothing else has: its counters are kept by it.",
+        |p, l| {
+            let guid = guid::word(p, l, 1, "'guid'");
+            if p.at_most(l, 2)
+                && let Some(draft) = p.draft()
+            {
+                draft.proxy.guid = guid;
+            }
+        },
+    ),
     Keyword::new("description", NO_DEFAULTS, "<string>", "A text for the statistics page.", |p, l| {
         let text = l.words.iter().skip(1).map(|w| w.text.as_str()).collect::<Vec<_>>().join(" ");
         if text.is_empty() {

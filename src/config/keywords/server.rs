@@ -4,6 +4,7 @@ use crate::config::address::{self, Host, Port, Spec};
 use crate::config::checks;
 use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::draft::{InitAddr, Reference, ServerDraft};
+use crate::config::guid;
 use crate::config::keyword::{BACK, BACK_ONLY, Keyword};
 use crate::config::model::backend::{HashKey, InitState, Layer, Ws};
 use crate::config::model::check::Speaks;
@@ -160,6 +161,19 @@ pub const OPTIONS: &[ServerOption] = &[
     option("fastinter", "<delay>", "Time between checks while the state is changing.", 1, |p, l, i, s| {
         s.timing.fastinter = delay(p, l, i);
     }),
+    option(
+        "guid",
+        "<string>",
+        "A name for the server that nothing else has: its counters are kept by it.",
+        1,
+        |p, l, i, s| {
+            if l.word(0) != "server" {
+                let message = format!("'guid' names one server: not on '{}'.", l.word(0));
+                return p.alert(l, i, message);
+            }
+            s.server.guid = guid::word(p, l, i + 1, "'guid'");
+        },
+    ),
     option(
         "hash-key",
         "<key>",
@@ -430,7 +444,6 @@ pub const UNSUPPORTED: &[&str] = &[
     "allow-0rtt",
     "cc",
     "check-sni-auto",
-    "guid",
     "idle-ping",
     "ktls",
     "log-bufsize",

@@ -199,8 +199,32 @@ pub const TABLE: &[Keyword] = &[
     ),
     accepted!("tune.h2.zero-copy-fwd-send", "About HAProxy's own internals: accepted, nothing to tune here."),
     accepted!("busy-polling", "About HAProxy's poller: accepted, nothing to tune here."),
-    accepted!("profiling.tasks", "About HAProxy's scheduler: accepted, nothing to profile here."),
-    accepted!("profiling.memory", "About HAProxy's memory pools: accepted, nothing to profile here."),
+    Keyword::new(
+        "profiling.tasks",
+        GLOBAL,
+        "{ auto | on | off }",
+        "'on' measures what tasks cost ('show profiling'); 'auto', for weir, is 'off'.",
+        |p, l| match l.word(1) {
+            "on" => p.global.profiling_tasks = true,
+            "off" | "auto" => p.global.profiling_tasks = false,
+            other => {
+                let message =
+                    format!("'profiling.tasks' expects either 'on', 'auto', or 'off' but got '{other}'.");
+                p.alert(l, 1, message);
+            }
+        },
+    ),
+    Keyword::new(
+        "profiling.memory",
+        GLOBAL,
+        "{ on | off }",
+        "'off' alone: memory is never profiled.",
+        |p, l| {
+            if l.word(1) != "off" {
+                p.unsupported(l, 1, "profiling.memory on");
+            }
+        },
+    ),
     accepted!("numa-cpu-mapping", "Threads are bound by 'cpu-map' only: accepted."),
     accepted!("no-memory-trimming", "About HAProxy's memory pools: accepted, nothing to tune here."),
     accepted!("prealloc-fd", "About HAProxy's descriptor table: accepted, nothing to tune here."),

@@ -233,6 +233,8 @@ pub struct Server {
     pub id: u32,
     /// Set by the user.
     pub id_is_forced: bool,
+    /// `guid`
+    pub guid: Option<Arc<str>>,
     /// The name the address was found by.
     pub fqdn: Option<Arc<str>>,
     pub place: Option<crate::config::raw::Place>,
@@ -318,6 +320,7 @@ impl Default for Server {
             name: Arc::default(),
             id: 0,
             id_is_forced: false,
+            guid: None,
             fqdn: None,
             place: None,
             endpoint: Endpoint::Inet(SocketAddr::from(([0, 0, 0, 0], 0))),

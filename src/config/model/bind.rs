@@ -28,6 +28,8 @@ pub struct Bind {
     /// HAProxy's listener id, from 1 within the proxy.
     pub id: u32,
     pub name: Option<Arc<str>>,
+    /// `guid-prefix`, a dash and the address' place on the line, from 0.
+    pub guid: Option<Arc<str>>,
     pub place: Option<crate::config::raw::Place>,
     pub maxconn: Option<usize>,
     pub backlog: Option<u32>,

@@ -52,7 +52,13 @@ pub struct Global {
     pub strict_limits: bool,
     pub server_state_base: Option<PathBuf>,
     pub server_state_file: Option<PathBuf>,
+    /// `stats-file`: counters go on from there.
+    pub stats_file: Option<PathBuf>,
+    /// `profiling.tasks on`
+    pub profiling_tasks: bool,
     pub localpeer: Option<String>,
+    /// `anonkey`; 0: none.
+    pub anon_key: u32,
     /// (lower-case name, name as it is to be sent)
     pub h1_case_adjust: Vec<(Arc<str>, Arc<str>)>,
     pub tune: Tune,
@@ -143,7 +149,10 @@ impl Default for Global {
             strict_limits: true,
             server_state_base: None,
             server_state_file: None,
+            stats_file: None,
+            profiling_tasks: false,
             localpeer: None,
+            anon_key: 0,
             h1_case_adjust: Vec::new(),
             tune: Tune::default(),
             l4: L4Global::default(),
