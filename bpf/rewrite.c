@@ -3,6 +3,9 @@
 
 #define SUM_OF(protocol) ((protocol) == IPPROTO_TCP ? 16 : 6)
 
+/* BPF_FIB_LOOKUP_SKIP_NEIGH: the neighbour is looked up when the packet is sent. */
+#define SKIP_NEIGHBOUR 4
+
 struct hop {
 	__u32 interface;
 	/* What encapsulation adds to the packet. */
@@ -30,7 +33,11 @@ static __noinline int find_route(struct __sk_buff *skb, const struct packet *p, 
 		__builtin_memcpy(fib.ipv6_src, from->words, 16);
 		__builtin_memcpy(fib.ipv6_dst, to->words, 16);
 	}
-	int found = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+	int found = bpf_fib_lookup(skb, &fib, sizeof(fib), SKIP_NEIGHBOUR);
+
+	/* Before Linux 6.3 there is no such flag. */
+	if (found == -EINVAL)
+		found = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
 
 	hop->mtu = fib.mtu_result;
 	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED)

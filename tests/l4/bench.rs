@@ -1,5 +1,6 @@
 //! Measurements, for `benches/l4/run`: each prints a table, and does nothing among the tests.
 
+use crate::harness::terminal::wait_until;
 use crate::net::{Net, Running, VIP};
 use crate::schedulers::{frame, server, settings};
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions};
@@ -231,8 +232,11 @@ fn throughput() {
     for machine in ["d", "r", "s1"] {
         net.on(machine, "sysctl -qw net.ipv4.conf.all.send_redirects=0 net.ipv4.conf.eth0.send_redirects=0 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.eth0.rp_filter=0");
     }
-    let _servers: Vec<Running> =
-        ["5201", "5202"].map(|port| net.start("s1", &["iperf3", "-s", "-p", port])).into();
+    let _server = net.start("s1", &["iperf3", "-s", "-p", "5201"]);
+    wait_until("iperf3 listens", || {
+        let output = net.output("c", "iperf3 -c 10.73.0.11 -t 1 -J");
+        String::from_utf8_lossy(&output.stdout).contains("\"sum_received\"")
+    });
     // Without a program at the hook, and with one that has nothing to do with these packets.
     let bare: Vec<f64> = (0..3).map(|_| iperf(&net, "10.73.0.11", 5201)).collect();
     let mut director = net.director();

@@ -68,3 +68,19 @@ fn checks_move_traffic_and_the_sorry_server_serves_when_all_are_down() {
     assert_eq!(net.on("d", "cat /proc/sys/net/ipv4/ip_forward").trim(), "0");
     assert_eq!(who(&net), "");
 }
+
+#[test]
+fn without_capabilities_the_program_says_which() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let file = dir.path().join("weir.cfg");
+    std::fs::write(&file, "listen web\n mode l4\n bind 10.72.0.100:80\n server s1 10.72.0.11\n").unwrap();
+    let program = Program::Weir.path();
+    let output = std::process::Command::new("setpriv")
+        .args(["--bounding-set", "-all", "--inh-caps", "-all", &program.to_string_lossy(), "-db", "-f"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("mode l4 needs CAP_NET_ADMIN and CAP_PERFMON and CAP_BPF"), "{said}");
+}
