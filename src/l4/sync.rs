@@ -213,7 +213,7 @@ mod tests {
             key: FlowKey::new(client, "198.51.100.1:80".parse().unwrap(), 6),
             state: 1,
             mode: 4,
-            persistent: n % 2 == 0,
+            persistent: n.is_multiple_of(2),
             silent: 12_345,
             source: Address([n; 16]),
             destination: Address([9; 16]),
