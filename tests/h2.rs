@@ -614,3 +614,67 @@ fn others_speak_it_over_tls() {
     let text = String::from_utf8_lossy(&posted.stdout);
     assert!(text.contains(":status: 200"), "{text}");
 }
+
+/// The first SETTINGS of the server: (number, value).
+fn told(peer: &mut Peer) -> Vec<(u16, u32)> {
+    let frame = peer.wait(SETTINGS, 0);
+    let number = |b: &[u8]| b.iter().fold(0, |n, b| n << 8 | u32::from(*b));
+    frame.payload.chunks(6).map(|s| (number(&s[..2]) as u16, number(&s[2..]))).collect()
+}
+
+#[test]
+fn clients_are_told_what_the_configuration_says() {
+    let global = "    tune.h2.header-table-size 1000\n    tune.h2.initial-window-size 70000\n    tune.h2.fe.max-concurrent-streams 7\n    \
+                  tune.h2.max-frame-size 20000\n    tune.h2.fe.max-total-streams 3\n";
+    let rig = Rig::start(Program::Weir, global, &[]);
+    let mut peer = Peer::new(rig.front());
+    let settings = told(&mut peer);
+    for setting in [(1, 1000), (3, 7), (4, 70000), (5, 20000)] {
+        assert!(settings.contains(&setting), "{setting:?} in {settings:?}");
+    }
+    // After three streams it has to connect anew; the third is still answered.
+    for stream in [1, 3, 5] {
+        peer.get(stream, "/here");
+    }
+    let mut wanted = vec![(HEADERS, 5), (GOAWAY, 0)];
+    while !wanted.is_empty() {
+        let frame = peer.next().expect("both come");
+        wanted.retain(|w| *w != (frame.kind, frame.stream));
+    }
+}
+
+#[test]
+fn idle_connections_end_with_a_goaway() {
+    let address = harness::own_address();
+    for (timeouts, asks) in [
+        ("timeout client 300ms", true),
+        ("timeout client 30s\n    timeout http-keep-alive 300ms", true),
+        ("timeout client 300ms", false),
+    ] {
+        let config = format!(
+            "defaults\n    mode http\n    timeout connect 20s\n    timeout server 20s\n    {timeouts}\nfrontend f\n    bind {address}:{FRONT}\n    \
+             http-request return status 200\n"
+        );
+        let _proxy =
+            Proxy::start(Program::Weir, &config, address, &[FRONT]).unwrap_or_else(|e| panic!("{e}"));
+        let mut peer = Peer::new((address, FRONT).into());
+        if asks {
+            peer.get(1, "/");
+            peer.wait(HEADERS, 1);
+        }
+        assert_eq!(peer.wait(GOAWAY, 0).payload[4..8], [0; 4], "{timeouts} {asks}");
+        assert_eq!(peer.next(), None);
+    }
+}
+
+#[test]
+fn a_soft_stop_lets_streams_end() {
+    let (proxy, server, _log, front) = before_a_server();
+    let mut peer = Peer::new(front);
+    peer.get(1, "/x");
+    let (mut accepted, _) = accept(&server);
+    proxy.signal("USR1");
+    peer.wait(GOAWAY, 0);
+    accepted.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
+    assert_eq!(peer.wait(DATA, 1).payload, b"ok");
+}
