@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What issue and README promise to be there.
-const PROMISED: [&str; 8] = [
+const PROMISED: [&str; 12] = [
     "quickstart.cfg",
     "static-dynamic.cfg",
     "cookie-persistence.cfg",
@@ -15,6 +15,10 @@ const PROMISED: [&str; 8] = [
     "l4-dr.cfg",
     "l4-tun.cfg",
     "l4-fullnat.cfg",
+    "tls-termination.cfg",
+    "tls-client-certificates.cfg",
+    "tls-sni-routing.cfg",
+    "tls-reencryption.cfg",
 ];
 
 #[test]

@@ -46,6 +46,8 @@ const PORTS: &[(u16, &str)] = &[
     (9450, "crt good.pem ca-file ca.pem verify optional"),
     (9452, "crt common.pem"),
     (9451, "crt rsa.pem no-tls-tickets"),
+    (9453, "crt old.pem"),
+    (9454, "crt oldrsa.pem"),
 ];
 /// Speaks no TLS; takes connections and says nothing.
 const PLAIN: u16 = 9001;
@@ -74,6 +76,16 @@ impl World {
             "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=self.example \
              -addext subjectAltName=DNS:self.example -keyout self.key -out self.crt",
         );
+        // Version 1, as `openssl x509 -req -signkey` makes it.
+        for (name, key) in [("old", "ec -pkeyopt ec_paramgen_curve:P-256"), ("oldrsa", "rsa:2048")] {
+            let openssl = |arguments: String| harness::certificates::openssl(at, &arguments);
+            openssl(format!(
+                "req -new -newkey {key} -nodes -subj /CN=good.example -keyout {name}.key -out {name}.csr"
+            ));
+            openssl(format!("x509 -req -in {name}.csr -signkey {name}.key -days 30 -out {name}.crt"));
+            let both = read(at, &format!("{name}.crt")) + &read(at, &format!("{name}.key"));
+            std::fs::write(at.join(format!("{name}.pem")), both).unwrap();
+        }
         std::fs::write(at.join("self.pem"), read(at, "self.crt") + &read(at, "self.key")).unwrap();
         let silent = TcpListener::bind(SocketAddr::new(address.into(), SILENT)).unwrap();
         let mut config = String::from(
@@ -227,6 +239,11 @@ fn who_is_trusted() {
         row("expired, verify none", 9442, "ssl verify none"),
         row("self-signed, trusted", 9449, "ssl verify required ca-file self.pem"),
         row("self-signed, not trusted", 9449, "ssl verify required ca-file ca.pem"),
+        row("version 1, verify none", 9453, "ssl verify none"),
+        row("version 1, verify none, 1.2", 9453, "ssl verify none force-tlsv12"),
+        row("version 1 and RSA, verify none", 9454, "ssl verify none"),
+        row("version 1 and RSA, verify none, 1.2", 9454, "ssl verify none force-tlsv12"),
+        row("version 1 of nobody", 9453, "ssl verify required ca-file ca.pem"),
         row("verifyhost", 9441, "ssl verify required ca-file ca.pem verifyhost good.example"),
         row("verifyhost of a wildcard", 9441, "ssl verify required ca-file ca.pem verifyhost a.wild.example"),
         row(

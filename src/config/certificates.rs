@@ -2,6 +2,7 @@
 
 use super::door::TlsOptions;
 use super::keywords::bind_ssl;
+use super::keywords::crt_store::CrtStore;
 use super::parser::Parser;
 use super::raw::{Line, Place, Word};
 use super::tls::Preferences;
@@ -16,6 +17,10 @@ use std::time::Duration;
 pub struct Tls {
     pub store: Arc<Store>,
     pub crt_base: Option<String>,
+    /// `key-base`
+    pub key_base: Option<String>,
+    /// The `crt-store` section that is being read.
+    pub section: CrtStore,
     pub extra: Extra,
     /// `tune.ssl.cachesize`
     pub cached_sessions: usize,
@@ -34,6 +39,8 @@ impl Default for Tls {
         Self {
             store: Arc::default(),
             crt_base: None,
+            key_base: None,
+            section: CrtStore::default(),
             extra: Extra::default(),
             cached_sessions: 20_000,
             session_lifetime: Duration::from_secs(300),
@@ -64,6 +71,13 @@ impl Source {
 
 /// `crt <file | directory>`: what it stands for. `Err`: HAProxy's sentence about it.
 pub fn open(parser: &Parser, line: &Line, name: &str) -> Result<Vec<Source>, String> {
+    // Of a `crt-store` section.
+    if name.starts_with('@') {
+        let slot = parser.tls.store.get(name);
+        let slot =
+            slot.ok_or_else(|| format!("unable to find certificate '{name}' in a 'crt-store' section."))?;
+        return Ok(vec![Source::plain(slot)]);
+    }
     let name = match &parser.tls.crt_base {
         Some(base) if !name.starts_with('/') => format!("{base}/{name}"),
         _ => name.to_owned(),
@@ -87,6 +101,16 @@ pub fn open(parser: &Parser, line: &Line, name: &str) -> Result<Vec<Source>, Str
         found.extend(one(parser, &format!("{name}.{ending}"), &with(&path, ending))?);
     }
     Ok(found)
+}
+
+/// Says why OCSP responses beside certificates are passed over.
+pub fn doubts(parser: &mut Parser, line: &Line, index: usize, found: &[Source]) {
+    for source in found {
+        let certificate = source.slot.certificate();
+        if let Some(Err(why)) = certificate.ocsp.as_ref().map(|staple| &staple.response) {
+            parser.warning(line, index, format!("Loading: {why}. Content will be ignored."));
+        }
+    }
 }
 
 fn one(parser: &Parser, name: &str, path: &Path) -> Result<Vec<Source>, String> {
@@ -193,6 +217,7 @@ fn listed(parser: &mut Parser, bind: &Line, entry: &Line) -> Option<Vec<Source>>
     let filters: Vec<String> = entry.words.iter().skip(i).map(|w| w.text.clone()).collect();
     match open(parser, bind, entry.word(0)) {
         Ok(sources) => {
+            doubts(parser, entry, 0, &sources);
             let with = |s: Source| Source {
                 filters: filters.clone(),
                 options: options.clone(),

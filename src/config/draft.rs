@@ -1,6 +1,7 @@
 //! What the keyword tables fill: proxies whose names are not resolved yet. [`super::resolve`] turns them into the model.
 
 use super::address::Family;
+use super::certificates::Source;
 use super::checks::Checks;
 use super::door::DoorDraft;
 use super::keyword::Section;
@@ -31,6 +32,8 @@ pub struct Draft {
     pub binds: Vec<Bind>,
     /// `bind` lines with `ssl`.
     pub doors: Vec<DoorDraft>,
+    /// `ssl-f-use`: certificates of `bind` lines that name none.
+    pub uses: Vec<Source>,
     pub servers: Vec<ServerDraft>,
     /// The `default-server` settings so far.
     pub default_server: ServerDraft,
@@ -59,6 +62,7 @@ impl Draft {
             incomplete: false,
             binds: Vec::new(),
             doors: Vec::new(),
+            uses: Vec::new(),
             servers: Vec::new(),
             default_backend: None,
             use_backend: Vec::new(),

@@ -30,6 +30,7 @@ pub const HTTP_ERRORS: Sections = Section::HttpErrors.set();
 pub const HEALTH_CHECK: Sections = Section::HealthCheck.set();
 pub const MAILERS: Sections = Section::Mailers.set();
 pub const RING: Sections = Section::Ring.set();
+pub const CRT_STORE: Sections = Section::CrtStore.set();
 pub const VRRP: Sections = Section::Vrrp.set();
 pub const VRRP_GROUP: Sections = Section::VrrpGroup.set();
 pub const VRRP_SCRIPT: Sections = Section::VrrpScript.set();
@@ -57,6 +58,7 @@ pub enum Section {
     HealthCheck,
     Mailers,
     Ring,
+    CrtStore,
     Vrrp,
     VrrpGroup,
     VrrpScript,
@@ -82,6 +84,7 @@ impl Section {
             Self::Vrrp => Sections(1024),
             Self::VrrpGroup => Sections(2048),
             Self::VrrpScript => Sections(4096),
+            Self::CrtStore => Sections(8192),
         }
     }
 
@@ -100,6 +103,7 @@ impl Section {
             Self::HealthCheck => "healthcheck",
             Self::Mailers => "mailers",
             Self::Ring => "ring",
+            Self::CrtStore => "crt-store",
             Self::Vrrp => "vrrp",
             Self::VrrpGroup => "vrrp-group",
             Self::VrrpScript => "vrrp-script",

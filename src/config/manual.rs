@@ -1,8 +1,8 @@
 //! The reference manual and the `-dK` listing, both drawn from the keyword tables.
 
 use super::keyword::{
-    BACKEND, DEFAULTS, FRONTEND, GLOBAL, HEALTH_CHECK, HTTP_ERRORS, Keyword, LISTEN, MAILERS, RING, USERLIST,
-    VRRP, VRRP_GROUP, VRRP_SCRIPT,
+    BACKEND, CRT_STORE, DEFAULTS, FRONTEND, GLOBAL, HEALTH_CHECK, HTTP_ERRORS, Keyword, LISTEN, MAILERS,
+    RING, USERLIST, VRRP, VRRP_GROUP, VRRP_SCRIPT,
 };
 use super::keywords::{TABLES, bind, bind_ssl, server, unsupported};
 use super::section_names;
@@ -25,6 +25,7 @@ pub fn manual() -> String {
     section(&mut out, "`http-errors` sections", rows().filter(|k| k.sections.0 & HTTP_ERRORS.0 != 0), false);
     section(&mut out, "`mailers` sections", rows().filter(|k| k.sections.0 & MAILERS.0 != 0), false);
     section(&mut out, "`ring` sections", rows().filter(|k| k.sections.0 & RING.0 != 0), false);
+    section(&mut out, "`crt-store` sections", rows().filter(|k| k.sections.0 & CRT_STORE.0 != 0), false);
     section(&mut out, "`healthcheck` sections", rows().filter(|k| k.sections.0 & HEALTH_CHECK.0 != 0), false);
     for (name, set) in [("vrrp", VRRP), ("vrrp-group", VRRP_GROUP), ("vrrp-script", VRRP_SCRIPT)] {
         section(&mut out, &format!("`{name}` sections"), rows().filter(|k| k.sections.0 & set.0 != 0), false);
@@ -121,6 +122,7 @@ pub fn list_keywords(kind: &str) -> Option<String> {
         ("healthcheck", HEALTH_CHECK.0),
         ("mailers", MAILERS.0),
         ("ring", RING.0),
+        ("crt-store", CRT_STORE.0),
         ("vrrp", VRRP.0),
         ("vrrp-group", VRRP_GROUP.0),
         ("vrrp-script", VRRP_SCRIPT.0),

@@ -273,6 +273,10 @@ fn proxy(parser: &mut Parser, mut draft: Draft, names: &Names) -> Proxy {
         Some(Rule { place: rule.place, condition: rule.condition, action })
     });
     let use_backend: Vec<Rule<UseBackend>> = use_backend.collect();
+    let uses = std::mem::take(&mut draft.uses);
+    for door in draft.doors.iter_mut().filter(|door| door.sources.is_empty()) {
+        door.sources.clone_from(&uses);
+    }
     door::settle(parser, &proxy.name, proxy.mode, &mut draft.binds, std::mem::take(&mut draft.doors));
     if let Some(front) = proxy.front.as_mut() {
         front.default_backend = default_backend;

@@ -14,6 +14,7 @@ pub const BUILT: &[(&str, Section)] = &[
     ("healthcheck", Section::HealthCheck),
     ("mailers", Section::Mailers),
     ("ring", Section::Ring),
+    ("crt-store", Section::CrtStore),
     ("vrrp", Section::Vrrp),
     ("vrrp-group", Section::VrrpGroup),
     ("vrrp-script", Section::VrrpScript),
@@ -23,7 +24,6 @@ pub const BUILT: &[(&str, Section)] = &[
 pub const UNSUPPORTED: &[&str] = &[
     "acme",
     "cache",
-    "crt-store",
     "dynamic-update",
     "fcgi-app",
     "log-forward",

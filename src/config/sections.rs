@@ -44,7 +44,16 @@ pub fn apply(parser: &mut Parser, lines: Vec<Line>) {
     for block in blocks.iter().filter(|b| early(b)) {
         walker.block(block);
     }
-    for block in blocks.iter().filter(|b| !early(b)) {
+    // Certificates of stores are named on `bind` lines above them, too, and lie where the global section says.
+    let stores = blocks.iter().any(|b| b.section == Section::CrtStore);
+    let next = |b: &Block| stores && b.section == Section::Global;
+    for block in blocks.iter().filter(|b| next(b)) {
+        walker.block(block);
+    }
+    for block in blocks.iter().filter(|b| b.section == Section::CrtStore) {
+        walker.block(block);
+    }
+    for block in blocks.iter().filter(|b| !early(b) && !next(b) && b.section != Section::CrtStore) {
         walker.block(block);
     }
 }
@@ -165,6 +174,7 @@ impl Walker<'_> {
                 let name = self.name(block, "ring");
                 super::keywords::ring::begin(self.parser, &block.header, &name);
             }
+            Section::CrtStore => super::keywords::crt_store::begin(self.parser, &block.header),
             Section::Mailers => {
                 let name = self.name(block, "mailers");
                 super::keywords::mail::begin(self.parser, &block.header, name);

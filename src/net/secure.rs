@@ -205,6 +205,9 @@ impl Secure {
             if last {
                 inner.say_end();
             }
+        } else if bufs.iter().map(|buf| buf.len()).sum::<usize>() < inner.owed {
+            // Told to wait, the caller took back what stands in records already: what it writes now has no place.
+            return Err(io::ErrorKind::InvalidInput.into());
         }
         inner.flush(&self.socket)?;
         Ok(std::mem::take(&mut inner.owed))
@@ -456,6 +459,20 @@ mod tests {
                 got += n;
             }
             assert!(got >= written, "{got} of {written}");
+        });
+    }
+
+    #[test]
+    fn what_was_offered_cannot_be_taken_back() {
+        run(async {
+            let (a, _b) = pair().await;
+            let block = vec![7; 100_000];
+            while a.try_write(&block).is_ok() {}
+            // The same and more is the same; less is an error, and none of it is taken for written.
+            let more = vec![7; 200_000];
+            assert_eq!(a.try_write(&more).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+            assert_eq!(a.try_write(b"other").unwrap_err().kind(), io::ErrorKind::InvalidInput);
+            assert_eq!(a.try_write(&block).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         });
     }
 

@@ -5,7 +5,7 @@
 use super::{Stream, secure};
 use crate::config::model::ServerTls;
 use crate::tls::sigalgs::{self, allowed};
-use crate::tls::{ServerHandshake, Slot};
+use crate::tls::{ServerHandshake, Slot, signature};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{
     ResolvesClientCert, Resumption, WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor,
@@ -267,7 +267,7 @@ impl ServerCertVerifier for Verifier {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         allowed(&self.schemes, dss)?;
-        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.algorithms)
+        signature::verify_tls12(message, cert, dss, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -277,7 +277,7 @@ impl ServerCertVerifier for Verifier {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         allowed(&self.schemes, dss)?;
-        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.algorithms)
+        signature::verify_tls13(message, cert, dss, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -1,12 +1,13 @@
 //! A certificate with its chain and key, from PEM in one file or several.
 
-use super::{PROVIDER, names};
+use super::{PROVIDER, names, ocsp};
 use rustls::pki_types::pem::{self, PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys, SignatureAlgorithm};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// Whether certificates of one name are told apart by what the client can verify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +26,16 @@ pub struct Certificate {
     /// Common name and alternative names: what SNI is matched with where no filter says otherwise.
     pub names: Vec<String>,
     pub certified: Arc<CertifiedKey>,
+    /// There was an OCSP response beside it: whom such responses are about.
+    pub ocsp: Option<Staple>,
+}
+
+/// What is stapled to a certificate.
+#[derive(Clone, Debug)]
+pub struct Staple {
+    pub id: ocsp::Id,
+    /// HAProxy's sentence about why there is none.
+    pub response: Result<ocsp::Response, &'static str>,
 }
 
 /// What files (or the administrator) gave, before it is put together.
@@ -130,8 +141,33 @@ impl Parts {
         if let Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) = certified.keys_match() {
             return Err(Problem::KeyMismatch);
         }
-        certified.ocsp = self.ocsp.clone();
-        Ok(Certificate { kind, names, certified: Arc::new(certified), parts: self })
+        let staple = self.staple(first)?;
+        if staple.as_ref().is_some_and(|staple| staple.response.is_ok()) {
+            certified.ocsp = self.ocsp.clone();
+        }
+        Ok(Certificate { kind, names, certified: Arc::new(certified), ocsp: staple, parts: self })
+    }
+}
+
+impl Parts {
+    /// What the OCSP response is worth, if there is one.
+    fn staple(&self, first: &CertificateDer<'_>) -> Result<Option<Staple>, Problem> {
+        let Some(response) = &self.ocsp else { return Ok(None) };
+        let made = |issuer: &CertificateDer<'_>| {
+            let both = X509Certificate::from_der(first).ok().zip(X509Certificate::from_der(issuer).ok());
+            both.is_some_and(|((_, one), (_, issuer))| one.issuer() == issuer.subject())
+        };
+        if self.issuer.as_ref().is_some_and(|issuer| !made(issuer)) {
+            return Err(Problem::NotTheIssuer);
+        }
+        let issuer = self.issuer.as_ref().or_else(|| self.chain.iter().skip(1).find(|issuer| made(issuer)));
+        let id = issuer.and_then(|issuer| ocsp::Id::of(first, issuer)).ok_or(Problem::NoIssuer)?;
+        let response = ocsp::parse(response).and_then(|response| {
+            let ours = response.id == id;
+            ours.then_some(response)
+                .ok_or("OCSP single response: Certificate ID does not match certificate and issuer")
+        });
+        Ok(Some(Staple { id, response }))
     }
 }
 
@@ -143,6 +179,9 @@ pub enum Problem {
     NoKey,
     NoCertificate,
     KeyMismatch,
+    /// Of the OCSP response beside it.
+    NoIssuer,
+    NotTheIssuer,
     Unusable(String),
 }
 
@@ -158,6 +197,10 @@ impl Problem {
             Self::KeyMismatch => {
                 format!("inconsistencies between private key and certificate loaded '{path}'.")
             }
+            Self::NoIssuer => format!(
+                "'{path}.ocsp' is present and activates OCSP but it is impossible to compute the OCSP certificate ID (maybe the issuer could not be found)'."
+            ),
+            Self::NotTheIssuer => format!("'{path}.issuer' is not an issuer'."),
             Self::Unusable(why) => format!("unable to use the certificate from file '{path}' ({why})."),
         }
     }
@@ -168,22 +211,50 @@ impl Problem {
 /// # Errors
 /// See [`Problem`].
 pub fn load(path: &Path, extra: Extra) -> Result<Certificate, Problem> {
+    load_from(path, &Files::default(), extra)
+}
+
+/// Files that are named rather than looked for beside the certificate's own.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    pub key: Option<PathBuf>,
+    pub ocsp: Option<PathBuf>,
+    pub issuer: Option<PathBuf>,
+}
+
+/// Reads a certificate's file, those named with it, and of the rest those beside it.
+///
+/// # Errors
+/// See [`Problem`].
+pub fn load_from(path: &Path, files: &Files, extra: Extra) -> Result<Certificate, Problem> {
     let bytes = std::fs::read(path).map_err(|e| Problem::NotThere(reason(&e)))?;
     let mut parts = Parts::default();
     parts.read_pem(&bytes).map_err(Problem::NotPem)?;
     if parts.chain.is_empty() {
         return Err(Problem::NoCertificate);
     }
-    if extra.key
+    let named = |file: &Path| {
+        std::fs::read(file).map_err(|e| Problem::Unusable(format!("{}: {}", file.display(), reason(&e))))
+    };
+    if let Some(file) = &files.key {
+        let chain = std::mem::take(&mut parts.chain);
+        parts.key = None;
+        parts.read_pem(&named(file)?).map_err(Problem::Unusable)?;
+        parts.chain = chain;
+    } else if extra.key
         && parts.key.is_none()
         && let Some(bytes) = beside(path, "key", extra)
     {
         parts.read_pem(&bytes).map_err(Problem::Unusable)?;
     }
-    if extra.ocsp {
+    if let Some(file) = &files.ocsp {
+        parts.ocsp = Some(named(file)?);
+    } else if extra.ocsp {
         parts.ocsp = beside(path, "ocsp", extra);
     }
-    if extra.issuer
+    if let Some(file) = &files.issuer {
+        parts.read_issuer(&named(file)?).map_err(Problem::Unusable)?;
+    } else if extra.issuer
         && let Some(bytes) = beside(path, "issuer", extra)
     {
         parts.read_issuer(&bytes).map_err(Problem::Unusable)?;

@@ -1,10 +1,12 @@
 //! Changes of certificates while they are in use: begun, filled in pieces, then committed as a whole; one at a time.
 
 use super::certificate::{BESIDE, Certificate, Parts};
-use super::store::{Store, lock};
+use super::ocsp;
+use super::store::{Slot, Store, lock};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What was ordered and is not in use yet.
 #[derive(Debug, Default)]
@@ -137,6 +139,27 @@ impl Store {
                 .sum::<usize>())
     }
 
+    /// Staples a new OCSP response to every certificate that it is about and that had one from the beginning.
+    ///
+    /// # Errors
+    /// HAProxy's sentence.
+    pub fn staple(&self, response: &[u8]) -> Result<(), String> {
+        let id = ocsp::parse(response)?.id;
+        let about = |slot: &Arc<Slot>| slot.certificate().ocsp.as_ref().is_some_and(|staple| staple.id == id);
+        let slots: Vec<_> = self.all().into_iter().filter(about).collect();
+        if slots.is_empty() {
+            return Err(
+                "OCSP single response: Certificate ID does not match any certificate or issuer".into()
+            );
+        }
+        for slot in slots {
+            let parts = Parts { ocsp: Some(response.to_vec()), ..slot.certificate().parts.clone() };
+            let certificate = parts.build().map_err(|problem| problem.sentence(&slot.name))?;
+            self.replace(&slot.name, certificate)?;
+        }
+        Ok(())
+    }
+
     /// # Errors
     /// See [`Refusal`].
     pub fn abort(&self, name: &str) -> Result<(), Refusal> {
@@ -175,6 +198,11 @@ impl Store {
     }
 }
 
+/// Base64 comes in lines.
+fn without_spaces(text: &str) -> Vec<u8> {
+    text.bytes().filter(|b| !b.is_ascii_whitespace()).collect()
+}
+
 fn fill(parts: &mut Parts, part: Option<&str>, contents: &str, called: &str) -> Result<(), String> {
     let unreadable = || format!("unable to load certificate from file '{called}'.");
     match part {
@@ -194,6 +222,12 @@ fn fill(parts: &mut Parts, part: Option<&str>, contents: &str, called: &str) -> 
         Some("issuer") => {
             let issuer = CertificateDer::from_pem_slice(contents.as_bytes()).map_err(|_| unreadable())?;
             parts.issuer = Some(issuer);
+        }
+        Some("ocsp") => {
+            let response = crate::expr::base64_decode(&without_spaces(contents), false);
+            let Some(response) = response.filter(|r| !r.is_empty()) else { return Err(unreadable()) };
+            ocsp::parse(&response).map_err(|why| format!("{why}."))?;
+            parts.ocsp = Some(response);
         }
         Some(other) => return Err(format!("'.{other}' files are not supported by weir yet on this socket.")),
     }

@@ -181,7 +181,8 @@ pub fn ciphers(text: &str) -> Chosen {
 }
 
 fn matches(row: &Row, tag: &str) -> bool {
-    row.name == tag || row.tags.contains(&tag)
+    // What the system's policy allows (Fedora and its kin): whatever there is.
+    row.name == tag || row.tags.contains(&tag) || tag == "PROFILE=SYSTEM"
 }
 
 /// A suite's name in OpenSSL, and the bits of its key.
@@ -258,6 +259,7 @@ mod tests {
         check("AES128:+ECDSA", &[RSA128, EC128], &[]);
         check("AES128:AES256:-AES128:@STRENGTH", &[EC256, RSA256], &[]);
         check("aRSA+AES128:aRSA+AES256:@STRENGTH:@SECLEVEL=2", &[RSA256, RSA128], &[]);
+        check("PROFILE=SYSTEM:!AES128:!aRSA", &[EC256, "ECDHE-ECDSA-CHACHA20-POLY1305"], &[]);
         check("AES128-SHA:RC4", &[], &["AES128-SHA", "RC4"]);
     }
 

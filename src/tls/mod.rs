@@ -12,11 +12,14 @@
 pub mod certificate;
 pub mod changes;
 pub mod ciphers;
+pub mod der;
 pub mod door;
 pub mod handshake;
 pub mod names;
+pub mod ocsp;
 pub mod settings;
 pub mod sigalgs;
+pub mod signature;
 pub mod sni;
 pub mod store;
 pub mod tickets;

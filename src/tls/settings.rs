@@ -4,10 +4,12 @@ use super::certificate::Certificate;
 use super::verify::Verifier;
 use super::{PROVIDER, ciphers, sigalgs};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs};
+use rustls::pki_types::UnixTime;
 use rustls::server::{
     ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, StoresServerSessions,
 };
 use rustls::sign::CertifiedKey;
+use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::{ServerConfig, SignatureScheme, SupportedCipherSuite, SupportedProtocolVersion, version};
 use std::sync::Arc;
 
@@ -68,7 +70,7 @@ impl Settings {
             Some(schemes) => Arc::new(sigalgs::limit(&certificate.certified, schemes)),
             None => Arc::clone(&certificate.certified),
         };
-        let mut config = builder.with_cert_resolver(Arc::new(Only(certified)));
+        let mut config = builder.with_cert_resolver(Arc::new(Only::new(certified, certificate)));
         config.alpn_protocols = self.alpn.clone().unwrap_or_default();
         config.ignore_client_order = !self.client_order;
         config.max_fragment_size = self.max_record;
@@ -104,10 +106,29 @@ pub fn own_tickets() -> Result<Arc<dyn ProducesTickets>, String> {
 
 /// The one certificate of an instance.
 #[derive(Debug)]
-struct Only(Arc<CertifiedKey>);
+struct Only {
+    certified: Arc<CertifiedKey>,
+    /// The same without an OCSP response, and from when on.
+    bare: Option<(Arc<CertifiedKey>, UnixTime)>,
+}
+
+impl Only {
+    fn new(certified: Arc<CertifiedKey>, certificate: &Certificate) -> Self {
+        let response = certificate.ocsp.as_ref().and_then(|staple| staple.response.as_ref().ok());
+        let bare = response.map(|response| {
+            (Arc::new(CertifiedKey { ocsp: None, ..(*certified).clone() }), response.next_update)
+        });
+        Self { certified, bare }
+    }
+}
 
 impl ResolvesServerCert for Only {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0))
+        let over = |until: UnixTime| DefaultTimeProvider.current_time().is_none_or(|now| now > until);
+        match &self.bare {
+            // Clients take an old one worse than none.
+            Some((bare, until)) if over(*until) => Some(Arc::clone(bare)),
+            _ => Some(Arc::clone(&self.certified)),
+        }
     }
 }

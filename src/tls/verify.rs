@@ -4,8 +4,8 @@
 //! in OpenSSL's order: that is what `crt-ignore-err` lists and `ssl_c_err` tells. A chain is let pass against the
 //! library only if each fault found is on the lists.
 
-use super::PROVIDER;
 use super::sigalgs::allowed;
+use super::{PROVIDER, signature};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
@@ -152,7 +152,9 @@ impl Verifier {
         let Err(error) = checked else { return Ok(Verdict::default()) };
         let (mut faults, valid_from) = self.faults(end, above, now.as_secs());
         // Late, early or revoked: is it otherwise a chain that the library takes?
+        let plain = self.is_plain(end);
         if !faults.is_empty()
+            && !plain
             && faults.iter().all(|f| OF_A_MOMENT.contains(&f.code))
             && let Some(Err(error)) =
                 self.listless.as_ref().map(|l| l.verify_client_cert(end, &chain, valid_from))
@@ -160,7 +162,7 @@ impl Verifier {
             faults.push(Fault { code: code_of(&error), depth: 0 });
         }
         if faults.is_empty() {
-            if self.trusted.iter().any(|t| **t == **end) {
+            if plain || self.trusted.iter().any(|t| **t == **end) {
                 return Ok(Verdict::default());
             }
             faults.push(Fault { code: code_of(&error), depth: 0 });
@@ -180,6 +182,20 @@ impl Verifier {
             }
         }
         Ok(verdict)
+    }
+
+    /// A certificate of version 1, which the library does not read, right below an authority that is trusted without
+    /// limits upon names: what is to be looked at there we have looked at.
+    fn is_plain(&self, end: &CertificateDer<'_>) -> bool {
+        let parse = |der| X509Certificate::from_der(der).ok().map(|(_, certificate)| certificate);
+        signature::is_version_1(end)
+            && parse(end).is_some_and(|end| {
+                self.trusted.iter().filter_map(|der| parse(der)).any(|authority| {
+                    authority.subject() == end.issuer()
+                        && matches!(authority.name_constraints(), Ok(None))
+                        && end.verify_signature(Some(authority.public_key())).is_ok()
+                })
+            })
     }
 
     /// All that OpenSSL would find, were it told to go on after each; and since when all of the chain is valid.
@@ -327,12 +343,7 @@ impl ClientCertVerifier for Verifier {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         allowed(&self.demand.schemes, dss)?;
-        rustls::crypto::verify_tls12_signature(
-            message,
-            cert,
-            dss,
-            &PROVIDER.signature_verification_algorithms,
-        )
+        signature::verify_tls12(message, cert, dss, &PROVIDER.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -342,12 +353,7 @@ impl ClientCertVerifier for Verifier {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         allowed(&self.demand.schemes, dss)?;
-        rustls::crypto::verify_tls13_signature(
-            message,
-            cert,
-            dss,
-            &PROVIDER.signature_verification_algorithms,
-        )
+        signature::verify_tls13(message, cert, dss, &PROVIDER.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

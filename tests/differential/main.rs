@@ -20,5 +20,7 @@ mod rewriting;
 mod rig;
 mod routing;
 mod tls;
+mod tls_grades;
 mod tls_sessions;
+mod tls_stores;
 mod variables;

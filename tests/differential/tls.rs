@@ -300,6 +300,16 @@ pub(super) fn clients() -> Pki {
     std::fs::write(pki.path("ca.cnf"), bare).unwrap();
     pki.client("bare", "ours", "/CN=bare", [PAST, YESTERDAY]);
     pki.client("barely", "forger", "/CN=barely", [PAST, YESTERDAY]);
+    // Version 1: no extensions at all.
+    for (name, authority) in [("old", "ours"), ("strange", "forger")] {
+        pki.openssl(&format!(
+            "req -new -newkey {EC} -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr"
+        ));
+        pki.openssl(&format!(
+            "x509 -req -in {name}.csr -CA {authority}.crt -CAkey {authority}.key -CAcreateserial -days 30 -out {name}.crt"
+        ));
+        pki.join(&[&format!("{name}.crt"), &format!("{name}.key")], &format!("{name}.pem"));
+    }
     let crl = "-config ca.cnf -name ca -keyfile ours.key -cert ours.crt";
     pki.openssl(&format!("ca {crl} -revoke revoked.crt"));
     pki.openssl(&format!("ca {crl} -gencrl -out ours.crl"));
@@ -322,7 +332,8 @@ fn clients_show_certificates() {
     }
     let front = format!("http-request return status 200 content-type text/plain lf-string \"{text}\"");
     let certificates = [
-        "", "good", "expired", "early", "revoked", "stranger", "alone", "forged", "forgery", "bare", "barely",
+        "", "good", "expired", "early", "revoked", "stranger", "alone", "forged", "forgery", "bare",
+        "barely", "old", "strange",
     ];
     let options: Vec<Vec<String>> = certificates
         .iter()

@@ -261,6 +261,105 @@ fn ocsp_responses_are_stapled() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// `good.pem` with its issuer, and responses about it: good, revoked, without an end, about another, none at all.
+fn responses() -> Pki {
+    let pki = Pki::new();
+    pki.authority("ours");
+    for name in ["good", "other"] {
+        pki.client(name, "ours", &format!("/CN={name}.test"), [PAST, FUTURE]);
+    }
+    let about = |name: &str, options: &str, file: &str| {
+        pki.openssl(&format!(
+            "ocsp -index index.txt -CA ours.crt -rsigner ours.crt -rkey ours.key -issuer ours.crt -cert {name}.crt {options} -respout {file}"
+        ));
+    };
+    about("good", "-ndays 30", "response");
+    about("good", "", "endless");
+    about("other", "-ndays 30", "another");
+    pki.openssl("ca -config ca.cnf -name ca -keyfile ours.key -cert ours.crt -revoke good.crt");
+    about("good", "-ndays 30", "revoked");
+    std::fs::write(pki.path("garbage"), "garbage").unwrap();
+    std::fs::write(pki.path("unauthorized"), [0x30, 3, 10, 1, 6]).unwrap();
+    std::fs::copy(pki.path("ours.crt"), pki.path("good.pem.issuer")).unwrap();
+    std::fs::copy(pki.path("response"), pki.path("good.pem.ocsp")).unwrap();
+    pki
+}
+
+/// `set ssl ocsp-response` and `show ssl ocsp-response`: what they answer, and what clients get then.
+#[test]
+fn ocsp_responses_are_exchanged() {
+    let pki = responses();
+    let text = |file: &str| String::from_utf8(base64(&std::fs::read(pki.path(file)).unwrap())).unwrap();
+    let socket = pki.path("socket");
+    let mut wrong = Vec::new();
+    same("OCSP responses", &mut wrong, |program| {
+        let address = own_address();
+        let sections = format!(
+            "frontend f\n    bind ADDR:{FRONT} ssl crt PKI/good.pem crt PKI/other.pem\n    http-request return status 200"
+        );
+        let _proxy = start(program, &pki, "    stats socket PKI/socket level admin", &sections, address);
+        let mut seen = String::new();
+        let status = || {
+            let seen = s_client(pki.dir.path(), address, "-status", CLOSE);
+            seen.lines().find(|l| l.contains("Cert Status")).unwrap_or("none").trim().to_owned()
+        };
+        seen += &format!("{}\n", status());
+        for line in [
+            "show ssl ocsp-response".to_owned(),
+            "show ssl ocsp-response 00".to_owned(),
+            "set ssl ocsp-response".to_owned(),
+            "set ssl ocsp-response garbage!".to_owned(),
+            "set ssl ocsp-response aGVsbG8=".to_owned(),
+            format!("set ssl ocsp-response {}", text("unauthorized")),
+            format!("set ssl ocsp-response {}", text("another")),
+            format!("set ssl ocsp-response {}", text("endless")),
+        ] {
+            seen += &format!("{line}: {}\n", ask(&socket, &line));
+        }
+        seen += &format!("{}\n", status());
+        seen += &ask(&socket, &format!("set ssl ocsp-response {}", text("revoked")));
+        seen += &format!("{}\n", status());
+        seen += &ask(&socket, &format!("set ssl ocsp-response <<\n{}\n", text("response")));
+        seen += &format!("{}\n", status());
+        let good = pki.path("good.pem").display().to_string();
+        seen += &ask(&socket, &format!("set ssl cert {good}.ocsp <<\n{}\n", text("revoked")));
+        seen += &status();
+        seen += &ask(&socket, &format!("commit ssl cert {good}"));
+        seen += &status();
+        let shown = ask(&socket, &format!("show ssl cert {good}"));
+        seen + shown.lines().find(|l| l.contains("OCSP")).unwrap_or_default()
+    });
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A response that is of no use is passed over with a word; without an issuer nobody can tell, and that is an error.
+#[test]
+fn ocsp_responses_of_no_use() {
+    let pki = responses();
+    let config = format!(
+        "defaults\n    mode http\n    timeout client 5s\n    timeout server 5s\n    timeout connect 5s\n\
+         frontend f\n    bind 127.0.0.1:1 ssl crt {}\n",
+        pki.path("good.pem").display()
+    );
+    let said = |program: Program| {
+        let (code, output) = program.check(&config);
+        let lines = output.lines().filter(|l| l.contains("OCSP") || l.contains("issuer"));
+        let sentences =
+            lines.map(|l| l.rsplit_once("Loading: ").or(l.rsplit_once(" : ")).map_or(l, |(_, s)| s));
+        format!("{code:?} {}", sentences.map(str::trim).collect::<Vec<_>>().join(", "))
+    };
+    let mut wrong = Vec::new();
+    for file in ["response", "revoked", "endless", "another", "garbage", "unauthorized"] {
+        std::fs::copy(pki.path(file), pki.path("good.pem.ocsp")).unwrap();
+        same(file, &mut wrong, said);
+    }
+    std::fs::copy(pki.path("other.crt"), pki.path("good.pem.issuer")).unwrap();
+    same("another's certificate as issuer", &mut wrong, said);
+    std::fs::remove_file(pki.path("good.pem.issuer")).unwrap();
+    same("no issuer", &mut wrong, said);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// `accept-proxy`: the header comes before the handshake, and tells the address.
 #[test]
 fn a_proxy_header_before_the_handshake() {

@@ -25,6 +25,7 @@ pub mod session;
 pub mod sessions;
 pub mod ssl_cert;
 pub mod ssl_crt_list;
+pub mod ssl_ocsp;
 pub mod ssl_tickets;
 pub mod stat;
 pub mod target;
@@ -59,6 +60,7 @@ const FAMILIES: &[&[Command]] = &[
     sessions::TABLE,
     ssl_cert::TABLE,
     ssl_crt_list::TABLE,
+    ssl_ocsp::TABLE,
     ssl_tickets::TABLE,
     stat::TABLE,
     trace::TABLE,

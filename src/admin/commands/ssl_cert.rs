@@ -52,8 +52,16 @@ fn show(call: &mut Call<'_>) -> Answer {
             describe(&parts, &mut out);
         }
     }
-    out.push_str("OCSP Response Key: \n");
+    let key = ocsp_key(store, name);
+    let _ = writeln!(out, "OCSP Response Key: {key}");
     Answer::text(out)
+}
+
+/// The number under which `show ssl ocsp-response` has it.
+fn ocsp_key(store: &Store, name: &str) -> String {
+    let certificate = store.get(name).map(|slot| slot.certificate());
+    let id = certificate.and_then(|c| Some(c.ocsp.as_ref()?.id.der()));
+    id.map(|id| hex(&id).to_ascii_lowercase()).unwrap_or_default()
 }
 
 fn list(store: &Store) -> String {

@@ -208,6 +208,7 @@ pub(super) fn apply(parser: &mut Parser, line: &Line, i: usize, settings: &mut S
             match certificates::open(parser, line, line.word(i + 1)) {
                 Ok(found) => {
                     let is_default = word == "default-crt";
+                    certificates::doubts(parser, line, i + 1, &found);
                     let found = found.into_iter().map(|s| certificates::Source { is_default, ..s });
                     draft.sources.extend(found);
                 }
@@ -254,6 +255,35 @@ pub(super) fn finish(parser: &mut Parser, line: &Line, settings: Settings, binds
 /// The options between brackets of a list's line; `None`: one was wrong, and reported.
 pub fn listed_options(parser: &mut Parser, line: &Line) -> Option<TlsOptions> {
     sequence(parser, line, 0, |option| option.listed, "crt-list")
+}
+
+/// `ssl-f-use crt <file> [<option>]...`
+pub fn front_certificate(parser: &mut Parser, line: &Line) {
+    let Some(at) = line.words.iter().position(|w| w.text == "crt").filter(|_| line.words.len() > 2) else {
+        return parser.alert(line, 0, "'ssl-f-use' : mandatory 'crt' parameter not found.");
+    };
+    let file = line.word(at + 1).to_owned();
+    let mut words = line.words.clone();
+    words.drain(at..(at + 2).min(line.words.len()));
+    words.remove(0);
+    let written: Vec<&str> = words.iter().map(|w| w.text.as_str()).collect();
+    let written = (!words.is_empty()).then(|| written.join(" ").into());
+    let inner = Line { words, ..line.clone() };
+    let Some(options) = listed_options(parser, &inner) else { return };
+    match certificates::open(parser, line, &file) {
+        Ok(sources) => {
+            if let Some(draft) = parser.draft() {
+                let list = Some((format!("@{}", draft.proxy.name).into(), line.place.line));
+                draft.uses.extend(sources.into_iter().map(|s| certificates::Source {
+                    options: written.is_some().then(|| options.clone()),
+                    written: written.clone(),
+                    list: list.clone(),
+                    ..s
+                }));
+            }
+        }
+        Err(message) => parser.alert(line, at + 1, format!("'ssl-f-use' : {message}")),
+    }
 }
 
 /// `ssl-default-bind-options`

@@ -16,6 +16,7 @@ pub mod bind_ssl;
 pub mod check_kinds;
 pub mod checks;
 pub mod cookie;
+pub mod crt_store;
 pub mod global;
 pub mod http_rules;
 pub mod l4;
@@ -48,6 +49,7 @@ pub const TABLES: &[&[Keyword]] = &[
     tls::TABLE,
     log::TABLE,
     mail::TABLE,
+    crt_store::TABLE,
     ring::TABLE,
     proxy::TABLE,
     bind::TABLE,

@@ -1,7 +1,7 @@
 //! TLS in the `global` section.
 
 use super::bind_ssl;
-use crate::config::keyword::{GLOBAL, Keyword};
+use crate::config::keyword::{FRONT_ONLY, GLOBAL, Keyword};
 use crate::config::parser::Parser;
 use crate::config::raw::Line;
 use crate::config::units::Unit;
@@ -11,6 +11,13 @@ pub const TABLE: &[Keyword] = &[
     Keyword::new("crt-base", GLOBAL, "<dir>", "Where relative names of certificates start.", |p, l| {
         p.tls.crt_base = p.text(l, 1, "a directory path");
     }),
+    Keyword::new(
+        "key-base",
+        GLOBAL,
+        "<dir>",
+        "Where relative names of keys in 'crt-store' sections start.",
+        |p, l| p.tls.key_base = p.text(l, 1, "a directory path"),
+    ),
     Keyword::new(
         "ssl-default-bind-ciphers",
         GLOBAL,
@@ -138,6 +145,13 @@ pub const TABLE: &[Keyword] = &[
         "<bits>",
         "Nothing to act on: weir has no key exchange over finite fields.",
         no_finite_fields,
+    ),
+    Keyword::new(
+        "ssl-f-use",
+        FRONT_ONLY,
+        "crt <file> [<option>]...",
+        "A certificate for the 'bind' lines with 'ssl' that name none, with options as in certificate lists. The lines make the list '@<proxy>'.",
+        bind_ssl::front_certificate,
     ),
     Keyword::new(
         "tune.ssl.cachesize",

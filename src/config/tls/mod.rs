@@ -74,7 +74,7 @@ fn system(parser: &Parser) -> PathBuf {
 /// Relative names start at `ca-base`.
 pub fn based(parser: &Parser, line: &Line, name: &str) -> PathBuf {
     match &parser.ca_base {
-        Some(base) if !name.starts_with('/') => base.join(name),
+        Some(base) if !name.starts_with('/') => parser.path(line, &base.join(name).to_string_lossy()),
         _ => parser.path(line, name),
     }
 }
