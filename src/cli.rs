@@ -1,6 +1,7 @@
 //! argv -> arguments -> run -> exit code. The options are HAProxy's, letter for letter: its service files, init scripts and
 //! wrappers start weir unchanged.
 
+mod diff;
 mod identity;
 mod ipvsadm;
 mod l4;
@@ -11,7 +12,7 @@ use crate::config::environment::Environment;
 use crate::config::model::Proxy;
 use crate::config::{self, Loaded};
 use crate::live::startup;
-use crate::runtime::{self, Options, Source, say};
+use crate::runtime::{self, Options, Source, master, say};
 use crate::{demo, net, top, vrrp};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,6 +25,10 @@ struct Args {
     files: Vec<PathBuf>,
     check: bool,
     condition: Option<String>,
+    /// `-W`, `-Ws`
+    master: bool,
+    /// `-S`
+    master_socket: Option<String>,
     directory: Option<PathBuf>,
     verbose: bool,
     warnings_fatal: bool,
@@ -58,6 +63,9 @@ pub fn main() -> ExitCode {
     if let Some(("l4", rest)) = words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         return l4::run(rest);
     }
+    if let Some(("diff", rest)) = words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return diff::run(rest);
+    }
     if let Some(("top", rest)) = words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         return top::run(rest);
     }
@@ -65,7 +73,10 @@ pub fn main() -> ExitCode {
         return vrrp::watch::run(rest);
     }
     match parse(&words) {
-        Ok(args) => dispatch(args),
+        Ok(mut args) => {
+            args.options.channel = master::Channel::inherited().map(Arc::new);
+            dispatch(args)
+        }
         Err(problem) => {
             eprintln!("weir: {problem}\n{}", usage::SHORT);
             ExitCode::FAILURE
@@ -141,6 +152,9 @@ fn configure(args: &Args) -> ExitCode {
         Ok(read) => read,
         Err(text) => {
             eprint!("{text}");
+            if let Some(master) = &args.options.channel {
+                master.failed(&text);
+            }
             return ExitCode::FAILURE;
         }
     };
@@ -176,6 +190,34 @@ fn read(args: &Args) -> runtime::Read {
     Ok((Box::new(loaded), text))
 }
 
+/// What each worker is started with: all the words but those that are the master's. The old processes are the first
+/// worker's to replace.
+fn master_settings(args: &Args) -> master::Settings {
+    let mut settings = master::Settings { socket: args.master_socket.clone(), ..master::Settings::default() };
+    let mut words = std::env::args_os().skip(1).peekable();
+    while let Some(word) = words.next() {
+        match word.to_str() {
+            Some("-W" | "-Ws" | "-D" | "-db" | "-d") => {}
+            Some("-S" | "-p") => drop(words.next()),
+            Some("-x") => settings.first.extend([Some(word), words.next()].into_iter().flatten()),
+            Some("-sf" | "-st") => {
+                settings.first.push(word);
+                let is_pid = |w: &std::ffi::OsString| w.to_str().is_some_and(|w| w.parse::<i32>().is_ok());
+                while let Some(pid) = words.next_if(is_pid) {
+                    settings.first.push(pid);
+                }
+            }
+            // The directory is this process's already.
+            Some("-C") => drop(words.next()),
+            Some("-f" | "-n" | "-N" | "-m" | "-L") => {
+                settings.arguments.extend([Some(word), words.next()].into_iter().flatten());
+            }
+            _ => settings.arguments.push(word),
+        }
+    }
+    settings
+}
+
 /// What `-c` says of a configuration without errors.
 fn verdict(loaded: &Loaded, quiet: bool) -> ExitCode {
     let listens = |p: &Proxy| !p.disabled && p.front.as_ref().is_some_and(|f| !f.binds.is_empty());
@@ -193,11 +235,25 @@ fn verdict(loaded: &Loaded, quiet: bool) -> ExitCode {
     code
 }
 
-fn start(args: &Args, loaded: Loaded) -> ExitCode {
+fn start(args: &Args, mut loaded: Loaded) -> ExitCode {
     let mut options = args.options.clone();
     options.quiet |= loaded.config.global.quiet;
     if args.verbose {
         options.quiet = false;
+    }
+    let global = &loaded.config.global;
+    if options.channel.is_none() && (args.master || global.master_worker) {
+        let daemon = !options.foreground && (options.daemon || global.daemon);
+        let pidfile = options.pidfile.clone().or_else(|| global.pidfile.clone());
+        let settings = master_settings(args);
+        drop(loaded);
+        return master::run(&options, settings, daemon, pidfile.as_deref());
+    }
+    if options.channel.is_some() {
+        // The pid file is the master's, and so is going to the background.
+        options.foreground = true;
+        options.pidfile = None;
+        loaded.config.global.pidfile = None;
     }
     let again = args.clone();
     options.source = Some(Source(Arc::new(move || read(&again))));
@@ -240,9 +296,11 @@ fn parse(words: &[String]) -> Result<Args, String> {
             "-cc" => args.condition = Some(value(&mut words, word)?.to_owned()),
             "-C" => args.directory = Some(value(&mut words, word)?.into()),
             "-D" => args.options.daemon = true,
-            // One process until reloading is built: the worker is its own master.
-            "-W" => {}
-            "-Ws" => args.options.notify = true,
+            "-W" => args.master = true,
+            "-Ws" => {
+                args.master = true;
+                args.options.notify = true;
+            }
             "-V" => args.verbose = true,
             "-q" => args.options.quiet = true,
             "-n" => args.options.maxconn = Some(number(&mut words, word)?),
@@ -250,10 +308,7 @@ fn parse(words: &[String]) -> Result<Args, String> {
             "-m" => args.options.memory = Some(number(&mut words, word)?),
             "-L" => args.local_peer = Some(value(&mut words, word)?.to_owned()),
             "-p" => args.options.pidfile = Some(value(&mut words, word)?.into()),
-            "-S" => {
-                value(&mut words, word)?;
-                args.unbuilt.push("-S");
-            }
+            "-S" => args.master_socket = Some(value(&mut words, word)?.to_owned()),
             // HAProxy's scripts give /dev/null where there is nobody to ask.
             "-x" => {
                 args.options.take_from =

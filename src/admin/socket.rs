@@ -4,8 +4,10 @@ use super::client;
 use super::console::Console;
 use super::session::Session;
 use super::{Office, listen::Bound};
+use crate::config::model::StatsSocket;
 use crate::net::{Listener, Stream, raw};
 use crate::tasks::{self, Task};
+use socket2::Socket;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -32,6 +34,16 @@ pub fn serve(office: &Rc<Office>, bound: &[Bound]) -> io::Result<Vec<Task>> {
         tasks.push(tasks::start("stats socket", accept(listener, door)));
     }
     Ok(tasks)
+}
+
+/// Lets a client in whom another process has checked, as an administrator.
+pub fn admit(office: &Rc<Office>, socket: Socket) {
+    let own = StatsSocket::of_master();
+    if socket.set_nonblocking(true).is_ok()
+        && let Ok(stream) = Stream::from_socket(socket, true)
+    {
+        let_in(office, &own, usize::MAX, stream, ());
+    }
 }
 
 struct Door {
@@ -71,20 +83,25 @@ impl Door {
     fn let_in(&self, stream: Stream, places: (Place, Option<Place>)) {
         let admin = self.office.now();
         let Some(socket) = admin.sockets.get(self.index) else { return };
-        let generation = Arc::clone(admin.live());
-        let global = &generation.config.global;
-        let session = Session::new(socket, self.index, global.stats_timeout);
-        let console = Console::new(stream, Arc::clone(&generation), session.timeout);
-        let office = Rc::clone(&self.office);
-        tasks::detached("stats client", async move {
-            let process = &generation.process;
-            process.admin_connections.fetch_add(1, Relaxed);
-            process.admin_clients.fetch_add(1, Relaxed);
-            client::serve(office, session, console).await;
-            process.admin_clients.fetch_sub(1, Relaxed);
-            drop(places);
-        });
+        let_in(&self.office, socket, self.index, stream, places);
     }
+}
+
+/// `places` are free again when the client is gone.
+fn let_in<P: 'static>(office: &Rc<Office>, socket: &StatsSocket, index: usize, stream: Stream, places: P) {
+    let generation = Arc::clone(office.now().live());
+    let global = &generation.config.global;
+    let session = Session::new(socket, index, global.stats_timeout);
+    let console = Console::new(stream, Arc::clone(&generation), session.timeout);
+    let office = Rc::clone(office);
+    tasks::detached("stats client", async move {
+        let process = &generation.process;
+        process.admin_connections.fetch_add(1, Relaxed);
+        process.admin_clients.fetch_add(1, Relaxed);
+        client::serve(office, session, console).await;
+        process.admin_clients.fetch_sub(1, Relaxed);
+        drop(places);
+    });
 }
 
 /// A place that is free again when dropped.

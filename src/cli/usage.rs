@@ -10,6 +10,7 @@ weir reads an HAProxy configuration and serves it.
 
 Usage: weir [-f <file|directory>]... [options] [-- <file>...]
        weir demo                a proxy and three web servers on this machine, for a first look
+       weir diff <old> <new>    what a reload from one configuration to the other would do (weir diff -h)
        weir top [<options>]     the running process in the terminal (weir top -h)
        weir ipvsadm [<options>] services of 'mode l4' in ipvsadm's words (weir ipvsadm -h); by a link of that name too
        weir l4 <command>        explain, doctor, server-setup: tools around 'mode l4' (weir l4 -h)
@@ -27,7 +28,8 @@ Configuration
 
 Running
   -D                    go to the background (-db, -d: stay in the foreground whatever the configuration says)
-  -W, -Ws               master-worker mode; -Ws tells systemd when ready. One process serves until reloading is built
+  -W, -Ws               a master that starts workers, keeps their sockets and reloads by starting another; -Ws tells systemd
+  -S <socket>           the master's own command socket: a path or address:port, with ,mode,<octal> if wanted
   -p <file>             write the pid here
   -sf <pid>...          once listening, let these old processes finish their connections and stop
   -x <socket>           take the listening sockets from the process with this stats socket (its expose-fd listeners)
@@ -45,7 +47,7 @@ About
   -h                    this text
 
 Accepted because service files have them, without effect here: -dM -dL -dZ -dF -dt -de -dk -dp -dG -da -dv.
-Accepted with a warning that they are not supported yet: -S -dV -dI -dr -dC.
+Accepted with a warning that they are not supported yet: -dV -dI -dr -dC.
 
 Signals: USR1 finish and stop, TERM and INT stop at once, USR2 reload, HUP log the servers' states, TTOU stop listening,
          TTIN listen again.

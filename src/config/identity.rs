@@ -28,7 +28,6 @@ pub fn same_backend(a: &Proxy, b: &Proxy) -> bool {
 #[must_use]
 pub fn same_socket(a: &Bind, b: &Bind) -> bool {
     let made_of = |bind: &Bind| Bind {
-        address: bind.address.clone(),
         backlog: bind.backlog,
         defer_accept: bind.defer_accept,
         tfo: bind.tfo,
@@ -41,16 +40,7 @@ pub fn same_socket(a: &Bind, b: &Bind) -> bool {
         mode: bind.mode,
         uid: bind.uid,
         gid: bind.gid,
-        id: 0,
-        name: None,
-        guid: None,
-        place: None,
-        maxconn: None,
-        nice: 0,
-        accept_proxy: false,
-        threads: Vec::new(),
-        protocol: None,
-        tls: None,
+        ..Bind::bare(bind.address.clone())
     };
     same(&made_of(a), &made_of(b))
 }

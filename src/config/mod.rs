@@ -10,6 +10,7 @@ pub mod certificates;
 pub mod checks;
 pub mod condition;
 pub mod diagnostic;
+pub mod diff;
 pub mod door;
 pub mod draft;
 pub mod dynamic;

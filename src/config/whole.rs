@@ -290,7 +290,6 @@ mod tests {
 
     #[test]
     fn what_is_not_served_is_said() {
-        check("global\n master-worker\n", "a master that reloads it is not supported by weir yet");
         check("backend b\n mode http\n balance rdp-cookie\n", "finds no cookie in 'mode http'");
     }
 

@@ -14,7 +14,7 @@ use rustix::net::{
 use socket2::{Socket, Type};
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -80,26 +80,59 @@ pub fn take(path: &Path) -> io::Result<Vec<Taken>> {
 }
 
 /// What a message said: the socket, and the interface it is bound to.
-type Described = (Socket, Option<String>);
+pub type Described = (Socket, Option<String>);
 
 fn message(stream: &UnixStream, all: &mut Vec<Described>) -> io::Result<()> {
+    let (bytes, sockets) = receive(stream.as_fd())?;
+    all.extend(described(&bytes, sockets)?);
+    Ok(())
+}
+
+/// One message: its bytes and its descriptors.
+///
+/// # Errors
+/// recvmsg(2).
+pub fn receive(from: BorrowedFd<'_>) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
     let mut bytes = vec![0; AT_ONCE * LONGEST];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(AT_ONCE))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let got = recvmsg(stream, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let got = recvmsg(from, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    bytes.truncate(got.bytes);
     let descriptors = control.drain().filter_map(|m| match m {
         RecvAncillaryMessage::ScmRights(fds) => Some(fds),
         _ => None,
     });
-    let mut rest = bytes.get(..got.bytes).unwrap_or_default();
-    for fd in descriptors.flatten() {
-        let (_namespace, after) = name(rest).ok_or_else(|| invalid("a socket without its description"))?;
-        let (interface, after) = name(after).ok_or_else(|| invalid("a socket without its description"))?;
-        rest = after.get(4..).ok_or_else(|| invalid("a socket without its description"))?;
-        let interface = (!interface.is_empty()).then(|| String::from_utf8_lossy(interface).into_owned());
-        all.push((Socket::from(fd), interface));
+    Ok((bytes, descriptors.flatten().collect()))
+}
+
+/// Each socket with what is said of it.
+///
+/// # Errors
+/// A socket without its description.
+pub fn split(bytes: &[u8], sockets: Vec<OwnedFd>) -> io::Result<Vec<(Vec<u8>, OwnedFd)>> {
+    let mut rest = bytes;
+    let mut all = Vec::new();
+    for socket in sockets {
+        let after = name(rest).and_then(|(_namespace, rest)| name(rest)).and_then(|(_, rest)| rest.get(4..));
+        let after = after.ok_or_else(|| invalid("a socket without its description"))?;
+        let own = rest.get(..rest.len() - after.len()).unwrap_or_default();
+        all.push((own.to_vec(), socket));
+        rest = after;
     }
-    Ok(())
+    Ok(all)
+}
+
+/// Each socket with its interface.
+///
+/// # Errors
+/// A socket without its description.
+pub fn described(bytes: &[u8], sockets: Vec<OwnedFd>) -> io::Result<Vec<Described>> {
+    let all = split(bytes, sockets)?.into_iter().map(|(description, socket)| {
+        let interface = name(&description).and_then(|(_, rest)| name(rest)).map_or(&[][..], |(name, _)| name);
+        let interface = (!interface.is_empty()).then(|| String::from_utf8_lossy(interface).into_owned());
+        (Socket::from(socket), interface)
+    });
+    Ok(all.collect())
 }
 
 /// A length and as many bytes.
@@ -113,7 +146,8 @@ fn invalid(what: &str) -> io::Error {
 }
 
 /// Stream sockets that listen; others are of no use here and are closed.
-fn listening((socket, interface): Described) -> Option<Taken> {
+#[must_use]
+pub fn listening((socket, interface): Described) -> Option<Taken> {
     if socket.r#type().ok()? != Type::STREAM || !socket.is_listener().ok()? {
         return None;
     }
@@ -178,7 +212,7 @@ pub fn distinct(listeners: Vec<std::sync::Arc<Listener>>) -> Vec<std::sync::Arc<
 pub fn give(to: BorrowedFd<'_>, descriptions: &[u8], sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(AT_ONCE))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    if !control.push(SendAncillaryMessage::ScmRights(sockets)) {
+    if !sockets.is_empty() && !control.push(SendAncillaryMessage::ScmRights(sockets)) {
         return Err(invalid("too many descriptors for one message"));
     }
     sendmsg(to, &[IoSlice::new(descriptions)], &mut control, SendFlags::NOSIGNAL)?;

@@ -3,10 +3,10 @@
 use super::reload::{self, Running};
 use super::services::Services;
 use super::worker::{Phase, Workers};
-use super::{Options, Read, Shared, listen, say};
+use super::{Options, Read, Shared, listen, master, say};
 use crate::admin;
 use crate::live::reload::Outcome;
-use crate::live::{Generation, Process, Stage, counters};
+use crate::live::{Generation, Process, Stage, counters, startup};
 use crate::logging::{self, level};
 use crate::net::raw;
 use crate::{l4, probe, tasks, vrrp};
@@ -118,6 +118,11 @@ async fn control(
         tasks::start("log sender", Rc::clone(&log).run()),
         tasks::start("applets", applets(Arc::clone(shared), Rc::clone(&log))),
     ];
+    let _master = options.channel.as_ref().and_then(|channel| {
+        let link = channel.again().and_then(master::Channel::link).ok()?;
+        Some(tasks::start("master", master::attend(link, services.office())))
+    });
+    startup::is_over();
     let process = Arc::clone(&shared.generation.process);
     let duty = Duty::start(networks, &shared.generation, &log);
     let mut reading: Option<Reading<'_>> = None;

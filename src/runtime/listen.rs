@@ -1,5 +1,6 @@
 //! Every listening socket of the configuration, bound before anything else is done.
 
+use super::master::Kept;
 use super::{Options, say};
 use crate::admin;
 use crate::config::identity;
@@ -9,6 +10,7 @@ use crate::net::Listener;
 use crate::net::handoff::{self, Taken};
 use crate::net::listener::{BindError, Setting};
 use crate::net::raw;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -205,6 +207,17 @@ fn open<T>(mut bind: impl FnMut() -> Result<T, BindError>, options: &Options) ->
         let _gone_already = raw::kill(pid, libc::SIGTTIN);
     }
     result
+}
+
+/// A copy of every socket, for the master to hold.
+pub fn keep(listeners: &Listeners) -> Vec<Kept> {
+    let all = listeners.threads.iter().flatten().map(|b| Arc::clone(&b.listener)).collect();
+    let copy = |l: Arc<Listener>| {
+        let socket = l.as_fd().try_clone_to_owned().ok()?;
+        l.give_away();
+        Some(Kept { description: handoff::describe(&l.bind), socket })
+    };
+    handoff::distinct(all).into_iter().filter_map(copy).collect()
 }
 
 /// Unix socket paths, to be removed at the end.

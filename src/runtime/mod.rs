@@ -9,6 +9,7 @@ mod control;
 mod gate;
 mod limits;
 mod listen;
+pub mod master;
 mod process;
 mod reload;
 mod services;
@@ -20,7 +21,7 @@ mod worker;
 use crate::config::Loaded;
 use crate::config::model::Config;
 use crate::config::model::global::Global;
-use crate::live::{Generation, Process};
+use crate::live::{Generation, Process, startup};
 use crate::net::raw;
 use crate::{l4, logging, probe, stats, tasks, vrrp};
 use gate::Room;
@@ -54,6 +55,8 @@ pub struct Options {
     pub terminate: Vec<i32>,
     /// `-x`: the administration socket of a process to take the listening sockets from.
     pub take_from: Option<PathBuf>,
+    /// This is a worker, and there it talks to its master.
+    pub channel: Option<Arc<master::Channel>>,
     /// `-dR`
     pub one_listener: bool,
     /// Reads the configuration again, for reloads.
@@ -97,7 +100,9 @@ fn read_stats(global: &Global) -> Option<String> {
 
 /// Prints a line in HAProxy's form.
 pub fn say(level: &str, text: impl fmt::Display) {
-    eprint!("{}", line(level, text));
+    let line = line(level, text);
+    eprint!("{line}");
+    startup::keep_early(&line);
 }
 
 /// A line in HAProxy's form.
@@ -114,6 +119,9 @@ pub fn run(options: &Options, loaded: Loaded) -> ExitCode {
         Ok(code) => code,
         Err(problem) => {
             say("ALERT", problem);
+            if let Some(master) = &options.channel {
+                master.failed(&startup::said());
+            }
             ExitCode::FAILURE
         }
     }
@@ -138,6 +146,10 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
         Some(path) => listen::take(path)?,
         None => Vec::new(),
     };
+    if let Some(master) = &options.channel {
+        let held = master.take();
+        taken.extend(held.map_err(|e| format!("Failed to get the sockets from the master: {e}"))?);
+    }
     let listeners = listen::open_all(&config, options, threads, Vec::new(), &mut taken)?;
     // HAProxy goes on when it has an administration socket to listen on: servers are checked all the same. So does a node
     // that has virtual addresses to hold, or packets to forward.
@@ -152,7 +164,9 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     drop(taken);
     let beside = listeners.count() + admin_sockets.len() + global.stats_maxconn;
     let maxconn = limits::apply(&config, options, beside, threads)?;
-    let old: Vec<i32> = options.finish.iter().chain(&options.terminate).copied().collect();
+    let mut old: Vec<i32> = options.finish.iter().chain(&options.terminate).copied().collect();
+    // The master tells it to finish, once this one is ready.
+    old.extend(options.channel.as_ref().and_then(|_| master::Channel::predecessor()));
     // What fails is to fail before the old process is told.
     let identity = process::Identity::find(global)?;
     let vrrp = vrrp::io::Prepared::open(&config, startup.open_files(), &old)?;
@@ -195,9 +209,15 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
         proxy_maxconn: options.proxy_maxconn.unwrap_or(0),
     });
     reload::adopt(&shared.generation, &listeners);
+    let kept = options.channel.as_ref().map(|_| listen::keep(&listeners));
     let workers = worker::Workers::start(&shared, listeners)?;
-    if options.notify {
-        process::notify_ready();
+    match (&options.channel, kept) {
+        (Some(master), Some(kept)) => {
+            let told = master.ready(&kept, &startup::said());
+            told.map_err(|e| format!("the master does not listen: {e}"))?;
+        }
+        _ if options.notify => process::notify_ready(),
+        _ => {}
     }
     control::run(shared, workers, admin_sockets, options, startup, control::Networks { vrrp, l4 })
 }

@@ -136,8 +136,13 @@ pub fn signal_old(options: &Options) {
     }
 }
 
-/// sd_notify(3): one datagram to the socket systemd names.
+/// sd_notify(3): the service can do its work.
 pub fn notify_ready() {
+    notify(&format!("READY=1\nMAINPID={}\n", std::process::id()));
+}
+
+/// sd_notify(3): one datagram to the socket systemd names.
+pub fn notify(text: &str) {
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr, UnixDatagram};
     let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
@@ -147,7 +152,6 @@ pub fn notify_ready() {
         None => SocketAddr::from_pathname(&*path),
     };
     if let (Ok(address), Ok(socket)) = (address, UnixDatagram::unbound()) {
-        let text = format!("READY=1\nMAINPID={}\n", std::process::id());
         let _ = socket.send_to_addr(text.as_bytes(), &address);
     }
 }

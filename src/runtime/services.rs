@@ -58,6 +58,11 @@ impl Services {
     }
 
     #[must_use]
+    pub fn office(&self) -> Rc<Office> {
+        Rc::clone(&self.office)
+    }
+
+    #[must_use]
     pub fn admin(&self) -> Rc<Admin> {
         self.office.now()
     }

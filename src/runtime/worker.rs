@@ -196,7 +196,7 @@ impl Seat {
             }
         }
         let spread = duty.as_mut().and_then(|duty| {
-            duty.leave_doors();
+            duty.leave_doors(true);
             duty.worker.generation().config.global.close_spread
         });
         let _ = phase.wait_for(|p| matches!(p, Phase::Stopping | Phase::Ending)).await;
@@ -257,11 +257,11 @@ impl Duty {
         Self { worker, local, doors, accepting, services }
     }
 
-    /// Nobody is accepted any more, after those who wait where nobody else will.
-    fn leave_doors(&mut self) {
+    /// Nobody is accepted any more, after those who wait where nobody else will; `all`: wherever they wait.
+    fn leave_doors(&mut self, all: bool) {
         self.accepting.clear();
         for (listener, gate) in self.doors.drain(..) {
-            if !listener.is_continued() {
+            if all || !listener.is_continued() {
                 accept_rest(&listener, &gate, &self.worker);
             }
         }
@@ -270,7 +270,7 @@ impl Duty {
     /// Another generation has taken over. Connections are served to their end, or to `hard-stop-after`; then all that
     /// belongs to this one goes.
     fn retire(mut self) {
-        self.leave_doors();
+        self.leave_doors(false);
         // The next one looks after idle server connections.
         self.services.truncate(1);
         // Connections of HTTP/2 tell their clients to open another one; there may be very many of all kinds.

@@ -183,3 +183,35 @@ fn idle_connections_are_closed_one_after_another() {
     }
     assert!(rig.proxy.wait(std::time::Duration::from_secs(20)).is_some_and(|status| status.success()));
 }
+
+/// What `weir diff` says beforehand is what the reload does.
+#[test]
+fn differences_are_told_beforehand() {
+    let rig = Rig::start_with("    nbthread 1\n", ONE, &[8080]);
+    let dir = tempfile::TempDir::new().unwrap();
+    let (old, new) = (dir.path().join("old.cfg"), dir.path().join("new.cfg"));
+    std::fs::copy(rig.proxy.dir().join("proxy.cfg"), &old).unwrap();
+    let changed = ONE.replace("{A}:8080\n", "{A}:8080\n    bind {A}:8081\n");
+    rig.write("    nbthread 2\n", &changed);
+    std::fs::copy(rig.proxy.dir().join("proxy.cfg"), &new).unwrap();
+    let run = |words: &[&str]| {
+        let output = crate::harness::process::Program::Weir.run(words);
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (old, new) = (old.to_string_lossy().into_owned(), new.to_string_lossy().into_owned());
+    let (code, text) = run(&["diff", &old, &new]);
+    assert_eq!(code, Some(1));
+    let expected = format!(
+        "global: nbthread: 1 -> 2 (threads begin or end; no connection affected)\nfrontend f: added: bind {}:8081 (bound before anything else changes)\n",
+        rig.address
+    );
+    assert_eq!(text, expected);
+    let (_, json) = run(&["diff", "-j", &old, &new]);
+    let parsed: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(parsed[0]["change"], "nbthread: 1 -> 2");
+    assert_eq!(run(&["diff", &old, &old]), (Some(0), String::new()));
+    assert_eq!(run(&["diff", &old, "/nonexistent.cfg"]).0, Some(2));
+    assert!(rig.ask("reload").starts_with("Success=1"));
+    assert!(rig.ask("show info").contains("\nNbthread: 2\n"));
+    assert_eq!(status(rig.at(8081)), "200");
+}

@@ -82,10 +82,8 @@ pub const TABLE: &[Keyword] = &[
                     ),
                 );
             }
+            // A worker that dies is replaced, with the option and without it.
             p.global.master_worker = true;
-            let message =
-                "'master-worker' : one process serves; a master that reloads it is not supported by weir yet";
-            p.report(Diagnostic::at(Severity::Notice, l, 0, message));
         },
     ),
     flag!("quiet", "Prints nothing at start.", |g| g.quiet = true),

@@ -53,3 +53,35 @@ pub struct Bind {
     /// `ssl`
     pub tls: Option<Arc<crate::tls::Door>>,
 }
+
+impl Bind {
+    /// A line with nothing but an address.
+    #[must_use]
+    pub fn bare(address: Address) -> Self {
+        Self {
+            address,
+            id: 0,
+            name: None,
+            guid: None,
+            place: None,
+            maxconn: None,
+            backlog: None,
+            nice: 0,
+            accept_proxy: false,
+            defer_accept: false,
+            tfo: false,
+            transparent: false,
+            v6only: false,
+            v4v6: false,
+            interface: None,
+            mss: None,
+            tcp_user_timeout: None,
+            mode: None,
+            uid: None,
+            gid: None,
+            threads: Vec::new(),
+            protocol: None,
+            tls: None,
+        }
+    }
+}

@@ -169,6 +169,15 @@ pub struct StatsSocket {
     pub expose_fd_listeners: bool,
 }
 
+impl StatsSocket {
+    /// What a master's clients see of a worker: everything.
+    #[must_use]
+    pub fn of_master() -> Self {
+        let bind = Arc::new(Bind::bare(super::Address::Abstract(Vec::new())));
+        Self { bind, level: Level::Admin, severity: SeverityOutput::None, expose_fd_listeners: false }
+    }
+}
+
 /// `severity-output`: what stands before each message of the socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SeverityOutput {
