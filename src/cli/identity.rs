@@ -33,7 +33,7 @@ Built with the Prometheus exporter as a service
 Encrypted password support via crypt(3): yes
 Built with transparent proxy support using: IP_TRANSPARENT IPV6_TRANSPARENT IP_FREEBIND
 Regular expressions: regex 1 (linear time), fancy-regex (bounded) for look-around and back-references.
-Master-worker mode (-W, -Ws): accepted; one supervised process serves, reloading without a new process is not built yet.
+Master-worker mode (-W, -Ws): supported; without it SIGUSR2 and `reload` change the configuration inside the process.
 
 Available polling systems :
       epoll : pref=300,  test result OK
@@ -41,7 +41,7 @@ Total: 1 (1 usable), will use epoll.
 
 Available multiplexer protocols :
 (protocols marked as <default> cannot be specified using 'proto' keyword)
-         h2 : mode=HTTP  side=FE     mux=H2    flags=HTX|HOL_RISK|NO_UPG
+         h2 : mode=HTTP  side=FE|BE  mux=H2    flags=HTX|HOL_RISK|NO_UPG
   <default> : mode=HTTP  side=FE|BE  mux=H1    flags=HTX
          h1 : mode=HTTP  side=FE|BE  mux=H1    flags=HTX|NO_UPG
        none : mode=TCP   side=FE|BE  mux=PASS  flags=NO_UPG
