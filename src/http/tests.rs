@@ -338,20 +338,23 @@ fn faults_become_statuses() {
         client.rest().split(' ').nth(1).unwrap_or_default().to_owned()
     };
     let close = "GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    let quick = |server| {
+    let patient = |server| {
         let mut conf = listen(&[server]);
-        conf.timeouts.server = Some(Duration::from_millis(50));
-        conf.timeouts.http_request = Some(Duration::from_millis(50));
         if let Some(back) = &mut conf.back {
             back.retries = 0;
         }
         conf
     };
-    assert_eq!(status(quick(dead()), close), "503");
-    assert_eq!(status(quick(origin(vec![say_and_close(b"")]).0), close), "502");
-    assert_eq!(status(quick(origin(vec![say_and_close(b"junk\r\n\r\n")]).0), close), "502");
-    assert_eq!(status(quick(origin(vec![say(b"")]).0), close), "504");
-    assert_eq!(status(quick(dead()), "GET /x HTTP/1.1\r\n"), "408");
-    assert_eq!(status(quick(dead()), "GET /x HTTP/1.1\r\nA : b\r\n\r\n"), "400");
-    assert_eq!(status(quick(dead()), ""), "408");
+    let hasty = |server, wait: fn(&mut model::Timeouts) -> &mut Option<Duration>| {
+        let mut conf = patient(server);
+        *wait(&mut conf.timeouts) = Some(Duration::from_millis(50));
+        conf
+    };
+    assert_eq!(status(patient(dead()), close), "503");
+    assert_eq!(status(patient(origin(vec![say_and_close(b"")]).0), close), "502");
+    assert_eq!(status(patient(origin(vec![say_and_close(b"junk\r\n\r\n")]).0), close), "502");
+    assert_eq!(status(hasty(origin(vec![say(b"")]).0, |t| &mut t.server), close), "504");
+    assert_eq!(status(hasty(dead(), |t| &mut t.http_request), "GET /x HTTP/1.1\r\n"), "408");
+    assert_eq!(status(patient(dead()), "GET /x HTTP/1.1\r\nA : b\r\n\r\n"), "400");
+    assert_eq!(status(hasty(dead(), |t| &mut t.http_request), ""), "408");
 }

@@ -39,7 +39,8 @@ pub fn agent(
                 if i > 0 {
                     std::thread::sleep(Duration::from_millis(20));
                 }
-                stream.write_all(part.as_bytes()).unwrap();
+                // Who has made up its mind by then does not listen to the rest.
+                let _ = stream.write_all(part.as_bytes());
             }
         }
         // Those who still come before the end wait: that nobody is there would be told.
