@@ -24,9 +24,12 @@ fn block(begin: &str) -> String {
     format!("{}\n", found.unwrap_or_else(|| panic!("no block begins with {begin}")))
 }
 
+/// Put in its place whole: one that runs cannot be written to.
 fn executable(path: &Path, text: &str) {
-    fs::write(path, text).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    let new = path.with_extension("new");
+    fs::write(&new, text).unwrap();
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::rename(&new, path).unwrap();
 }
 
 /// Where the page's files are: the script, and a client that says what `answer` holds.
