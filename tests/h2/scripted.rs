@@ -1,6 +1,6 @@
 //! A proxy in front of `tests/h2/server.py`.
 
-use crate::harness::process::{Program, Proxy};
+use crate::harness::process::{Program, Proxy, signal};
 use crate::harness::syslog::Syslog;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -125,12 +125,28 @@ impl Scripted {
         }
     }
 
+    /// What it has printed up to now: an answer may be here before the line about its request has been read.
+    fn settled(&self) -> Vec<String> {
+        let marks = |lines: &[String]| lines.iter().filter(|l| *l == "mark").count();
+        let before = marks(&self.lines());
+        signal(self.child.id(), "USR1");
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let lines = self.lines();
+            if marks(&lines) > before {
+                return lines;
+            }
+            assert!(Instant::now() < end, "no mark in {lines:#?}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     pub fn requests(&self) -> Vec<String> {
-        self.lines().into_iter().filter(|l| l.contains(" request ")).collect()
+        self.settled().into_iter().filter(|l| l.contains(" request ")).collect()
     }
 
     pub fn connections(&self) -> usize {
-        self.lines().iter().filter(|l| l.ends_with(" accepted")).count()
+        self.settled().iter().filter(|l| l.ends_with(" accepted")).count()
     }
 
     /// Bytes of a stream's body on the first connection.
