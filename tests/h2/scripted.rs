@@ -1,8 +1,8 @@
 //! A proxy in front of `tests/h2/server.py`.
 
-use crate::harness::process::{Program, Proxy, signal};
+use crate::harness::process::{Program, Proxy};
 use crate::harness::syslog::Syslog;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -93,6 +93,7 @@ impl Scripted {
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/h2/server.py"))
             .args([&address.to_string(), &SERVER.to_string()])
             .args(options.split_whitespace())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -127,18 +128,10 @@ impl Scripted {
 
     /// What it has printed up to now: an answer may be here before the line about its request has been read.
     fn settled(&self) -> Vec<String> {
-        let marks = |lines: &[String]| lines.iter().filter(|l| *l == "mark").count();
-        let before = marks(&self.lines());
-        signal(self.child.id(), "USR1");
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let lines = self.lines();
-            if marks(&lines) > before {
-                return lines;
-            }
-            assert!(Instant::now() < end, "no mark in {lines:#?}");
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        let count = self.lines().iter().filter(|l| l.starts_with("mark ")).count();
+        writeln!(self.child.stdin.as_ref().unwrap(), "{count}.").unwrap();
+        self.wait(&format!("mark {count}."));
+        self.lines()
     }
 
     pub fn requests(&self) -> Vec<String> {
