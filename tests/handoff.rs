@@ -4,13 +4,14 @@
 mod harness;
 
 use harness::client::Client;
+use harness::eventually;
 use harness::process::{Program, Proxy};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
@@ -23,17 +24,6 @@ fn config(socket: &Path, unix: &Path, address: Ipv4Addr, name: &str) -> String {
         socket.display(),
         unix.display()
     )
-}
-
-fn eventually(mut holds: impl FnMut() -> bool) -> bool {
-    let started = Instant::now();
-    while started.elapsed() < LIMIT {
-        if holds() {
-            return true;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    false
 }
 
 /// Who answers a request; an empty text: nobody does.

@@ -5,6 +5,7 @@ mod harness;
 
 use harness::client::Client;
 use harness::console::ask;
+use harness::eventually;
 use harness::process::{Program, is_alive, signal};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixDatagram;
@@ -12,22 +13,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
 const LIMIT: Duration = Duration::from_secs(30);
-
-fn eventually(mut holds: impl FnMut() -> bool) -> bool {
-    let started = Instant::now();
-    while started.elapsed() < LIMIT {
-        if holds() {
-            return true;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    false
-}
 
 struct Master {
     child: Child,

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use harness::client::Client;
+use harness::eventually;
 use harness::process::{Program, Proxy, is_alive, signal};
 use tempfile::TempDir;
 
@@ -28,18 +29,6 @@ fn start(config: &str, address: Ipv4Addr) -> Proxy {
 
 fn front(address: Ipv4Addr) -> SocketAddr {
     SocketAddr::new(address.into(), 8080)
-}
-
-/// Looks until it holds: for what another process does at a moment it does not announce.
-fn eventually(mut holds: impl FnMut() -> bool) -> bool {
-    let started = Instant::now();
-    while started.elapsed() < LIMIT {
-        if holds() {
-            return true;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    false
 }
 
 #[test]

@@ -14,11 +14,9 @@ use harness::console::ask;
 use harness::process::{Program, Proxy};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 pub const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
-const LIMIT: Duration = Duration::from_secs(20);
 
 /// A process, its administration socket and its configuration file.
 pub struct Rig {
@@ -97,16 +95,4 @@ pub fn status(at: SocketAddr) -> String {
     client.send(GET);
     let answer = String::from_utf8_lossy(&client.response(false)).into_owned();
     answer.split(' ').nth(1).unwrap_or("none").to_owned()
-}
-
-/// Looks until it holds: for what another process does at a moment it does not announce.
-pub fn eventually(mut holds: impl FnMut() -> bool) -> bool {
-    let started = Instant::now();
-    while started.elapsed() < LIMIT {
-        if holds() {
-            return true;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    false
 }

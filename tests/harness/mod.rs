@@ -15,7 +15,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long a machine with much else to do may take for anything.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 static NEXT: AtomicU16 = AtomicU16::new(1);
 
@@ -51,6 +54,18 @@ pub fn bind_soon<T>(mut bind: impl FnMut() -> std::io::Result<T>) -> T {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     bind().expect("the address is free")
+}
+
+/// Looks until it holds: for what another process does at a moment it does not announce.
+pub fn eventually(mut holds: impl FnMut() -> bool) -> bool {
+    let started = Instant::now();
+    while started.elapsed() < PATIENCE {
+        if holds() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    false
 }
 
 /// A server's `status` in `show stat`.

@@ -3,8 +3,8 @@
 use crate::harness::client::Client;
 use crate::harness::listens;
 use crate::harness::origin::Origin;
-use crate::harness::own_address;
-use crate::{GET, Rig, eventually, status};
+use crate::harness::{eventually, own_address};
+use crate::{GET, Rig, status};
 use std::net::{IpAddr, TcpStream};
 
 const ONE: &str = "frontend f\n    bind {A}:8080\n    http-request return status 200\n";

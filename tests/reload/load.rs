@@ -1,8 +1,8 @@
 //! Reloads one after another under traffic: no request fails, no websocket ends, no memory and no descriptor stays behind.
 
 use crate::harness::client::Client;
-use crate::harness::own_address;
-use crate::{GET, Rig, eventually};
+use crate::harness::{eventually, own_address};
+use crate::{GET, Rig};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;

@@ -2,8 +2,8 @@
 
 use crate::harness::client::Client;
 use crate::harness::origin::Origin;
-use crate::harness::own_address;
-use crate::{GET, Rig, eventually, status};
+use crate::harness::{eventually, own_address};
+use crate::{GET, Rig, status};
 
 fn config(a: &Origin, b: &Origin, more: &str) -> String {
     format!(
