@@ -58,6 +58,10 @@ impl Net {
         ip(&format!("-n {space} link set {interface} address 02:00:00:00:{subnet}:0{host}"));
         ip(&format!("-n {space} addr add 10.{subnet}.0.{host}/24 dev {interface}"));
         ip(&format!("-n {space} addr add 2001:db8:{subnet}::{host}/64 dev {interface} nodad"));
+        if machine == "b" {
+            // keepalived calls itself master while its address is still tentative, and then cannot send: "send advert error 22".
+            ip(&format!("netns exec {space} sysctl -qw net.ipv6.conf.{interface}.accept_dad=0"));
+        }
         ip(&format!("-n {space} link set {interface} up"));
     }
 

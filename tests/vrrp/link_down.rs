@@ -179,6 +179,11 @@ macro_rules! dialects {
             }
 
             #[test]
+            fn version_3_over_ipv6() {
+                over_ipv6(course, "", "");
+            }
+
+            #[test]
             fn version_3_over_ipv6_to_a_peer() {
                 let theirs = " unicast_src_ip 2001:db8:99::2\n unicast_peer {\n 2001:db8:99::1\n }";
                 over_ipv6(course, "peer 2001:db8:99::2", theirs);
