@@ -100,16 +100,7 @@ fn fields(head: &mut Head, mut at: usize, limits: &Limits) -> Option<usize> {
 /// Lowers the name at the front of `bytes`; answers its length.
 fn lower_name(bytes: &mut [u8]) -> usize {
     let mut len = 0;
-    while let Some(chunk) = bytes.get_mut(len..).and_then(<[u8]>::first_chunk_mut::<8>) {
-        let (lower, plain) = lower_word(u64::from_le_bytes(*chunk));
-        *chunk = lower.to_le_bytes();
-        len += plain;
-        if plain < 8 {
-            break;
-        }
-    }
-    // The last bytes of all, and what few names have.
-    for byte in bytes.iter_mut().skip(len) {
+    for byte in bytes {
         let lower = NAME[usize::from(*byte)];
         if lower == 0 {
             break;
@@ -118,23 +109,6 @@ fn lower_name(bytes: &mut [u8]) -> usize {
         len += 1;
     }
     len
-}
-
-/// How many of a word's first bytes are letters, digits and hyphens, and the word with these bytes lowered.
-fn lower_word(word: u64) -> (u64, usize) {
-    let low = word & LOW;
-    let upper = within(low, b'A', b'Z');
-    let letters = upper | within(low, b'a', b'z');
-    let plain = letters | within(low, b'0', b'9') | within(low, b'-', b'-');
-    let other = (!plain | word) & HIGH;
-    let before_other = (other & other.wrapping_neg()).wrapping_sub(1);
-    (word | ((upper & before_other) >> 2), other.trailing_zeros() as usize / 8)
-}
-
-/// Marks the highest bit of every byte from `least` to `most`; the highest bits of `low` are clear.
-fn within(low: u64, least: u8, most: u8) -> u64 {
-    let (least, above) = (u64::from(0x80 - least), u64::from(0x7f - most));
-    (low + ONES * least) & !(low + ONES * above) & HIGH
 }
 
 /// The lower case of what a name may hold (RFC 9110 5.6.2), 0 for all else.
