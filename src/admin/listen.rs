@@ -28,18 +28,15 @@ pub fn open(
     let virtuals = config.vrrp.addresses();
     let backlog = u32::try_from(global.stats_maxconn).unwrap_or(u32::MAX).max(1);
     let setting = Setting { backlog, keepalive: None, tune: &global.tune, shared: true, virtuals: &virtuals };
-    let same = before.iter().find(|b| identity::same_socket(&b.socket.bind, &socket.bind));
+    let bound = |listener| Some(Bound { listener: Arc::new(listener), socket: Arc::clone(socket) });
     let given = taken.extract_if(.., |t| t.is_for(&socket.bind)).next();
-    let given = given.and_then(|t| Listener::take_over(t.socket, &socket.bind, setting).ok());
-    let same = match given {
-        Some(listener) => {
-            return Ok(Some(Bound { listener: Arc::new(listener), socket: Arc::clone(socket) }));
-        }
-        None => same,
-    };
-    let listener = match same.and_then(|b| b.listener.again(&socket.bind).ok()) {
-        Some(listener) => Some(listener),
-        None => Listener::open(&socket.bind, setting, 1)?.pop(),
-    };
-    Ok(listener.map(|listener| Bound { listener: Arc::new(listener), socket: Arc::clone(socket) }))
+    if let Some(listener) = given.and_then(|t| Listener::take_over(t.socket, &socket.bind, setting).ok()) {
+        return Ok(bound(listener));
+    }
+    let made_of = identity::socket(&socket.bind);
+    let same = before.iter().find(|b| identity::socket(&b.socket.bind) == made_of);
+    if let Some(listener) = same.and_then(|b| b.listener.again(&socket.bind).ok()) {
+        return Ok(bound(listener));
+    }
+    Ok(Listener::open(&socket.bind, setting, 1)?.pop().and_then(bound))
 }

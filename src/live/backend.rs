@@ -83,14 +83,14 @@ impl LiveBackend {
         now: Instant,
         before: Option<&Self>,
     ) -> Self {
+        let known = before.map(|b| b.servers.by_name()).unwrap_or_default();
         let servers: Vec<Arc<LiveServer>> = conf
             .servers
             .iter()
             .zip(0..)
             .map(|(s, i)| {
                 let server = LiveServer::new(ServerIndex(i), Arc::clone(s), threads, now);
-                let old = before.and_then(|b| b.servers.iter().find(|o| o.conf.name == s.name));
-                Arc::new(match old {
+                Arc::new(match known.get(&*s.name) {
                     Some(old) => server.after(old, threads),
                     None => server,
                 })

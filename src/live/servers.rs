@@ -5,6 +5,7 @@
 
 use super::LiveServer;
 use boxcar::Vec as Appended;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 #[derive(Debug, Default)]
@@ -42,6 +43,12 @@ impl Servers {
     /// The servers that are there.
     pub fn iter(&self) -> Iter<'_> {
         Iter { servers: self, next: 0 }
+    }
+
+    /// The servers that are there, by name.
+    #[must_use]
+    pub fn by_name(&self) -> HashMap<&str, &Arc<LiveServer>> {
+        self.iter().map(|server| (server.name(), server)).collect()
     }
 
     /// To be called under the backend's lock, which keeps additions one after another.

@@ -142,8 +142,9 @@ impl LiveBackend {
         self.queued_max.store(before.queued_max(), Relaxed);
         self.down_transitions.store(before.down_transitions.load(Relaxed), Relaxed);
         self.lifetime.go_on_from(&before.lifetime);
+        let known = before.servers.by_name();
         for (i, server) in self.servers.iter().enumerate() {
-            let Some(old) = before.servers.iter().find(|s| s.name() == server.name()) else { continue };
+            let Some(old) = known.get(server.name()) else { continue };
             let warm = before.warm_since(old.index.get());
             let slow = server.conf.slowstart.is_some();
             self.change(i, now, |_, lists| lists.warming(i, warm.filter(|_| slow)));

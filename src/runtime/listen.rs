@@ -10,6 +10,7 @@ use crate::net::Listener;
 use crate::net::handoff::{self, Taken};
 use crate::net::listener::{BindError, Setting};
 use crate::net::raw;
+use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -42,7 +43,7 @@ pub fn open_all(
     before: Vec<Arc<Listener>>,
     taken: &mut Vec<Taken>,
 ) -> Result<Listeners, String> {
-    let mut before = before;
+    let mut before = by_socket(before);
     let mut all = Listeners { threads: (0..threads).map(|_| Vec::new()).collect() };
     let mut failed = false;
     let mut group = 0;
@@ -62,9 +63,7 @@ pub fn open_all(
             let wanted: Vec<usize> =
                 (0..threads).filter(|t| bind.threads.is_empty() || bind.threads.contains(&(t + 1))).collect();
             let wanted = if wanted.is_empty() { (0..threads).collect() } else { wanted };
-            let (mut same, others): (Vec<_>, _) =
-                before.into_iter().partition(|l| identity::same_socket(&l.bind, bind));
-            before = others;
+            let mut same = before.remove(&identity::socket(bind)).unwrap_or_default();
             same.extend(take_over(taken, bind, setting));
             match open_line(bind, setting, wanted.len(), &same, options) {
                 Ok(listeners) => {
@@ -87,6 +86,15 @@ pub fn open_all(
     } else {
         Ok(all)
     }
+}
+
+/// Listeners by what their sockets are made of.
+fn by_socket(listeners: Vec<Arc<Listener>>) -> HashMap<String, Vec<Arc<Listener>>> {
+    let mut all: HashMap<String, Vec<Arc<Listener>>> = HashMap::new();
+    for listener in listeners {
+        all.entry(identity::socket(&listener.bind)).or_default().push(listener);
+    }
+    all
 }
 
 /// `-x`: asks an old process for its sockets.
