@@ -31,3 +31,5 @@ mod sessions;
 mod stats_file;
 #[path = "admin_socket/traces.rs"]
 mod traces;
+#[path = "admin_socket/trust.rs"]
+mod trust;

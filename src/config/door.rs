@@ -7,16 +7,13 @@ use super::model::{Bind, Mode, Protocol};
 use super::parser::Parser;
 use super::raw::Line;
 use super::tls::Versions;
-use crate::tls::settings::{Resumption, Settings, Version, own_tickets};
-use crate::tls::tickets::{Aging, TicketKeys, Tickets};
-use crate::tls::verify::{Codes, Demand, Verifier};
-use crate::tls::{Door, Line as Shown};
+use crate::tls::door::Whose;
+use crate::tls::settings::{Keeping, Settings, Version};
+use crate::tls::tickets::TicketKeys;
+use crate::tls::verify::{Codes, Demand};
+use crate::tls::{Door, Line as Shown, TrustFile};
 use rustls::crypto::SupportedKxGroup;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
-use rustls::server::{ProducesTickets, StoresServerSessions};
-use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::{ProtocolVersion, SignatureScheme, SupportedCipherSuite};
-use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,9 +40,9 @@ pub struct TlsOptions {
     pub ticket_keys: Option<Arc<TicketKeys>>,
     pub strict: Option<bool>,
     pub verify: Option<Verify>,
-    pub authorities: Option<Arc<Vec<CertificateDer<'static>>>>,
-    pub more_authorities: Option<Arc<Vec<CertificateDer<'static>>>>,
-    pub revocations: Option<Arc<Vec<CertificateRevocationListDer<'static>>>>,
+    pub authorities: Option<Arc<TrustFile>>,
+    pub more_authorities: Option<Arc<TrustFile>>,
+    pub revocations: Option<Arc<TrustFile>>,
     pub unnamed: bool,
     pub ignored: Option<Codes>,
     pub ignored_above: Option<Codes>,
@@ -77,8 +74,8 @@ impl TlsOptions {
         }
     }
 
-    /// The verifier these ask for. `Err`: what is missing.
-    fn verifier(&self) -> Result<Option<Arc<Verifier>>, String> {
+    /// What these ask of clients. `Err`: what is missing.
+    fn demand(&self) -> Result<Option<Demand>, String> {
         let required = match self.verify {
             None | Some(Verify::None) => return Ok(None),
             Some(verify) => verify == Verify::Required,
@@ -86,46 +83,16 @@ impl TlsOptions {
         if self.authorities.is_none() && self.more_authorities.is_none() {
             return Err("verify is enabled but no CA file specified".to_owned());
         }
-        let demand = Demand {
+        Ok(Some(Demand {
             required,
-            authorities: self.authorities.clone().unwrap_or_default(),
-            more_authorities: self.more_authorities.clone().unwrap_or_default(),
-            revocations: self.revocations.clone().unwrap_or_default(),
+            authorities: self.authorities.clone(),
+            more_authorities: self.more_authorities.clone(),
+            revocations: self.revocations.clone(),
             unnamed: self.unnamed,
             ignored: self.ignored.unwrap_or_default(),
             ignored_above: self.ignored_above.unwrap_or_default(),
             schemes: self.client_sigalgs.clone(),
-        };
-        Verifier::new(demand).map(|v| Some(Arc::new(v)))
-    }
-
-    /// Sessions of these settings, which end after `tune.ssl.lifetime`.
-    fn resumption(&self, tls: &Tls) -> Result<Resumption, String> {
-        let lifetime = tls.session_lifetime;
-        let clock: Arc<dyn TimeProvider> = Arc::new(DefaultTimeProvider);
-        let inner: Arc<dyn ProducesTickets> = match &self.ticket_keys {
-            Some(keys) => Arc::new(Tickets { keys: Arc::clone(keys), context: self.context() }),
-            None => own_tickets()?,
-        };
-        let tickets: Arc<Aging<dyn ProducesTickets>> =
-            Arc::new(Aging { inner, lifetime, clock: Arc::clone(&clock) });
-        let inner = tls.store.sessions(tls.cached_sessions);
-        let sessions: Arc<Aging<dyn StoresServerSessions>> = Arc::new(Aging { inner, lifetime, clock });
-        Ok(Resumption { tickets: Some(tickets), sessions: Some(sessions) })
-    }
-
-    /// Who is let in, in a digest.
-    fn context(&self) -> [u8; 32] {
-        let mut digest = Sha256::new();
-        digest.update(format!("{:?} {:?} {:?}", self.verify, self.ignored, self.ignored_above));
-        let authorities = [&self.authorities, &self.more_authorities].into_iter().flatten();
-        for certificate in authorities.flat_map(|all| all.iter()) {
-            digest.update(certificate);
-        }
-        for list in self.revocations.iter().flat_map(|all| all.iter()) {
-            digest.update(list);
-        }
-        digest.finalize().into()
+        }))
     }
 
     fn settings(&self, mode: Mode, protocol: Option<Protocol>, tls: &Tls) -> Result<Settings, String> {
@@ -146,7 +113,7 @@ impl TlsOptions {
             (Mode::Http, Some(Protocol::H2)) => vec![b"h2".to_vec()],
             _ => Vec::new(),
         };
-        Ok(Settings {
+        let settings = Settings {
             min: Some(min),
             max: Some(max),
             ciphers: self.ciphers.clone(),
@@ -156,10 +123,16 @@ impl TlsOptions {
             alpn: Some(self.alpn.clone().unwrap_or_else(spoken)),
             client_order: self.client_order,
             no_tickets: self.no_tickets,
-            verifier: self.verifier()?,
+            demand: self.demand()?,
             max_record: tls.max_record,
-            resumption: self.resumption(tls)?,
-        })
+            keeping: Keeping {
+                lifetime: tls.session_lifetime,
+                capacity: tls.cached_sessions,
+                keys: self.ticket_keys.clone(),
+            },
+            ..Settings::default()
+        };
+        settings.begin(&tls.store, None)
     }
 }
 
@@ -225,7 +198,8 @@ pub fn settle(parser: &mut Parser, proxy: &str, mode: Mode, binds: &mut [Bind], 
             );
             parser.report(Diagnostic::at(severity, &draft.line, 1, message));
         }
-        match Door::new(address.clone(), strict, shown) {
+        let whose = Whose { proxy: proxy.to_owned(), place: place.clone() };
+        match Door::new(whose, strict, shown) {
             Ok(door) => {
                 let door = Arc::new(door);
                 parser.tls.store.add_door(Arc::clone(&door));

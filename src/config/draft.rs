@@ -11,7 +11,7 @@ use super::model::{Bind, Check, Proxy, Rule, Server};
 use super::raw::Line;
 use super::tls::{Preferences, Versions};
 use crate::expr::{Expr, LogFormat, Scope};
-use rustls::pki_types::CertificateDer;
+use crate::tls::TrustFile;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -133,7 +133,7 @@ pub struct TlsDraft {
     /// `no-check-ssl`: checks are plain although traffic is not.
     pub plain_checks: bool,
     pub required: Option<bool>,
-    pub authorities: Option<Arc<Vec<CertificateDer<'static>>>>,
+    pub authorities: Option<Arc<TrustFile>>,
     pub host: Option<String>,
     /// `crt` and `crl-file`: read where they are used.
     pub crt: Option<Reference>,

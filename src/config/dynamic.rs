@@ -10,6 +10,7 @@ use super::parser::Parser;
 use super::raw::{Line, Place, Word};
 use super::servers;
 use crate::expr::Scope;
+use crate::tls::Store;
 use std::sync::Arc;
 
 /// A server that was read.
@@ -94,7 +95,7 @@ const ACCEPTED: &[&str] = &[
 ///
 /// # Errors
 /// What is wrong, as HAProxy says it on the socket.
-pub fn server(proxy: &Proxy, name: &str, words: &[&str]) -> Result<Added, String> {
+pub fn server(proxy: &Proxy, name: &str, words: &[&str], tls: &Arc<Store>) -> Result<Added, String> {
     let line = line(name, words);
     if let Some(c) = super::sections::invalid_character(name) {
         return Err(format!("character '{c}' is not permitted in server name '{name}'."));
@@ -104,6 +105,7 @@ pub fn server(proxy: &Proxy, name: &str, words: &[&str]) -> Result<Added, String
     }
     let mut parser = Parser::new(Environment::default());
     parser.section = Section::Backend;
+    parser.tls.store = Arc::clone(tls);
     let own = Proxy { name: Arc::clone(&proxy.name), mode: proxy.mode, ..Proxy::default() };
     parser.drafts.push(Draft::new(Section::Backend, line.clone(), own, Scope::default()));
     let context = format!("'server {}/{name}' : ", proxy.name);
@@ -151,7 +153,7 @@ mod tests {
 
     fn read(words: &str) -> Result<Added, String> {
         let proxy = Proxy { name: "b".into(), ..Proxy::default() };
-        server(&proxy, "s", &words.split_whitespace().collect::<Vec<_>>())
+        server(&proxy, "s", &words.split_whitespace().collect::<Vec<_>>(), &Arc::default())
     }
 
     #[test]

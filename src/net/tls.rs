@@ -6,6 +6,7 @@ use super::{Stream, secure};
 use crate::config::model::ServerTls;
 use crate::tls::sigalgs::{self, allowed};
 use crate::tls::{ServerHandshake, Slot, signature};
+use arc_swap::ArcSwap;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{
     ResolvesClientCert, Resumption, WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor,
@@ -63,40 +64,41 @@ pub enum TlsError {
 /// What one server's connections have in common.
 #[derive(Clone, Debug)]
 pub struct Connector {
+    tls: Arc<ServerTls>,
+    current: Arc<ArcSwap<Current>>,
+}
+
+/// What connections are made with, as long as `ca-file` and `crl-file` stay as they are.
+#[derive(Debug)]
+struct Current {
+    version: u64,
     config: Arc<ClientConfig>,
-    /// The certificate has to be for the name that is asked for.
-    strict: bool,
+}
+
+impl Current {
+    fn new(tls: &ServerTls) -> Self {
+        // Before the files are looked at: a change meanwhile is seen the next time.
+        let version = tls.trust.version();
+        Self { version, config: Arc::new(config(tls)) }
+    }
 }
 
 impl Connector {
     #[must_use]
-    pub fn new(tls: &ServerTls) -> Self {
-        let verifier = Arc::new(Verifier::new(tls));
-        let provider = CryptoProvider {
-            cipher_suites: tls.suites.clone(),
-            kx_groups: tls.curves.clone().unwrap_or_else(|| PROVIDER.kx_groups.clone()),
-            ..(**PROVIDER).clone()
-        };
-        let builder = ClientConfig::builder_with_provider(Arc::new(provider));
-        // The configuration has made sure that there are suites for these versions.
-        let builder =
-            builder.with_protocol_versions(&tls.versions).unwrap_or_else(|_| ClientConfig::builder());
-        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
-        let mut config = match &tls.identity {
-            Some(identity) => builder.with_client_cert_resolver(Arc::new(Identity {
-                slot: Arc::clone(identity),
-                schemes: tls.client_sigalgs.clone(),
-            })),
-            None => builder.with_no_client_auth(),
-        };
-        config.alpn_protocols.clone_from(&tls.alpn);
-        config.resumption = match (tls.reuse, tls.tickets) {
-            (false, _) => Resumption::disabled(),
-            (true, true) => Resumption::in_memory_sessions(SESSIONS),
-            (true, false) => Resumption::in_memory_sessions(SESSIONS)
-                .tls12_resumption(rustls::client::Tls12Resumption::SessionIdOnly),
-        };
-        Self { config: Arc::new(config), strict: tls.required }
+    pub fn new(tls: &Arc<ServerTls>) -> Self {
+        let current = Arc::new(ArcSwap::from_pointee(Current::new(tls)));
+        Self { tls: Arc::clone(tls), current }
+    }
+
+    /// Sessions from before a change of the files are not taken up again.
+    fn config(&self) -> Arc<ClientConfig> {
+        let current = self.current.load();
+        if current.version == self.tls.trust.version() {
+            return Arc::clone(&current.config);
+        }
+        let fresh = Arc::new(Current::new(&self.tls));
+        self.current.store(Arc::clone(&fresh));
+        Arc::clone(&fresh.config)
     }
 
     /// Shakes hands over a connected stream; `alpn`: protocols to offer in place of the server line's.
@@ -112,14 +114,14 @@ impl Connector {
         let name = match sni.map(|name| ServerName::try_from(name.to_owned())) {
             Some(Ok(name)) => name,
             // The certificate is to be for that name, and none can be.
-            Some(Err(_)) if self.strict => return Err(TlsError::BadName),
+            Some(Err(_)) if self.tls.required => return Err(TlsError::BadName),
             // An address is never sent as a name.
             _ => ServerName::IpAddress(stream.peer_addr().map_or_else(
                 || IpAddr::from(std::net::IpAddr::from([127, 0, 0, 1])),
                 |peer| IpAddr::from(peer.ip()),
             )),
         };
-        let mut config = Arc::clone(&self.config);
+        let mut config = self.config();
         if let Some(alpn) = alpn.filter(|alpn| *alpn != config.alpn_protocols) {
             Arc::make_mut(&mut config).alpn_protocols = alpn.to_vec();
         }
@@ -136,6 +138,34 @@ impl Connector {
         }
         Ok(stream)
     }
+}
+
+fn config(tls: &ServerTls) -> ClientConfig {
+    let verifier = Arc::new(Verifier::new(tls));
+    let provider = CryptoProvider {
+        cipher_suites: tls.suites.clone(),
+        kx_groups: tls.curves.clone().unwrap_or_else(|| PROVIDER.kx_groups.clone()),
+        ..(**PROVIDER).clone()
+    };
+    let builder = ClientConfig::builder_with_provider(Arc::new(provider));
+    // The configuration has made sure that there are suites for these versions.
+    let builder = builder.with_protocol_versions(&tls.versions).unwrap_or_else(|_| ClientConfig::builder());
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+    let mut config = match &tls.identity {
+        Some(identity) => builder.with_client_cert_resolver(Arc::new(Identity {
+            slot: Arc::clone(identity),
+            schemes: tls.client_sigalgs.clone(),
+        })),
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols.clone_from(&tls.alpn);
+    config.resumption = match (tls.reuse, tls.tickets) {
+        (false, _) => Resumption::disabled(),
+        (true, true) => Resumption::in_memory_sessions(SESSIONS),
+        (true, false) => Resumption::in_memory_sessions(SESSIONS)
+            .tls12_resumption(rustls::client::Tls12Resumption::SessionIdOnly),
+    };
+    config
 }
 
 /// `asked`: a name was sent, so the certificate had to be for it.
@@ -176,7 +206,7 @@ struct Verifier {
     /// The certificates trusted as they are, self-signed ones among them.
     trusted: Arc<Vec<CertificateDer<'static>>>,
     /// Knows what was revoked (`crl-file`).
-    revocation: Option<Arc<WebPkiServerVerifier>>,
+    revocation: Result<Option<Arc<WebPkiServerVerifier>>, String>,
     host: Option<ServerName<'static>>,
     /// `sigalgs`
     schemes: Option<Vec<SignatureScheme>>,
@@ -186,12 +216,13 @@ struct Verifier {
 impl Verifier {
     fn new(tls: &ServerTls) -> Self {
         let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(tls.authorities.iter().cloned());
+        let trusted = tls.trust.roots();
+        roots.add_parsable_certificates(trusted.iter().cloned());
         Self {
             required: tls.required,
             roots,
-            trusted: Arc::clone(&tls.authorities),
-            revocation: tls.revocation.clone(),
+            trusted,
+            revocation: tls.trust.revoking(None),
             host: tls.host.as_ref().and_then(|h| ServerName::try_from(h.clone()).ok()),
             schemes: tls.sigalgs.clone(),
             algorithms: PROVIDER.signature_verification_algorithms,
@@ -208,13 +239,17 @@ impl Verifier {
     ) -> Result<(), Error> {
         let checked = match &self.revocation {
             // The name is looked at last, and looked at again by the caller as HAProxy does.
-            Some(verifier) => match verifier.verify_server_cert(end_entity, intermediates, name, &[], now) {
-                Err(Error::InvalidCertificate(
-                    CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-                )) => Ok(()),
-                other => other.map(|_| ()),
-            },
-            None => verify_server_cert_signed_by_trust_anchor(
+            Ok(Some(verifier)) => {
+                match verifier.verify_server_cert(end_entity, intermediates, name, &[], now) {
+                    Err(Error::InvalidCertificate(
+                        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+                    )) => Ok(()),
+                    other => other.map(|_| ()),
+                }
+            }
+            // What was revoked is not known: nobody is trusted.
+            Err(_) => Err(Error::InvalidCertificate(CertificateError::UnknownRevocationStatus)),
+            Ok(None) => verify_server_cert_signed_by_trust_anchor(
                 certificate,
                 &self.roots,
                 intermediates,

@@ -5,6 +5,7 @@ use rustls::pki_types::pem::{self, PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys, SignatureAlgorithm};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -110,6 +111,24 @@ impl Parts {
             self.chain = chain;
         }
         Ok(())
+    }
+
+    /// Key, certificate and chain, as `read_pem` takes them.
+    #[must_use]
+    pub fn to_pem(&self) -> String {
+        let mut out = String::new();
+        if let Some(key) = &self.key {
+            let label = match key {
+                PrivateKeyDer::Pkcs1(_) => "RSA PRIVATE KEY",
+                PrivateKeyDer::Sec1(_) => "EC PRIVATE KEY",
+                _ => "PRIVATE KEY",
+            };
+            section(label, key.secret_der(), &mut out);
+        }
+        for certificate in &self.chain {
+            section("CERTIFICATE", certificate, &mut out);
+        }
+        out
     }
 
     /// Takes the certificate's issuer, for OCSP, out of PEM.
@@ -277,6 +296,21 @@ pub fn with(path: &Path, ending: &str) -> PathBuf {
     name.push(".");
     name.push(ending);
     name.into()
+}
+
+/// RFC 7468: base64 in lines of 64 characters.
+fn section(label: &str, der: &[u8], out: &mut String) {
+    let text = String::from_utf8(crate::expr::base64_encode(der, false)).unwrap_or_default();
+    let _ = writeln!(out, "-----BEGIN {label}-----");
+    let mut rest = text.as_str();
+    while let Some((line, more)) = rest.split_at_checked(64) {
+        let _ = writeln!(out, "{line}");
+        rest = more;
+    }
+    if !rest.is_empty() {
+        let _ = writeln!(out, "{rest}");
+    }
+    let _ = writeln!(out, "-----END {label}-----");
 }
 
 fn wrong_pem(error: &pem::Error) -> String {

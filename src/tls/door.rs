@@ -3,7 +3,8 @@
 use super::certificate::Certificate;
 use super::settings::Settings;
 use super::sni::{Ability, Table};
-use super::store::Slot;
+use super::store::{Slot, Store};
+use super::trust::Proposal;
 use super::verify::Verifier;
 use arc_swap::ArcSwap;
 use rustls::server::ClientHello;
@@ -36,10 +37,17 @@ pub struct Instance {
     bare: Option<Arc<ServerConfig>>,
 }
 
+/// Which `bind` line it is, for the administrator.
+#[derive(Clone, Debug, Default)]
+pub struct Whose {
+    pub proxy: String,
+    /// File and line.
+    pub place: String,
+}
+
 #[derive(Debug)]
 pub struct Door {
-    /// The address as written, for the administrator.
-    pub name: String,
+    pub whose: Whose,
     strict: bool,
     /// No `default-crt`: the first line is it.
     first_is_default: bool,
@@ -47,13 +55,20 @@ pub struct Door {
     table: ArcSwap<Table<Instance>>,
 }
 
+/// Lines and table with other files of authorities or revocation lists.
+#[derive(Debug)]
+pub(super) struct Renewed {
+    lines: Vec<Line>,
+    table: Table<Instance>,
+}
+
 impl Door {
     /// # Errors
     /// A line's settings cannot be had.
-    pub fn new(name: String, strict: bool, lines: Vec<Line>) -> Result<Self, String> {
+    pub fn new(whose: Whose, strict: bool, lines: Vec<Line>) -> Result<Self, String> {
         let first_is_default = !lines.iter().any(|line| line.is_default);
         let door = Self {
-            name,
+            whose,
             strict,
             first_is_default,
             lines: Mutex::new(lines),
@@ -72,6 +87,14 @@ impl Door {
     #[must_use]
     pub fn lines(&self) -> Vec<Line> {
         lock(&self.lines).clone()
+    }
+
+    /// The lines, and which of them clients get for whom no name fits.
+    #[must_use]
+    pub fn shown(&self) -> Vec<(Line, bool)> {
+        let first = |place: usize| place == 0 && self.first_is_default && !self.strict;
+        let lines = self.lines().into_iter().enumerate();
+        lines.map(|(place, line)| (line.clone(), line.is_default || first(place))).collect()
     }
 
     /// Does one of its lines show the certificate of that name?
@@ -107,6 +130,38 @@ impl Door {
 
     pub(super) fn swap(&self, table: Table<Instance>) {
         self.table.store(Arc::new(table));
+    }
+
+    /// Lines and table as they are to be with a file's new contents; `None`: no line uses it.
+    ///
+    /// # Errors
+    /// A line's settings cannot be had with them.
+    pub(super) fn renewed(&self, store: &Store, proposal: Proposal<'_>) -> Result<Option<Renewed>, String> {
+        let mut lines = self.lines();
+        let mut renewed: Vec<(Arc<Settings>, Arc<Settings>)> = Vec::new();
+        for line in lines.iter_mut().filter(|line| line.settings.uses(proposal.file)) {
+            // Lines that share settings, and with them sessions, go on sharing them.
+            let known = renewed.iter().find(|(old, _)| Arc::ptr_eq(old, &line.settings));
+            let fresh = match known {
+                Some((_, fresh)) => Arc::clone(fresh),
+                None => {
+                    let fresh = Arc::new(line.settings.begin(store, Some(proposal))?);
+                    renewed.push((Arc::clone(&line.settings), Arc::clone(&fresh)));
+                    fresh
+                }
+            };
+            line.settings = fresh;
+        }
+        if renewed.is_empty() {
+            return Ok(None);
+        }
+        let table = self.table_of(&lines, None)?;
+        Ok(Some(Renewed { lines, table }))
+    }
+
+    pub(super) fn renew(&self, renewed: Renewed) {
+        *lock(&self.lines) = renewed.lines;
+        self.swap(renewed.table);
     }
 
     fn table_of(

@@ -23,6 +23,7 @@ pub mod signature;
 pub mod sni;
 pub mod store;
 pub mod tickets;
+pub mod trust;
 pub mod verify;
 pub mod x509;
 
@@ -31,6 +32,7 @@ pub use door::{Door, Line};
 pub use handshake::{Agreed, Handshake, ServerHandshake};
 pub use settings::{Settings, Version};
 pub use store::{Slot, Store, lookups};
+pub use trust::{ServerTrust, TrustFile};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use std::sync::{Arc, LazyLock};

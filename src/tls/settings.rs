@@ -1,7 +1,10 @@
 //! What a `bind` line (or a line of a certificate list) says of TLS, and the library's configuration made of it.
 
 use super::certificate::Certificate;
-use super::verify::Verifier;
+use super::store::Store;
+use super::tickets::{Aging, TicketKeys, Tickets};
+use super::trust::{Proposal, TrustFile};
+use super::verify::{Demand, Verifier};
 use super::{PROVIDER, ciphers, sigalgs};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs};
 use rustls::pki_types::UnixTime;
@@ -12,6 +15,7 @@ use rustls::sign::CertifiedKey;
 use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::{ServerConfig, SignatureScheme, SupportedCipherSuite, SupportedProtocolVersion, version};
 use std::sync::Arc;
+use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
@@ -36,9 +40,12 @@ pub struct Settings {
     pub client_order: bool,
     /// `no-tls-tickets`
     pub no_tickets: bool,
+    /// `verify optional`, `verify required`
+    pub demand: Option<Demand>,
     pub verifier: Option<Arc<Verifier>>,
     /// The largest record, in bytes.
     pub max_record: Option<usize>,
+    pub keeping: Keeping,
     pub resumption: Resumption,
 }
 
@@ -50,7 +57,60 @@ pub struct Resumption {
     pub sessions: Option<Arc<dyn StoresServerSessions>>,
 }
 
+/// How sessions are kept.
+#[derive(Clone, Debug)]
+pub struct Keeping {
+    /// `tune.ssl.lifetime`
+    pub lifetime: Duration,
+    /// `tune.ssl.cachesize`
+    pub capacity: usize,
+    /// `tls-ticket-keys`
+    pub keys: Option<Arc<TicketKeys>>,
+}
+
+impl Default for Keeping {
+    fn default() -> Self {
+        Self { lifetime: Duration::from_secs(300), capacity: 0, keys: None }
+    }
+}
+
+impl Keeping {
+    /// Begins to keep sessions; `context`: who is let in.
+    fn begin(&self, store: &Store, context: [u8; 32]) -> Result<Resumption, String> {
+        let lifetime = self.lifetime;
+        let clock: Arc<dyn TimeProvider> = Arc::new(DefaultTimeProvider);
+        let inner: Arc<dyn ProducesTickets> = match &self.keys {
+            Some(keys) => Arc::new(Tickets { keys: Arc::clone(keys), context }),
+            None => own_tickets()?,
+        };
+        let tickets: Arc<Aging<dyn ProducesTickets>> =
+            Arc::new(Aging { inner, lifetime, clock: Arc::clone(&clock) });
+        let inner = store.sessions(self.capacity);
+        let sessions: Arc<Aging<dyn StoresServerSessions>> = Arc::new(Aging { inner, lifetime, clock });
+        Ok(Resumption { tickets: Some(tickets), sessions: Some(sessions) })
+    }
+}
+
 impl Settings {
+    #[must_use]
+    pub fn uses(&self, file: &Arc<TrustFile>) -> bool {
+        self.demand.as_ref().is_some_and(|demand| demand.uses(file))
+    }
+
+    /// The same with what their files hold now, or are to hold, and with sessions that begin anew: none is taken up
+    /// again by somebody who would not be let in any more.
+    ///
+    /// # Errors
+    /// A revocation list cannot be used.
+    pub fn begin(&self, store: &Store, proposal: Option<Proposal<'_>>) -> Result<Self, String> {
+        let verifier = match &self.demand {
+            Some(demand) => Some(Arc::new(Verifier::new(demand.clone(), proposal)?)),
+            None => None,
+        };
+        let context = self.demand.as_ref().map(|demand| demand.digest(proposal)).unwrap_or_default();
+        Ok(Self { verifier, resumption: self.keeping.begin(store, context)?, ..self.clone() })
+    }
+
     /// The library's configuration for one certificate.
     ///
     /// # Errors
@@ -100,7 +160,7 @@ impl Settings {
 ///
 /// # Errors
 /// The system has no randomness to give.
-pub fn own_tickets() -> Result<Arc<dyn ProducesTickets>, String> {
+fn own_tickets() -> Result<Arc<dyn ProducesTickets>, String> {
     aws_lc_rs::Ticketer::new().map_err(|e| e.to_string())
 }
 

@@ -4,6 +4,7 @@ use super::Door;
 use super::certificate::{Certificate, Extra, Problem, load};
 use super::changes::Changes;
 use super::tickets::TicketKeys;
+use super::trust::Trust;
 use arc_swap::ArcSwap;
 use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache, StoresServerSessions};
 use std::collections::BTreeMap;
@@ -47,6 +48,7 @@ pub struct Store {
     /// One change at a time: table and slot are changed together.
     changing: Mutex<()>,
     pub(super) changes: Mutex<Changes>,
+    pub(super) trust: Trust,
     tickets: Mutex<Vec<Arc<TicketKeys>>>,
     sessions: OnceLock<Arc<ServerSessionMemoryCache>>,
     apart: AtomicU32,
@@ -87,9 +89,13 @@ impl Store {
         slot
     }
 
+    pub(super) fn one_change(&self) -> MutexGuard<'_, ()> {
+        lock(&self.changing)
+    }
+
     /// Forgets a certificate that no line shows. False: one does, or there is none.
     pub fn remove(&self, name: &str) -> bool {
-        let _one = lock(&self.changing);
+        let _one = self.one_change();
         let used = lock(&self.doors).iter().any(|door| door.shows(name))
             || self.get(name).is_some_and(|slot| slot.servers() > 0);
         !used && lock(&self.slots).remove(name).is_some()
@@ -101,7 +107,7 @@ impl Store {
     /// # Errors
     /// The name is unknown, or a line cannot show the new one; nothing has changed then.
     pub fn replace(&self, name: &str, certificate: Certificate) -> Result<Vec<Arc<Door>>, String> {
-        let _one = lock(&self.changing);
+        let _one = self.one_change();
         let slot = self.get(name).ok_or_else(|| format!("no certificate '{name}'"))?;
         let certificate = Arc::new(certificate);
         let doors: Vec<_> = lock(&self.doors).iter().filter(|door| door.shows(name)).cloned().collect();

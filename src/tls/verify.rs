@@ -5,6 +5,7 @@
 //! library only if each fault found is on the lists.
 
 use super::sigalgs::allowed;
+use super::trust::{Proposal, TrustFile, look};
 use super::{PROVIDER, signature};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
@@ -13,6 +14,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme,
 };
+use sha2::{Digest, Sha256};
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,10 +66,10 @@ pub struct Demand {
     /// `verify required`
     pub required: bool,
     /// `ca-file`: also the names that clients are told.
-    pub authorities: Arc<Vec<CertificateDer<'static>>>,
+    pub authorities: Option<Arc<TrustFile>>,
     /// `ca-verify-file`
-    pub more_authorities: Arc<Vec<CertificateDer<'static>>>,
-    pub revocations: Arc<Vec<CertificateRevocationListDer<'static>>>,
+    pub more_authorities: Option<Arc<TrustFile>>,
+    pub revocations: Option<Arc<TrustFile>>,
     /// `no-ca-names`
     pub unnamed: bool,
     pub ignored: Codes,
@@ -76,9 +78,30 @@ pub struct Demand {
     pub schemes: Option<Vec<SignatureScheme>>,
 }
 
+impl Demand {
+    #[must_use]
+    pub fn uses(&self, file: &Arc<TrustFile>) -> bool {
+        let all = [&self.authorities, &self.more_authorities, &self.revocations];
+        all.into_iter().flatten().any(|own| Arc::ptr_eq(own, file))
+    }
+
+    /// Who is let in, in a digest.
+    #[must_use]
+    pub fn digest(&self, proposal: Option<Proposal<'_>>) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        digest.update(format!("{:?} {:?} {:?}", self.required, self.ignored, self.ignored_above));
+        for file in [&self.authorities, &self.more_authorities] {
+            look(file.as_ref(), proposal).authorities.iter().for_each(|der| digest.update(der));
+        }
+        look(self.revocations.as_ref(), proposal).revocations.iter().for_each(|der| digest.update(der));
+        digest.finalize().into()
+    }
+}
+
 #[derive(Debug)]
 pub struct Verifier {
     demand: Demand,
+    revocations: Arc<Vec<CertificateRevocationListDer<'static>>>,
     /// All that is trusted, then what merely leads there.
     trusted: Vec<CertificateDer<'static>>,
     between: Vec<CertificateDer<'static>>,
@@ -102,26 +125,29 @@ pub fn refusal() -> Option<Fault> {
 impl Verifier {
     /// # Errors
     /// A revocation list cannot be used.
-    pub fn new(demand: Demand) -> Result<Self, String> {
-        let all = demand.authorities.iter().chain(demand.more_authorities.iter()).cloned();
+    pub fn new(demand: Demand, proposal: Option<Proposal<'_>>) -> Result<Self, String> {
+        let authorities = look(demand.authorities.as_ref(), proposal).authorities;
+        let more = look(demand.more_authorities.as_ref(), proposal).authorities;
+        let revocations = look(demand.revocations.as_ref(), proposal).revocations;
+        let all = authorities.iter().chain(more.iter()).cloned();
         // As OpenSSL: a chain ends at an authority that signed itself; others only lead there.
         let (trusted, between): (Vec<_>, Vec<_>) = all.partition(|der| is_self_issued(der));
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(trusted.iter().cloned());
-        let hints = demand.authorities.iter().filter(|_| !demand.unnamed).filter_map(subject).collect();
+        let hints = authorities.iter().filter(|_| !demand.unnamed).filter_map(subject).collect();
         let (mut library, mut listless) = (None, None);
         if !roots.is_empty() {
             let roots = Arc::new(roots);
             let builder =
                 || WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&PROVIDER));
-            let crls = demand.revocations.iter().cloned();
+            let crls = revocations.iter().cloned();
             let listed = builder().with_crls(crls).enforce_revocation_expiration();
             library = Some(listed.build().map_err(|e| e.to_string())?);
             if !demand.ignored.is_empty() || !demand.ignored_above.is_empty() {
                 listless = Some(builder().build().map_err(|e| e.to_string())?);
             }
         }
-        Ok(Self { demand, trusted, between, hints, library, listless })
+        Ok(Self { demand, revocations, trusted, between, hints, library, listless })
     }
 
     /// What was found of a chain that was let pass.
@@ -260,11 +286,11 @@ impl Verifier {
     }
 
     fn revoked(&self, chain: &[X509Certificate<'_>], now: u64, faults: &mut Vec<Fault>) {
-        if self.demand.revocations.is_empty() {
+        if self.revocations.is_empty() {
             return;
         }
         let parse = |der| CertificateRevocationList::from_der(der).ok().map(|(_, list)| list);
-        let lists: Vec<_> = self.demand.revocations.iter().filter_map(|der| parse(der)).collect();
+        let lists: Vec<_> = self.revocations.iter().filter_map(|der| parse(der)).collect();
         let now = i64::try_from(now).unwrap_or(i64::MAX);
         for (place, certificate) in chain.iter().enumerate() {
             let depth = depth(place);

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use x509_parser::extensions::GeneralName;
 use x509_parser::oid_registry::Oid;
-use x509_parser::prelude::{ASN1Time, AttributeTypeAndValue, FromDer, X509Certificate, X509Name};
+use x509_parser::prelude::{
+    ASN1Time, AttributeTypeAndValue, CertificateRevocationList, FromDer, X509Certificate, X509Name,
+};
 use x509_parser::public_key::PublicKey;
 
 /// Whose name.
@@ -20,13 +22,16 @@ fn parse(der: &[u8]) -> Option<X509Certificate<'_>> {
 /// All of a name: `/C=FR/CN=x`.
 #[must_use]
 pub fn name(der: &[u8], who: Who) -> Option<String> {
-    let certificate = parse(der)?;
+    Some(in_one_line(distinguished(&parse(der)?, who)))
+}
+
+fn in_one_line(name: &X509Name<'_>) -> String {
     let mut out = String::new();
-    for attribute in distinguished(&certificate, who).iter_attributes() {
+    for attribute in name.iter_attributes() {
         let _ = write!(out, "/{}=", short(attribute.attr_type()));
         out.push_str(&text(attribute));
     }
-    Some(out)
+    out
 }
 
 /// All of a name in the form of RFC 2253: the last part first, `CN=x,C=FR`.
@@ -218,6 +223,12 @@ pub fn not_after_in_words(der: &[u8]) -> Option<String> {
     Some(in_words(parse(der)?.validity().not_after))
 }
 
+/// When it is over, in seconds.
+#[must_use]
+pub fn end(der: &[u8]) -> Option<i64> {
+    Some(parse(der)?.validity().not_after.timestamp())
+}
+
 fn in_words(time: ASN1Time) -> String {
     const MONTHS: &[&str] =
         &["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -257,3 +268,49 @@ pub fn key_size(der: &[u8]) -> Option<String> {
         _ => return None,
     })
 }
+
+/// A revocation list in the words of `openssl crl -text`; `None`: it is none.
+#[must_use]
+pub fn revocation_list(der: &[u8]) -> Option<String> {
+    let (_, list) = CertificateRevocationList::from_der(der).ok()?;
+    let mut out = String::new();
+    let version = list.version().map_or(1, |version| version.0 + 1);
+    let signature = known(SIGNATURES, &list.signature_algorithm.algorithm);
+    let _ = writeln!(out, "Version {version}\nSignature Algorithm: {signature}");
+    let _ = writeln!(out, "Issuer: {}", in_one_line(list.issuer()));
+    let _ = writeln!(out, "Last Update: {}", in_words(list.last_update()));
+    let next = list.next_update().map_or_else(|| "NONE".to_owned(), in_words);
+    let _ = writeln!(out, "Next Update: {next}");
+    let mut revoked = list.iter_revoked_certificates().peekable();
+    out.push_str(if revoked.peek().is_some() {
+        "Revoked Certificates:\n"
+    } else {
+        "No Revoked Certificates.\n"
+    });
+    for entry in revoked {
+        let raw = entry.raw_serial();
+        let serial = raw.strip_prefix(&[0]).filter(|rest| !rest.is_empty()).unwrap_or(raw);
+        let serial: String = serial.iter().map(|byte| format!("{byte:02X}")).collect();
+        let _ = writeln!(out, "    Serial Number: {serial}");
+        let _ = writeln!(out, "        Revocation Date: {}", in_words(entry.revocation_date));
+    }
+    Some(out)
+}
+
+/// OpenSSL's long names, where they differ from the short ones.
+const SIGNATURES: &[(&str, &str)] = &[
+    ("1.2.840.113549.1.1.4", "md5WithRSAEncryption"),
+    ("1.2.840.113549.1.1.5", "sha1WithRSAEncryption"),
+    ("1.2.840.113549.1.1.10", "rsassaPss"),
+    ("1.2.840.113549.1.1.11", "sha256WithRSAEncryption"),
+    ("1.2.840.113549.1.1.12", "sha384WithRSAEncryption"),
+    ("1.2.840.113549.1.1.13", "sha512WithRSAEncryption"),
+    ("1.2.840.113549.1.1.14", "sha224WithRSAEncryption"),
+    ("1.2.840.10045.4.1", "ecdsa-with-SHA1"),
+    ("1.2.840.10045.4.3.1", "ecdsa-with-SHA224"),
+    ("1.2.840.10045.4.3.2", "ecdsa-with-SHA256"),
+    ("1.2.840.10045.4.3.3", "ecdsa-with-SHA384"),
+    ("1.2.840.10045.4.3.4", "ecdsa-with-SHA512"),
+    ("1.3.101.112", "ED25519"),
+    ("1.3.101.113", "ED448"),
+];

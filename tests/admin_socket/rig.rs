@@ -97,7 +97,12 @@ pub fn compare_masked(global: &str, sections: &str, lines: &[&str], hide: fn(&st
 
 /// The answers alone.
 pub fn compare_answers(global: &str, sections: &str, lines: &[&str]) {
-    compare_also(&[], global, sections, lines, str::to_owned);
+    compare_answers_masked(global, sections, lines, str::to_owned);
+}
+
+/// The answers alone, masked too.
+pub fn compare_answers_masked(global: &str, sections: &str, lines: &[&str], hide: fn(&str) -> String) {
+    compare_also(&[], global, sections, lines, hide);
 }
 
 fn compare_also(said: &[&str], global: &str, sections: &str, lines: &[&str], hide: fn(&str) -> String) {

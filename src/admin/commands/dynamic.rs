@@ -57,7 +57,7 @@ fn add(call: &mut Call<'_>) -> Answer {
         return Answer::error("Already exists a server with the same name in backend.");
     }
     let words: Vec<&str> = call.words.iter().skip(3).map(String::as_str).collect();
-    match settle(call, proxy, dynamic::server(&proxy.conf, name, &words)) {
+    match settle(call, proxy, dynamic::server(&proxy.conf, name, &words, &call.live().config.tls)) {
         Ok((Added { conf, in_service }, tracks)) => {
             call.live().add_server(proxy, conf, in_service, tracks);
             Answer::info("New server registered.")

@@ -26,7 +26,9 @@ pub mod sessions;
 pub mod ssl_cert;
 pub mod ssl_crt_list;
 pub mod ssl_ocsp;
+pub mod ssl_sni;
 pub mod ssl_tickets;
+pub mod ssl_trust;
 pub mod stat;
 pub mod target;
 pub mod trace;
@@ -61,7 +63,9 @@ const FAMILIES: &[&[Command]] = &[
     ssl_cert::TABLE,
     ssl_crt_list::TABLE,
     ssl_ocsp::TABLE,
+    ssl_sni::TABLE,
     ssl_tickets::TABLE,
+    ssl_trust::TABLE,
     stat::TABLE,
     trace::TABLE,
     variables::TABLE,

@@ -17,6 +17,7 @@ pub const TABLE: &[Command] = &[
     Command::new("abort ssl cert", Admin, "abort ssl cert <certfile>", "drop what was set for a certificate and not committed", abort),
     Command::new("commit ssl cert", Admin, "commit ssl cert <certfile>", "put to use what was set for a certificate", commit),
     Command::new("del ssl cert", Admin, "del ssl cert <certfile>", "forget a certificate that nobody shows", delete),
+    Command::new("dump ssl cert", Admin, "dump ssl cert <certfile>", "give out a certificate with its key, in PEM", dump),
     Command::new("new ssl cert", Admin, "new ssl cert <certfile>", "make room for a certificate to be set", create),
     Command::new("set ssl cert", Admin, "set ssl cert <certfile> <payload>", "give a certificate, its key or its issuer other contents, in use after 'commit ssl cert'", set),
     Command::new("show ssl cert", Operator, "show ssl cert [<certfile>]", "list the certificates, or tell what one holds", show),
@@ -33,13 +34,7 @@ fn show(call: &mut Call<'_>) -> Answer {
     if name.is_empty() {
         return Answer::text(list(store));
     }
-    let found = match name.strip_prefix('*') {
-        Some(begun) => {
-            store.begun().filter(|(name, _)| name == begun).map(|(_, parts)| Found::Certificate(parts))
-        }
-        None => store.find(name),
-    };
-    let Some(found) = found else {
+    let Some(found) = parts(store, name) else {
         return Answer::error("Can't display the certificate: Not found or the certificate is a bundle!");
     };
     let mut out = format!("Filename: {name}\n");
@@ -55,6 +50,27 @@ fn show(call: &mut Call<'_>) -> Answer {
     let key = ocsp_key(store, name);
     let _ = writeln!(out, "OCSP Response Key: {key}");
     Answer::text(out)
+}
+
+fn dump(call: &mut Call<'_>) -> Answer {
+    let (store, name) = (store(call), call.word(3));
+    if name.is_empty() {
+        return Answer::error("'dump ssl cert' expects a certificate name");
+    }
+    match parts(store, name) {
+        Some(Found::Certificate(parts)) => Answer::text(parts.to_pem()),
+        _ => Answer::error("Can't display the certificate: Not found or the certificate is a bundle!"),
+    }
+}
+
+/// `*NAME` is what was set and not committed.
+fn parts(store: &Store, name: &str) -> Option<Found> {
+    match name.strip_prefix('*') {
+        Some(begun) => {
+            store.begun().filter(|(name, _)| name == begun).map(|(_, parts)| Found::Certificate(parts))
+        }
+        None => store.find(name),
+    }
 }
 
 /// The number under which `show ssl ocsp-response` has it.
@@ -78,6 +94,15 @@ fn list(store: &Store) -> String {
 
 fn describe(parts: &Parts, out: &mut String) {
     let Some(first) = parts.chain.first() else { return };
+    certificate(first, out);
+    for above in parts.chain.iter().skip(1) {
+        let _ = writeln!(out, "Chain Subject: {}", x509::name(above, Who::Subject).unwrap_or_default());
+        let _ = writeln!(out, "Chain Issuer: {}", x509::name(above, Who::Issuer).unwrap_or_default());
+    }
+}
+
+/// The fields of one certificate.
+pub(super) fn certificate(first: &[u8], out: &mut String) {
     let or_none = |text: Option<String>| text.unwrap_or_default();
     let _ = writeln!(out, "Serial: {}", hex(&x509::serial(first).unwrap_or_default()));
     let _ = writeln!(out, "notBefore: {}", or_none(x509::not_before_in_words(first)));
@@ -87,13 +112,9 @@ fn describe(parts: &Parts, out: &mut String) {
     let _ = writeln!(out, "SHA1 FingerPrint: {}", hex(&Sha1::digest(first)));
     let _ = writeln!(out, "Subject: {}", or_none(x509::name(first, Who::Subject)));
     let _ = writeln!(out, "Issuer: {}", or_none(x509::name(first, Who::Issuer)));
-    for above in parts.chain.iter().skip(1) {
-        let _ = writeln!(out, "Chain Subject: {}", or_none(x509::name(above, Who::Subject)));
-        let _ = writeln!(out, "Chain Issuer: {}", or_none(x509::name(above, Who::Issuer)));
-    }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02X}");
         text

@@ -10,33 +10,18 @@ const fn row(name: &'static str, level: Level) -> Command {
 
 #[rustfmt::skip] // a line each, so that rows taken out at the same time do not collide
 pub const TABLE: &[Command] = &[
-    row("abort ssl ca-file", Admin),
-    row("abort ssl crl-file", Admin),
-    row("add ssl ca-file", Admin),
     row("add ssl ech", Admin),
     row("add ssl jwt", Admin),
-    row("commit ssl ca-file", Admin),
-    row("commit ssl crl-file", Admin),
-    row("del ssl ca-file", Admin),
-    row("del ssl crl-file", Admin),
     row("del ssl ech", Admin),
     row("del ssl jwt", Admin),
-    row("dump ssl cert", Admin),
     row("hard-reload", Admin),
     row("httpclient", Admin),
-    row("new ssl ca-file", Admin),
-    row("new ssl crl-file", Admin),
-    row("set ssl ca-file", Admin),
-    row("set ssl crl-file", Admin),
     row("set ssl ech", Admin),
     row("show acme", User),
     row("show quic", Operator),
-    row("show ssl ca-file", Operator),
-    row("show ssl crl-file", Operator),
     row("show ssl ech", Operator),
     row("show ssl jwt", Operator),
     row("show ssl ocsp-updates", Operator),
-    row("show ssl sni", Operator),
     row("update ssl ocsp-response", Admin),
 ];
 

@@ -11,8 +11,6 @@ use crate::config::tls;
 use crate::config::tls::ticket_keys;
 use crate::tls::verify::Codes;
 use crate::tls::{ciphers, sigalgs};
-use rustls::pki_types::CertificateRevocationListDer;
-use std::sync::Arc;
 
 /// One option. Where it may stand beside the `bind` line: in brackets in a list, in `ssl-default-bind-options`.
 pub struct SslOption {
@@ -57,14 +55,14 @@ pub const OPTIONS: &[SslOption] = &[
         "ca-file",
         "<file | directory | @system-ca>",
         "Authorities for clients' certificates; clients are told their names.",
-        |p, l, i, o| o.authorities = authorities(p, l, i),
+        |p, l, i, o| o.authorities = tls::authorities(p, l, i),
     )
     .listed(),
     on_bind(
         "ca-verify-file",
         "<file | directory>",
         "Further authorities, whose names clients are not told.",
-        |p, l, i, o| o.more_authorities = authorities(p, l, i),
+        |p, l, i, o| o.more_authorities = tls::authorities(p, l, i),
     )
     .listed(),
     on_bind("ciphers", "<ciphers>", "Cipher string of TLS 1.2.", |p, l, i, o| {
@@ -79,7 +77,7 @@ pub const OPTIONS: &[SslOption] = &[
         "crl-file",
         "<file>",
         "Revocation lists clients' certificates are looked up in.",
-        |p, l, i, o| o.revocations = revocations(p, l, i),
+        |p, l, i, o| o.revocations = tls::revocations(p, l, i + 1),
     )
     .listed(),
     on_bind(
@@ -407,29 +405,6 @@ fn alpn(parser: &mut Parser, line: &Line, i: usize, options: &mut TlsOptions) {
         }
     }
     options.alpn = Some(protocols);
-}
-
-fn authorities(
-    parser: &mut Parser,
-    line: &Line,
-    i: usize,
-) -> Option<Arc<Vec<rustls::pki_types::CertificateDer<'static>>>> {
-    tls::read_authorities(parser, line, i).map(Arc::new)
-}
-
-fn revocations(
-    parser: &mut Parser,
-    line: &Line,
-    i: usize,
-) -> Option<Arc<Vec<CertificateRevocationListDer<'static>>>> {
-    let path = tls::based(parser, line, line.word(i + 1));
-    match tls::revocations(&path) {
-        Ok(lists) => Some(Arc::new(lists)),
-        Err(why) => {
-            parser.alert(line, i + 1, format!("'crl-file' : unable to load {} ({why}).", path.display()));
-            None
-        }
-    }
 }
 
 fn verify(parser: &mut Parser, line: &Line, i: usize, options: &mut TlsOptions) {

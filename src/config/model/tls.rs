@@ -1,9 +1,7 @@
 //! TLS towards servers.
 
-use crate::tls::Slot;
-use rustls::client::WebPkiServerVerifier;
+use crate::tls::{ServerTrust, Slot};
 use rustls::crypto::SupportedKxGroup;
-use rustls::pki_types::CertificateDer;
 use rustls::{SignatureScheme, SupportedCipherSuite, SupportedProtocolVersion};
 use std::sync::Arc;
 
@@ -12,10 +10,8 @@ use std::sync::Arc;
 pub struct ServerTls {
     /// `verify required`
     pub required: bool,
-    /// `ca-file`, read with the configuration.
-    pub authorities: Arc<Vec<CertificateDer<'static>>>,
-    /// `crl-file`: verifies chains with those lists.
-    pub revocation: Option<Arc<WebPkiServerVerifier>>,
+    /// `ca-file` and `crl-file`
+    pub trust: Arc<ServerTrust>,
     /// `verifyhost`
     pub host: Option<String>,
     /// `crt`: shown to a server that asks for a certificate.

@@ -12,16 +12,16 @@ use super::model::ServerTls;
 use super::parser::Parser;
 use super::raw::Line;
 use crate::tls::certificate::reason;
-use crate::tls::{Slot, ciphers};
-use rustls::client::WebPkiServerVerifier;
+use crate::tls::trust::{Contents, Kind};
+use crate::tls::{ServerTrust, Slot, TrustFile, ciphers};
 use rustls::crypto::SupportedKxGroup;
-use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
-use rustls::{RootCertStore, SignatureScheme, SupportedCipherSuite, SupportedProtocolVersion};
+use rustls::{SignatureScheme, SupportedCipherSuite, SupportedProtocolVersion};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+const SYSTEM_NAME: &str = "@system-ca";
 /// Where the system keeps the authorities it trusts (`@system-ca`); `SSL_CERT_FILE` and `SSL_CERT_DIR` go before it.
 const SYSTEM: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// Files of a directory that hold certificates, as in HAProxy.
@@ -49,15 +49,22 @@ impl Preferences {
 
 /// `ca-file <file | directory | @system-ca>`
 pub fn ca_file(parser: &mut Parser, line: &Line, i: usize, draft: &mut ServerDraft) {
-    draft.tls.authorities = read_authorities(parser, line, i).map(Arc::new).or(draft.tls.authorities.take());
+    draft.tls.authorities = authorities(parser, line, i).or(draft.tls.authorities.take());
 }
 
 /// The authorities that the option at word `i` names; `None`: they cannot be read, and that is reported.
-pub fn read_authorities(parser: &mut Parser, line: &Line, i: usize) -> Option<Vec<CertificateDer<'static>>> {
-    let name = line.word(i + 1);
-    let path = if name == "@system-ca" { system(parser) } else { based(parser, line, name) };
-    match authorities(&path) {
-        Ok(found) => Some(found),
+pub fn authorities(parser: &mut Parser, line: &Line, i: usize) -> Option<Arc<TrustFile>> {
+    let is_system = line.word(i + 1) == SYSTEM_NAME;
+    let name = if is_system { SYSTEM_NAME.to_owned() } else { based(parser, line.word(i + 1)) };
+    if let Some(known) = parser.tls.store.trust_file(&name).filter(|file| file.kind == Kind::Authorities) {
+        return Some(known);
+    }
+    let path = if is_system { system(parser) } else { parser.path(line, &name) };
+    match read_authorities(&path) {
+        Ok(found) => {
+            let contents = Contents::of_authorities(found);
+            Some(parser.tls.store.add_trust_file(&name, Kind::Authorities, contents))
+        }
         Err(reason) => {
             let message = format!("'{}' : unable to load {} ({reason}).", line.word(i), path.display());
             parser.alert(line, i + 1, message);
@@ -72,14 +79,14 @@ fn system(parser: &Parser) -> PathBuf {
 }
 
 /// Relative names start at `ca-base`.
-pub fn based(parser: &Parser, line: &Line, name: &str) -> PathBuf {
+fn based(parser: &Parser, name: &str) -> String {
     match &parser.ca_base {
-        Some(base) if !name.starts_with('/') => parser.path(line, &base.join(name).to_string_lossy()),
-        _ => parser.path(line, name),
+        Some(base) if !name.starts_with('/') => base.join(name).to_string_lossy().into_owned(),
+        _ => name.to_owned(),
     }
 }
 
-fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+fn read_authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let mut found = Vec::new();
     if path.is_dir() {
         let entries = std::fs::read_dir(path).map_err(|e| reason(&e))?;
@@ -142,11 +149,8 @@ pub fn settle(parser: &mut Parser, server: &str, draft: &ServerDraft) -> Option<
         return None;
     }
     let suites = suites(parser, server, draft, &versions)?;
-    let authorities = tls.authorities.clone().unwrap_or_default();
-    let revocation = match &tls.crl {
-        Some(crl) if required => Some(revocation(parser, crl, &authorities)?),
-        _ => None,
-    };
+    let trust = Arc::new(trust(parser, draft, required)?);
+    parser.tls.store.add_server_trust(&trust);
     let identity = match &tls.crt {
         Some(crt) => Some(identity(parser, crt)?),
         None => None,
@@ -154,8 +158,7 @@ pub fn settle(parser: &mut Parser, server: &str, draft: &ServerDraft) -> Option<
     let preferences = tls.preferences.over(&parser.tls.server_defaults);
     Some(ServerTls {
         required,
-        authorities,
-        revocation,
+        trust,
         host: tls.host.clone(),
         identity,
         alpn: tls.alpn.clone(),
@@ -227,25 +230,46 @@ fn identity(parser: &mut Parser, crt: &Reference) -> Option<Arc<Slot>> {
     }
 }
 
-/// Verifies chains with the lists of that file.
-fn revocation(
-    parser: &mut Parser,
-    crl: &Reference,
-    authorities: &[CertificateDer<'static>],
-) -> Option<Arc<WebPkiServerVerifier>> {
-    let path = based(parser, &crl.line, &crl.name);
-    match revoking(&path, authorities) {
-        Ok(verifier) => Some(verifier),
+/// What the server's chain is verified with; `None`: it cannot be, and that is reported.
+fn trust(parser: &mut Parser, draft: &ServerDraft, required: bool) -> Option<ServerTrust> {
+    let authorities = draft.tls.authorities.clone();
+    let Some(crl) = draft.tls.crl.as_ref().filter(|_| required) else {
+        return Some(ServerTrust { authorities, revocations: None });
+    };
+    let revocations = revocations(parser, &crl.line, crl.word)?;
+    let trust = ServerTrust { authorities, revocations: Some(revocations) };
+    if let Err(reason) = trust.revoking(None) {
+        no_revocations(parser, &crl.line, crl.word, &reason);
+        return None;
+    }
+    Some(trust)
+}
+
+/// The revocation lists of the file that word `i` names; `None`: there are none, and that is reported.
+pub fn revocations(parser: &mut Parser, line: &Line, i: usize) -> Option<Arc<TrustFile>> {
+    let name = based(parser, line.word(i));
+    if let Some(known) = parser.tls.store.trust_file(&name).filter(|file| file.kind == Kind::Revocations) {
+        return Some(known);
+    }
+    match read_revocations(&parser.path(line, &name)) {
+        Ok(lists) => {
+            let contents = Contents::of_revocations(lists);
+            Some(parser.tls.store.add_trust_file(&name, Kind::Revocations, contents))
+        }
         Err(reason) => {
-            let message = format!("'crl-file' : unable to load {} ({reason}).", path.display());
-            parser.alert(&crl.line, crl.word, message);
+            no_revocations(parser, line, i, &reason);
             None
         }
     }
 }
 
+fn no_revocations(parser: &mut Parser, line: &Line, i: usize, reason: &str) {
+    let path = parser.path(line, &based(parser, line.word(i)));
+    parser.alert(line, i, format!("'crl-file' : unable to load {} ({reason}).", path.display()));
+}
+
 /// The revocation lists of a file, of which there must be one.
-pub fn revocations(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
+fn read_revocations(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
     let bytes = std::fs::read(path).map_err(|e| reason(&e))?;
     let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&bytes).collect();
     let lists = lists.map_err(|e| e.to_string())?;
@@ -253,18 +277,6 @@ pub fn revocations(path: &Path) -> Result<Vec<CertificateRevocationListDer<'stat
         return Err("it holds no revocation list in PEM".to_owned());
     }
     Ok(lists)
-}
-
-fn revoking(
-    path: &Path,
-    authorities: &[CertificateDer<'static>],
-) -> Result<Arc<WebPkiServerVerifier>, String> {
-    let lists = revocations(path)?;
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(authorities.iter().cloned());
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
-    builder.with_crls(lists).enforce_revocation_expiration().build().map_err(|e| e.to_string())
 }
 
 /// The argument of a global statement, kept with its place.
