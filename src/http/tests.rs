@@ -124,7 +124,7 @@ fn proxy(proxy: Proxy) -> SocketAddr {
                     proxy_tlvs: Vec::new(),
                     tls: None,
                 };
-                let bind = Arc::new(Bind { ..bind() });
+                let bind = Arc::new(bind());
                 let accepted = Accepted {
                     card: std::rc::Rc::clone(Card::register(1).card()),
                     stream: Stream::Tcp(stream),
@@ -149,31 +149,7 @@ fn proxy(proxy: Proxy) -> SocketAddr {
 }
 
 fn bind() -> Bind {
-    Bind {
-        address: Address::Inet(SocketAddr::from(([127, 0, 0, 1], 0))),
-        id: 1,
-        name: None,
-        guid: None,
-        place: None,
-        maxconn: None,
-        backlog: None,
-        nice: 0,
-        protocol: None,
-        accept_proxy: false,
-        defer_accept: false,
-        tfo: false,
-        transparent: false,
-        v6only: false,
-        v4v6: false,
-        interface: None,
-        mss: None,
-        tcp_user_timeout: None,
-        mode: None,
-        uid: None,
-        gid: None,
-        threads: Vec::new(),
-        tls: None,
-    }
+    Bind { id: 1, ..Bind::bare(Address::Inet(SocketAddr::from(([127, 0, 0, 1], 0)))) }
 }
 
 struct Client(TcpStream);

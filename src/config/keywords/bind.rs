@@ -287,31 +287,7 @@ pub(super) fn inert(line: &Line, word: &str) -> Option<usize> {
 }
 
 pub(super) fn empty(line: &Line) -> Bind {
-    Bind {
-        address: Address::Fd(-1),
-        id: 0,
-        name: None,
-        guid: None,
-        place: Some(line.place.clone()),
-        maxconn: None,
-        backlog: None,
-        nice: 0,
-        protocol: None,
-        accept_proxy: false,
-        defer_accept: false,
-        tfo: false,
-        transparent: false,
-        v6only: false,
-        v4v6: false,
-        interface: None,
-        mss: None,
-        tcp_user_timeout: None,
-        mode: None,
-        uid: None,
-        gid: None,
-        threads: Vec::new(),
-        tls: None,
-    }
+    Bind { place: Some(line.place.clone()), ..Bind::bare(Address::Fd(-1)) }
 }
 
 fn options(parser: &mut Parser, line: &Line, settings: &mut Settings) {
