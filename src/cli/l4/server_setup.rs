@@ -132,7 +132,8 @@ impl Before {
         let path = path()?;
         let failed = |e| format!("cannot write {}: {e}", path.display());
         path.parent().map_or(Ok(()), fs::create_dir_all).map_err(failed)?;
-        fs::write(&path, self.text()).map_err(failed)
+        let beside = path.with_extension(format!("{}.tmp", std::process::id()));
+        fs::write(&beside, self.text()).and_then(|()| fs::rename(&beside, &path)).map_err(failed)
     }
 
     /// What is right already is nobody's to undo.
