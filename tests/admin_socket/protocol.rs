@@ -109,7 +109,7 @@ fn processes_of_the_master_socket() {
 #[test]
 fn what_is_not_built_says_so() {
     let rig = Rig::weir("", PROXY);
-    assert_eq!(rig.ask("show ssl ca-file"), "'show ssl ca-file' is not supported by weir yet.\n\n");
+    assert_eq!(rig.ask("show acme"), "'show acme' is not supported by weir yet.\n\n");
     assert_eq!(ask(&rig.socket("user"), "trace x"), "Permission denied\n\n");
 }
 
