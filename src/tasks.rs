@@ -8,6 +8,7 @@
 pub mod profile;
 
 use pin_project_lite::pin_project;
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -28,6 +29,33 @@ static ALIVE: AtomicUsize = AtomicUsize::new(0);
 #[must_use]
 pub fn alive() -> usize {
     ALIVE.load(Relaxed)
+}
+
+thread_local! {
+    static HERE: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Tasks with a name on this thread, waiting ones included.
+#[must_use]
+pub fn here() -> usize {
+    HERE.get()
+}
+
+/// Counts a task on its thread for as long as it lasts. A task never leaves its thread.
+struct Here;
+
+impl Here {
+    fn new() -> Self {
+        HERE.set(HERE.get() + 1);
+        Self
+    }
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        // A thread that ends may have dropped its count before its tasks.
+        let _ = HERE.try_with(|here| here.set(here.get() - 1));
+    }
 }
 
 /// Counts a task for as long as it lasts.
@@ -53,6 +81,7 @@ pin_project! {
         future: F,
         name: &'static str,
         alive: Option<Alive>,
+        here: Here,
     }
 }
 
@@ -68,12 +97,12 @@ impl<F: Future<Output = ()>> Future for Named<F> {
 /// Starts `future` on this thread's local set.
 pub fn start(name: &'static str, future: impl Future<Output = ()> + 'static) -> Task {
     let alive = Some(Alive::new());
-    Task { name, handle: tokio::task::spawn_local(Named { future, name, alive }) }
+    Task { name, handle: tokio::task::spawn_local(Named { future, name, alive, here: Here::new() }) }
 }
 
 /// Starts `future` and lets it run to its own end.
 pub fn detached(name: &'static str, future: impl Future<Output = ()> + 'static) {
-    drop(tokio::task::spawn_local(Named { future, name, alive: None }));
+    drop(tokio::task::spawn_local(Named { future, name, alive: None, here: Here::new() }));
 }
 
 /// The same for what there are very many of: no byte more than `future` has. It tells [`profile`] itself.

@@ -701,15 +701,17 @@ fn svname<'s>(s: &'s Subject<'_>) -> Option<Value<'s>> {
 
 fn slim<'s>(s: &'s Subject<'_>) -> Option<Value<'s>> {
     let limit = match s.part {
+        Part::Server(server, _) => match server.maxconn().max(server.conf.l4.upper_threshold) {
+            0 => return None,
+            n => n as usize,
+        },
+        // Flows in the kernel are limited by their servers' thresholds alone.
+        _ if s.proxy.conf.mode == Mode::L4 => return None,
         Part::Front(_) => match s.proxy.front.maxconn.load(Relaxed) {
             0 => s.generation.process.limits.maxconn(),
             n => n,
         },
         Part::Listener(listener, _) => listener.bind.maxconn.unwrap_or(0),
-        Part::Server(server, _) => match server.maxconn().max(server.conf.l4.upper_threshold) {
-            0 => return None,
-            n => n as usize,
-        },
         Part::Back(back, ..) => back.fullconn as usize,
     };
     Some(Value::u32(limit))

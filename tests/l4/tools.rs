@@ -117,6 +117,8 @@ fn statistics_know_of_what_the_kernel_forwards() {
     assert_eq!(row("web,s1"), ["3", "5", "l4", "5"]);
     assert_eq!(row("web,BACKEND"), ["6", "10", "l4", "10"]);
     assert_eq!(site.stat("web,BACKEND", "algo"), "wrr");
+    let limits = ["web,FRONTEND", "web,s1", "web,BACKEND"].map(|row| site.stat(row, "slim"));
+    assert_eq!(limits, ["", "", ""], "nothing limits flows");
     assert_ne!(site.stat("web,s2", "bin"), "0");
     assert_ne!(site.stat("web,s2", "bout"), "0");
     assert_eq!(site.net.datagram(VIP, 53, "hello").split(' ').next(), Some("s1"));

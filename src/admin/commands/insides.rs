@@ -7,7 +7,7 @@ use crate::admin::answer::Answer;
 use crate::admin::command::{Call, Command};
 use crate::config::model::global::Level::{Admin, Operator, User};
 use crate::live::startup;
-use crate::tasks::profile;
+use crate::tasks::{self, profile};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
@@ -23,7 +23,7 @@ pub const TABLE: &[Command] = &[
     Command::new("show pools", User, "show pools", "show the memory in use", pools),
     Command::new("show profiling", Operator, "show profiling [<what>|<#lines>|byaddr]*", "what the tasks have cost since profiling was switched on", profiling),
     Command::new("show startup-logs", Operator, "show startup-logs", "show what was said while the process started", |_| Answer::text(startup::said())),
-    Command::new("show tasks", Operator, "show tasks", "count the tasks of each thread", tasks),
+    Command::new("show tasks", Operator, "show tasks", "count the tasks of each thread", show_tasks),
 ];
 
 const EXPECTED: &str =
@@ -156,17 +156,16 @@ fn pools(_: &mut Call<'_>) -> Answer {
     ))
 }
 
-fn tasks(call: &mut Call<'_>) -> Answer {
+fn show_tasks(call: &mut Call<'_>) -> Answer {
     let admin = Rc::clone(call.admin);
     Answer::Job(Box::new(move |console| {
         Box::pin(async move {
-            let process = &admin.live().process;
-            let mut counts = process.sessions.task_counts().await;
+            let mut counts = admin.live().process.sessions.task_counts().await;
             // There is room for more threads than there are; those of an earlier configuration may be at work still.
             let busy = counts.iter().rposition(|n| *n > 0).map_or(0, |last| last + 1);
-            counts.truncate(process.nbthread.max(busy));
+            counts.truncate(admin.live().threads.max(busy));
             let threads = counts.len();
-            counts.push(tokio::runtime::Handle::current().metrics().num_alive_tasks());
+            counts.push(tasks::here());
             let all: usize = counts.iter().sum();
             let mut text = format!("Running tasks: {all} ({threads} threads)\n");
             text.push_str("  function                     places     %    lat_tot   lat_avg\n");
