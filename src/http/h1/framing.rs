@@ -188,7 +188,8 @@ fn content_length(value: &[u8], seen: &mut Seen) -> Result<(), Fault> {
     Ok(())
 }
 
-fn number(digits: &[u8]) -> Option<u64> {
+/// A length as `content-length` says it.
+pub fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || digits.len() > 19 {
         return None;
     }

@@ -10,7 +10,7 @@ mod parse;
 mod smuggling_tests;
 pub mod write;
 
-pub use framing::{BodyLength, RequestFraming, ResponseFraming, request as judge_request};
+pub use framing::{BodyLength, RequestFraming, ResponseFraming, number, request as judge_request};
 pub use parse::{Parsed, parse_request, parse_response, target_is_clean};
 
 /// What a head may be at most, and how forgiving its parser is.

@@ -123,12 +123,13 @@ pub fn response(head: &Head) -> Option<Response<()>> {
     let switched = head.status() == 101;
     let status = if switched { 200 } else { head.status() };
     *response.status_mut() = StatusCode::from_u16(status).ok()?;
-    *response.headers_mut() = map(head, switched)?;
+    let is_left_out = |name: &[u8], _: &[u8]| is_of_hop(name) || switched && name == b"sec-websocket-accept";
+    *response.headers_mut() = map(head, is_left_out)?;
     Some(response)
 }
 
-/// The values of all fields stand in one allocation.
-fn map(head: &Head, switched: bool) -> Option<HeaderMap> {
+/// The fields that are not left out; their values stand in one allocation. `None`: one cannot be said.
+pub(super) fn map(head: &Head, is_left_out: impl Fn(&[u8], &[u8]) -> bool) -> Option<HeaderMap> {
     let mut text = Vec::with_capacity(head.field_bytes());
     head.fields().for_each(|(_, value)| text.extend_from_slice(value));
     let text = Bytes::from(text);
@@ -136,7 +137,7 @@ fn map(head: &Head, switched: bool) -> Option<HeaderMap> {
     let mut at = 0;
     for (name, value) in head.fields() {
         let end = at + value.len();
-        if !(is_of_hop(name) || switched && name == b"sec-websocket-accept") {
+        if !is_left_out(name, value) {
             let value = HeaderValue::from_maybe_shared(text.slice(at..end)).ok()?;
             map.append(HeaderName::from_bytes(name).ok()?, value);
         }

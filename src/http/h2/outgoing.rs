@@ -1,13 +1,12 @@
 //! Requests to servers of HTTP/2, and their responses as the heads every exchange works on (RFC 9113 8).
 
-use super::head::is_of_hop;
-use crate::http::h1::{BodyLength, ResponseFraming};
+use super::head::{is_of_hop, map};
+use crate::http::h1::{BodyLength, ResponseFraming, number};
 use crate::message::{Head, Method, Version};
 use bytes::Bytes;
 use h2::ext::Protocol;
-use http::header::{HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, Request, Uri, response};
+use http::{Request, Uri, response};
 use sha1::{Digest, Sha1};
 
 /// What a request asks for besides what its fields say.
@@ -35,7 +34,7 @@ pub fn request(head: &Head, wish: Wish) -> Option<Request<()>> {
     };
     // The crate says a scheme of its own only for what came by HTTP/1.
     *request.version_mut() = if whole { http::Version::HTTP_2 } else { http::Version::HTTP_11 };
-    *request.headers_mut() = fields(head, whole, wish)?;
+    *request.headers_mut() = map(head, |name, value| is_left_out(name, value, whole, wish))?;
     if wish == Wish::Upgrade {
         let protocol = std::str::from_utf8(head.first(b"upgrade")?).ok()?;
         request.extensions_mut().insert(Protocol::from(protocol));
@@ -100,27 +99,13 @@ fn path_of(path: &[u8], whole_server: bool) -> Option<PathAndQuery> {
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
-/// The values of all fields stand in one allocation. `whole`: the authority stands for `host`.
-fn fields(head: &Head, whole: bool, wish: Wish) -> Option<HeaderMap> {
-    let mut text = Vec::with_capacity(head.field_bytes());
-    head.fields().for_each(|(_, value)| text.extend_from_slice(value));
-    let text = Bytes::from(text);
-    let mut map = HeaderMap::with_capacity(head.field_count());
-    let mut at = 0;
-    for (name, value) in head.fields() {
-        let end = at + value.len();
-        let left_out = is_of_hop(name)
-            || name == b"http2-settings"
-            || name == b"host" && whole
-            || name == b"te" && !value.eq_ignore_ascii_case(b"trailers")
-            || name == b"sec-websocket-key" && wish == Wish::Upgrade;
-        if !left_out {
-            let value = HeaderValue::from_maybe_shared(text.slice(at..end)).ok()?;
-            map.append(HeaderName::from_bytes(name).ok()?, value);
-        }
-        at = end;
-    }
-    Some(map)
+/// `whole`: the authority stands for `host`.
+fn is_left_out(name: &[u8], value: &[u8], whole: bool, wish: Wish) -> bool {
+    is_of_hop(name)
+        || name == b"http2-settings"
+        || name == b"host" && whole
+        || name == b"te" && !value.eq_ignore_ascii_case(b"trailers")
+        || name == b"sec-websocket-key" && wish == Wish::Upgrade
 }
 
 /// Puts a response into `head`.
@@ -152,7 +137,7 @@ pub fn framing(
     let mut lengths = head.values(b"content-length");
     let known = match (lengths.next(), lengths.next()) {
         (None, _) => None,
-        (Some(text), None) => Some(length(text)?),
+        (Some(text), None) => Some(number(text)?),
         _ => return None,
     };
     let tunnel = method == Method::Connect && (200..300).contains(&status);
@@ -170,10 +155,6 @@ pub fn framing(
         BodyLength::Chunked
     };
     Some(ResponseFraming { length, keep_alive: true, tunnel })
-}
-
-fn length(text: &[u8]) -> Option<u64> {
-    std::str::from_utf8(text).ok().filter(|t| t.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()
 }
 
 /// The answer to an extended CONNECT as that to the request it was made of: 101.
