@@ -1,7 +1,7 @@
 //! Idle server connections of one thread, newest first, and who may use them (`http-reuse`).
 
 use super::h2::Muxes;
-use crate::config::model::Reuse;
+use crate::config::model::{Reuse, Server};
 use crate::live::LiveServer;
 use crate::net::Stream;
 use std::cell::RefCell;
@@ -105,6 +105,11 @@ const ROUND: Duration = Duration::from_secs(1);
 /// Idle connections kept beyond what is in use, whatever the peak.
 const SPARE: usize = 8;
 
+/// Idle connections to a server that one of `threads` threads may keep.
+pub(super) fn limit(conf: &Server, threads: usize) -> usize {
+    usize::try_from(conf.pool_max_conn).map_or(usize::MAX, |most| most.div_ceil(threads.max(1)))
+}
+
 fn key(server: &Arc<LiveServer>) -> usize {
     Arc::as_ptr(server).addr()
 }
@@ -148,7 +153,7 @@ impl Pools {
     /// Keeps a connection for later, unless the server's limits or its record speak against it.
     pub fn put(&self, server: &Arc<LiveServer>, idle: Idle, threads: usize) {
         let conf = &server.conf;
-        let limit = usize::try_from(conf.pool_max_conn).map_or(usize::MAX, |n| n.div_ceil(threads.max(1)));
+        let limit = limit(conf, threads);
         if limit == 0
             || conf.max_reuse >= 0 && idle.uses > conf.max_reuse.unsigned_abs()
             || idle.downs != server.downs()

@@ -146,14 +146,17 @@ impl Mux {
         let mut requests = self.requests.borrow_mut();
         let Some(requests) = &mut *requests else { return false };
         let most = usize::try_from(self.most).unwrap_or(usize::MAX).min(requests.current_max_send_streams());
-        let reuse = self.server.conf.max_reuse;
-        if reuse >= 0 && self.total.get() > reuse.unsigned_abs() {
-            return false;
-        }
         // Not ready where the server said goodbye, or a stream waits to be opened.
-        !self.state.ended.get()
+        !self.is_worn()
+            && !self.state.ended.get()
             && (self.streams.get() as usize) < most
             && matches!(requests.poll_ready(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(())))
+    }
+
+    /// It has carried as many streams as `max-reuse` lets it.
+    fn is_worn(&self) -> bool {
+        let most = self.server.conf.max_reuse;
+        most >= 0 && self.total.get() > most.unsigned_abs()
     }
 
     /// Takes place for one stream.
@@ -189,9 +192,7 @@ impl Mux {
 
     fn stream_ended(&self) {
         self.streams.set(self.streams.get().saturating_sub(1));
-        let conf = &self.server.conf;
-        let worn = conf.max_reuse >= 0 && self.total.get() > conf.max_reuse.unsigned_abs();
-        if worn || self.downs != self.server.downs() {
+        if self.is_worn() || self.downs != self.server.downs() {
             self.retire();
         }
         if !self.is_idle() {
@@ -202,7 +203,7 @@ impl Mux {
         if !self.private {
             self.owner.set(0);
         }
-        if conf.pool_max_conn == 0 && !self.private {
+        if self.server.conf.pool_max_conn == 0 && !self.private {
             self.retire();
         }
         if !self.is_over() {

@@ -3,6 +3,7 @@
 use super::mux::{Lease, Mux};
 use crate::config::model::Reuse;
 use crate::http::Engine;
+use crate::http::pool::limit;
 use crate::live::LiveServer;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -87,8 +88,7 @@ impl Muxes {
     /// Half of the superfluous ones a round, the oldest first; all beyond the limit.
     fn purge(&self, all: &mut Vec<Rc<Mux>>, server: &Arc<LiveServer>, now: Instant) {
         let conf = &server.conf;
-        let limit = usize::try_from(conf.pool_max_conn)
-            .map_or(usize::MAX, |most| most.div_ceil(self.threads.get().max(1)));
+        let limit = limit(conf, self.threads.get());
         let mut idle: Vec<Rc<Mux>> =
             all.iter().filter(|m| m.is_counted() && Arc::ptr_eq(&m.server, server)).cloned().collect();
         idle.sort_by_key(|mux| mux.since.get());
