@@ -149,6 +149,32 @@ fn limits_of_streams_open_more_connections() {
     }
 }
 
+/// What a server's limit lets each thread keep depends on how many there are now.
+#[test]
+fn threads_that_came_with_a_reload_share_the_limit() {
+    let setup = Setup {
+        global: "tune.h2.be.max-concurrent-streams 1",
+        backend: "http-reuse always",
+        server: "pool-max-conn 2 pool-purge-delay 1h",
+        ..Setup::default()
+    };
+    let rig = Rig::start(Program::Weir, &setup);
+    rig.reload(&Setup { threads: 2, ..setup });
+    let mut client = Peer::new(rig.front());
+    for (stream, path) in [(1, "/hold/1"), (3, "/hold/3"), (5, "/release")] {
+        client.get(stream, path);
+        rig.server.wait(&format!(":path={path} "));
+    }
+    let mut answered = 0;
+    while answered < 3 {
+        answered += u32::from(client.next().expect("the connection goes on").kind == HEADERS);
+    }
+    assert_eq!(rig.server.connections(), 3);
+    // One thread has all three, and may keep one of the two.
+    rig.server.wait_for_lines(" goaway ", 2);
+    assert!(rig.curl("--http1.1", &["/plain"]).ends_with("ok"));
+}
+
 /// Idle connections are used again, closed ones and those that said goodbye are not.
 #[test]
 fn what_the_server_did_not_look_at_is_asked_again() {
@@ -373,6 +399,29 @@ fn checks_speak_what_the_server_does() {
     let rig = Rig::start(Program::Weir, &setup);
     let asked = rig.server.wait(":path=/checked ");
     assert!(asked.contains(":method=GET"), "{asked}");
+}
+
+/// The sources `h1` and `h2` of traces each tell of their own side.
+#[test]
+fn traces_tell_of_the_side_that_speaks_it() {
+    let rig = Rig::start(Program::Weir, &Setup::default());
+    for source in ["h1", "h2"] {
+        rig.ask(&format!("trace {source} sink buf0; trace {source} start now"));
+    }
+    assert!(rig.curl("--http1.1", &["/plain"]).ends_with("ok"));
+    // Other threads write a moment later.
+    let text = rig.ask_until("show events buf0", |text| text.matches("headers").count() == 4);
+    let heads: Vec<_> = text.lines().filter(|l| l.contains("headers")).collect();
+    let expected = [
+        ("|h1|", "received request headers : [F]"),
+        ("|h2|", "sending request headers : [B]"),
+        ("|h2|", "received response headers : [B]"),
+        ("|h1|", "sending response headers : [F]"),
+    ];
+    assert_eq!(heads.len(), expected.len(), "{text}");
+    for (line, (source, what)) in heads.iter().zip(expected) {
+        assert!(line.contains(source) && line.contains(what), "{source} {what}: {text}");
+    }
 }
 
 /// Large bodies both ways at once, over several streams.

@@ -7,11 +7,12 @@ use super::h1::write;
 use super::h1::{BodyLength, ResponseFraming};
 use super::h2::outgoing::{self, Wish};
 use super::h2::{Asker, Dialling, Lease, Mux, Terms};
+use super::tracing;
 use super::upstream::{Asked, Upstream};
 use crate::config::model::backend::Ws;
 use crate::config::model::{Backend, Protocol, Reuse};
-use crate::live::LiveServer;
 use crate::live::counters::InUse;
+use crate::live::{LiveServer, trace};
 use crate::message::{Method, Version};
 use crate::net::Stream;
 use crate::net::carried::{Answer, Ending};
@@ -49,8 +50,12 @@ impl Exchange<'_> {
     /// Does the connection that was just made carry many streams?
     pub(super) fn is_multiplexed(&self, stream: &Stream, server: &LiveServer) -> bool {
         let agreed = stream.secure().is_some_and(|tls| tls.see(|c| c.alpn_protocol() == Some(b"h2")));
-        let forced = server.conf.protocol == Some(Protocol::H2);
-        (forced && !self.is_for_h1(server)) || (server.conf.protocol.is_none() && agreed)
+        self.is_told_h2(server) || (server.conf.protocol.is_none() && agreed)
+    }
+
+    /// HTTP/2 without asking the server.
+    fn is_told_h2(&self, server: &LiveServer) -> bool {
+        server.conf.protocol == Some(Protocol::H2) && !self.is_for_h1(server)
     }
 
     /// Somebody whose connection this request could share is just making it: what tells when that is done. Else others
@@ -60,13 +65,12 @@ impl Exchange<'_> {
         server: &Arc<LiveServer>,
         conf: &Backend,
     ) -> Result<Rc<Notify>, Option<Dialling>> {
-        let forced = server.conf.protocol == Some(Protocol::H2) && !self.is_for_h1(server);
         let owner = match conf.reuse_to(&server.conf) {
             Reuse::Always => 0,
             Reuse::Safe | Reuse::Never => self.client.id,
             Reuse::Aggressive => return Err(None),
         };
-        if !forced {
+        if !self.is_told_h2(server) {
             return Err(None);
         }
         let engine = &self.client.session.engine;
@@ -155,7 +159,7 @@ impl Exchange<'_> {
         let tune = &session.generation.config.global.tune.h2;
         let head = session.engine.request_limits.head;
         let mux = Mux::start(stream, terms, tune, head).await.map_err(|_| broken(()))?;
-        session.engine.pools.muxes.put(&mux, session.generation.process.nbthread);
+        session.engine.pools.muxes.put(&mux, session.generation.threads);
         self.hold(mux.lease(), false);
         self.at = Instant::now();
         self.times.connected = Some(self.at);
@@ -225,7 +229,11 @@ impl Exchange<'_> {
             };
             outgoing::response(&head, &mut self.ctx.response);
             self.times.responded = Some(self.server_at);
-            return Poll::Ready(self.accept(bodiless).ok_or(Trouble::Junk));
+            let framing = self.accept(bodiless).ok_or(Trouble::Junk);
+            if framing.is_ok() && trace::is_on(tracing::SOURCES) {
+                tracing::responded(self);
+            }
+            return Poll::Ready(framing);
         }
     }
 

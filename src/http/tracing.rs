@@ -6,17 +6,22 @@ use crate::live::trace::sources::{h1, h2, stream};
 use crate::live::trace::{About, Event, Level, Origin, Verbosity};
 use crate::message::{Head, Version};
 use std::fmt::Write;
-use std::rc::Rc;
 
 /// The sources that hear of a request.
 pub const SOURCES: u32 = Origin::H1.bit() | Origin::H2.bit() | Origin::Stream.bit();
 
 /// One of the two HTTP sources, with its own bit of a kind of event.
 fn of_client(exchange: &Exchange<'_>, first: u64, second: u64) -> (Origin, u64) {
-    match exchange.client.stream.carried().is_some() {
-        true => (Origin::H2, second),
-        false => (Origin::H1, first),
-    }
+    one_of(exchange.client.stream.carried().is_some(), first, second)
+}
+
+/// The same of the server's side.
+fn of_server(exchange: &Exchange<'_>, first: u64, second: u64) -> (Origin, u64) {
+    one_of(exchange.up.as_ref().is_some_and(|up| up.lease.is_some()), first, second)
+}
+
+fn one_of(is_h2: bool, first: u64, second: u64) -> (Origin, u64) {
+    if is_h2 { (Origin::H2, second) } else { (Origin::H1, first) }
 }
 
 /// `$exchange`, source and bits, level, text, the side, the heads that may be told.
@@ -40,22 +45,9 @@ macro_rules! tell {
 
 fn about(exchange: &Exchange<'_>) -> About {
     let ctx = &exchange.ctx;
-    About {
-        frontend: Some(u64::from(ctx.session.frontend.index.0)),
-        listener: Some(u64::from(ctx.conn.listener_id)),
-        backend: ctx.backend.map(|b| u64::from(b.0)),
-        server: ctx
-            .backend
-            .zip(ctx.server.as_ref())
-            .map(|(b, s)| u64::from(b.0) << 32 | u64::from(s.index.0)),
-        connection: Some(connection(exchange.client)),
-        session: exchange.client.card.id(),
-    }
-}
-
-/// Tells connections apart while they last.
-fn connection(client: &Client) -> u64 {
-    Rc::as_ptr(&client.card) as usize as u64
+    let server = ctx.server.as_ref().map(|s| s.index);
+    let frontend = ctx.session.frontend.index;
+    About::session(frontend, ctx.conn.listener_id, ctx.backend, server, &exchange.client.card)
 }
 
 fn details(exchange: &Exchange<'_>, side: &str, head: Option<&Head>, verbosity: Verbosity, out: &mut String) {
@@ -129,21 +121,15 @@ pub fn asked(exchange: &Exchange<'_>) {
     let reused = exchange.up.as_ref().is_some_and(|up| up.reused);
     let text = if reused { "server's connection used again" } else { "connected to the server" };
     tell!(exchange, (Origin::Stream, stream::CONNECTED), User, text, "B", None);
-    tell!(
-        exchange,
-        (Origin::H1, h1::SENT),
-        User,
-        "sending request headers",
-        "B",
-        Some(&exchange.ctx.request)
-    );
+    let sent = of_server(exchange, h1::SENT, h2::SENT);
+    tell!(exchange, sent, User, "sending request headers", "B", Some(&exchange.ctx.request));
 }
 
 /// The server has answered.
 #[cold]
 pub fn responded(exchange: &Exchange<'_>) {
-    let head = Some(&exchange.ctx.response);
-    tell!(exchange, (Origin::H1, h1::RECEIVED), User, "received response headers", "B", head);
+    let received = of_server(exchange, h1::RECEIVED, h2::RECEIVED);
+    tell!(exchange, received, User, "received response headers", "B", Some(&exchange.ctx.response));
 }
 
 /// The client is answered.
@@ -177,12 +163,7 @@ pub fn client(client: &Client, origin: Origin, kinds: u64, level: Level, text: &
         level,
         text,
         place: (file!(), line!()),
-        about: About {
-            frontend: Some(u64::from(front.index.0)),
-            listener: Some(u64::from(client.conn.listener_id)),
-            connection: Some(connection(client)),
-            ..About::default()
-        },
+        about: About::session(front.index, client.conn.listener_id, None, None, &client.card),
         details: &|verbosity, out| {
             let _ = write!(out, " [F] fe={}", front.conf.name);
             if let Some(src) = client.conn.src.filter(|_| verbosity >= Verbosity::Minimal) {

@@ -3,7 +3,6 @@
 use super::session::Session;
 use crate::live::trace::{About, Event, Level, Origin, Verbosity, is_on};
 use std::fmt::Write;
-use std::rc::Rc;
 
 /// Tells of one, if somebody looks.
 pub fn tell(session: &Session, kinds: u64, text: &str) {
@@ -15,7 +14,6 @@ pub fn tell(session: &Session, kinds: u64, text: &str) {
 #[cold]
 fn emit(session: &Session, kinds: u64, text: &str) {
     let ctx = &session.ctx;
-    let backend = ctx.backend.as_ref().map(|b| u64::from(b.index.0));
     let [cause, phase] = session.letters.map(char::from);
     ctx.engine.log.trace(&Event {
         origin: Origin::Stream,
@@ -23,14 +21,13 @@ fn emit(session: &Session, kinds: u64, text: &str) {
         level: Level::User,
         text,
         place: (file!(), line!()),
-        about: About {
-            frontend: Some(u64::from(ctx.frontend.index.0)),
-            listener: Some(u64::from(ctx.conn.listener_id)),
-            backend,
-            server: backend.zip(ctx.server.as_ref()).map(|(b, s)| b << 32 | u64::from(s.index.0)),
-            connection: Some(Rc::as_ptr(&session.card) as usize as u64),
-            session: session.card.id(),
-        },
+        about: About::session(
+            ctx.frontend.index,
+            ctx.conn.listener_id,
+            ctx.backend.as_ref().map(|b| b.index),
+            ctx.server.as_ref().map(|s| s.index),
+            &session.card,
+        ),
         details: &|verbosity, out| {
             let _ = write!(out, " [F] fe={}", ctx.frontend.conf.name);
             if let Some(back) = &ctx.backend {

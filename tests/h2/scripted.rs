@@ -1,13 +1,15 @@
 //! A proxy in front of `tests/h2/server.py`.
 
+use crate::harness::console;
 use crate::harness::process::{Program, Proxy};
 use crate::harness::syslog::Syslog;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 pub const FRONT: u16 = 8080;
 pub const SERVER: u16 = 9001;
@@ -22,19 +24,34 @@ pub struct Setup<'a> {
     pub server: &'a str,
     pub proto: &'a str,
     pub options: &'a str,
+    pub threads: usize,
 }
 
 impl Default for Setup<'_> {
     fn default() -> Self {
-        Self { global: "", backend: "", server: "", proto: "proto h2", options: "" }
+        Self { global: "", backend: "", server: "", proto: "proto h2", options: "", threads: 1 }
+    }
+}
+
+impl Setup<'_> {
+    fn config(&self, address: Ipv4Addr, socket: &Path) -> String {
+        let Setup { global, backend, server: line, proto, threads, .. } = self;
+        format!(
+            "global\n    nbthread {threads}\n    stats socket {} level admin\n    log {address}:{LOG} local0\n    {global}\ndefaults\n    mode http\n    timeout connect 20s\n    \
+             timeout client 30s\n    timeout server 30s\n    option httplog\n    log global\nfrontend f\n    bind {address}:{FRONT}\n    \
+             http-request deny if {{ path /deny }}\n    http-response set-header x-version %[res.ver]\n    default_backend b\n\
+             backend b\n    {backend}\n    server s {address}:{SERVER} {proto} {line}\n",
+            socket.display()
+        )
     }
 }
 
 pub struct Rig {
-    _proxy: Proxy,
+    pub proxy: Proxy,
     pub server: Scripted,
     pub log: Syslog,
     address: Ipv4Addr,
+    socket: PathBuf,
 }
 
 impl Rig {
@@ -42,15 +59,36 @@ impl Rig {
         let address = crate::harness::own_address();
         let server = Scripted::start(address, setup.options);
         let log = Syslog::start((address, LOG).into());
-        let Setup { global, backend, server: line, proto, .. } = setup;
-        let config = format!(
-            "global\n    nbthread 1\n    log {address}:{LOG} local0\n    {global}\ndefaults\n    mode http\n    timeout connect 20s\n    \
-             timeout client 30s\n    timeout server 30s\n    option httplog\n    log global\nfrontend f\n    bind {address}:{FRONT}\n    \
-             http-request deny if {{ path /deny }}\n    http-response set-header x-version %[res.ver]\n    default_backend b\n\
-             backend b\n    {backend}\n    server s {address}:{SERVER} {proto} {line}\n"
-        );
-        let proxy = Proxy::start(program, &config, address, &[FRONT]).unwrap_or_else(|e| panic!("{e}"));
-        Self { _proxy: proxy, server, log, address }
+        let dir = TempDir::new().unwrap();
+        let socket = dir.path().join("admin.sock");
+        let config = setup.config(address, &socket);
+        let proxy = Proxy::start_in(program, dir, &config, &["-db"], address, &[FRONT])
+            .unwrap_or_else(|e| panic!("{e}"));
+        Self { proxy, server, log, address, socket }
+    }
+
+    /// Another configuration for the same process.
+    pub fn reload(&self, setup: &Setup) {
+        let config = setup.config(self.address, &self.socket);
+        std::fs::write(self.proxy.dir().join("proxy.cfg"), config).unwrap();
+        let answer = self.ask("reload");
+        assert!(answer.starts_with("Success=1\n"), "{answer}");
+    }
+
+    pub fn ask(&self, line: &str) -> String {
+        console::ask(&self.socket, line)
+    }
+
+    /// Until the answer is as wanted.
+    pub fn ask_until(&self, line: &str, wanted: impl Fn(&str) -> bool) -> String {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let text = self.ask(line);
+            if wanted(&text) {
+                return text;
+            }
+            assert!(Instant::now() < end, "{line}: {text}");
+        }
     }
 
     pub fn front(&self) -> SocketAddr {
@@ -122,6 +160,15 @@ impl Scripted {
                 return line;
             }
             assert!(Instant::now() < end, "no {text:?} in {:#?}", self.lines());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Until there are so many lines with that text in them.
+    pub fn wait_for_lines(&self, text: &str, count: usize) {
+        let end = Instant::now() + PATIENCE;
+        while self.lines().iter().filter(|l| l.contains(text)).count() < count {
+            assert!(Instant::now() < end, "not {count} times {text:?} in {:#?}", self.lines());
             std::thread::sleep(Duration::from_millis(5));
         }
     }

@@ -11,7 +11,10 @@
 pub mod sources;
 
 use crate::config::model::LogTarget;
+use crate::ids::{ProxyIndex, ServerIndex};
+use crate::live::sessions::Card;
 pub use sources::{Origin, Source};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -72,6 +75,29 @@ pub struct About {
     pub server: Option<u64>,
     pub connection: Option<u64>,
     pub session: Option<u64>,
+}
+
+impl About {
+    /// A session on a frontend, on its way to a server as far as that is chosen.
+    #[must_use]
+    pub fn session(
+        frontend: ProxyIndex,
+        listener: u32,
+        backend: Option<ProxyIndex>,
+        server: Option<ServerIndex>,
+        card: &Rc<Card>,
+    ) -> Self {
+        let backend = backend.map(|b| u64::from(b.0));
+        Self {
+            frontend: Some(u64::from(frontend.0)),
+            listener: Some(u64::from(listener)),
+            backend,
+            server: backend.zip(server).map(|(b, s)| b << 32 | u64::from(s.0)),
+            // Tells connections apart while they last.
+            connection: Some(Rc::as_ptr(card).addr() as u64),
+            session: card.id(),
+        }
+    }
 }
 
 /// Something that happened.

@@ -37,7 +37,12 @@ pub const ALL: &[Source] = &[
         doc: "HTTP/1 connections, of clients and to servers",
         events: H1,
     },
-    Source { origin: Origin::H2, name: "h2", doc: "HTTP/2 connections of clients", events: H2 },
+    Source {
+        origin: Origin::H2,
+        name: "h2",
+        doc: "HTTP/2 connections, of clients and to servers",
+        events: H2,
+    },
     Source {
         origin: Origin::Stream,
         name: "stream",
@@ -80,8 +85,8 @@ pub mod h1 {
 
 const H2: &[(&str, &str)] = &[
     ("h2c_new", "a connection begins to speak HTTP/2"),
-    ("rx_hdr", "the head of a request was received"),
-    ("tx_hdr", "the head of a response is sent"),
+    ("rx_hdr", "a whole head was received"),
+    ("tx_hdr", "a head is sent"),
     ("h2s_new", "a stream begins"),
     ("h2s_end", "a stream is over"),
 ];
