@@ -6,6 +6,7 @@ use super::h1::BodyLength;
 use super::h1::write::{self, Persistence as Keep};
 use super::reply::{self, Answer};
 use super::rules::{self, Verdict};
+use super::target;
 use crate::config::model::action::STATS_REALM;
 use crate::config::model::{Proxy, Service, Stats};
 use crate::expr::{Facts, credentials};
@@ -204,8 +205,8 @@ fn path_of(target: &[u8]) -> &[u8] {
     if target.starts_with(b"/") {
         return target;
     }
-    let Some(at) = memchr::memmem::find(target, b"://") else { return target };
-    let rest = target.get(at + 3..).unwrap_or_default();
+    let Some(authority) = target::after_scheme(target) else { return target };
+    let rest = target.get(authority..).unwrap_or_default();
     memchr::memchr(b'/', rest).and_then(|slash| rest.get(slash..)).unwrap_or(b"/")
 }
 

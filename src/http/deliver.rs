@@ -15,7 +15,7 @@ use crate::net::carried::Ending;
 pub(super) fn put_interim(client: &Client, head: &Head, out: &mut Vec<u8>) {
     match client.stream.carried() {
         Some(carried) => {
-            let _ = head::response(head).map(|head| carried.inform(head));
+            let _ = head::response(head, &client.session.engine.moulds).map(|head| carried.inform(head));
         }
         None => write::interim(head, None, out),
     }
@@ -51,7 +51,7 @@ impl Exchange<'_> {
             BodyLength::Chunked => Ending::Chunked,
             BodyLength::UntilClose => Ending::Told,
         };
-        let Some(head) = head::response(&self.ctx.response) else {
+        let Some(head) = head::response(&self.ctx.response, &self.client.session.engine.moulds) else {
             // Nothing of it has gone out.
             self.answered = false;
             return Err(Failure::new(Cause::Proxy, Phase::Header, 502));
@@ -78,7 +78,8 @@ impl Exchange<'_> {
         let mut interim = Head::new();
         let limits = Limits { relaxed: true, ..self.client.session.engine.request_limits };
         if let Parsed::Complete { .. } = h1::parse_response(bytes, &limits, Method::Get, &mut interim) {
-            let _ = head::response(&interim).map(|head| carried.inform(head));
+            let moulds = &self.client.session.engine.moulds;
+            let _ = head::response(&interim, moulds).map(|head| carried.inform(head));
         }
     }
 

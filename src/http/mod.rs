@@ -43,6 +43,7 @@ pub use serve::serve;
 use crate::live::ticker::Ticker;
 use crate::live::{Generation, LiveProxy};
 use crate::logging;
+use crate::net::Timer;
 use crate::net::relay::Pipes;
 use buffer::Buffers;
 use context::{Context, Session};
@@ -64,6 +65,9 @@ pub struct Engine {
     contexts: RefCell<Vec<Box<Context>>>,
     sessions: RefCell<Vec<Rc<Session>>>,
     scratch: RefCell<Vec<Vec<u8>>>,
+    /// Of streams, which are many and short.
+    timers: RefCell<Vec<Timer>>,
+    moulds: h2::Moulds,
     pools: Rc<Pools>,
     pipes: Pipes,
     ticker: Ticker,
@@ -72,8 +76,8 @@ pub struct Engine {
     clients: Cell<u64>,
 }
 
-/// Contexts and scratch vectors kept for the next request.
-const KEPT: usize = 64;
+/// Contexts, scratch vectors and timers kept for the next request. With many streams in work it is worth keeping many.
+const KEPT: usize = 256;
 
 /// Size of a splice pipe unless `tune.pipesize` says: with the kernel's default of 64 kB, splicing gains little.
 const PIPE: usize = 256 * 1024;
@@ -95,6 +99,8 @@ impl Engine {
             contexts: RefCell::default(),
             sessions: RefCell::default(),
             scratch: RefCell::default(),
+            timers: RefCell::default(),
+            moulds: h2::Moulds::default(),
             pools: before.map_or_else(Rc::default, |b| Rc::clone(&b.pools)),
             pipes: Pipes::new(if tune.pipesize > 0 { tune.pipesize } else { PIPE }),
             ticker: Ticker::new((u64::from(generation.process.pid) << 32) ^ (thread as u64).rotate_left(17)),
@@ -112,6 +118,7 @@ impl Engine {
     pub fn retire(&self) {
         self.sessions.borrow_mut().clear();
         self.contexts.borrow_mut().clear();
+        self.timers.borrow_mut().clear();
     }
 
     /// Looks after idle server connections, for ever. To be spawned once on the thread.
@@ -168,6 +175,17 @@ impl Engine {
         let mut contexts = self.contexts.borrow_mut();
         if contexts.len() < KEPT {
             contexts.push(context);
+        }
+    }
+
+    fn take_timer(&self) -> Timer {
+        self.timers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    fn keep_timer(&self, timer: Timer) {
+        let mut timers = self.timers.borrow_mut();
+        if timers.len() < KEPT {
+            timers.push(timer);
         }
     }
 

@@ -192,7 +192,8 @@ impl Exchange<'_> {
             BodyLength::Chunked => Ending::Chunked,
             BodyLength::UntilClose => Ending::Told,
         };
-        let request = outgoing::request(&self.ctx.request, wish).ok_or_else(refused)?;
+        let request = outgoing::request(&self.ctx.request, wish, &self.client.session.engine.moulds)
+            .ok_or_else(refused)?;
         // A connection that has just ended has seen nothing of the request.
         let carried = lease.ask(request, ending).map_err(|_| Asked::Server(Trouble::Unprocessed))?;
         if let Some(up) = &mut self.up {

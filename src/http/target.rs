@@ -57,7 +57,8 @@ pub fn host(target: &[u8]) -> Option<&[u8]> {
 }
 
 /// Past `scheme://`.
-fn after_scheme(target: &[u8]) -> Option<usize> {
+#[must_use]
+pub fn after_scheme(target: &[u8]) -> Option<usize> {
     let colon = target.iter().position(|b| *b == b':')?;
     let scheme = target.get(..colon)?;
     let valid = scheme.first().is_some_and(u8::is_ascii_alphabetic)

@@ -209,6 +209,12 @@ impl Head {
         Piece { start, len: bytes.len() as u32 }
     }
 
+    /// Appends bytes to the piece that was pushed last, and names both.
+    pub fn push_behind(&mut self, piece: Piece, bytes: &[u8]) -> Piece {
+        let more = self.push_bytes(bytes);
+        Piece { start: more.start - piece.len, len: piece.len + more.len }
+    }
+
     /// The bytes a piece names.
     #[must_use]
     pub fn bytes(&self, piece: Piece) -> &[u8] {

@@ -403,15 +403,16 @@ fn send(stream: &mut SendStream<Bytes>, buf: &[u8], last: bool) -> io::Result<us
     if buf.is_empty() {
         return Ok(0);
     }
-    if stream.capacity() == 0 {
+    // Each look at the capacity takes the library's lock and finds the stream anew.
+    let mut room = stream.capacity();
+    if room < buf.len() {
         stream.reserve_capacity(buf.len().min(MOST));
-        if stream.capacity() == 0 {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-    } else if stream.capacity() < buf.len() {
-        stream.reserve_capacity(buf.len().min(MOST));
+        room = stream.capacity();
     }
-    let n = stream.capacity().min(buf.len());
+    if room == 0 {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    let n = room.min(buf.len());
     let part = Bytes::copy_from_slice(buf.get(..n).unwrap_or_default());
     stream.send_data(part, last && n == buf.len()).map_err(broken)?;
     Ok(n)

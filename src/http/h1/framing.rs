@@ -59,11 +59,11 @@ struct Seen {
     websocket_accept: bool,
 }
 
-/// Judges a request's framing.
+/// Judges a request's framing; `placed`: its target and host are known to be good.
 ///
 /// # Errors
 /// Ambiguous framing or host.
-pub fn request(head: &mut Head, relaxed: bool) -> Result<RequestFraming, Fault> {
+pub fn request(head: &mut Head, relaxed: bool, placed: bool) -> Result<RequestFraming, Fault> {
     let seen = scan(head)?;
     let ambiguous = seen.lengths > 1 || (seen.transfer_encoding && seen.lengths > 0);
     if ambiguous && !relaxed {
@@ -86,7 +86,9 @@ pub fn request(head: &mut Head, relaxed: bool) -> Result<RequestFraming, Fault> 
     if seen.connection_upgrade && seen.websocket && !seen.websocket_key && !relaxed {
         return Err(Fault::Bad);
     }
-    target_and_host(head, &seen, relaxed)?;
+    if !placed {
+        target_and_host(head, &seen, relaxed)?;
+    }
     clean_connection(head, &seen);
     let http11 = head.version() >= Version::HTTP_11;
     let keep_alive = if http11 { !seen.close } else { seen.keep_alive && !seen.close };

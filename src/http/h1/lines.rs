@@ -40,7 +40,7 @@ pub fn parse_request(raw: &[u8], limits: &Limits, head: &mut Head) -> Parsed<Req
     let (method, target) = (piece(head, &method), piece(head, &target));
     head.request_line(method, target, version);
     add_fields(head, &fields);
-    Parsed::judged(lines.at, framing::request(head, limits.relaxed))
+    Parsed::judged(lines.at, framing::request(head, limits.relaxed, false))
 }
 
 /// HTTP/0.9: `GET`, a target, nothing else; it goes on as HTTP/1.0.
@@ -60,7 +60,7 @@ fn oldest(
     let method = piece(head, &(line.start..line.start + 3));
     let target = piece(head, &trimmed(raw, line.start + 3..line.end));
     head.request_line(method, target, Version::HTTP_10);
-    Parsed::judged(len, framing::request(head, limits.relaxed))
+    Parsed::judged(len, framing::request(head, limits.relaxed, false))
 }
 
 /// Reads a response head line by line.

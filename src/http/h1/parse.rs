@@ -36,7 +36,7 @@ impl<F> Parsed<F> {
 /// Reads a request head from the front of `raw` into `head`.
 pub fn parse_request(raw: &[u8], limits: &Limits, head: &mut Head) -> Parsed<RequestFraming> {
     match ordinary::request(raw, limits, head) {
-        Some(len) => Parsed::judged(len, framing::request(head, limits.relaxed)),
+        Some(len) => Parsed::judged(len, framing::request(head, limits.relaxed, false)),
         None => thorough_request(raw, limits, head),
     }
 }
@@ -67,7 +67,7 @@ pub(super) fn thorough_request(raw: &[u8], limits: &Limits, head: &mut Head) -> 
     let (method, target) = (locate(head, raw, method.as_bytes()), locate(head, raw, target.as_bytes()));
     head.request_line(method, target, Version { major: 1, minor });
     take_fields(head, raw, request.headers);
-    Parsed::judged(len, framing::request(head, limits.relaxed))
+    Parsed::judged(len, framing::request(head, limits.relaxed, false))
 }
 
 /// Reads a response head; `method` is the request's, which decides whether a body follows.

@@ -1,5 +1,6 @@
 //! Heads to bytes, as HAProxy lays them out: lower-case names, one space, the `connection` field last.
 
+use crate::http::target::after_scheme;
 use crate::message::{Head, Method, Version};
 use std::sync::Arc;
 
@@ -37,8 +38,8 @@ fn target(head: &Head) -> &[u8] {
     if head.version() < Version::HTTP_2 || head.method() == Method::Connect {
         return target;
     }
-    let Some(scheme) = memchr::memmem::find(target, b"://") else { return target };
-    let rest = target.get(scheme + 3..).unwrap_or_default();
+    let Some(authority) = after_scheme(target) else { return target };
+    let rest = target.get(authority..).unwrap_or_default();
     memchr::memchr2(b'/', b'?', rest)
         .and_then(|at| rest.get(at..))
         .unwrap_or(if head.method() == Method::Options { b"*" } else { b"/" })

@@ -1,11 +1,11 @@
 //! Heads of HTTP/2 to those every exchange works on, and back (RFC 9113 8).
 
+use super::Moulds;
 use crate::http::Engine;
 use crate::http::h1::{self, BodyLength, Fault, Limits, RequestFraming, target_is_clean};
 use crate::message::{Head, Method, Version};
-use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, COOKIE, HOST};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, request};
+use http::{Response, StatusCode, request};
 
 /// Fills `head` from a request; `bodiless`: nothing follows the head.
 ///
@@ -23,15 +23,18 @@ pub fn request(
     if parts.headers.len() > limits.fields * 2 {
         return Err(Fault::TooLarge);
     }
-    start_line(parts, protocol.is_some(), head);
-    if !target_is_clean(head.target(), limits.relaxed) {
+    let path = parts.uri.path_and_query().map_or("/", |p| p.as_str());
+    // What is asked of the server as a whole has no path.
+    let path = if path == "*" { "" } else { path };
+    if !target_is_clean(path.as_bytes(), limits.relaxed) {
         return Err(Fault::Bad);
     }
+    start_line(parts, protocol.is_some(), path, head);
     fields(parts, head);
     if let Some(protocol) = protocol {
         begin_upgrade(protocol.as_str(), engine, head);
     }
-    let mut framing = h1::judge_request(head, limits.relaxed)?;
+    let mut framing = h1::judge_request(head, limits.relaxed, is_judged(parts, path))?;
     framing.keep_alive = true;
     if let (Method::Connect, Some(authority)) = (head.method(), parts.uri.authority()) {
         // The port is part of what is asked for.
@@ -49,34 +52,37 @@ pub fn request(
     Ok(framing)
 }
 
-fn start_line(parts: &request::Parts, extended: bool, head: &mut Head) {
+/// The target is in absolute form, as HAProxy shows it; for CONNECT the authority alone.
+fn start_line(parts: &request::Parts, extended: bool, path: &str, head: &mut Head) {
     head.clear();
-    let path = parts.uri.path_and_query().map_or("/", |p| p.as_str());
-    let mut target = Vec::with_capacity(128);
-    // What is asked of the server as a whole has no path.
-    let path = if path == "*" { "" } else { path };
-    write_target(parts, extended, path, &mut target);
-    if target.is_empty() {
-        target.push(b'*');
-    }
     let method = if extended { b"GET".as_slice() } else { parts.method.as_str().as_bytes() };
     let method = head.push_bytes(method);
-    let target = head.push_bytes(&target);
+    let mut target = head.push_bytes(parts.uri.scheme_str().unwrap_or_default().as_bytes());
+    if parts.uri.scheme().is_some() {
+        target = head.push_behind(target, b"://");
+    }
+    if let Some(authority) = parts.uri.authority() {
+        target = head.push_behind(target, authority.as_str().as_bytes());
+    }
+    if parts.method != http::Method::CONNECT || extended {
+        target = head.push_behind(target, path.as_bytes());
+    }
+    if head.bytes(target).is_empty() {
+        target = head.push_bytes(b"*");
+    }
     head.request_line(method, target, Version::HTTP_2);
 }
 
-/// In absolute form, as HAProxy shows it; for CONNECT the authority alone.
-fn write_target(parts: &request::Parts, extended: bool, path: &str, target: &mut Vec<u8>) {
-    if let Some(scheme) = parts.uri.scheme_str() {
-        target.extend_from_slice(scheme.as_bytes());
-        target.extend_from_slice(b"://");
-    }
-    if let Some(authority) = parts.uri.authority() {
-        target.extend_from_slice(authority.as_str().as_bytes());
-    }
-    if parts.method != http::Method::CONNECT || extended {
-        target.extend_from_slice(path.as_bytes());
-    }
+/// What the crate has looked at need not be judged again: an authority, which is the `host`, and a path behind it. Those
+/// that HTTP/1 would change are left to it.
+fn is_judged(parts: &request::Parts, path: &str) -> bool {
+    let authority = parts.uri.authority().map_or("@", |a| a.as_str());
+    path.starts_with('/')
+        && parts.uri.scheme().is_some()
+        && parts.method != http::Method::CONNECT
+        && !authority.ends_with(":80")
+        && !authority.ends_with(":443")
+        && memchr::memchr(b'@', authority.as_bytes()).is_none()
 }
 
 /// `host` first, from `:authority` where that is there (RFC 9113 8.3.1); the crumbs of cookies in one field, last.
@@ -117,33 +123,15 @@ fn begin_upgrade(protocol: &str, engine: &Engine, head: &mut Head) {
 
 /// The head of a response; `None`: a field of it cannot be said in HTTP/2.
 #[must_use]
-pub fn response(head: &Head) -> Option<Response<()>> {
+pub fn response(head: &Head, moulds: &Moulds) -> Option<Response<()>> {
     let mut response = Response::new(());
     // The client of an extended CONNECT knows no 101: 200 means the same to it (RFC 8441 5).
     let switched = head.status() == 101;
     let status = if switched { 200 } else { head.status() };
     *response.status_mut() = StatusCode::from_u16(status).ok()?;
     let is_left_out = |name: &[u8], _: &[u8]| is_of_hop(name) || switched && name == b"sec-websocket-accept";
-    *response.headers_mut() = map(head, is_left_out)?;
+    *response.headers_mut() = moulds.map(head, is_left_out)?;
     Some(response)
-}
-
-/// The fields that are not left out; their values stand in one allocation. `None`: one cannot be said.
-pub(super) fn map(head: &Head, is_left_out: impl Fn(&[u8], &[u8]) -> bool) -> Option<HeaderMap> {
-    let mut text = Vec::with_capacity(head.field_bytes());
-    head.fields().for_each(|(_, value)| text.extend_from_slice(value));
-    let text = Bytes::from(text);
-    let mut map = HeaderMap::with_capacity(head.field_count());
-    let mut at = 0;
-    for (name, value) in head.fields() {
-        let end = at + value.len();
-        if !is_left_out(name, value) {
-            let value = HeaderValue::from_maybe_shared(text.slice(at..end)).ok()?;
-            map.append(HeaderName::from_bytes(name).ok()?, value);
-        }
-        at = end;
-    }
-    Some(map)
 }
 
 /// RFC 9113 8.2.2.

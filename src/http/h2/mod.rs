@@ -4,11 +4,13 @@
 //! below it are watched (`wire`), and a stream is a [`Client`] whose `Stream` is one of many (`net::carried`).
 
 pub mod head;
+mod moulds;
 mod mux;
 mod muxes;
 pub mod outgoing;
 mod wire;
 
+pub use moulds::Moulds;
 pub use mux::{Lease, Mux, Terms};
 pub use muxes::{Asker, Dialling, Muxes};
 pub use wire::Wire;
@@ -288,6 +290,7 @@ async fn stream(trunk: Rc<Trunk>, request: Request<RecvStream>, mut respond: Sen
         }
     }
     client.inbox = Inbox::default();
+    engine.keep_timer(std::mem::take(&mut client.timer));
 }
 
 impl Trunk {
@@ -299,7 +302,7 @@ impl Trunk {
             stream: crate::net::Stream::Carried(Box::new(carried)),
             card: Rc::clone(entry.card()),
             inbox: Inbox::default(),
-            timer: Timer::default(),
+            timer: self.session.engine.take_timer(),
             session: Rc::clone(&self.session),
             conn: ConnFacts::of_nobody(self.conn.accepted),
             variables: Variables::default(),

@@ -1,7 +1,9 @@
 //! Requests to servers of HTTP/2, and their responses as the heads every exchange works on (RFC 9113 8).
 
-use super::head::{is_of_hop, map};
+use super::Moulds;
+use super::head::is_of_hop;
 use crate::http::h1::{BodyLength, ResponseFraming, number};
+use crate::http::target::after_scheme;
 use crate::message::{Head, Method, Version};
 use bytes::Bytes;
 use h2::ext::Protocol;
@@ -19,7 +21,7 @@ pub enum Wish {
 
 /// `None`: it cannot be said in HTTP/2.
 #[must_use]
-pub fn request(head: &Head, wish: Wish) -> Option<Request<()>> {
+pub fn request(head: &Head, wish: Wish, moulds: &Moulds) -> Option<Request<()>> {
     let mut request = Request::new(());
     let connect = head.method() == Method::Connect;
     *request.method_mut() = match wish {
@@ -34,7 +36,7 @@ pub fn request(head: &Head, wish: Wish) -> Option<Request<()>> {
     };
     // The crate says a scheme of its own only for what came by HTTP/1.
     *request.version_mut() = if whole { http::Version::HTTP_2 } else { http::Version::HTTP_11 };
-    *request.headers_mut() = map(head, |name, value| is_left_out(name, value, whole, wish))?;
+    *request.headers_mut() = moulds.map(head, |name, value| is_left_out(name, value, whole, wish))?;
     if wish == Wish::Upgrade {
         let protocol = std::str::from_utf8(head.first(b"upgrade")?).ok()?;
         request.extensions_mut().insert(Protocol::from(protocol));
@@ -68,9 +70,9 @@ fn split(target: &[u8]) -> (Option<&[u8]>, Option<&[u8]>, &[u8]) {
     if target.starts_with(b"/") || target == b"*" {
         return (None, None, target);
     }
-    let Some(colon) = memchr::memmem::find(target, b"://") else { return (None, None, target) };
-    let (scheme, rest) = target.split_at(colon);
-    let rest = rest.get(3..).unwrap_or_default();
+    let Some(start) = after_scheme(target) else { return (None, None, target) };
+    let (scheme, rest) = target.split_at(start);
+    let scheme = scheme.get(..start - 3).unwrap_or_default();
     let end = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     (Some(scheme), Some(authority), path)
