@@ -5,7 +5,7 @@
 use super::{Stream, secure};
 use crate::config::model::ServerTls;
 use crate::tls::sigalgs::{self, allowed};
-use crate::tls::{ServerHandshake, Slot, signature};
+use crate::tls::{ServerHandshake, Slot, Version, signature};
 use arc_swap::ArcSwap;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{
@@ -302,7 +302,7 @@ impl ServerCertVerifier for Verifier {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         allowed(&self.schemes, dss)?;
-        signature::verify_tls12(message, cert, dss, &self.algorithms)
+        signature::verify(Version::Tls12, message, cert, dss, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -312,7 +312,7 @@ impl ServerCertVerifier for Verifier {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         allowed(&self.schemes, dss)?;
-        signature::verify_tls13(message, cert, dss, &self.algorithms)
+        signature::verify(Version::Tls13, message, cert, dss, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -6,7 +6,7 @@
 
 use super::sigalgs::allowed;
 use super::trust::{Proposal, TrustFile, look};
-use super::{PROVIDER, signature};
+use super::{PROVIDER, Version, signature};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
@@ -369,7 +369,7 @@ impl ClientCertVerifier for Verifier {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         allowed(&self.demand.schemes, dss)?;
-        signature::verify_tls12(message, cert, dss, &PROVIDER.signature_verification_algorithms)
+        signature::verify(Version::Tls12, message, cert, dss, &PROVIDER.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -379,7 +379,7 @@ impl ClientCertVerifier for Verifier {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         allowed(&self.demand.schemes, dss)?;
-        signature::verify_tls13(message, cert, dss, &PROVIDER.signature_verification_algorithms)
+        signature::verify(Version::Tls13, message, cert, dss, &PROVIDER.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
