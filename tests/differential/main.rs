@@ -22,5 +22,6 @@ mod routing;
 mod tls;
 mod tls_grades;
 mod tls_sessions;
+mod tls_settings;
 mod tls_stores;
 mod variables;

@@ -138,7 +138,7 @@ impl Case<'_> {
     }
 
     /// A visit is a name and curl's own options.
-    fn observe(&self, program: Program, visits: &[(&str, &[&str])]) -> Vec<String> {
+    pub(super) fn observe(&self, program: Program, visits: &[(&str, &[&str])]) -> Vec<String> {
         let address = own_address();
         let syslog = Syslog::start(SocketAddr::new(IpAddr::V4(address), LOG));
         let text = format!(
