@@ -8,6 +8,8 @@ mod harness;
 mod load;
 #[path = "reload/state.rs"]
 mod state;
+#[path = "reload/stop.rs"]
+mod stop;
 
 use harness::client::Client;
 use harness::console::ask;

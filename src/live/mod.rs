@@ -86,7 +86,7 @@ pub enum Stage {
     Running,
     /// A reload has put another in its place: connections end with their next response.
     Replaced,
-    /// The process stops: idle connections are closed as well.
+    /// The process stops; soon idle connections are closed as well.
     Stopping,
 }
 
@@ -105,7 +105,7 @@ impl Generation {
     /// A graceful stop closes connections that wait for their next request.
     #[must_use]
     pub fn closes_idle(&self) -> bool {
-        self.stage.load(Relaxed) == Stage::Stopping as u8 && !self.config.global.close_never
+        self.process.closes_idle.load(Relaxed) && !self.config.global.close_never
     }
 
     /// Clients are to open another connection for their next request.

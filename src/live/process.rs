@@ -32,6 +32,8 @@ pub struct Process {
     pub limits: Limits,
     /// Set by a graceful stop: keep-alive connections are closed after the running request.
     pub stopping: AtomicBool,
+    /// Set by it a moment later: those that wait for their next request are closed as well.
+    pub closes_idle: AtomicBool,
     pub log_drops: AtomicU64,
     pub rings: Rings,
     pub requests: AtomicU64,
@@ -91,6 +93,7 @@ impl Process {
             connections: AtomicUsize::new(0),
             limits: Limits::new(maxconn),
             stopping: AtomicBool::new(false),
+            closes_idle: AtomicBool::new(false),
             log_drops: AtomicU64::new(0),
             rings: Rings::default(),
             requests: AtomicU64::new(0),

@@ -14,13 +14,17 @@ use crate::{http, logging, tcp, vrrp};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Over which the connections of a generation are told that another has taken its place.
 const LOOK_UP: Duration = Duration::from_secs(1);
+
+/// How long connections that are in use have, as the process stops, to leave with their next response: one that is closed
+/// just as its client sends a request has failed that client.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// What the control thread tells the workers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -200,13 +204,7 @@ impl Seat {
             duty.worker.generation().config.global.close_spread
         });
         let _ = phase.wait_for(|p| matches!(p, Phase::Stopping | Phase::Ending)).await;
-        let _closing = match spread {
-            Some(time) => Some(tasks::start("close slowly", sessions::wake_slowly(time))),
-            None => {
-                sessions::wake_all();
-                None
-            }
-        };
+        let _closing = tasks::start("close idle", close_idle(Arc::clone(&process), spread));
         tokio::select! {
             () = all_of_them(&locals) => {}
             _ = phase.wait_for(|p| *p == Phase::Ending) => {}
@@ -292,6 +290,20 @@ impl Duty {
 /// What is asked about this thread's sessions.
 async fn questions(process: Arc<Process>, index: usize) {
     process.sessions.attend(index).await;
+}
+
+/// The process stops: clients are asked to go, and a moment later sent away.
+async fn close_idle(process: Arc<Process>, spread: Option<Duration>) {
+    // Those of HTTP/2 can be told at once.
+    if spread.is_none() {
+        sessions::wake_all();
+    }
+    tokio::time::sleep(FAREWELL).await;
+    process.closes_idle.store(true, Relaxed);
+    match spread {
+        Some(time) => sessions::wake_slowly(time).await,
+        None => sessions::wake_all(),
+    }
 }
 
 /// Signs of life, for the virtual routers.

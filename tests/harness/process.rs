@@ -144,10 +144,10 @@ impl Proxy {
     /// Asks for a graceful stop and waits for it, so that everything it had to log is logged.
     pub fn finish(mut self) -> Option<ExitStatus> {
         self.signal("USR1");
-        let gracefully = self.wait(Duration::from_secs(2));
+        let gracefully = self.wait(Duration::from_secs(10));
         gracefully.or_else(|| {
             self.signal("TERM");
-            self.wait(Duration::from_secs(2))
+            self.wait(Duration::from_secs(10))
         })
     }
 }
