@@ -3,6 +3,8 @@
 
 #[path = "reload/changes.rs"]
 mod changes;
+#[path = "reload/globals.rs"]
+mod globals;
 mod harness;
 #[path = "reload/load.rs"]
 mod load;

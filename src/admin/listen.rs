@@ -35,7 +35,7 @@ pub fn open(
     }
     let made_of = identity::socket(&socket.bind);
     let same = before.iter().find(|b| identity::socket(&b.socket.bind) == made_of);
-    if let Some(listener) = same.and_then(|b| b.listener.again(&socket.bind).ok()) {
+    if let Some(listener) = same.and_then(|b| b.listener.again(&socket.bind, setting).ok()) {
         return Ok(bound(listener));
     }
     Ok(Listener::open(&socket.bind, setting, 1)?.pop().and_then(bound))

@@ -40,6 +40,8 @@ pub struct Listener {
     fixed: Option<SocketAddr>,
     unix: bool,
     backlog: i32,
+    /// `tune.rcvbuf.client` and `tune.sndbuf.client` it was made with; 0: the system's.
+    buffers: [usize; 2],
     /// A listener of the next configuration has the same socket.
     continued: AtomicBool,
 }
@@ -94,14 +96,35 @@ impl Listener {
         }
     }
 
-    /// The same socket for a line of the configuration that takes this one's place.
+    /// The same socket for a line of the configuration that takes this one's place, with the options that it has there.
     ///
     /// # Errors
     /// No descriptor is left.
-    pub fn again(&self, bind: &Arc<Bind>) -> io::Result<Self> {
-        let next = Self { bind: Arc::clone(bind), ..self.double()? };
+    pub fn again(&self, bind: &Arc<Bind>, setting: Setting<'_>) -> io::Result<Self> {
+        let next = Self {
+            bind: Arc::clone(bind),
+            backlog: backlog(bind, setting),
+            buffers: buffers(setting),
+            ..self.double()?
+        };
+        if !self.unix {
+            if setting.keepalive.is_none() {
+                let _ = next.socket.set_keepalive(false);
+            }
+            inherited_options(&next.socket, bind, setting);
+        }
+        // One that is paused does not listen, and is not to.
+        if next.backlog != self.backlog && next.socket.is_listener().unwrap_or(false) {
+            next.socket.listen(next.backlog)?;
+        }
         self.continued.store(true, Relaxed);
         Ok(next)
+    }
+
+    /// Can the socket get all that another configuration wants of it? The system's own buffer sizes cannot be had back.
+    #[must_use]
+    pub fn can_become(&self, setting: Setting<'_>) -> bool {
+        self.unix || self.buffers.iter().zip(buffers(setting)).all(|(now, then)| *now == 0 || then > 0)
     }
 
     /// A socket that another process listened on.
@@ -137,6 +160,7 @@ impl Listener {
             fixed: self.fixed,
             unix: self.unix,
             backlog: self.backlog,
+            buffers: self.buffers,
             continued: AtomicBool::new(false),
         })
     }
@@ -148,6 +172,7 @@ impl Listener {
             fixed: None,
             unix,
             backlog: backlog(bind, setting),
+            buffers: buffers(setting),
             continued: AtomicBool::new(false),
         }
     }
@@ -303,6 +328,10 @@ fn backlog(bind: &Bind, setting: Setting<'_>) -> i32 {
     i32::try_from(bind.backlog.unwrap_or(setting.backlog)).unwrap_or(i32::MAX).max(1)
 }
 
+fn buffers(setting: Setting<'_>) -> [usize; 2] {
+    [setting.tune.rcvbuf_client, setting.tune.sndbuf_client]
+}
+
 fn inherited_options(socket: &Socket, bind: &Bind, setting: Setting<'_>) {
     let _ = socket.set_tcp_nodelay(true);
     if let Some(probes) = setting.keepalive {
@@ -394,4 +423,45 @@ fn adopt(bind: &Arc<Bind>, fd: RawFd, setting: Setting<'_>) -> Result<Listener, 
     }
     let fixed = local.as_socket().and_then(|addr| fixed_address(bind, addr));
     Ok(Listener { fixed, ..Listener::new(socket, bind, setting, unix) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn setting(tune: &Tune, backlog: u32, keepalive: bool) -> Setting<'_> {
+        let keepalive = keepalive.then(KeepAliveProbes::default);
+        Setting { backlog, keepalive, tune, shared: true, virtuals: &[] }
+    }
+
+    #[test]
+    fn the_same_socket_with_other_options() {
+        let tune = Tune::default();
+        let bind = Arc::new(Bind::bare(Address::Inet(([127, 0, 0, 1], 0).into())));
+        let first = Listener::open(&bind, setting(&tune, 10, false), 1).unwrap().pop().unwrap();
+        let then = first.again(&bind, setting(&tune, 20, true)).unwrap();
+        assert!(first.is_continued() && then.socket.keepalive().unwrap());
+        assert_eq!(first.local_addr(), then.local_addr());
+        let last = then.again(&bind, setting(&tune, 20, false)).unwrap();
+        assert!(!last.socket.keepalive().unwrap());
+        // One that is paused stays so.
+        last.pause().unwrap();
+        let paused = last.again(&bind, setting(&tune, 30, false)).unwrap();
+        assert!(!paused.socket.is_listener().unwrap());
+    }
+
+    #[test]
+    fn buffer_sizes_of_the_system_cannot_be_had_back() {
+        let (plain, sized) = (Tune::default(), Tune { rcvbuf_client: 100_000, ..Tune::default() });
+        let bind = Arc::new(Bind::bare(Address::Inet(([127, 0, 0, 1], 0).into())));
+        let open = |tune| Listener::open(&bind, setting(tune, 10, false), 1).unwrap().pop().unwrap();
+        let check = |listener: &Listener, tune, expected| {
+            assert_eq!(listener.can_become(setting(tune, 10, false)), expected);
+        };
+        check(&open(&plain), &plain, true);
+        check(&open(&plain), &sized, true);
+        check(&open(&sized), &sized, true);
+        check(&open(&sized), &plain, false);
+        check(&open(&plain).again(&bind, setting(&sized, 10, false)).unwrap(), &plain, false);
+    }
 }

@@ -64,6 +64,7 @@ pub fn open_all(
                 (0..threads).filter(|t| bind.threads.is_empty() || bind.threads.contains(&(t + 1))).collect();
             let wanted = if wanted.is_empty() { (0..threads).collect() } else { wanted };
             let mut same = before.remove(&identity::socket(bind)).unwrap_or_default();
+            same.retain(|l| l.can_become(setting));
             same.extend(take_over(taken, bind, setting));
             match open_line(bind, setting, wanted.len(), &same, options) {
                 Ok(listeners) => {
@@ -129,7 +130,7 @@ fn open_line(
     let again = |listener: &Listener| {
         let failed =
             |error| BindError { step: "cannot go on with the socket", error, address: Listener::name(bind) };
-        listener.again(bind).map_err(failed)
+        listener.again(bind, setting).map_err(failed)
     };
     let mut all: Vec<Listener> = before.iter().map(|l| again(l)).collect::<Result<_, _>>()?;
     let missing = count.saturating_sub(all.len());

@@ -12,6 +12,7 @@ use crate::live::reload::Outcome;
 use crate::live::{Generation, MAX_THREADS, Stage, startup};
 use crate::logging::{self, level};
 use crate::net::Listener;
+use crate::tasks;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -23,7 +24,7 @@ pub async fn read(options: &Options) -> Read {
         return Err("this process was not started from files: there is nothing to read again\n".to_owned());
     };
     let ended = || Err("the process is ending\n".to_owned());
-    crate::tasks::blocking(move || (source.0)()).await.unwrap_or_else(ended)
+    tasks::blocking(move || (source.0)()).await.unwrap_or_else(ended)
 }
 
 /// The process as a reload changes it.
@@ -63,6 +64,9 @@ impl Running<'_> {
         let process = Arc::clone(&old.process);
         change_limits(&old.config.global, &config.global, &old, maxconn);
         process.rings.open(&config.rings);
+        if old.config.global.profiling_tasks != config.global.profiling_tasks {
+            tasks::profile::switch(config.global.profiling_tasks);
+        }
         process.heartbeats.set_workers(threads);
         let hub = logging::Hub::new(Arc::clone(&process), &config.global);
         let generation = Arc::new(Generation::build(config, process, threads, Some(&old)));
@@ -183,6 +187,11 @@ fn later(old: &Global, new: &Global) -> String {
     look("pidfile", old.pidfile != new.pidfile);
     look("master-worker", old.master_worker != new.master_worker);
     look("localpeer", old.localpeer != new.localpeer);
+    look("l4-sync", old.l4.sync != new.l4.sync);
+    // Servers and counters have states of their own by now.
+    look("server-state-file", old.server_state_file != new.server_state_file);
+    look("server-state-base", old.server_state_base != new.server_state_base);
+    look("stats-file", old.stats_file != new.stats_file);
     said
 }
 

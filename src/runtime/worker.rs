@@ -228,8 +228,15 @@ impl Duty {
     fn start(assignment: Assignment, index: usize, before: Option<&Self>) -> Self {
         let Assignment { shared, entries } = assignment;
         let global = &shared.generation.config.global;
-        if let Some(cpus) = global.cpu_map.get(index).filter(|cpus| !cpus.is_empty()) {
-            let _ = raw::set_cpu_affinity(cpus);
+        match global.cpu_map.get(index).filter(|cpus| !cpus.is_empty()) {
+            Some(cpus) => drop(raw::set_cpu_affinity(cpus)),
+            // The configuration before may have bound the thread; nobody binds the main one.
+            None if before.is_some() => {
+                let main = rustix::thread::Pid::from_raw(shared.generation.process.pid.cast_signed());
+                let _ = rustix::thread::sched_getaffinity(main)
+                    .and_then(|all| rustix::thread::sched_setaffinity(None, &all));
+            }
+            None => {}
         }
         let log = logging::Sender::new(&shared.hub);
         let engine = before.map(|b| &*b.worker.http);

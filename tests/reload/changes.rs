@@ -91,14 +91,6 @@ fn a_wrong_one_changes_nothing() {
 }
 
 #[test]
-fn what_needs_another_process_says_so() {
-    let rig = Rig::start(ONE, &[8080]);
-    let answer = rig.reload_with("    pidfile /nonexistent/weir.pid\n", ONE);
-    assert!(answer.starts_with("Success=1"), "{answer}");
-    assert!(answer.contains("'pidfile' has changed: it takes effect with a new process"), "{answer}");
-}
-
-#[test]
 fn usr2_reloads() {
     let rig = Rig::start(ONE, &[8080]);
     rig.write("", &ONE.replace("200", "418"));
