@@ -40,7 +40,6 @@ pub fn resolve(mut parser: Parser, files: Vec<PathBuf>) -> (Config, Vec<Diagnost
     let l4_services = l4::settle(&mut parser, &mut proxies, &forwarded);
     whole::check(&mut parser, &mut proxies);
     guid::check(&mut parser, &proxies);
-    full_loads(&parser, &mut proxies);
     parser.patterns.finish();
     idle_edits(&mut parser);
     let config = Config {
@@ -66,33 +65,6 @@ fn idle_edits(parser: &mut Parser) {
         if file.is_empty() || parser.patterns.find(&file).is_none() {
             let message = format!("no ACL and no map uses the file '{file}': the rule changes nothing.");
             parser.warning(&line, index, message);
-        }
-    }
-}
-
-/// Without `fullconn`, a backend is fully loaded at a tenth of what the frontends that lead to it accept together.
-fn full_loads(parser: &Parser, proxies: &mut [Proxy]) {
-    let mut sums = vec![0_usize; proxies.len()];
-    for proxy in proxies.iter() {
-        let Some(front) = &proxy.front else { continue };
-        let limit = if front.maxconn > 0 { front.maxconn } else { parser.global.maxconn.unwrap_or(0) };
-        let named = front.use_backend.iter().filter_map(|rule| match rule.action {
-            UseBackend::Static(index) => Some(index),
-            UseBackend::Dynamic(_) => None,
-        });
-        let targets: HashSet<ProxyIndex> = named.chain(front.default_backend).collect();
-        for target in targets {
-            if let Some(sum) = sums.get_mut(target.get()) {
-                *sum = sum.saturating_add(limit);
-            }
-        }
-    }
-    for (proxy, sum) in proxies.iter_mut().zip(sums) {
-        if let Some(back) = proxy.back.as_mut()
-            && sum > 0
-        {
-            let tenth = u32::try_from(sum.div_ceil(10)).unwrap_or(u32::MAX);
-            back.fullconn = back.fullconn.or(Some(tenth));
         }
     }
 }

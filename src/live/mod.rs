@@ -58,6 +58,7 @@ pub use server::{LiveServer, OperState};
 use crate::config::model::{Bind, Config, Proxy, UseBackend};
 use crate::expr::facts::LiveFacts;
 use crate::ids::ProxyIndex;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
@@ -135,14 +136,15 @@ impl Generation {
         previous: Option<&Self>,
     ) -> Self {
         let now = Instant::now();
+        let full_loads = full_loads(&config, process.limits.maxconn());
         let proxies = config
             .proxies
             .iter()
-            .zip(0..)
-            .map(|(conf, i)| {
-                let index = ProxyIndex(i);
+            .zip(full_loads)
+            .zip((0..).map(ProxyIndex))
+            .map(|((conf, full_load), index)| {
                 let back = conf.back.as_ref().map(|b| {
-                    let fullconn = b.fullconn.unwrap_or_else(|| fullconn(&config, index));
+                    let fullconn = b.fullconn.unwrap_or(full_load);
                     succession::backend(previous, conf, b, fullconn, threads, now)
                 });
                 let front = succession::frontend(previous, conf, threads, now);
@@ -223,23 +225,25 @@ fn counted_listeners(conf: &Proxy) -> &[Arc<Bind>] {
     conf.front.as_ref().filter(|_| conf.options.socket_stats).map_or(&[], |f| &f.binds)
 }
 
-/// What `fullconn` is when nobody says: a tenth of the connections of all frontends that may lead to the backend.
-fn fullconn(config: &Config, backend: ProxyIndex) -> u32 {
-    let leads = |p: &Arc<Proxy>, i: usize| {
-        p.front
-            .as_ref()
-            .filter(|f| {
-                i == backend.get()
-                    || f.default_backend == Some(backend)
-                    || f.use_backend.iter().any(|r| match r.action {
-                        UseBackend::Static(to) => to == backend,
-                        UseBackend::Dynamic(_) => true,
-                    })
-            })
-            .map(|f| f.maxconn)
-    };
-    let total: usize = config.proxies.iter().enumerate().filter_map(|(i, p)| leads(p, i)).sum();
-    u32::try_from(total.div_ceil(10)).unwrap_or(u32::MAX).max(1)
+/// What `fullconn` is of each proxy that does not say: a tenth of the connections of all frontends with a rule that names it. A
+/// frontend without `default_backend` that is a backend too leads to itself. `most`: connections of a frontend without `maxconn`.
+fn full_loads(config: &Config, most: usize) -> Vec<u32> {
+    let mut sums = vec![0_usize; config.proxies.len()];
+    for (own, proxy) in (0..).map(ProxyIndex).zip(&config.proxies) {
+        let Some(front) = proxy.front.as_ref().filter(|_| !proxy.disabled) else { continue };
+        let limit = if front.maxconn > 0 { front.maxconn } else { most };
+        let named = front.use_backend.iter().filter_map(|rule| match rule.action {
+            UseBackend::Static(to) => Some(to),
+            UseBackend::Dynamic(_) => None,
+        });
+        let otherwise = front.default_backend.or(proxy.back.is_some().then_some(own));
+        for to in named.chain(otherwise).collect::<HashSet<_>>() {
+            if let Some(sum) = sums.get_mut(to.get()) {
+                *sum = sum.saturating_add(limit);
+            }
+        }
+    }
+    sums.into_iter().map(|sum| u32::try_from(sum.div_ceil(10)).unwrap_or(u32::MAX).max(1)).collect()
 }
 
 fn count<T: TryInto<i64>>(n: T) -> i64 {

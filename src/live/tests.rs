@@ -207,6 +207,31 @@ fn the_limit_follows_the_load() {
     }
 }
 
+/// As haproxy 2.6 shows them, `slim` of each backend.
+#[test]
+fn full_loads_follow_the_frontends() {
+    let text = "frontend f1\n use_backend b1 if { path /1 }\n use_backend b1 if { path /2 }\n use_backend b2 if { path /3 }\n default_backend b1
+frontend f2\n maxconn 55\n use_backend %[path] if { path /a }\n default_backend b3
+frontend f3\n disabled\n default_backend b3
+listen l1\n maxconn 310\n use_backend b2 if { path /x }
+listen l2\n maxconn 700\n default_backend b4
+backend b1\nbackend b2\nbackend b3\nbackend b4\nbackend b5\nbackend b6\n fullconn 17\n";
+    let check = |maxconn: usize, expected: [u32; 8]| {
+        let text = format!(
+            "defaults\n mode http\n timeout client 1s\n timeout connect 1s\n timeout server 1s\n{text}"
+        );
+        let source = crate::config::Source { name: "t.cfg".into(), bytes: text.into_bytes() };
+        let config = crate::config::load(&[source], &Default::default()).unwrap().config;
+        let process = Process::new(1, "h".into(), 1, maxconn);
+        let generation = Generation::build(Arc::new(config), Arc::new(process), 1, None);
+        let loads: Vec<u32> =
+            generation.proxies.iter().filter_map(|p| Some(p.back.as_ref()?.fullconn)).collect();
+        assert_eq!(loads, expected, "{maxconn}");
+    };
+    check(1000, [31, 1, 100, 131, 6, 70, 1, 17]);
+    check(9984, [31, 1, 999, 1030, 6, 70, 1, 17]);
+}
+
 #[test]
 fn turns_are_exact_across_threads() {
     let (_generation, back) = live(backend(Balance::RoundRobin, vec![server("a"), server("b"), server("c")]));
