@@ -39,9 +39,9 @@ impl Type {
         match (self, to) {
             (a, b) if a == b => true,
             (Self::Any, _) | (_, Self::Any) => true,
-            (Self::Bool, Self::Addr | Self::Bin | Self::Method) => false,
+            (Self::Bool, Self::Addr | Self::Method) => false,
             (Self::Int, Self::Method) => false,
-            (Self::Addr, Self::Method) => false,
+            (Self::Addr, Self::Bool | Self::Method) => false,
             (Self::Method, Self::Bool | Self::Int | Self::Addr) => false,
             (Self::Bin, Self::Bool | Self::Int | Self::Addr) => false,
             _ => true,
@@ -134,7 +134,7 @@ impl<'a> Sample<'a> {
         match self {
             Self::Addr(a) => Some(*a),
             Self::Int(i) => Some(IpAddr::V4(Ipv4Addr::from(*i as u32))),
-            Self::Str(s) => parse_addr(s),
+            Self::Str(s) => leading_v4(s).map(IpAddr::V4).or_else(|| parse_addr(s)),
             Self::Bool(_) | Self::Bin(_) => None,
         }
     }
@@ -241,6 +241,19 @@ pub(crate) fn wrapping_int(text: &[u8]) -> i64 {
 }
 
 /// An IPv4 or IPv6 address, without port or brackets.
+/// The IPv4 address at the front of a text, as HAProxy's cast reads it: zeros may lead a number, and what follows the fourth one,
+/// but for another dot, does not matter (`192.0.2.1:80`).
+fn leading_v4(text: &[u8]) -> Option<Ipv4Addr> {
+    let end = text.iter().position(|b| !b.is_ascii_digit() && *b != b'.').unwrap_or(text.len());
+    let mut octets = text.get(..end)?.split(|b| *b == b'.').map(|digits| match digits {
+        [] => None,
+        digits => digits.iter().try_fold(0_u8, |n, d| n.checked_mul(10)?.checked_add(d - b'0')),
+    });
+    let mut next = || octets.next().flatten();
+    let address = Ipv4Addr::new(next()?, next()?, next()?, next()?);
+    octets.next().is_none().then_some(address)
+}
+
 pub(crate) fn parse_addr(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?;
     text.parse::<Ipv4Addr>().map(IpAddr::V4).or_else(|_| text.parse::<Ipv6Addr>().map(IpAddr::V6)).ok()

@@ -71,7 +71,8 @@ fn divide(a: i64, b: i64) -> i64 {
 }
 
 fn ipmask<'a>(args: &'a [Arg], sample: Sample<'a>) -> Option<Sample<'a>> {
-    Some(Sample::Addr(match (sample.to_addr()?, args.first(), args.get(1)) {
+    // An IPv4 address in IPv6's clothes is masked as one.
+    Some(Sample::Addr(match (sample.to_addr()?.to_canonical(), args.first(), args.get(1)) {
         (IpAddr::V4(a), Some(Arg::Addr(IpAddr::V4(m))), _) => IpAddr::V4(a & *m),
         (IpAddr::V6(a), _, Some(Arg::Addr(IpAddr::V6(m)))) => IpAddr::V6(a & *m),
         _ => return None,

@@ -24,7 +24,8 @@ fn cuts_text() {
     check("str(f1_f2_f3__f5),field(-2,_,3)", "f2_f3_");
     check("str(f1_f2_f3__f5),field(-3,_,0)", "f1_f2_f3");
     check_nothing("str(f1_f2_f3__f5),field(9,_)");
-    check_nothing("str(f1_f2_f3__f5),field(4,_)");
+    check("str(f1_f2_f3__f5),field(4,_),length", "0");
+    check("str(),field(1,_),length", "0");
     check("str(f1_f2_f3__f5),word(4,_)", "f5");
     check("str(f1_f2_f3__f5),word(2,_,0)", "f2_f3__f5");
     check("str(f1_f2_f3__f5),word(3,_,2)", "f3__f5");
@@ -33,6 +34,10 @@ fn cuts_text() {
     check("str(/f1/f2/f3/f4),word(1,/)", "f1");
     check("str(//a//b//),word(-1,/)", "b");
     check("str(//a//b//),word(1,/,0)", "a//b//");
+    check("str(//a//b//),word(2,/,2)", "b//");
+    check("str(//a//b//),word(-1,/,3)", "//a//b");
+    check("str(//a//b//),word(-2,/,0)", "//a");
+    check("str(//a//b//),word(1,/,2)", "a//b");
     check("str(abc),word(9,_),length", "0");
     check("str(a.b-c),field(2,.-)", "b");
     check("str(abc),bytes(1)", "bc");
@@ -60,6 +65,8 @@ fn composes_text() {
     check("str(abc),add_item(-,,z)", "abc-z");
     check("str(abc),strcmp(txn.v)", "-21");
     check("str(val),strcmp(txn.v)", "0");
+    check("str(),strcmp(txn.v)", "-1");
+    check("str(values),strcmp(txn.v)", "1");
     check("str(zzz),strcmp(txn.v)", "4");
     check_nothing("str(val),strcmp(txn.none)");
     check("str(val),secure_memcmp(txn.v)", "1");
@@ -109,10 +116,17 @@ fn computes() {
         ("str(1.2.3.4),ipmask(24)", "1.2.3.0"),
         ("str(2001:db8::1),ipmask(24,32)", "2001:db8::"),
         ("src,ipmask(255.0.0.0)", "192.0.0.0"),
+        ("str(::ffff:1.2.3.4),ipmask(24,64)", "1.2.3.0"),
+        ("str(1.2.3.4:80),ipmask(24)", "1.2.3.0"),
+        ("str(01.2.3.004),ipmask(32)", "1.2.3.4"),
+        ("bool(true),hex", "0000000000000001"),
     ] {
         check(expression, expected);
     }
     check_nothing("str(2001:db8::1),ipmask(24)");
+    for text in ["1.2.3", "1.2.3.", "1.2.3.4.5", "256.2.3.4", "1..2.3", "+1.2.3.4"] {
+        check_nothing(&format!("str({text}),ipmask(24)"));
+    }
 }
 
 #[test]

@@ -80,7 +80,7 @@ fn field<'a>(args: &'a [Arg], sample: Sample<'a>) -> Option<Sample<'a>> {
     let text = sample.into_text();
     let delimiters = args::text(args, 1).unwrap_or_default();
     let ranges = cut(&text, |b| delimiters.contains(b));
-    let (start, end) = choose(args, &ranges).filter(|(start, end)| start < end)?;
+    let (start, end) = choose(args, &ranges)?;
     Some(Sample::Str(slice(text, start, end - start)))
 }
 
@@ -89,10 +89,13 @@ fn word<'a>(args: &'a [Arg], sample: Sample<'a>) -> Option<Sample<'a>> {
     let delimiters = args::text(args, 1).unwrap_or_default();
     let mut ranges = cut(&text, |b| delimiters.contains(b));
     ranges.retain(|(start, end)| start < end);
-    let all = args::int(args, 2) == Some(0);
+    // Where fewer are left than were asked for, all that remains reaches to the text's very end.
+    let (index, count) = (args::int(args, 0).unwrap_or(1), args::int(args, 2).unwrap_or(1).unsigned_abs());
+    let left = (ranges.len() as u64 + 1).saturating_sub(index.unsigned_abs());
+    let all = count == 0 || count > left;
     let (start, end) = match choose(args, &ranges) {
-        // All that remain reaches to the text's very ends.
-        Some((start, _)) if all && args::int(args, 0).is_some_and(|n| n > 0) => (start, text.len()),
+        Some((start, _)) if all && index > 0 => (start, text.len()),
+        Some((_, end)) if all => (0, end),
         Some(range) => range,
         None => (0, 0),
     };
@@ -245,7 +248,7 @@ fn strcmp<'a>(args: &'a [Arg], sample: Sample<'a>, call: &Call<'a>) -> Option<Sa
     let text = sample.into_text();
     let differing =
         text.iter().zip(other.iter()).map(|(a, b)| i64::from(*a) - i64::from(*b)).find(|d| *d != 0);
-    let by_length = || i64::try_from(text.len()).unwrap_or(0) - i64::try_from(other.len()).unwrap_or(0);
+    let by_length = || text.len().cmp(&other.len()) as i64;
     Some(Sample::Int(differing.unwrap_or_else(by_length)))
 }
 
