@@ -8,6 +8,7 @@
 mod harness;
 
 mod check;
+mod converters;
 mod hashing;
 mod health;
 mod logging;
