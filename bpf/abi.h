@@ -181,10 +181,29 @@ enum l4_state {
 /* A reply's entry without a forward one: each datagram of its service is scheduled for itself. */
 #define L4_FLOW_ONE_PACKET 2
 
+/* Where packets leave, as the kernel's tables had it when they were asked last. */
+struct l4_route {
+	/* Of the map `epochs` then; 0: not known. */
+	__u32 epoch;
+	/* When to ask again all the same, in units of 2^30 ns. */
+	__u32 until;
+	__u32 interface;
+	/* The interface it was asked for packets from, and their type of service. */
+	__u32 entrance;
+	__u16 mtu;
+	__u8 family;
+	__u8 tos;
+	/* The neighbour; of IPv4 its last word. */
+	struct l4_address next;
+};
+
 struct l4_flow {
 	/* server << 32 | flags << 8 | state. Changes by compare-and-swap alone, so that counters move with it exactly once. */
 	__u64 word;
 	__u64 seen;
+	struct l4_route route;
+	/* The kernel's jiffies when a packet was last looked at closely. */
+	__u32 tick;
 	/* What the packet's addresses become (nat, fullnat). */
 	struct l4_address source;
 	struct l4_address destination;
@@ -232,7 +251,7 @@ struct l4_told_template {
 	__u64 seen;
 };
 
-#define L4_TOLD_MAX 30
+#define L4_TOLD_MAX 20
 
 /* Map localities: a destination's server under lblc (`server` of the key is L4_NO_SERVER), or that it has a set under lblcr; and each of that set. */
 struct l4_locality_key {
@@ -251,6 +270,22 @@ struct l4_locality {
 	/* lblcr: how many servers are in the set. */
 	__u32 size;
 };
+
+/*
+ * Map epochs, one entry: a number that the process changes with the routes of this host and with the servers' flags, so that what packets
+ * keep from one to the next is of use only while it is the same. 0: nobody watches, nothing is kept. Odd: routes may differ by where packets
+ * come from (`ip rule`), and those to a server are not shared by its flows.
+ */
+
+/*
+ * Map ports, one entry: a bit for each port that some service has, by its number in host order; bit 0 if one has all ports. A packet without a
+ * flow to another port is nobody's. A bit is set before the service's address is, and stays.
+ */
+struct l4_ports {
+	__u32 bits[65536 / 32];
+};
+
+/* Map ways, by server id: an l4_route its new flows begin with. */
 
 /* Map fragments: the ports of a datagram whose later fragments carry none. */
 struct l4_fragment_key {

@@ -120,7 +120,6 @@ static __noinline int translate_error(struct __sk_buff *skb, struct error *e)
 	const struct packet *p = &e->p;
 	const struct quote *q = &e->q;
 	const struct l4_flow *flow = &e->flow;
-	struct hop hop = {};
 	__be16 ports[2] = { flow->destination_port, flow->source_port };
 	__be16 old[2] = { q->key.destination_port, q->key.source_port };
 	int from_peer = 1;
@@ -133,7 +132,7 @@ static __noinline int translate_error(struct __sk_buff *skb, struct error *e)
 	e->outer.destination = flow->destination;
 	if (p->ttl <= 1)
 		return give_up(L4_COUNT_TTL);
-	int problem = find_route(skb, p, &e->outer.source, &e->outer.destination, &hop);
+	int problem = find_route(skb, p, &e->outer.source, &e->outer.destination, &e->outer.route);
 	if (problem)
 		return give_up(problem);
 	__s64 diff = bpf_csum_diff((void *)old, 4, (void *)ports, 4, 0);
@@ -142,7 +141,22 @@ static __noinline int translate_error(struct __sk_buff *skb, struct error *e)
 	if (p->family == AF_INET ? requote_v4(skb, q, flow) || readdress_v4(skb, &e->outer)
 				 : requote_v6(skb, p, q, flow, &e->outer) || readdress_v6(skb, &e->outer))
 		return give_up(L4_COUNT_REWRITE);
-	return leave_by(&hop);
+	return leave_by(&e->outer.route);
+}
+
+/* To the server that the packet it is about went to, as that one went. */
+static __noinline int pass_along(struct __sk_buff *skb, struct error *e)
+{
+	const struct l4_address *from = e->flow.mode == L4_DR ? &e->p.key.source : &e->flow.source;
+
+	e->p.extra = extra_of(skb, &e->p, &e->flow);
+	int problem = find_route(skb, &e->p, from, &e->flow.destination, &e->flow.route);
+
+	if (problem == L4_COUNT_TOO_BIG)
+		return too_big(skb, &e->p, e->flow.route.mtu - e->p.extra);
+	if (problem)
+		return give_up(problem);
+	return e->flow.mode == L4_DR ? leave_by(&e->flow.route) : encapsulate(skb, &e->p, &e->flow);
 }
 
 /* PASS_ON if the packet is no error about a flow. */
@@ -156,15 +170,14 @@ static __noinline int pass_error(struct __sk_buff *skb)
 	struct l4_flow *flow = bpf_map_lookup_elem(&flows, &e->q.key);
 	if (!flow)
 		return PASS_ON;
+	e->flow = *flow;
 	switch (flow->mode) {
 	case L4_NAT:
 	case L4_FULLNAT:
-		e->flow = *flow;
 		return translate_error(skb, e);
 	case L4_DR:
-		return direct(skb, &e->p, flow);
 	case L4_TUN:
-		return encapsulate(skb, &e->p, flow);
+		return pass_along(skb, e);
 	}
 	return PASS_ON;
 }

@@ -21,6 +21,10 @@
 #define PACKET_HOST 0
 /* Not ours: to other programs at the hook, and then to the kernel. TC_ACT_OK would end at us. */
 #define PASS_ON TC_ACT_UNSPEC
+/* Of the functions that may leave a packet to their caller; no verdict. */
+#define GO_ON 100
+/* Tells the verifier that it is another. */
+#define VERDICT(verdict) ((verdict) & 15)
 #define AF_INET 2
 #define AF_INET6 10
 
@@ -52,12 +56,15 @@ char l4_license[] SEC("license") = "Dual MIT/GPL";
 /* For processes alone. */
 MAP(owner, BPF_MAP_TYPE_ARRAY, 1, __u32, struct l4_owner);
 MAP(addresses, BPF_MAP_TYPE_HASH, 4 * L4_SERVICES, struct l4_address_key, __u32);
+MAP(ports, BPF_MAP_TYPE_ARRAY, 1, __u32, struct l4_ports);
 MAP(services, BPF_MAP_TYPE_ARRAY, L4_SERVICES, __u32, struct l4_service);
 MAP(servers, BPF_MAP_TYPE_ARRAY, L4_SERVERS, __u32, struct l4_server);
 MAP(loads, BPF_MAP_TYPE_ARRAY, L4_SERVERS, __u32, struct l4_load);
 MAP(traffic, BPF_MAP_TYPE_PERCPU_ARRAY, L4_SERVERS, __u32, struct l4_traffic);
 /* Number of the next new flow, by service. */
 MAP(turns, BPF_MAP_TYPE_ARRAY, L4_SERVICES, __u32, __u64);
+MAP(epochs, BPF_MAP_TYPE_ARRAY, 1, __u32, __u32);
+MAP(ways, BPF_MAP_TYPE_ARRAY, L4_SERVERS, __u32, struct l4_route);
 MAP(counts, BPF_MAP_TYPE_PERCPU_ARRAY, L4_COUNTS, __u32, __u64);
 MAP(scratches, BPF_MAP_TYPE_PERCPU_ARRAY, 1, __u32, struct l4_scratch);
 /* The loader sets the sizes of these. */
@@ -72,6 +79,7 @@ MAP_OF_LISTS(sources, struct l4_address);
 
 #include "parse.c"
 #include "stats.c"
+#include "route.c"
 #include "schedule.c"
 #include "lookup.c"
 #include "answer.c"
@@ -80,77 +88,112 @@ MAP_OF_LISTS(sources, struct l4_address);
 #include "icmp.c"
 #include "sync.c"
 
-static __always_inline int is_icmp(struct __sk_buff *skb)
-{
-	void *data = (void *)(long)skb->data;
-	void *end = (void *)(long)skb->data_end;
-	struct iphdr *v4 = data + ETH;
-	struct ipv6hdr *v6 = data + ETH;
-
-	if (skb->protocol == bpf_htons(ETH_P_IP))
-		return (void *)(v4 + 1) <= end && v4->protocol == IPPROTO_ICMP;
-	return skb->protocol == bpf_htons(ETH_P_IPV6) && (void *)(v6 + 1) <= end && v6->nexthdr == IPPROTO_ICMPV6;
-}
-
-/* Where a packet of a known flow goes. */
-static __always_inline int forward(struct __sk_buff *skb, struct packet *p, struct l4_flow *flow, __u32 server)
+/* Sends a packet of a flow that has a route. */
+static __always_inline int forward(struct __sk_buff *skb, const struct packet *p, const struct l4_flow *flow, __u32 server)
 {
 	count_packet(skb, server, flow->direction == L4_REPLY);
-	if (p->first_fragment)
-		remember_fragment(p, server);
 	switch (flow->mode) {
 	case L4_NAT:
 	case L4_FULLNAT:
 		return translate(skb, p, flow);
 	case L4_DR:
-		return direct(skb, p, flow);
+		return leave_by(&flow->route);
 	case L4_TUN:
 		return encapsulate(skb, p, flow);
-	case L4_LOCAL:
-		return to_socket(skb, p, flow);
 	}
-	count(L4_COUNT_REWRITE);
-	return TC_ACT_SHOT;
+	return give_up(L4_COUNT_REWRITE);
 }
 
-static __always_inline int known_flow(struct __sk_buff *skb, struct packet *p, struct l4_flow *flow, __u64 now)
+/* What a flow's packet needs before it can be sent. GO_ON, or its verdict. */
+static __always_inline int prepare(struct __sk_buff *skb, struct packet *p, struct l4_flow *flow, __u64 now)
+{
+	__u32 server = SERVER_OF(flow->word);
+
+	if (p->first_fragment)
+		remember_fragment(p, server);
+	if (flow->mode == L4_LOCAL) {
+		count_packet(skb, server, 0);
+		return VERDICT(to_socket(skb, p, flow));
+	}
+	int problem = has_route(skb, p, flow) ? 0 : route_flow(skb, p, flow, now);
+	if (!problem)
+		return GO_ON;
+	count_packet(skb, server, flow->direction == L4_REPLY);
+	if (problem == L4_COUNT_TOO_BIG && (p->dont_fragment || flow->mode == L4_TUN))
+		return VERDICT(too_big(skb, p, flow->route.mtu - p->extra));
+	return give_up(problem);
+}
+
+/* A packet of a flow that may change more than counters. */
+static __noinline int follow(struct __sk_buff *skb, struct packet *p, struct l4_flow *flow, __u64 now)
 {
 	if (flow->direction == L4_REPLY)
 		follow_reply(p, flow, now);
 	else
 		move_state(flow, p->tcp_flags, 0);
 	touch(flow, now);
-	return forward(skb, p, flow, SERVER_OF(flow->word));
+	if ((__s32)(flow->route.until - ROUTE_TIME(now)) <= 0)
+		flow->route.epoch = 0;
+	flow->tick = bpf_jiffies64();
+	return prepare(skb, p, flow, now);
 }
 
-__noinline int judge(struct __sk_buff *skb)
+/* A packet without a flow. */
+static __noinline int begin_flow(struct __sk_buff *skb, struct packet *p, struct l4_scratch *scratch, __u64 now)
 {
-	struct packet p;
-	__u64 now = bpf_ktime_get_coarse_ns();
+	__u32 service;
 
-	if (parse(skb, &p) != PARSED)
+	if (!find_service(p, &service))
 		return PASS_ON;
-	struct l4_flow *flow = bpf_map_lookup_elem(&flows, &p.key);
-	if (flow && !is_over(&p, flow))
-		return known_flow(skb, &p, flow, now);
-	if (flow)
-		release(&p.key, flow, now);
-	__u32 service, zero = 0;
-	if (!find_service(&p, &service))
-		return PASS_ON;
+	if (!new_flow(skb, p, scratch, service, now))
+		return VERDICT(refuse(skb, p));
+	return prepare(skb, p, &scratch->flow, now);
+}
+
+/* A packet that is no more of the same. GO_ON: it goes as `flow` says. */
+static __always_inline int judge(struct __sk_buff *skb, struct packet *p, struct l4_flow **flow)
+{
+	__u64 now = bpf_ktime_get_coarse_ns();
+	__u32 zero = 0;
+
+	if (*flow && !is_over(p, *flow))
+		return follow(skb, p, *flow, now);
+	if (*flow)
+		release(&p->key, *flow, now);
 	struct l4_scratch *scratch = bpf_map_lookup_elem(&scratches, &zero);
-	if (!scratch || !new_flow(&p, scratch, service, now))
-		return refuse(skb, &p);
-	return forward(skb, &p, &scratch->flow, SERVER_OF(scratch->flow.word));
+	if (!scratch)
+		return TC_ACT_SHOT;
+	*flow = &scratch->flow;
+	return begin_flow(skb, p, scratch, now);
 }
 
 SEC("classifier")
 int ingress(struct __sk_buff *skb)
 {
+	__u32 zero = 0;
+	struct packet *p = bpf_map_lookup_elem(&packets, &zero);
+
 	/* Others' packets pass by in promiscuous mode. */
-	if (skb->pkt_type != PACKET_HOST)
+	if (!p || skb->pkt_type != PACKET_HOST)
 		return PASS_ON;
-	return is_icmp(skb) ? pass_error(skb) : judge(skb);
+	switch (parse(skb, p)) {
+	case ICMP:
+		return pass_error(skb);
+	case NOT_OURS:
+		return PASS_ON;
+	case PARSED:
+		break;
+	}
+	p->epoch = current_epoch();
+	struct l4_flow *flow = bpf_map_lookup_elem(&flows, &p->key);
+	if (!flow && !may_be_ours(p))
+		return PASS_ON;
+	if (!flow || !is_settled(p, flow) || !has_route(skb, p, flow)) {
+		int verdict = judge(skb, p, &flow);
+		if (verdict != GO_ON)
+			return verdict;
+	}
+	return flow ? forward(skb, p, flow, SERVER_OF(flow->word)) : TC_ACT_SHOT;
 }
 
 SEC("classifier")

@@ -5,8 +5,24 @@
 /* How often a free port is tried for before the pool counts as exhausted. */
 #define PORT_TRIES 32
 
+static __always_inline int has_port(const struct l4_ports *all, __u16 port)
+{
+	return all->bits[port >> 5] >> (port & 31) & 1;
+}
+
+/* Most packets that are not for a service are told by this alone. */
+static __always_inline int may_be_ours(const struct packet *p)
+{
+	__u32 zero = 0;
+	const struct l4_ports *all = bpf_map_lookup_elem(&ports, &zero);
+
+	return all && (has_port(all, bpf_ntohs(p->key.destination_port)) || has_port(all, 0));
+}
+
 static __always_inline int find_service(const struct packet *p, __u32 *service)
 {
+	__u32 zero = 0;
+	const struct l4_ports *all = bpf_map_lookup_elem(&ports, &zero);
 	struct l4_address_key key = {
 		.address = p->key.destination,
 		.port = p->key.destination_port,
@@ -14,7 +30,7 @@ static __always_inline int find_service(const struct packet *p, __u32 *service)
 	};
 	__u32 *id = bpf_map_lookup_elem(&addresses, &key);
 
-	if (!id) {
+	if (!id && all && has_port(all, 0)) {
 		key.port = 0;
 		id = bpf_map_lookup_elem(&addresses, &key);
 	}
@@ -262,6 +278,20 @@ static __always_inline int is_over(const struct packet *p, const struct l4_flow 
 	return 0;
 }
 
+/* Ticks of the kernel's clock within which a flow's time is not set again: 16 to 160 ms. */
+#define SETTLED 16
+
+/* A packet like the one before, so that it says nothing new: no state moves, no time is set, nobody has cut the flow. */
+static __always_inline int is_settled(const struct packet *p, const struct l4_flow *flow)
+{
+	const __u32 quiet = 1 << L4_ESTABLISHED | 1 << L4_FIN_WAIT | 1 << L4_CLOSE_WAIT | 1 << L4_UDP;
+	__u8 state = STATE_OF(flow->word);
+
+	if (p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST) || p->first_fragment || (__u32)bpf_jiffies64() - flow->tick > SETTLED)
+		return 0;
+	return flow->direction == L4_REPLY || (state < 32 && quiet >> state & 1);
+}
+
 /* What a reply tells about its flow. The flow's own time is set once a second: that costs the lookup of its entry. */
 __noinline int follow_reply(const struct packet *p, struct l4_flow *reply, __u64 now)
 {
@@ -406,7 +436,7 @@ static __noinline int add_nat_reply(const struct packet *p, struct l4_scratch *s
 	return add_reply(&scratch->back, &scratch->reply, now);
 }
 
-static __noinline int insert(const struct packet *p, struct l4_scratch *scratch, const struct l4_service *s, __u64 now)
+static __always_inline int insert(const struct packet *p, struct l4_scratch *scratch, const struct l4_service *s, __u64 now)
 {
 	__u8 mode = scratch->flow.mode;
 
@@ -444,11 +474,11 @@ static __always_inline int pass_once(const struct packet *p, struct l4_scratch *
 }
 
 /* Chooses a server and makes the flow's entries; the flow is in `scratch` then. 0: nobody takes the packet. */
-__noinline int new_flow(const struct packet *p, struct l4_scratch *scratch, __u32 service, __u64 now)
+static __always_inline int new_flow(struct __sk_buff *skb, struct packet *p, struct l4_scratch *scratch, __u32 service, __u64 now)
 {
 	struct l4_service *s = bpf_map_lookup_elem(&services, &service);
 
-	if (!p || !s || !scratch)
+	if (!s)
 		return 0;
 	if (p->key.protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) != TCP_SYN) {
 		count(L4_COUNT_NOT_SYN);
@@ -469,6 +499,10 @@ __noinline int new_flow(const struct packet *p, struct l4_scratch *scratch, __u3
 	flow->seen = now;
 	flow->service = service;
 	aim(p, server, flow);
+	flow->tick = bpf_jiffies64();
+	/* Which address fullnat takes is not known yet. */
+	if (flow->mode != L4_LOCAL && !(flow->mode == L4_FULLNAT && !is_shared(p->epoch)))
+		route_flow(skb, p, flow, now);
 	if (once ? pass_once(p, scratch, s, now) : insert(p, scratch, s, now)) {
 		if (s->persist && !once)
 			leave_template(&p->key.source, service, id, now);

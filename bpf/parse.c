@@ -15,6 +15,10 @@ struct packet {
 	__be32 fragment_id;
 	/* Where a fragment's first one went, plus 1. */
 	__u32 server;
+	/* Of the map `epochs` as the packet came. */
+	__u32 epoch;
+	/* What encapsulation adds to its length. */
+	__u32 extra;
 	__u8 family;
 	__u8 tcp_flags;
 	__u8 ttl;
@@ -22,6 +26,9 @@ struct packet {
 	__u8 first_fragment;
 	__u8 dont_fragment;
 };
+
+/* The packet being judged: the stack has no room for it. */
+MAP(packets, BPF_MAP_TYPE_PERCPU_ARRAY, 1, __u32, struct packet);
 
 #define TCP_FIN 1
 #define TCP_SYN 2
@@ -35,7 +42,7 @@ struct fragment_header {
 	__be32 id;
 };
 
-enum parsed { PARSED, NOT_OURS };
+enum parsed { PARSED, NOT_OURS, ICMP };
 
 static __always_inline void map_v4(struct l4_address *to, __be32 v4)
 {
@@ -55,7 +62,7 @@ static __always_inline void key_of_fragment(const struct packet *p, struct l4_fr
 }
 
 /* The ports of a later fragment, as its first one had them. */
-static __always_inline int fragment_ports(struct packet *p)
+static __noinline int fragment_ports(struct packet *p)
 {
 	struct l4_fragment_key key;
 
@@ -69,13 +76,28 @@ static __always_inline int fragment_ports(struct packet *p)
 	return 0;
 }
 
-static __always_inline void remember_fragment(const struct packet *p, __u32 server)
+static __noinline int remember_fragment(const struct packet *p, __u32 server)
 {
 	struct l4_fragment_key key;
 	struct l4_fragment ports = { p->key.source_port, p->key.destination_port, server + 1 };
 
 	key_of_fragment(p, &key);
-	bpf_map_update_elem(&fragments, &key, &ports, BPF_ANY);
+	return bpf_map_update_elem(&fragments, &key, &ports, BPF_ANY);
+}
+
+/* What every packet has, whatever comes later. */
+static __always_inline void begin(struct packet *p, __u8 family, __u8 protocol, __u32 length)
+{
+	p->key.protocol = protocol;
+	p->key.pad[0] = p->key.pad[1] = p->key.pad[2] = 0;
+	p->family = family;
+	p->length = length;
+	p->end = ETH + length;
+	p->transport = 0;
+	p->fragment_id = 0;
+	p->server = 0;
+	p->tcp_flags = 0;
+	p->first_fragment = 0;
 }
 
 /* Ports and TCP flags. `at` is at most 14 + 60 in IPv4. */
@@ -116,22 +138,22 @@ static __always_inline enum parsed parse_v4(struct __sk_buff *skb, struct packet
 	if ((void *)(ip + 1) > end || ip->version != 4 || ip->ihl < 5)
 		return NOT_OURS;
 	if (ip->protocol != IPPROTO_TCP && ip->protocol != IPPROTO_UDP)
-		return NOT_OURS;
-	p->family = AF_INET;
-	p->end = ETH + bpf_ntohs(ip->tot_len);
+		return ip->protocol == IPPROTO_ICMP ? ICMP : NOT_OURS;
+	begin(p, AF_INET, ip->protocol, bpf_ntohs(ip->tot_len));
 	p->ttl = ip->ttl;
 	p->tos = ip->tos;
-	p->length = bpf_ntohs(ip->tot_len);
-	p->fragment_id = ip->id;
-	p->key.protocol = ip->protocol;
 	map_v4(&p->key.source, ip->saddr);
 	map_v4(&p->key.destination, ip->daddr);
 	__u16 fragment = bpf_ntohs(ip->frag_off);
 	p->dont_fragment = (fragment & 0x4000) != 0;
-	if (fragment & 0x1fff)
-		return fragment_ports(p) ? NOT_OURS : PARSED;
-	p->first_fragment = (fragment & 0x2000) != 0;
-	return parse_transport(skb, p, ETH + ip->ihl * 4);
+	if (fragment & 0x3fff) {
+		p->fragment_id = ip->id;
+		if (fragment & 0x1fff)
+			return fragment_ports(p) ? NOT_OURS : PARSED;
+		p->first_fragment = 1;
+	}
+	/* Most have no options: an offset that is known. */
+	return parse_transport(skb, p, ip->ihl == 5 ? ETH + sizeof(*ip) : ETH + ip->ihl * 4);
 }
 
 /* Other extension headers than the fragment's are left to the kernel. */
@@ -144,13 +166,10 @@ static __always_inline enum parsed parse_v6(struct __sk_buff *skb, struct packet
 
 	if ((void *)(ip + 1) > end || ip->version != 6)
 		return NOT_OURS;
-	p->family = AF_INET6;
+	begin(p, AF_INET6, ip->nexthdr, sizeof(*ip) + bpf_ntohs(ip->payload_len));
 	p->ttl = ip->hop_limit;
 	p->tos = ip->priority << 4 | ip->flow_lbl[0] >> 4;
 	p->dont_fragment = 1;
-	p->length = sizeof(*ip) + bpf_ntohs(ip->payload_len);
-	p->end = ETH + p->length;
-	p->key.protocol = ip->nexthdr;
 	__builtin_memcpy(&p->key.source, &ip->saddr, 16);
 	__builtin_memcpy(&p->key.destination, &ip->daddr, 16);
 	if (ip->nexthdr == IPPROTO_FRAGMENT) {
@@ -165,17 +184,18 @@ static __always_inline enum parsed parse_v6(struct __sk_buff *skb, struct packet
 		p->first_fragment = 1;
 	}
 	if (p->key.protocol != IPPROTO_TCP && p->key.protocol != IPPROTO_UDP)
-		return NOT_OURS;
+		return p->key.protocol == IPPROTO_ICMPV6 ? ICMP : NOT_OURS;
 	return parse_transport(skb, p, at);
 }
 
 static __always_inline enum parsed parse(struct __sk_buff *skb, struct packet *p)
 {
-	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))
+	__u32 protocol = skb->protocol;
+
+	if (protocol != bpf_htons(ETH_P_IP) && protocol != bpf_htons(ETH_P_IPV6))
 		return NOT_OURS;
 	/* Drivers may leave the headers in fragments of the buffer. */
 	if (skb->data_end - skb->data < PULLED && skb->data_end - skb->data < skb->len)
 		bpf_skb_pull_data(skb, skb->len < PULLED ? skb->len : PULLED);
-	__builtin_memset(p, 0, sizeof(*p));
-	return skb->protocol == bpf_htons(ETH_P_IP) ? parse_v4(skb, p) : parse_v6(skb, p);
+	return protocol == bpf_htons(ETH_P_IP) ? parse_v4(skb, p) : parse_v6(skb, p);
 }

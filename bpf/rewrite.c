@@ -1,79 +1,79 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0 */
 /* Finding a packet's way, and changing it for that. Checksums are adjusted by the helpers that know whether hardware will fill them in. */
 
-#define SUM_OF(protocol) ((protocol) == IPPROTO_TCP ? 16 : 6)
+/* Offsets of transport headers are below this, for the verifier. */
+#define TRANSPORT_MAX 127
 
-/* BPF_FIB_LOOKUP_SKIP_NEIGH: the neighbour is looked up when the packet is sent. */
-#define SKIP_NEIGHBOUR 4
-
-struct hop {
-	__u32 interface;
-	/* What encapsulation adds to the packet. */
-	__u32 extra;
-	__u32 mtu;
-	struct bpf_redir_neigh neighbour;
-};
-
-/* The route to `to` for a packet as if it came from `from`, `extra` bytes longer than it is. 0, or what to count. */
-static __noinline int find_route(struct __sk_buff *skb, const struct packet *p, const struct l4_address *from,
-				 const struct l4_address *to, struct hop *hop)
+static __always_inline __u64 sum_of_words(const __be32 *words, int count)
 {
-	struct bpf_fib_lookup fib = {
-		.family = p->family,
-		.l4_protocol = p->key.protocol,
-		.tot_len = p->length + hop->extra,
-		.ifindex = skb->ingress_ifindex,
-	};
+	__u64 sum = 0;
 
-	if (p->family == AF_INET) {
-		fib.tos = p->tos & 0x1c;
-		fib.ipv4_src = from->words[3];
-		fib.ipv4_dst = to->words[3];
-	} else {
-		__builtin_memcpy(fib.ipv6_src, from->words, 16);
-		__builtin_memcpy(fib.ipv6_dst, to->words, 16);
-	}
-	int found = bpf_fib_lookup(skb, &fib, sizeof(fib), SKIP_NEIGHBOUR);
+	for (int i = 0; i < count; i++)
+		sum += words[i];
+	return sum;
+}
 
-	/* Before Linux 6.3 there is no such flag. */
-	if (found == -EINVAL)
-		found = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+/* The difference that new addresses make to a sum. Mapped ones differ where IPv4 ones do. */
+static __always_inline __u32 difference(const struct packet *p, const struct l4_flow *to)
+{
+	__u64 sum;
 
-	hop->mtu = fib.mtu_result;
-	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED)
-		return L4_COUNT_TOO_BIG;
-	if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH)
-		return L4_COUNT_NO_ROUTE;
-	hop->interface = fib.ifindex;
-	hop->neighbour.nh_family = fib.family;
-	if (fib.family == AF_INET)
-		hop->neighbour.ipv4_nh = fib.ipv4_dst;
+	if (p->family == AF_INET)
+		sum = (__u64)(__u32)~p->key.source.words[3] + (__u32)~p->key.destination.words[3] + to->source.words[3] +
+		      to->destination.words[3];
 	else
-		__builtin_memcpy(hop->neighbour.ipv6_nh, fib.ipv6_dst, 16);
+		sum = 8 * 0xffffffffull - sum_of_words(p->key.source.words, 8) + sum_of_words(to->source.words, 8);
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	return (sum & 0xffffffff) + (sum >> 32);
+}
+
+/* The same for sums that are equal: 0 and 0xffff are. */
+static __always_inline __u16 normal(__u64 sum)
+{
+	__u16 folded = fold(sum);
+	return folded == 0xffff ? 0 : folded;
+}
+
+/*
+ * The transport checksum over new addresses and ports, and the ports.
+ *
+ * The helper knows whether hardware is to fill the checksum in: then the field holds the sum of the addresses, not what that leaves to 0, and
+ * ports are no part of it. Whether it is so shows in what the helper made of the field, so that the ports need no call of their own.
+ */
+static __always_inline int rewrite_transport(struct __sk_buff *skb, const struct packet *p, const struct l4_flow *to, __u32 at)
+{
+	__u32 old = (__u32)p->key.destination_port << 16 | p->key.source_port;
+	__u32 new = (__u32)to->destination_port << 16 | to->source_port;
+	__u32 addresses = difference(p, to), is_udp = p->key.protocol == IPPROTO_UDP;
+	/* No checksum in UDP over IPv4 stays none. */
+	__u64 mangled = is_udp ? BPF_F_MARK_MANGLED_0 : 0;
+	__u32 field = at + (is_udp ? 6 : 16);
+	void *data = (void *)(long)skb->data;
+
+	if (data + field + 2 > (void *)(long)skb->data_end)
+		return -1;
+	__u16 before = *(__u16 *)(data + field);
+	if (bpf_l4_csum_replace(skb, field, 0, addresses, BPF_F_PSEUDO_HDR | mangled))
+		return -1;
+	if (old == new)
+		return 0;
+	if (!normal(addresses) && bpf_l4_csum_replace(skb, field, old, new, mangled | 4))
+		return -1;
+	data = (void *)(long)skb->data;
+	__be32 *ports = data + at;
+	__u16 *sum = data + field;
+	if ((void *)(ports + 1) > (void *)(long)skb->data_end || (void *)(sum + 1) > (void *)(long)skb->data_end)
+		return -1;
+	if (normal(addresses) && normal((__u64)*sum + addresses) == normal(before) && !(is_udp && !before)) {
+		__u16 changed = ~fold((__u64)(__u16)~*sum + (__u32)~old + new);
+		*sum = is_udp && !changed ? 0xffff : changed;
+	}
+	*ports = new;
 	return 0;
 }
 
-static __always_inline int leave_by(struct hop *hop)
-{
-	return bpf_redirect_neigh(hop->interface, &hop->neighbour, sizeof(hop->neighbour), 0);
-}
-
-/* The transport checksum: addresses are part of what it covers, ports are inside. Mapped addresses differ where IPv4 ones do. */
-static __always_inline int adjust_sum(struct __sk_buff *skb, const struct packet *p, const struct l4_flow *flow)
-{
-	__u32 at = p->transport + SUM_OF(p->key.protocol);
-	/* No checksum in UDP over IPv4 stays none. */
-	__u64 mangled = p->key.protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
-	__s64 addresses = bpf_csum_diff((void *)&p->key.source, 32, (void *)&flow->source, 32, 0);
-	__s64 ports = bpf_csum_diff((void *)&p->key.source_port, 4, (void *)&flow->source_port, 4, 0);
-
-	if (bpf_l4_csum_replace(skb, at, 0, addresses, BPF_F_PSEUDO_HDR | mangled))
-		return -1;
-	return bpf_l4_csum_replace(skb, at, 0, ports, mangled);
-}
-
 /* New addresses, a TTL less by one, and the header's checksum over both. */
-static __always_inline int readdress_v4(struct __sk_buff *skb, const struct l4_flow *flow)
+static __always_inline int readdress_v4(struct __sk_buff *skb, const struct l4_flow *to)
 {
 	void *data = (void *)(long)skb->data;
 	void *end = (void *)(long)skb->data_end;
@@ -84,15 +84,15 @@ static __always_inline int readdress_v4(struct __sk_buff *skb, const struct l4_f
 	__be16 *words = (void *)&ip->ttl;
 	__u64 sum = (__u16)~ip->check;
 	sum += (__u32)~ip->saddr + (__u64)(__u32)~ip->daddr + (__u16)~*words;
-	ip->saddr = flow->source.words[3];
-	ip->daddr = flow->destination.words[3];
+	ip->saddr = to->source.words[3];
+	ip->daddr = to->destination.words[3];
 	ip->ttl -= 1;
 	sum += (__u64)ip->saddr + ip->daddr + *words;
 	ip->check = ~fold(sum);
 	return 0;
 }
 
-static __always_inline int readdress_v6(struct __sk_buff *skb, const struct l4_flow *flow)
+static __always_inline int readdress_v6(struct __sk_buff *skb, const struct l4_flow *to)
 {
 	void *data = (void *)(long)skb->data;
 	void *end = (void *)(long)skb->data_end;
@@ -100,50 +100,22 @@ static __always_inline int readdress_v6(struct __sk_buff *skb, const struct l4_f
 
 	if ((void *)(ip + 1) > end)
 		return -1;
-	__builtin_memcpy(&ip->saddr, flow->source.words, 16);
-	__builtin_memcpy(&ip->daddr, flow->destination.words, 16);
+	__builtin_memcpy(&ip->saddr, to->source.words, 16);
+	__builtin_memcpy(&ip->daddr, to->destination.words, 16);
 	ip->hop_limit -= 1;
 	return 0;
 }
 
-static __always_inline int write_ports(struct __sk_buff *skb, const struct packet *p, const struct l4_flow *flow)
-{
-	__be16 ports[2] = { flow->source_port, flow->destination_port };
-	return bpf_skb_store_bytes(skb, p->transport, ports, sizeof(ports), 0);
-}
-
 /* nat and fullnat, either way. */
-static __noinline int translate(struct __sk_buff *skb, const struct packet *p, const struct l4_flow *flow)
+static __always_inline int translate(struct __sk_buff *skb, const struct packet *p, const struct l4_flow *flow)
 {
-	struct hop hop = {};
-	struct l4_flow to = *flow;
-
 	if (p->ttl <= 1)
 		return give_up(L4_COUNT_TTL);
-	int problem = find_route(skb, p, &to.source, &to.destination, &hop);
-	if (problem == L4_COUNT_TOO_BIG && p->dont_fragment)
-		return too_big(skb, p, hop.mtu);
-	if (problem)
-		return give_up(problem);
-	if (p->transport && (adjust_sum(skb, p, &to) || write_ports(skb, p, &to)))
+	if (p->transport && rewrite_transport(skb, p, flow, p->transport & TRANSPORT_MAX))
 		return give_up(L4_COUNT_REWRITE);
-	if (p->family == AF_INET ? readdress_v4(skb, &to) : readdress_v6(skb, &to))
+	if (p->family == AF_INET ? readdress_v4(skb, flow) : readdress_v6(skb, flow))
 		return give_up(L4_COUNT_REWRITE);
-	return leave_by(&hop);
-}
-
-/* dr: the packet as it is, to the server's MAC address. */
-static __noinline int direct(struct __sk_buff *skb, const struct packet *p, const struct l4_flow *flow)
-{
-	struct hop hop = {};
-	struct l4_address to = flow->destination;
-	int problem = find_route(skb, p, &p->key.source, &to, &hop);
-
-	if (problem == L4_COUNT_TOO_BIG && p->dont_fragment)
-		return too_big(skb, p, hop.mtu);
-	if (problem)
-		return give_up(problem);
-	return leave_by(&hop);
+	return leave_by(&flow->route);
 }
 
 /*

@@ -179,7 +179,7 @@ static __always_inline int cost_of(__u8 scheduler, const struct l4_member *m, co
 	return 0;
 }
 
-static long consider(__u32 at, struct choice *c)
+static __always_inline long weigh(__u32 at, struct choice *c)
 {
 	struct l4_member *m = bpf_map_lookup_elem(c->members, &at);
 	if (!m)
@@ -207,6 +207,22 @@ static long consider(__u32 at, struct choice *c)
 	return 0;
 }
 
+/* Members that are looked at without a call for each: most services have no more. */
+#define FEW 8
+
+static long consider(__u32 at, struct choice *c)
+{
+	return weigh(at + FEW, c);
+}
+
+static __always_inline void consider_all(const struct l4_service *s, struct choice *c)
+{
+	for (__u32 at = 0; at < FEW && at < s->members; at++)
+		weigh(at, c);
+	if (s->members > FEW)
+		bpf_loop(s->members - FEW, consider, c, 0);
+}
+
 __noinline __u32 by_load(__u32 service, const struct l4_service *s, __u64 turn)
 {
 	if (!s)
@@ -221,10 +237,10 @@ __noinline __u32 by_load(__u32 service, const struct l4_service *s, __u64 turn)
 
 	if (!c.members)
 		return L4_NO_SERVER;
-	bpf_loop(s->members, consider, &c, 0);
+	consider_all(s, &c);
 	if (c.server == L4_NO_SERVER) {
 		c.unlimited = 1;
-		bpf_loop(s->members, consider, &c, 0);
+		consider_all(s, &c);
 	}
 	return c.server;
 }

@@ -4,60 +4,53 @@
  * client's segments are what its peer offered, and the peer, whose answers do not pass here, knows nothing of the tunnel.
  */
 
-static __always_inline int wrap_v4(struct __sk_buff *skb, const struct packet *p, const struct l4_flow *flow)
+static __always_inline int wrap_v4(struct __sk_buff *skb, const struct packet *p, __be32 source, __be32 destination)
 {
-	struct iphdr outer = {
-		.version = 4,
-		.ihl = 5,
-		.tos = p->tos,
-		/* Beyond its width only before segmentation, where 0 says so. */
-		.tot_len = skb->len - ETH > 0xffff ? 0 : bpf_htons(skb->len - ETH),
-		.frag_off = bpf_htons(0x4000),
-		.ttl = 64,
-		.protocol = IPPROTO_IPIP,
-		.saddr = flow->source.words[3],
-		.daddr = flow->destination.words[3],
-	};
+	struct iphdr *outer = (void *)(long)skb->data + ETH;
+	/* Beyond its width only before segmentation, where 0 says so. */
+	__u32 length = skb->len - ETH;
 
-	outer.check = ~fold(sum_of(&outer, sizeof(outer)));
-	return bpf_skb_store_bytes(skb, ETH, &outer, sizeof(outer), 0);
+	if ((void *)(outer + 1) > (void *)(long)skb->data_end)
+		return -1;
+	__be16 *words = (void *)outer;
+	words[0] = bpf_htons(0x4500 | p->tos);
+	words[1] = length > 0xffff ? 0 : bpf_htons(length);
+	words[2] = 0;
+	words[3] = bpf_htons(0x4000);
+	words[4] = bpf_htons(64 << 8 | IPPROTO_IPIP);
+	outer->saddr = source;
+	outer->daddr = destination;
+	outer->check = ~fold((__u64)words[0] + words[1] + words[3] + words[4] + source + destination);
+	return 0;
 }
 
 static __always_inline int wrap_v6(struct __sk_buff *skb, const struct packet *p, const struct l4_flow *flow)
 {
-	struct ipv6hdr outer = {
-		.version = 6,
-		.priority = p->tos >> 4,
-		.flow_lbl = { p->tos << 4 },
-		.payload_len = bpf_htons(skb->len - ETH - sizeof(outer)),
-		.nexthdr = IPPROTO_IPV6,
-		.hop_limit = 64,
-	};
+	struct ipv6hdr *outer = (void *)(long)skb->data + ETH;
 
-	__builtin_memcpy(&outer.saddr, flow->source.words, 16);
-	__builtin_memcpy(&outer.daddr, flow->destination.words, 16);
-	return bpf_skb_store_bytes(skb, ETH, &outer, sizeof(outer), 0);
+	if ((void *)(outer + 1) > (void *)(long)skb->data_end)
+		return -1;
+	*(__be32 *)outer = bpf_htonl(6 << 28 | p->tos << 20);
+	outer->payload_len = bpf_htons(skb->len - ETH - sizeof(*outer));
+	outer->nexthdr = IPPROTO_IPV6;
+	outer->hop_limit = 64;
+	__builtin_memcpy(&outer->saddr, flow->source.words, 16);
+	__builtin_memcpy(&outer->daddr, flow->destination.words, 16);
+	return 0;
 }
 
-static __noinline int encapsulate(struct __sk_buff *skb, const struct packet *p, const struct l4_flow *flow)
+static __always_inline int encapsulate(struct __sk_buff *skb, const struct packet *p, const struct l4_flow *flow)
 {
-	struct hop hop = { .extra = ip_header(p) };
-	struct l4_flow to = *flow;
-	__u32 is_v4 = p->family == AF_INET;
-	__u64 how = is_v4 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV6;
+	__be32 source = flow->source.words[3], destination = flow->destination.words[3];
+	int problem;
 
-	/* A packet that stands for several gets smaller segments by itself. */
-	if (skb->gso_size)
-		hop.extra = 0;
-	int problem = find_route(skb, p, &to.source, &to.destination, &hop);
-	if (problem == L4_COUNT_TOO_BIG)
-		return too_big(skb, p, hop.mtu - ip_header(p));
-	if (problem)
-		return give_up(problem);
-	if (bpf_skb_adjust_room(skb, ip_header(p), BPF_ADJ_ROOM_MAC, how) ||
-	    (is_v4 ? wrap_v4(skb, p, &to) : wrap_v6(skb, p, &to)))
-		return give_up(L4_COUNT_REWRITE);
-	return leave_by(&hop);
+	if (p->family == AF_INET)
+		problem = bpf_skb_adjust_room(skb, sizeof(struct iphdr), BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4) ||
+			  wrap_v4(skb, p, source, destination);
+	else
+		problem = bpf_skb_adjust_room(skb, sizeof(struct ipv6hdr), BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_ENCAP_L3_IPV6) ||
+			  wrap_v6(skb, p, flow);
+	return problem ? give_up(L4_COUNT_REWRITE) : leave_by(&flow->route);
 }
 
 /* For real servers whose kernel has no tunnel devices: takes the packet out of the outer one, which must be for a host this frame is for. */

@@ -25,6 +25,8 @@ mod net;
 mod object;
 #[path = "l4/replaced.rs"]
 mod replaced;
+#[path = "l4/routes.rs"]
+mod routes;
 #[path = "l4/schedulers.rs"]
 mod schedulers;
 #[path = "l4/tools.rs"]

@@ -291,6 +291,10 @@ pub struct Flow {
     pub word: u64,
     /// `CLOCK_MONOTONIC_COARSE` of the last packet, ns.
     pub seen: u64,
+    /// Where its packets leave: the packet programs' own (`struct l4_route`).
+    pub route: [u32; 9],
+    /// The kernel's jiffies when a packet was last looked at closely.
+    pub tick: u32,
     /// What the packet's addresses become.
     pub source: Address,
     pub destination: Address,
@@ -348,7 +352,7 @@ pub struct Expire {
 /// How many keys one call of `expire` takes.
 pub const EXPIRE_MAX: usize = 80;
 /// How many flows or templates one call of `learn` or `recall` takes.
-pub const TOLD_MAX: usize = 30;
+pub const TOLD_MAX: usize = 20;
 
 macro_rules! plain_bytes {
     ($($name:ident)*) => { $(
@@ -370,7 +374,7 @@ const _: () = {
     assert!(size_of::<Load>() == 16);
     assert!(size_of::<Traffic>() == 40);
     assert!(size_of::<FlowKey>() == 40);
-    assert!(size_of::<Flow>() == 64);
+    assert!(size_of::<Flow>() == 104);
     assert!(size_of::<TemplateKey>() == 20);
     assert!(size_of::<Template>() == 16);
     assert!(size_of::<Owner>() == 24);
@@ -463,19 +467,19 @@ impl Template {
 }
 
 impl Flow {
-    /// As it lies in memory.
+    /// As it lies in memory, without a route.
     #[must_use]
-    pub fn bytes(&self) -> [u8; 64] {
-        let mut bytes = [0; 64];
+    pub fn bytes(&self) -> [u8; 104] {
+        let mut bytes = [0; 104];
         bytes[..8].copy_from_slice(&self.word.to_ne_bytes());
         bytes[8..16].copy_from_slice(&self.seen.to_ne_bytes());
-        bytes[16..32].copy_from_slice(&self.source.0);
-        bytes[32..48].copy_from_slice(&self.destination.0);
-        bytes[48..50].copy_from_slice(&self.source_port.to_ne_bytes());
-        bytes[50..52].copy_from_slice(&self.destination_port.to_ne_bytes());
-        bytes[52..56].copy_from_slice(&self.service.to_ne_bytes());
-        (bytes[56], bytes[57]) = (self.direction, self.mode);
-        bytes[60..].copy_from_slice(&self.told.to_ne_bytes());
+        bytes[56..72].copy_from_slice(&self.source.0);
+        bytes[72..88].copy_from_slice(&self.destination.0);
+        bytes[88..90].copy_from_slice(&self.source_port.to_ne_bytes());
+        bytes[90..92].copy_from_slice(&self.destination_port.to_ne_bytes());
+        bytes[92..96].copy_from_slice(&self.service.to_ne_bytes());
+        (bytes[96], bytes[97]) = (self.direction, self.mode);
+        bytes[100..].copy_from_slice(&self.told.to_ne_bytes());
         bytes
     }
 

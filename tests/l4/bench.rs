@@ -50,6 +50,7 @@ fn plane(forward: Forward, flows: u32) -> Plane {
         };
         plane.apply(&local).unwrap();
     }
+    plane.routes_changed(false).unwrap();
     plane
 }
 

@@ -47,6 +47,7 @@ impl Director {
     fn obey(&mut self, words: &[&str]) -> Result<String, String> {
         match words {
             ["attach"] => {
+                self.plane.routes_changed(false)?;
                 let names: Vec<String> = self.plane.attach()?.into_iter().map(|i| i.name).collect();
                 Ok(names.join(" "))
             }

@@ -6,6 +6,7 @@ use super::host::{self, Host};
 use super::minimum;
 use super::missing::missing;
 use super::pins::Pins;
+use super::routes::{self, Routes};
 use super::sync::{self, Sync};
 use super::{Limits, Plane, Walk, now};
 use crate::config::model::Config;
@@ -110,8 +111,9 @@ pub async fn run(
         engine.say(level::NOTICE, &format!("mode l4 : set {path} to 1; it is put back when weir stops"));
     }
     let process = Arc::clone(&engine.generation.process);
-    process.l4.set_running(true);
     engine.settle();
+    process.l4.set_running(true);
+    let mut routes = engine.watch_routes().await;
     let mut questions = process.l4.desk.attend();
     let mut looks = 0u32;
     loop {
@@ -139,6 +141,10 @@ pub async fn run(
                 continue;
             }
             () = heard(engine.sync.as_ref()) => {}
+            change = routes::change(&mut routes) => {
+                engine.learn_routes(routes.as_mut(), change).await;
+                continue;
+            }
             () = tokio::time::sleep(LOOK) => {}
         }
     }
@@ -174,7 +180,7 @@ impl Engine {
             Some(pins) => pins.settle(self.host.turned_on()),
             None => self.say(level::NOTICE, "mode l4 : no BPF file system at /sys/fs/bpf: flows end with this process (mount -t bpf bpf /sys/fs/bpf)"),
         }
-        let Some(held) = self.plane.taken_over() else { return };
+        let Some(held) = self.plane.taken_over() else { return self.follow() };
         self.ids = Ids::after(&held);
         self.now = held.plan();
         self.follow();
@@ -313,6 +319,27 @@ impl Engine {
         let heard = sync.hear(&mut self.plane, &self.now);
         let told = heard.and_then(|()| sync.tell(&self.plane, &self.now));
         self.tell(told.err().into_iter().collect());
+    }
+
+    /// From here on packets keep the routes they find.
+    async fn watch_routes(&mut self) -> Option<Routes> {
+        let mut routes = Routes::watch();
+        if routes.is_none() {
+            self.say(level::WARNING, "mode l4 : no netlink: every packet asks for its route, which is slow");
+        }
+        self.learn_routes(routes.as_mut(), routes::Change::Rules).await;
+        routes
+    }
+
+    /// Packets forget at once what they know, before it is found out what the rules say now.
+    async fn learn_routes(&mut self, routes: Option<&mut Routes>, change: routes::Change) {
+        let Some(routes) = routes.filter(|_| self.plane.is_ours()) else { return };
+        let mut turned = self.plane.routes_changed(routes.by_source);
+        if change == routes::Change::Rules {
+            routes.read_rules().await;
+            turned = self.plane.routes_changed(routes.by_source);
+        }
+        self.tell(turned.err().into_iter().collect());
     }
 
     fn answer(&self, question: Question) {

@@ -7,6 +7,8 @@
 //!   host      forwarding turned on and off                          privilege what the process lacks, by name
 //!   sync      flows told to another director, and heard of
 //!   pins      the maps kept from one process to the next
+//!   routes    what the kernel tells of them changing
+//!   ports     which ones services have
 //!   answer    what the tables hold, told to those who ask
 //! ```
 
@@ -20,8 +22,10 @@ mod minimum;
 mod missing;
 mod pins;
 mod plane;
+mod ports;
 mod presence;
 pub mod privilege;
+mod routes;
 mod sync;
 pub mod unwrap;
 

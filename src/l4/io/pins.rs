@@ -23,15 +23,18 @@ const MAGIC: u64 = 0xcafe_4a11;
 const OWNER: &str = "owner";
 
 /// The maps that are kept; the others hold nothing beyond a packet.
-pub const KEPT: [&str; 15] = [
+pub const KEPT: [&str; 18] = [
     OWNER,
     "addresses",
+    "ports",
     "services",
     "servers",
     "loads",
     "traffic",
     "counts",
     "turns",
+    "epochs",
+    "ways",
     "members",
     "tables",
     "sources",

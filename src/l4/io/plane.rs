@@ -2,6 +2,7 @@
 
 use super::hook::{Hooks, Interface};
 use super::pins::{KEPT, Pins};
+use super::ports::{self, Ports};
 use super::privilege;
 use crate::l4::abi::{
     Address, AddressKey, Count, Load, MEMBERS_MAX, Member, NO_SERVER, SERVERS, SERVICES, SLOTS_MAX, Server,
@@ -57,10 +58,21 @@ pub struct Plane {
     pub(super) templates: MapData,
     pub(super) object: Ebpf,
     pub(super) pins: Option<Pins>,
+    epoch: Epoch,
+}
+
+/// What makes packets forget the routes they have found, see `bpf/abi.h`.
+struct Epoch {
+    map: Array<MapData, u32>,
+    /// The last number there was.
+    last: u32,
+    /// Nobody watches routes yet: none are kept.
+    is_off: bool,
 }
 
 struct Maps {
     addresses: HashMap<MapData, AddressKey, u32>,
+    ports: Array<MapData, Ports>,
     services: Array<MapData, Service>,
     servers: Array<MapData, Server>,
     loads: Array<MapData, Load>,
@@ -119,7 +131,8 @@ impl Plane {
         if let Some(pins) = &mut pins {
             pins.claim(take(&mut object, "owner")?)?;
         }
-        Ok(Self { hooks: Hooks::default(), maps, flows, templates, object, pins })
+        let epoch = Epoch::stopped(take(&mut object, "epochs")?);
+        Ok(Self { hooks: Hooks::default(), maps, flows, templates, object, pins, epoch })
     }
 
     /// What the maps held when they were taken over from another process.
@@ -172,7 +185,23 @@ impl Plane {
     /// # Errors
     /// What could not be written, and why.
     pub fn apply(&mut self, write: &Write) -> Result<(), String> {
-        self.maps.apply(write).map_err(|e| kernel("cannot write the maps", &e))
+        self.maps.apply(write).map_err(|e| kernel("cannot write the maps", &e))?;
+        match write {
+            // Packets of its flows are to look at it again.
+            Write::Server { .. } | Write::RemoveServer { .. } => self.epoch.turn(None),
+            _ => Ok(()),
+        }
+        .map_err(|e| kernel("cannot write the maps", &e))
+    }
+
+    /// Routes have changed, or may have: packets ask for theirs again. `by_source`: they differ by where packets come from. Until this is
+    /// said once no packet keeps its route for the next.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn routes_changed(&mut self, by_source: bool) -> Result<(), String> {
+        self.epoch.is_off = false;
+        self.epoch.turn(Some(by_source)).map_err(|e| kernel("cannot write the maps", &e))
     }
 
     /// What a server carries now.
@@ -223,10 +252,25 @@ impl Plane {
     }
 }
 
+impl Epoch {
+    fn stopped(mut map: Array<MapData, u32>) -> Self {
+        let last = map.get(&0, 0).unwrap_or_default();
+        let _ = map.set(0, 0, 0);
+        Self { map, last, is_off: true }
+    }
+
+    fn turn(&mut self, by_source: Option<bool>) -> Result<(), MapError> {
+        let odd = by_source.map_or(self.last & 1, u32::from);
+        self.last = ((self.last | 1).wrapping_add(1) | odd).max(2);
+        if self.is_off { Ok(()) } else { self.map.set(0, self.last, 0) }
+    }
+}
+
 impl Maps {
     fn take(object: &mut Ebpf) -> Result<Self, String> {
         Ok(Self {
             addresses: take(object, "addresses")?,
+            ports: take(object, "ports")?,
             services: take(object, "services")?,
             servers: take(object, "servers")?,
             loads: take(object, "loads")?,
@@ -246,7 +290,10 @@ impl Maps {
             Write::Table { service, slots } => swap(&mut self.tables, *service, slots, SLOTS_MAX),
             Write::Sources { service, sources } => swap(&mut self.sources, *service, sources, MEMBERS_MAX),
             Write::Service { id, service } => self.services.set(id.0, service, 0),
-            Write::Address { key, service } => self.addresses.insert(key, service.0, 0),
+            Write::Address { key, service } => {
+                ports::open(&mut self.ports, u16::from_be(key.port))?;
+                self.addresses.insert(key, service.0, 0)
+            }
             Write::RemoveAddress { key } => match self.addresses.remove(key) {
                 Err(MapError::KeyNotFound) => Ok(()),
                 other => other,
