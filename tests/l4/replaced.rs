@@ -153,3 +153,44 @@ fn connections_outlive_a_hundred_reloads() {
     unharmed(&mut clients);
     assert_eq!(director.left(), (1, 1));
 }
+
+#[test]
+fn a_process_of_another_user_behind_another_root_forwards_and_puts_all_away() {
+    let net = Net::new("r");
+    net.on("s1", "ip route replace default via 10.72.0.1");
+    net.on("d", "sysctl -qw net.ipv4.ip_forward=0");
+    net.hold_address("s2");
+    let _origins = [net.origin("s1", 8080, "::"), net.origin("s2", 8080, "::")];
+    let director = Director::new(&net);
+    let (root, socket) = (director.file("root"), director.file("weir.sock"));
+    std::fs::create_dir(&root).unwrap();
+    let confined = format!(
+        "global\n user nobody\n group nogroup\n chroot {root}\n stats socket {socket} level admin\n{CONFIG}"
+    );
+    std::fs::write(director.file("weir.cfg"), &confined).unwrap();
+    let ask = |command: &str| crate::harness::ask(std::path::Path::new(&socket), command);
+    let mut weir = director.start(&[]);
+    wait_until("both are forwarded", || answers(&net, 80) && answers(&net, 8080));
+    let mut clients = net.client_script("traffic.py", &["10", &format!("{VIP}:80"), &format!("{VIP}:8080")]);
+    assert_eq!(clients.line(), "open");
+    // It looks at the interfaces and at servers while it serves, and writes the maps.
+    wait_until("the kernel's counts are published", || {
+        ask("show stat")
+            .lines()
+            .any(|line| line.starts_with("nat,s1,") && line.split(',').nth(7) != Some("0"))
+    });
+    ask("set server nat/s1 weight 7");
+    wait_until("the weight is written", || ask("show l4 services").contains("Masq    7"));
+    unharmed(&mut clients);
+    assert_eq!(director.left(), (1, 1));
+    // A new one takes the maps over, and the old one leaves them to it.
+    let next = director.start(&["-sf", &weir.id().to_string()]);
+    wait_until("the old process ends", || weir.has_ended());
+    weir = next;
+    unharmed(&mut clients);
+    wait_until("it alone is attached", || director.left() == (1, 1));
+    weir.end("TERM");
+    assert_eq!(director.left().0, 0);
+    assert!(!answers(&net, 80));
+    assert_eq!(net.on("d", "cat /proc/sys/net/ipv4/ip_forward").trim(), "0");
+}

@@ -1,13 +1,18 @@
-//! Reading a hash map in chunks, by the kernel's batch operation: thousands of entries for one call.
+//! Reading a hash map in chunks, by the kernel's batch operation: thousands of entries for one call. And entries of arrays that each CPU has
+//! for itself, for processes that can no longer see how many CPUs there are.
 
 #![allow(unsafe_code)]
 
 use aya::Pod;
+use aya::maps::MapData;
+use aya::util::nr_cpus;
 use std::io;
+use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-/// `BPF_MAP_LOOKUP_ELEM`, `BPF_MAP_LOOKUP_BATCH` of linux/bpf.h.
+/// `BPF_MAP_LOOKUP_ELEM`, `BPF_MAP_UPDATE_ELEM`, `BPF_MAP_LOOKUP_BATCH` of linux/bpf.h.
 const LOOKUP: libc::c_long = 1;
+const UPDATE: libc::c_long = 2;
 const LOOKUP_BATCH: libc::c_long = 24;
 
 /// The `batch` member of the kernel's `union bpf_attr`.
@@ -107,6 +112,56 @@ pub fn one<K: Pod, V: Pod + Default>(map: impl AsFd, key: &K) -> Option<V> {
         libc::syscall(libc::SYS_bpf, LOOKUP, std::ptr::from_ref(&attributes), size_of::<Element>())
     };
     (result == 0).then_some(value)
+}
+
+/// An array of which each of `cpus` CPUs has its own entries.
+pub struct PerCpu<V> {
+    map: MapData,
+    cpus: usize,
+    value: PhantomData<V>,
+}
+
+impl<V: Pod + Default> PerCpu<V> {
+    /// The kernel leaves room between values that are not of whole words.
+    const WHOLE: () = assert!(size_of::<V>().is_multiple_of(8));
+
+    /// # Errors
+    /// The number of CPUs cannot be read.
+    pub fn new(map: MapData) -> io::Result<Self> {
+        let () = Self::WHOLE;
+        Ok(Self { map, cpus: nr_cpus().map_err(|(_, error)| error)?, value: PhantomData })
+    }
+
+    /// The CPUs' values of an entry; none if it cannot be read.
+    pub fn get(&self, at: u32) -> Vec<V> {
+        let mut values = vec![V::default(); self.cpus];
+        if self.ask(LOOKUP, at, &mut values).is_err() {
+            values.clear();
+        }
+        values
+    }
+
+    /// # Errors
+    /// The kernel's.
+    pub fn clear(&mut self, at: u32) -> io::Result<()> {
+        self.ask(UPDATE, at, &mut vec![V::default(); self.cpus])
+    }
+
+    fn ask(&self, command: libc::c_long, at: u32, values: &mut [V]) -> io::Result<()> {
+        let attributes = Element {
+            map: u32::try_from(self.map.fd().as_fd().as_raw_fd()).unwrap_or(u32::MAX),
+            pad: 0,
+            key: std::ptr::from_ref(&at) as u64,
+            value: values.as_mut_ptr() as u64,
+            flags: 0,
+        };
+        // SAFETY: the pointers are to a live key and to live values, one for each CPU the kernel may have, of the map's own type and of whole
+        // words (any bytes make one); the kernel reads or writes no more than those, and the descriptor is open while it is borrowed.
+        let result = unsafe {
+            libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(&attributes), size_of::<Element>())
+        };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
 }
 
 fn call(_map: BorrowedFd, attributes: &mut Attributes) -> io::Result<()> {

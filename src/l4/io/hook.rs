@@ -8,10 +8,15 @@ use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::{SchedClassifierLink, TcAttachOptions, qdisc_add_clsact, qdisc_detach_program};
 use aya::programs::{LinkOrder, SchedClassifier, TcAttachType, tc::NlOptions};
 use aya::util::KernelVersion;
+use rustix::fs::{AtFlags, Dir, Mode, OFlags};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+const INTERFACES: &str = "/sys/class/net";
 
 /// `ARPHRD_ETHER` of linux/if_arp.h.
 const ETHERNET: &str = "1";
@@ -26,6 +31,8 @@ pub struct Interface {
 #[derive(Default)]
 pub struct Hooks {
     at: BTreeMap<Interface, Hook>,
+    /// The kernel's list of interfaces. Stays good when the process changes its root.
+    list: Option<OwnedFd>,
 }
 
 /// Detaches when dropped.
@@ -47,7 +54,12 @@ impl Hooks {
         program: &mut SchedClassifier,
         pins: Option<&Pins>,
     ) -> Result<Vec<Interface>, String> {
-        let present = interfaces();
+        let list = match self.list.take() {
+            Some(list) => list,
+            None => open_list().map_err(|e| format!("mode l4 : cannot read {INTERFACES}: {e}"))?,
+        };
+        let present = interfaces(&list);
+        self.list = Some(list);
         self.at.retain(|interface, _| present.contains(interface));
         for interface in present {
             if let Entry::Vacant(place) = self.at.entry(interface) {
@@ -111,22 +123,35 @@ fn attach(program: &mut SchedClassifier, interface: &str) -> Result<SchedClassif
 
 /// The names of those interfaces.
 pub(super) fn ethernet() -> Vec<String> {
-    interfaces().into_iter().map(|interface| interface.name).collect()
+    let list = open_list().map(|list| interfaces(&list)).unwrap_or_default();
+    list.into_iter().map(|interface| interface.name).collect()
+}
+
+fn open_list() -> rustix::io::Result<OwnedFd> {
+    rustix::fs::open(INTERFACES, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// Ethernet interfaces whose packets are their own: not the ports of a bridge or a bond, which see what belongs to others first.
-fn interfaces() -> Vec<Interface> {
-    let Ok(entries) = fs::read_dir("/sys/class/net") else { return Vec::new() };
-    let mut found: Vec<Interface> = entries.flatten().filter_map(|entry| interface(&entry.path())).collect();
+fn interfaces(list: &OwnedFd) -> Vec<Interface> {
+    let entries = Dir::read_from(list).into_iter().flatten().flatten();
+    let mut found: Vec<Interface> =
+        entries.filter_map(|entry| interface(list, entry.file_name().to_str().ok()?)).collect();
     found.sort();
     found
 }
 
-fn interface(path: &Path) -> Option<Interface> {
-    let read = |file: &str| fs::read_to_string(path.join(file)).map(|text| text.trim().to_owned());
-    if read("type").ok()? != ETHERNET || path.join("master").exists() {
+fn interface(list: &OwnedFd, name: &str) -> Option<Interface> {
+    let is_port = rustix::fs::statat(list, format!("{name}/master"), AtFlags::empty()).is_ok();
+    if is_port || read(list, name, "type")? != ETHERNET {
         return None;
     }
-    let name = path.file_name()?.to_str()?.to_owned();
-    Some(Interface { name, index: read("ifindex").ok()?.parse().ok()? })
+    Some(Interface { name: name.to_owned(), index: read(list, name, "ifindex")?.parse().ok()? })
+}
+
+fn read(list: &OwnedFd, name: &str, what: &str) -> Option<String> {
+    let file =
+        rustix::fs::openat(list, format!("{name}/{what}"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let mut text = String::new();
+    File::from(file.ok()?).read_to_string(&mut text).ok()?;
+    Some(text.trim().to_owned())
 }

@@ -1,15 +1,32 @@
 //! What the host must be for packets to be forwarded, set at the start and put back at the end.
 
-use std::fs;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Without these the kernel finds no way for a packet that is not the host's own.
 const FORWARDING: [&str; 2] = ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"];
 
-/// Settings that were changed, with what they were.
+/// Settings that were changed.
 #[derive(Debug, Default)]
 pub struct Host {
-    changed: Vec<(&'static str, String)>,
+    changed: Vec<Changed>,
+}
+
+#[derive(Debug)]
+struct Changed {
+    path: &'static str,
+    was: String,
+    /// Open for the end, when the process may be another user behind another root.
+    file: Option<File>,
+}
+
+impl Changed {
+    fn new(path: &'static str, was: String) -> Self {
+        Self { path, was, file: OpenOptions::new().write(true).open(path).ok() }
+    }
 }
 
 impl Host {
@@ -19,6 +36,7 @@ impl Host {
     /// What could not be set, and how to set it by hand.
     pub fn prepare(v4: bool, v6: bool) -> Result<Self, String> {
         let mut host = Self::default();
+        may_bind_any();
         for path in FORWARDING.into_iter().zip([v4, v6]).filter_map(|(path, serves)| serves.then_some(path)) {
             let was = fs::read_to_string(path).unwrap_or_default();
             if was.trim() == "0" {
@@ -27,7 +45,7 @@ impl Host {
                         "mode l4 : cannot turn on forwarding: {path}: {e} (write 1 to it, or see sysctl(8))"
                     )
                 })?;
-                host.changed.push((path, was));
+                host.changed.push(Changed::new(path, was));
             }
         }
         Ok(host)
@@ -36,22 +54,24 @@ impl Host {
     /// What was changed, a bit for each of the settings.
     #[must_use]
     pub fn turned_on(&self) -> u64 {
-        let bit = |(n, path): (usize, &&str)| u64::from(self.changed.iter().any(|(p, _)| p == path)) << n;
+        let bit = |(n, path): (usize, &&str)| {
+            u64::from(self.changed.iter().any(|changed| changed.path == *path)) << n
+        };
         FORWARDING.iter().enumerate().map(bit).sum()
     }
 
     /// What a process that was replaced had changed is this one's to put back.
     pub fn take_over(&mut self, turned_on: u64) {
         for (n, path) in FORWARDING.into_iter().enumerate() {
-            if turned_on >> n & 1 == 1 && !self.changed.iter().any(|(p, _)| *p == path) {
-                self.changed.push((path, "0".to_owned()));
+            if turned_on >> n & 1 == 1 && !self.changed.iter().any(|changed| changed.path == path) {
+                self.changed.push(Changed::new(path, "0".to_owned()));
             }
         }
     }
 
     /// What was changed, for the log.
     pub fn changed(&self) -> impl Iterator<Item = &'static str> + '_ {
-        self.changed.iter().map(|(path, _)| *path)
+        self.changed.iter().map(|changed| changed.path)
     }
 
     /// Another process puts it back.
@@ -61,9 +81,8 @@ impl Host {
 
     /// Puts it all back.
     pub fn restore(&mut self) {
-        for (path, was) in self.changed.drain(..) {
-            // Privileges may be gone; the setting does no harm.
-            let _ = fs::write(path, was);
+        for mut changed in self.changed.drain(..) {
+            let _ = changed.file.as_mut().map(|file| file.write_all(changed.was.as_bytes()));
         }
     }
 }
@@ -74,10 +93,18 @@ pub fn is_local(address: IpAddr) -> bool {
     if address.is_loopback() {
         return true;
     }
+    !may_bind_any() && std::net::UdpSocket::bind((address, 0)).is_ok()
+}
+
+/// Behind another root, as it was when that could be read last.
+fn may_bind_any() -> bool {
+    static LAST: AtomicBool = AtomicBool::new(false);
     let nonlocal = ["/proc/sys/net/ipv4/ip_nonlocal_bind", "/proc/sys/net/ipv6/ip_nonlocal_bind"];
-    let may_bind_any =
-        nonlocal.iter().any(|path| fs::read_to_string(path).is_ok_and(|text| text.trim() != "0"));
-    !may_bind_any && std::net::UdpSocket::bind((address, 0)).is_ok()
+    let texts: Vec<String> = nonlocal.iter().filter_map(|path| fs::read_to_string(path).ok()).collect();
+    if !texts.is_empty() {
+        LAST.store(texts.iter().any(|text| text.trim() != "0"), Relaxed);
+    }
+    LAST.load(Relaxed)
 }
 
 /// Which of the host's addresses packets to `address` come from.

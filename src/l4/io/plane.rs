@@ -1,5 +1,6 @@
 //! The kernel's half: the programs loaded, their maps written and read.
 
+use super::batch::PerCpu;
 use super::hook::{Hooks, Interface};
 use super::pins::{KEPT, Pins};
 use super::ports::{self, Ports};
@@ -10,7 +11,7 @@ use crate::l4::abi::{
 };
 use crate::l4::ids::Inherited;
 use crate::l4::write::{ServerId, ServiceId, Write};
-use aya::maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuArray};
+use aya::maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError};
 use aya::programs::{Program, ProgramError, SchedClassifier, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
 use std::time::Duration;
@@ -76,8 +77,8 @@ struct Maps {
     services: Array<MapData, Service>,
     servers: Array<MapData, Server>,
     loads: Array<MapData, Load>,
-    traffic: PerCpuArray<MapData, Traffic>,
-    counts: PerCpuArray<MapData, u64>,
+    traffic: PerCpu<Traffic>,
+    counts: PerCpu<u64>,
     turns: Array<MapData, u64>,
     members: ArrayOfMaps<MapData, Array<MapData, Member>>,
     tables: ArrayOfMaps<MapData, Array<MapData, u32>>,
@@ -221,8 +222,7 @@ impl Plane {
     #[must_use]
     pub fn traffic(&self, server: ServerId) -> Traffic {
         let mut sum = Traffic::default();
-        let Ok(cpus) = self.maps.traffic.get(&server.0, 0) else { return sum };
-        for cpu in cpus.iter() {
+        for cpu in self.maps.traffic.get(server.0) {
             sum.flows += cpu.flows;
             sum.in_packets += cpu.in_packets;
             sum.out_packets += cpu.out_packets;
@@ -234,7 +234,7 @@ impl Plane {
 
     #[must_use]
     pub fn count(&self, what: Count) -> u64 {
-        self.maps.counts.get(&u32::from(what as u8), 0).map(|cpus| cpus.iter().sum()).unwrap_or_default()
+        self.maps.counts.get(u32::from(what as u8)).iter().sum()
     }
 
     pub(super) fn service(&self, id: u32) -> Service {
@@ -274,8 +274,8 @@ impl Maps {
             services: take(object, "services")?,
             servers: take(object, "servers")?,
             loads: take(object, "loads")?,
-            traffic: take(object, "traffic")?,
-            counts: take(object, "counts")?,
+            traffic: take_per_cpu(object, "traffic")?,
+            counts: take_per_cpu(object, "counts")?,
             turns: take(object, "turns")?,
             members: take(object, "members")?,
             tables: take(object, "tables")?,
@@ -307,8 +307,7 @@ impl Maps {
             Write::RemoveServer { id } => {
                 self.servers.set(id.0, Server::default(), 0)?;
                 self.loads.set(id.0, Load::default(), 0)?;
-                let none = vec![Traffic::default(); aya::util::nr_cpus().map_err(|(_, e)| e).unwrap_or(1)];
-                self.traffic.set(id.0, none.try_into()?, 0)
+                self.traffic.clear(id.0).map_err(MapError::IoError)
             }
         }
     }
@@ -333,6 +332,15 @@ fn take<M: TryFrom<Map, Error = MapError>>(object: &mut Ebpf, name: &str) -> Res
     let map =
         object.take_map(name).ok_or_else(|| format!("mode l4 : the packet programs have no map '{name}'"))?;
     M::try_from(map).map_err(|e| kernel(&format!("map '{name}'"), &e))
+}
+
+fn take_per_cpu<V: Pod + Default>(object: &mut Ebpf, name: &str) -> Result<PerCpu<V>, String> {
+    match object.take_map(name) {
+        Some(Map::PerCpuArray(data)) => {
+            PerCpu::new(data).map_err(|e| kernel("cannot read the number of CPUs", &e))
+        }
+        _ => Err(format!("mode l4 : the packet programs have no map '{name}'")),
+    }
 }
 
 /// A program of the object by its name.
