@@ -367,8 +367,11 @@ fn real_servers_are_prepared_and_put_back() {
             let settings =
                 net.on(machine, "sysctl net.ipv4.conf.all.arp_ignore net.ipv4.conf.all.arp_announce");
             let addresses = net.on(machine, "ip -o address show dev lo");
-            settings + &addresses + &net.on(machine, "tc filter show dev eth0 ingress")
+            let disciplines = net.on(machine, "tc qdisc show dev eth0");
+            settings + &addresses + &disciplines + &net.on(machine, "tc filter show dev eth0 ingress")
         };
+        // One that is somebody else's stays.
+        net.on("s2", "tc qdisc add dev eth0 clsact");
         let servers = ["s1", "s2"];
         let before = servers.map(state);
         for _ in 0..2 {

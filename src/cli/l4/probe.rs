@@ -58,12 +58,26 @@ pub fn neighbour(address: IpAddr, device: &str) -> Option<(String, String)> {
 /// # Errors
 /// What it said.
 pub fn ip(words: &[&str]) -> Result<String, String> {
-    let output =
-        Command::new("ip").args(words).output().map_err(|e| format!("cannot run 'ip' (iproute2): {e}"))?;
+    run("ip", words)
+}
+
+/// The same for `tc`.
+///
+/// # Errors
+/// As there.
+pub fn tc(words: &[&str]) -> Result<String, String> {
+    run("tc", words)
+}
+
+fn run(program: &str, words: &[&str]) -> Result<String, String> {
+    let output = Command::new(program)
+        .args(words)
+        .output()
+        .map_err(|e| format!("cannot run '{program}' (iproute2): {e}"))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    Err(format!("ip {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
+    Err(format!("{program} {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use super::{options, probe};
 use crate::l4::io::unwrap;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::net::IpAddr;
@@ -51,9 +51,10 @@ pub fn run(words: &[String]) -> Result<ExitCode, String> {
         before.add(vip)?;
     }
     if tunnel {
-        let names = unwrap::attach()?;
-        println!("packets in tunnels are unwrapped at {}", names.join(", "));
+        let attached = unwrap::attach()?;
+        println!("packets in tunnels are unwrapped at {}", attached.interfaces.join(", "));
         before.unwraps = true;
+        before.prepared.extend(attached.prepared);
         before.write()?;
     }
     Ok(ExitCode::SUCCESS)
@@ -74,6 +75,9 @@ fn take_back(before: &mut Before, vips: &[IpAddr]) -> Result<(), String> {
     }
     if before.unwraps {
         println!("packets in tunnels are no longer unwrapped at {}", unwrap::detach().join(", "));
+        for interface in &before.prepared {
+            remove_empty(interface)?;
+        }
     }
     for (setting, value) in std::mem::take(&mut before.settings) {
         let ours = SETTINGS.iter().find(|(name, _)| *name == setting).map(|(_, value)| *value);
@@ -89,12 +93,26 @@ fn take_back(before: &mut Before, vips: &[IpAddr]) -> Result<(), String> {
     }
 }
 
+/// Takes the queueing discipline off that was put there for the program, unless others use it by now.
+fn remove_empty(interface: &str) -> Result<(), String> {
+    for side in ["ingress", "egress"] {
+        // An interface that is gone has taken it along.
+        let Ok(filters) = probe::tc(&["filter", "show", "dev", interface, side]) else { return Ok(()) };
+        if !filters.trim().is_empty() {
+            return Ok(());
+        }
+    }
+    probe::tc(&["qdisc", "del", "dev", interface, "clsact"]).map(drop)
+}
+
 /// What was there, and what was added.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Before {
     settings: BTreeMap<String, String>,
     addresses: Vec<IpAddr>,
     unwraps: bool,
+    /// Interfaces that got a queueing discipline for that.
+    prepared: BTreeSet<String>,
 }
 
 impl Before {
@@ -115,6 +133,9 @@ impl Before {
                 }
                 ["address", address] => before.addresses.extend(address.parse::<IpAddr>()),
                 ["unwraps"] => before.unwraps = true,
+                ["prepared", interface] => {
+                    before.prepared.insert((*interface).to_owned());
+                }
                 _ => {}
             }
         }
@@ -125,7 +146,8 @@ impl Before {
         let settings = self.settings.iter().map(|(name, value)| format!("setting {name} {value}\n"));
         let addresses = self.addresses.iter().map(|a| format!("address {a}\n"));
         let unwraps = self.unwraps.then(|| "unwraps\n".to_owned());
-        settings.chain(addresses).chain(unwraps).collect()
+        let prepared = self.prepared.iter().map(|name| format!("prepared {name}\n"));
+        settings.chain(addresses).chain(unwraps).chain(prepared).collect()
     }
 
     fn write(&self) -> Result<(), String> {
@@ -207,6 +229,7 @@ mod tests {
             settings: BTreeMap::from([("net/ipv4/conf/all/arp_ignore".to_owned(), "0".to_owned())]),
             addresses: vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
             unwraps: true,
+            prepared: BTreeSet::from(["eth0".to_owned()]),
         };
         assert_eq!(Before::parse(&before.text()), before);
         assert_eq!(Before::parse(""), Before::default());

@@ -10,11 +10,18 @@ use aya::programs::tc::{NlOptions, TcAttachOptions, TcAttachType, qdisc_add_clsa
 
 const UNWRAP: &str = "unwrap";
 
+/// Where the program stands.
+pub struct Attached {
+    pub interfaces: Vec<String>,
+    /// Those that got the queueing discipline `clsact` for it, which nobody had put there.
+    pub prepared: Vec<String>,
+}
+
 /// Attaches it to interfaces that do not have it, and names all that have it now.
 ///
 /// # Errors
 /// A sentence that says what is missing.
-pub fn attach() -> Result<Vec<String>, String> {
+pub fn attach() -> Result<Attached, String> {
     privilege::check()?;
     let mut object = EbpfLoader::new()
         .map_max_entries("flows", 1)
@@ -23,10 +30,12 @@ pub fn attach() -> Result<Vec<String>, String> {
         .map_err(|e| kernel("cannot make the maps", &e))?;
     let program = program::<SchedClassifier>(&mut object, UNWRAP)?;
     program.load().map_err(|e| kernel("the kernel refuses the program that unwraps packets", &e))?;
-    let names = ethernet();
-    for name in &names {
-        // There already, or there for others: both are fine.
-        let _ = qdisc_add_clsact(name);
+    let (interfaces, mut prepared) = (ethernet(), Vec::new());
+    for name in &interfaces {
+        // If it is there already, for us or for others, this fails, and that is fine.
+        if qdisc_add_clsact(name).is_ok() {
+            prepared.push(name.clone());
+        }
         let _ = qdisc_detach_program(name, TcAttachType::Ingress, UNWRAP);
         let failed = |e| kernel(&format!("cannot attach to interface '{name}'"), &e);
         let options = TcAttachOptions::Netlink(NlOptions::default());
@@ -34,7 +43,7 @@ pub fn attach() -> Result<Vec<String>, String> {
         // The filter is to outlive the process: the link that would detach it is not dropped.
         std::mem::forget(program.take_link(id).map_err(failed)?);
     }
-    Ok(names)
+    Ok(Attached { interfaces, prepared })
 }
 
 /// Takes it off wherever it is; names where it was.
