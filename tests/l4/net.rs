@@ -365,6 +365,10 @@ impl Director {
         (numbers.next().unwrap(), numbers.next().unwrap())
     }
 
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Tells it something; [`Self::answer`] waits for it.
     pub fn start(&mut self, line: &str) {
         self.0.write(line);
