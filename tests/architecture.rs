@@ -51,7 +51,7 @@ const SPAWN_ALLOWED: &[&str] = &["src/tasks.rs", "src/runtime/"];
 const FILE_LINES: usize = 600;
 
 /// Files that read better whole than cut, with the length each may have.
-const LONGER_FILES: &[(&str, usize)] = &[("src/stats/columns.rs", 800)];
+const LONGER_FILES: &[(&str, usize)] = &[("src/stats/columns.rs", 820)];
 
 /// Tables of keywords are as long as the language is.
 const TABLES: &str = "src/config/keywords/";
