@@ -174,7 +174,7 @@ fn observe(program: Program, world: &World, row: &Row) -> String {
     let syslog = Syslog::start(at(LOG));
     let config = format!(
         "global\n    nbthread 1\n    log {address}:{LOG} local0\n    {}\ndefaults\n    mode http\n    log global\n    \
-         log-format \"%ST %B %tsc %b %s %rc\"\n    timeout connect 2s\n    timeout client 20s\n    timeout server 20s\n    retries 1\n\
+         log-format \"%ST %B %tsc %b %s %rc\"\n    timeout connect 20s\n    timeout client 20s\n    timeout server 20s\n    retries 1\n\
          frontend fe\n    bind {address}:{FRONT}\n    default_backend be\n\
          backend be\n    {}\n    server s1 ADDR:{} {}\n",
         row.global, row.back, row.port, row.server

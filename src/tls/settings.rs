@@ -116,7 +116,7 @@ impl Settings {
     /// # Errors
     /// The settings leave no version or suite.
     pub fn config(&self, certificate: &Certificate) -> Result<ServerConfig, String> {
-        let mut suites = self.ciphersuites.clone().unwrap_or_else(ciphers::default_ciphersuites);
+        let mut suites = self.ciphersuites.clone().unwrap_or_else(ciphers::served_ciphersuites);
         suites.extend(self.ciphers.clone().unwrap_or_else(ciphers::default_ciphers));
         let kx_groups = self.curves.clone().unwrap_or_else(|| PROVIDER.kx_groups.clone());
         let provider = CryptoProvider { cipher_suites: suites, kx_groups, ..(**PROVIDER).clone() };

@@ -110,6 +110,9 @@ commonName = optional
 emailAddress = optional
 ";
 
+/// OpenSSL's order; weir's own begins with the cheapest.
+pub(super) const SUITES: &str = "ssl-default-bind-ciphersuites TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256";
+
 /// A frontend with TLS and what it answers; both programs in turn on the same files.
 pub(super) struct Case<'a> {
     pub(super) pki: &'a Pki,
@@ -142,7 +145,7 @@ impl Case<'_> {
         let address = own_address();
         let syslog = Syslog::start(SocketAddr::new(IpAddr::V4(address), LOG));
         let text = format!(
-            "global\n    nbthread 1\n    log {address}:{LOG} local0\n{}\ndefaults\n    mode http\n    log global\n    \
+            "global\n    nbthread 1\n    log {address}:{LOG} local0\n    {SUITES}\n{}\ndefaults\n    mode http\n    log global\n    \
              option httplog\n    timeout client 20s\n    timeout connect 5s\n    timeout server 5s\nfrontend fe\n    \
              bind {address}:{FRONT} ssl {}\n{}\n",
             self.global, self.bind, self.front

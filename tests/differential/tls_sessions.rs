@@ -12,7 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
-use super::tls::{EC, FRONT, FUTURE, PAST, Pki, RSA, clients, curl};
+use super::tls::{EC, FRONT, FUTURE, PAST, Pki, RSA, SUITES, clients, curl};
 use crate::harness::process::{Program, Proxy};
 use crate::harness::{ask, bind_soon, own_address};
 
@@ -39,7 +39,7 @@ const CLOSE: &str = "GET / HTTP/1.1\r\nHost: server.test\r\nConnection: close\r\
 
 fn start(program: Program, pki: &Pki, global: &str, sections: &str, address: Ipv4Addr) -> Proxy {
     let config = format!(
-        "global\n    nbthread 1\n{global}\ndefaults\n    mode http\n    timeout client 20s\n    timeout connect 5s\n    \
+        "global\n    nbthread 1\n    {SUITES}\n{global}\ndefaults\n    mode http\n    timeout client 20s\n    timeout connect 5s\n    \
          timeout server 20s\n{sections}\n"
     )
     .replace("PKI", &pki.dir.path().to_string_lossy())

@@ -9,7 +9,7 @@ use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use super::tls::{Case, EC, FRONT, Pki, RSA};
+use super::tls::{Case, EC, FRONT, Pki, RSA, curl};
 use crate::harness::own_address;
 use crate::harness::process::{Program, Proxy};
 
@@ -42,6 +42,28 @@ fn what_a_line_takes_back() {
         wrong.extend(Case { pki: &pki, bind: &bind, front: SHOWN, global }.compare(&visits).err());
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Where nothing is said it is the cheapest of TLS 1.3 that the client has.
+#[test]
+fn which_suite_is_preferred() {
+    let pki = Pki::new();
+    pki.server("server", EC, &["server.test"]);
+    let address: Ipv4Addr = own_address();
+    let text = format!(
+        "defaults\n    mode http\n    timeout client 20s\nfrontend f\n    bind {address}:{FRONT} ssl crt PKI/server.pem alpn http/1.1\n    \
+         http-request return status 200 content-type text/plain lf-string %[ssl_fc_cipher]\n"
+    );
+    let text = text.replace("PKI", &pki.dir.path().to_string_lossy());
+    let _proxy = Proxy::start(Program::Weir, &text, address, &[FRONT]).unwrap_or_else(|e| panic!("{e}"));
+    let [small, large, chacha] =
+        ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"];
+    for (offered, chosen) in
+        [([large, chacha, small].as_slice(), small), (&[chacha, large], large), (&[chacha], chacha)]
+    {
+        let options = ["--tls13-ciphers", &offered.join(":")];
+        assert_eq!(curl(pki.dir.path(), address, "server.test", &options), format!("{chosen} | 200 0"));
+    }
 }
 
 /// Words that haproxy 2.6 has not.
