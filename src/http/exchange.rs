@@ -27,6 +27,7 @@ use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 /// What becomes of the client's connection.
@@ -273,7 +274,7 @@ impl<'a> Exchange<'a> {
         ctx.first = self.client.requests == 0;
         let engine = &ctx.session.engine;
         ctx.log.request_date = Some(engine.wall(self.times.started));
-        ctx.log.request_counter = u64::from(self.client.requests);
+        ctx.log.request_counter = ctx.session.generation.process.requests.fetch_add(1, Relaxed);
         let session = Rc::clone(&ctx.session);
         let front = &*session.frontend;
         if !front.conf.log.targets.is_empty() {

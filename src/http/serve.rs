@@ -21,6 +21,7 @@ use crate::net::{Accepted, Stream, Timer};
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{self, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -315,6 +316,7 @@ impl Client {
                 (&mut **context, self.idle_from)
             }
         };
+        context.log.request_counter = session.generation.process.requests.fetch_add(1, Relaxed);
         let bytes = early_bytes(status, context);
         self.send_early(&bytes).await;
         finish::without_request(context, self, status, letters, started, logged);

@@ -36,6 +36,7 @@ pub struct Process {
     pub closes_idle: AtomicBool,
     pub log_drops: AtomicU64,
     pub rings: Rings,
+    /// Requests and TCP sessions so far, which gives each its number (`%rt`).
     pub requests: AtomicU64,
     /// Clients of the administration sockets now and so far, and the bytes sent to them.
     pub admin_clients: AtomicUsize,

@@ -11,6 +11,7 @@ use crate::message::Head;
 use crate::tls::ServerHandshake;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime};
 
 /// One connection in work.
@@ -59,6 +60,7 @@ impl Context {
                 termination: *b"----",
                 accept_date: Some(conn.accepted),
                 request_date: Some(conn.accepted),
+                request_counter: generation.process.requests.fetch_add(1, Relaxed),
                 ..LogRecord::default()
             },
             conn,

@@ -9,6 +9,7 @@ mod harness;
 
 mod check;
 mod converters;
+mod fetches;
 mod hashing;
 mod health;
 mod logging;

@@ -37,7 +37,7 @@ fn known_scheme<'a>(call: &Call<'a>) -> Option<Sample<'a>> {
 
 /// HAProxy's spelling of the schemes it knows.
 fn canonical(scheme: &[u8]) -> Option<&'static [u8]> {
-    const SCHEMES: [&[u8]; 3] = [b"Basic", b"Bearer", b"Digest"];
+    const SCHEMES: [&[u8]; 2] = [b"Basic", b"Bearer"];
     SCHEMES.into_iter().find(|s| s.eq_ignore_ascii_case(scheme))
 }
 

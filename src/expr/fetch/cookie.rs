@@ -2,7 +2,7 @@
 
 use super::{Call, Eval, Fetch, Needs, row};
 use crate::expr::args::{self, OPTIONAL_NAME};
-use crate::expr::sample::{Sample, Type};
+use crate::expr::sample::{Sample, Type, wrapping_int};
 
 pub(super) const ROWS: &[Fetch] = &[
     row(
@@ -36,10 +36,7 @@ pub(super) const ROWS: &[Fetch] = &[
         OPTIONAL_NAME,
         Type::Int,
         Needs::Request,
-        Eval::Each {
-            one: |c| last(c)?.cast(Type::Int),
-            each: |c, s| each(c, &mut |v| v.cast(Type::Int).is_some_and(&mut *s)),
-        },
+        Eval::Each { one: |c| last(c).map(number), each: |c, s| each(c, &mut |v| s(number(v))) },
         "The request cookie as an integer.",
     )
     .also(&["cook_val"]),
@@ -48,10 +45,7 @@ pub(super) const ROWS: &[Fetch] = &[
         OPTIONAL_NAME,
         Type::Int,
         Needs::Response,
-        Eval::Each {
-            one: |c| last(c)?.cast(Type::Int),
-            each: |c, s| each(c, &mut |v| v.cast(Type::Int).is_some_and(&mut *s)),
-        },
+        Eval::Each { one: |c| last(c).map(number), each: |c, s| each(c, &mut |v| s(number(v))) },
         "The response cookie as an integer.",
     )
     .also(&["scook_val"]),
@@ -91,15 +85,22 @@ pub(super) const ROWS: &[Fetch] = &[
     ),
 ];
 
+/// The last cookie of the name; without a name the first of all.
 fn last<'a>(call: &Call<'a>) -> Option<Sample<'a>> {
     let mut found = None;
+    let any = args::text(call.args, 0).is_none();
     for_each(call, &mut |name_matches, _, value| {
         if name_matches {
             found = Some(Sample::text(value));
         }
-        false
+        any
     });
     found
+}
+
+/// An empty value is 0.
+fn number(sample: Sample<'_>) -> Sample<'_> {
+    Sample::Int(wrapping_int(&sample.into_text()))
 }
 
 fn each<'a>(call: &Call<'a>, stop: &mut dyn FnMut(Sample<'a>) -> bool) {
@@ -145,13 +146,35 @@ fn for_each<'a>(call: &Call<'a>, stop: &mut dyn FnMut(bool, &'a [u8], &'a [u8]) 
     }
 }
 
-/// `a=1; b=2` cut into pairs. In `Set-Cookie` only the first pair is a cookie, the rest are its attributes.
+/// `a=1; b=2` cut into pairs, by semicolons and commas outside of quotes. Names that begin with a `$` are attributes of the cookie before
+/// them (RFC 2965). In `Set-Cookie` only the first pair is a cookie, the rest are its attributes.
 pub(crate) fn cookies(line: &[u8], response: bool) -> impl Iterator<Item = (&[u8], &[u8])> {
     let most = if response { 1 } else { usize::MAX };
-    line.split(|b| *b == b';').take(most).filter_map(|pair| {
-        let at = memchr::memchr(b'=', pair)?;
-        Some((trim(pair.get(..at)?), trim(pair.get(at + 1..)?)))
-    })
+    let mut rest = Some(line);
+    let pieces = std::iter::from_fn(move || {
+        let line = rest?;
+        let name_end = line.iter().position(|b| matches!(b, b'=' | b';' | b',')).unwrap_or(line.len());
+        let value_end = name_end + unquoted_end(line.get(name_end..).unwrap_or_default());
+        rest = line.get(value_end + 1..);
+        Some((trim(line.get(..name_end)?), line.get(name_end..value_end)?))
+    });
+    let pairs = pieces.take(most).filter(|(name, _)| name.first() != Some(&b'$'));
+    pairs.filter_map(|(name, value)| Some((name, trim(value.strip_prefix(b"=")?))))
+}
+
+/// Where the first semicolon or comma is that stands in no quotes.
+fn unquoted_end(text: &[u8]) -> usize {
+    let (mut quoted, mut escaped) = (false, false);
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'"' => quoted = !quoted,
+            b'\\' if quoted => escaped = true,
+            b';' | b',' if !quoted => return at,
+            _ => {}
+        }
+    }
+    text.len()
 }
 
 fn trim(text: &[u8]) -> &[u8] {

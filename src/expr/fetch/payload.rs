@@ -184,7 +184,7 @@ fn first_param<'a>(call: &Call<'a>) -> Option<Sample<'a>> {
 fn each_param<'a>(call: &Call<'a>, stop: &mut dyn FnMut(Sample<'a>) -> bool) {
     let Some(payload) = call.facts.request_payload() else { return };
     let ignore_case = args::text(call.args, 1).is_some();
-    for value in parameters(payload.bytes, args::text(call.args, 0), b'?', ignore_case) {
+    for value in parameters(payload.bytes, args::text(call.args, 0), b'&', ignore_case) {
         if stop(Sample::text(value)) {
             return;
         }

@@ -22,10 +22,10 @@ pub(super) const ROWS: &[Fetch] = &[
     row("urlp_ip", PARAM, Type::Addr, Needs::Request, Eval::Each { one: param_ip, each: |c, s| each_param(c, &mut |v| v.cast(Type::Addr).is_some_and(&mut *s)) }, "The parameter as an address.").also(&["url_param_ip"]).prepared(prepare_param),
     row("base", NONE, Type::Str, Needs::Request, Eval::One(|c| base(c.facts.request()?, false)), "First Host header followed by the path."),
     row("baseq", NONE, Type::Str, Needs::Request, Eval::One(|c| base(c.facts.request()?, true)), "First Host header followed by path and query."),
-    row("base32", NONE, Type::Int, Needs::Request, Eval::One(|c| Some(Sample::Int(spread(host_of(c.facts.request()?), path_of(c.facts.request()?.target())?).into()))), "32-bit hash of `base`."),
-    row("base32+src", NONE, Type::Bin, Needs::Request, Eval::One(|c| with_source(c, spread(host_of(c.facts.request()?), path_of(c.facts.request()?.target())?))), "`base32` followed by the client's address, in binary."),
-    row("url32", NONE, Type::Int, Needs::Request, Eval::One(|c| Some(Sample::Int(spread(host_of(c.facts.request()?), path_and_query(c.facts.request()?.target())?).into()))), "32-bit hash of the first Host header, the path and the query."),
-    row("url32+src", NONE, Type::Bin, Needs::Request, Eval::One(|c| with_source(c, spread(host_of(c.facts.request()?), path_and_query(c.facts.request()?.target())?))), "`url32` followed by the client's address, in binary."),
+    row("base32", NONE, Type::Int, Needs::Request, Eval::One(|c| Some(Sample::Int(spread(host_of(c.facts.request()?), path_of(c.facts.request()?.target()).unwrap_or_default()).into()))), "32-bit hash of `base`."),
+    row("base32+src", NONE, Type::Bin, Needs::Request, Eval::One(|c| with_source(c, spread(host_of(c.facts.request()?), path_of(c.facts.request()?.target()).unwrap_or_default()))), "`base32` followed by the client's address, in binary."),
+    row("url32", NONE, Type::Int, Needs::Request, Eval::One(|c| Some(Sample::Int(spread(host_of(c.facts.request()?), path_and_query(c.facts.request()?.target()).unwrap_or_default()).into()))), "32-bit hash of the first Host header, the path and the query."),
+    row("url32+src", NONE, Type::Bin, Needs::Request, Eval::One(|c| with_source(c, spread(host_of(c.facts.request()?), path_and_query(c.facts.request()?.target()).unwrap_or_default()))), "`url32` followed by the client's address, in binary."),
     row("http_first_req", NONE, Type::Bool, Needs::RequestKept, Eval::One(|c| Some(Sample::Bool(c.facts.is_first_request()))), "Whether this is the first request of its connection."),
     row("req.ver", NONE, Type::Str, Needs::RequestKept, Eval::One(request_version), "The request's version: `1.1`.").also(&["req_ver"]),
     row("res.ver", NONE, Type::Str, Needs::ResponseKept, Eval::One(|c| Some(version(c.facts.response()?.version()))), "The response's version.").also(&["resp_ver"]),
@@ -228,7 +228,7 @@ pub(crate) fn parameters<'a>(
     delimiter: u8,
     ignore_case: bool,
 ) -> impl Iterator<Item = &'a [u8]> {
-    let split = move |b: &u8| matches!(b, b'&' | b';') || (delimiter != b'?' && *b == delimiter);
+    let split = move |b: &u8| matches!(b, b'&' | b';') || *b == delimiter;
     list.split(split).filter_map(move |pair| {
         let at = memchr::memchr(b'=', pair)?;
         let (key, value) = (pair.get(..at)?, pair.get(at + 1..)?);
