@@ -3,6 +3,8 @@
 
 #[path = "reload/changes.rs"]
 mod changes;
+#[path = "reload/differences.rs"]
+mod differences;
 #[path = "reload/globals.rs"]
 mod globals;
 mod harness;

@@ -3,10 +3,12 @@
 //! Both are taken as the sections and lines they are read to: comments, spacing, quoting, the order of sections and what
 //! variables stand for make no difference.
 
+mod effect;
+
 use super::environment::Environment;
-use super::raw::Line;
+use super::written::Stamp;
 use super::{Source, preprocess, section_names};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,11 +19,20 @@ pub struct Difference {
     pub change: String,
     /// `no connection affected`
     pub effect: &'static str,
+    /// The server whose line it is.
+    pub server: Option<String>,
+    /// Connections there now, where a running process has been asked.
+    pub connections: Option<u64>,
 }
 
 impl std::fmt::Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {} ({})", self.section, self.change, self.effect)
+        write!(f, "{}: {} ({}", self.section, self.change, self.effect)?;
+        match self.connections {
+            Some(1) => f.write_str("; 1 connection now)"),
+            Some(count) => write!(f, "; {count} connections now)"),
+            None => f.write_str(")"),
+        }
     }
 }
 
@@ -33,6 +44,10 @@ type Sections = Vec<(String, Vec<Words>)>;
 #[must_use]
 pub fn diff(old: &[Source], new: &[Source], environment: &Environment) -> Vec<Difference> {
     let (old, new) = (sections(old, environment), sections(new, environment));
+    let forwarded = [&old, &new].map(forwarded);
+    // Forwarding begins and ends with the process.
+    let begins = forwarded[0].is_empty() != forwarded[1].is_empty();
+    let is_l4 = |name: &str| forwarded.iter().any(|all| all.contains(name));
     let mut all = Vec::new();
     for (name, lines) in &new {
         match old.iter().find(|(known, _)| known == name) {
@@ -45,48 +60,89 @@ pub fn diff(old: &[Source], new: &[Source], environment: &Environment) -> Vec<Di
             all.push(whole(name, "removed"));
         }
     }
+    for difference in all.iter_mut().filter(|d| is_l4(&d.section)) {
+        difference.effect = if begins { effect::NEW_PROCESS } else { "new flows" };
+    }
+    let confined = old.iter().any(|(name, lines)| name == "global" && lines.iter().any(|l| is(l, "chroot")));
+    if confined && !all.is_empty() {
+        let change = "chroot: the process cannot read its configuration again".to_owned();
+        all.insert(0, Difference::new("global", change, effect::NEW_PROCESS));
+    }
     all
 }
 
-fn sections(sources: &[Source], environment: &Environment) -> Sections {
-    let mut environment = environment.clone();
-    let lines: Vec<Line> = preprocess::read(sources, &mut environment).lines;
-    let mut all: Sections = vec![("global".to_owned(), Vec::new())];
-    let mut here = 0;
-    for line in lines {
-        let words: Words = line.words.into_iter().map(|w| w.text).collect();
-        let Some(first) = words.first() else { continue };
-        if section_names::is_header(first) {
-            let name = words.join(" ");
-            // A section may be written in several parts.
-            here = all.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
-                all.push((name, Vec::new()));
-                all.len() - 1
-            });
-        } else if let Some((_, lines)) = all.get_mut(here) {
-            lines.push(words);
+/// Files of the old configuration that have other contents now, where the new one still names them.
+#[must_use]
+pub fn changed_files(stamps: &[Stamp], new: &[Source], environment: &Environment) -> Vec<Difference> {
+    let mut all = Vec::new();
+    let changed: Vec<&Stamp> = stamps.iter().filter(|s| s.has_changed()).collect();
+    for (name, lines) in sections(new, environment) {
+        for words in &lines {
+            for stamp in changed.iter().filter(|s| s.is_named_by(words)) {
+                let change = format!("{}: the file {} has changed", key(words), stamp.path.display());
+                all.push(Difference::new(&name, change, effect::of_file(words)));
+            }
         }
     }
     all
 }
 
-fn kind(section: &str) -> &str {
-    section.split(' ').next().unwrap_or_default()
+impl Difference {
+    fn new(section: &str, change: String, effect: &'static str) -> Self {
+        Self { section: section.to_owned(), change, effect, server: None, connections: None }
+    }
+}
+
+fn is(words: &[String], first: &str) -> bool {
+    words.first().is_some_and(|w| w == first)
+}
+
+/// The proxies in `mode l4`.
+fn forwarded(sections: &Sections) -> BTreeSet<String> {
+    let l4 = |lines: &[Words]| lines.iter().any(|l| is(l, "mode") && l.get(1).is_some_and(|w| w == "l4"));
+    sections.iter().filter(|(_, lines)| l4(lines)).map(|(name, _)| name.clone()).collect()
+}
+
+/// Sections by name. What a proxy takes from is one of its lines: `from defaults`.
+fn sections(sources: &[Source], environment: &Environment) -> Sections {
+    let mut environment = environment.clone();
+    let mut all: Sections = vec![("global".to_owned(), Vec::new())];
+    let (mut here, mut nameless) = (0, 0);
+    let mut defaults: Option<String> = None;
+    for line in preprocess::read(sources, &mut environment).lines {
+        let mut words: Words = line.words.into_iter().map(|w| w.text).collect();
+        let Some(first) = words.first() else { continue };
+        if !section_names::is_header(first) {
+            if let Some((_, lines)) = all.get_mut(here) {
+                lines.push(words);
+            }
+            continue;
+        }
+        let is_proxy = matches!(first.as_str(), "frontend" | "backend" | "listen");
+        let from = words.iter().position(|w| w == "from").filter(|at| *at > 0);
+        let named = from.map(|at| words.split_off(at)).and_then(|mut tail| tail.pop());
+        if words.len() == 1 && is(&words, "defaults") {
+            nameless += 1;
+            words.extend((nameless > 1).then(|| nameless.to_string()));
+        }
+        let name = words.join(" ");
+        if is(&words, "defaults") {
+            defaults = Some(name.clone());
+        }
+        let origin = named.map(|n| format!("defaults {n}")).or_else(|| defaults.clone().filter(|_| is_proxy));
+        // A section may be written in several parts.
+        here = all.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
+            let own = origin.filter(|o| *o != name).map(|o| vec!["from".to_owned(), o]);
+            all.push((name, own.into_iter().collect()));
+            all.len() - 1
+        });
+    }
+    all
 }
 
 fn whole(section: &str, change: &str) -> Difference {
-    let effect = match (kind(section), change) {
-        ("frontend" | "listen", "added") => "its addresses are bound before anything else changes",
-        ("frontend" | "listen", _) => "its addresses are closed; its connections finish",
-        ("backend", "added") => "its checks begin",
-        ("backend", _) => "its connections finish; its checks end",
-        ("vrrp" | "vrrp-group" | "vrrp-script", _) => NEW_PROCESS,
-        _ => "what refers to it changes",
-    };
-    Difference { section: section.to_owned(), change: change.to_owned(), effect }
+    Difference::new(section, change.to_owned(), effect::of_section(section, change))
 }
-
-const NEW_PROCESS: &str = "needs a new process: a reload is refused";
 
 /// By what a line is known: a second one with the same key belongs to it.
 fn key(words: &[String]) -> String {
@@ -110,7 +166,11 @@ fn by_key(lines: &[Words]) -> BTreeMap<String, Vec<&Words>> {
 fn compare(section: &str, old: &[Words], new: &[Words], out: &mut Vec<Difference>) {
     let (before, after) = (by_key(old), by_key(new));
     let mut tell = |key: &str, change: String, what: &Changed| {
-        out.push(Difference { section: section.to_owned(), change, effect: effect(section, key, what) });
+        let server = key.strip_prefix("server ").map(str::to_owned);
+        out.push(Difference {
+            server,
+            ..Difference::new(section, change, effect::of_line(section, key, what))
+        });
     };
     for (key, lines) in &after {
         match before.get(key) {
@@ -251,131 +311,6 @@ fn options(words: &[String], from: usize) -> Vec<(String, String)> {
         all.push((name.clone(), value.cloned().unwrap_or_default()));
     }
     all
-}
-
-fn effect(section: &str, key: &str, change: &Changed) -> &'static str {
-    let name = key.split(' ').next().unwrap_or_default();
-    match kind(section) {
-        "vrrp" | "vrrp-group" | "vrrp-script" => return NEW_PROCESS,
-        "global" => return of_global(key),
-        "defaults" => return "new connections of the proxies that take it from here",
-        _ => {}
-    }
-    match (name, change) {
-        ("bind", Changed::Added) => "bound before anything else changes",
-        ("bind", Changed::Removed) => "closed; its connections finish",
-        ("bind", Changed::Words(words)) => of_bind(words),
-        ("server" | "server-template", Changed::Added) => {
-            "takes part at once, unless its check says otherwise"
-        }
-        ("server" | "server-template", Changed::Removed) => "its connections finish",
-        ("server" | "server-template", Changed::Words(words)) => of_server(words),
-        ("balance" | "hash-type", _) => "new requests; states and counters stay",
-        ("maxconn", _) => "at once",
-        ("timeout", _) if key == "timeout check" => "checks from the next on",
-        ("http-check" | "tcp-check", _) => "checks from the next on",
-        ("log" | "log-format" | "log-tag" | "error-log-format", _) => "new connections' lines",
-        _ => "new connections",
-    }
-}
-
-fn begins(words: &[(String, String)], names: &[&str]) -> bool {
-    let name = |text: &str| text.split(' ').next().map(str::to_owned).unwrap_or_default();
-    words.iter().all(|(a, b)| names.contains(&name(if b.is_empty() { a } else { b }).as_str()))
-}
-
-fn of_bind(words: &[(String, String)]) -> &'static str {
-    const TLS: &[&str] = &[
-        "ssl",
-        "crt",
-        "crt-list",
-        "ca-file",
-        "crl-file",
-        "verify",
-        "alpn",
-        "npn",
-        "ciphers",
-        "ciphersuites",
-        "curves",
-        "ssl-min-ver",
-        "ssl-max-ver",
-        "strict-sni",
-        "ecdhe",
-        "ca-verify-file",
-        "crt-ignore-err",
-        "ca-ignore-err",
-    ];
-    const SOCKET: &[&str] = &[
-        "backlog",
-        "defer-accept",
-        "tfo",
-        "transparent",
-        "v4v6",
-        "v6only",
-        "interface",
-        "mss",
-        "tcp-ut",
-        "mode",
-        "user",
-        "group",
-        "uid",
-        "gid",
-    ];
-    if begins(words, TLS) {
-        "new handshakes"
-    } else if words.iter().any(|w| begins(std::slice::from_ref(w), SOCKET)) {
-        "another socket at the same address; who waits in the old one is served"
-    } else {
-        "new connections"
-    }
-}
-
-fn of_server(words: &[(String, String)]) -> &'static str {
-    const CHECKS: &[&str] = &[
-        "check",
-        "inter",
-        "fastinter",
-        "downinter",
-        "rise",
-        "fall",
-        "port",
-        "addr",
-        "agent-check",
-        "agent-port",
-        "agent-inter",
-        "agent-addr",
-        "agent-send",
-        "check-ssl",
-        "check-sni",
-        "check-alpn",
-        "check-proto",
-        "observe",
-        "error-limit",
-        "on-error",
-        "check-send-proxy",
-    ];
-    if begins(words, &["weight"]) {
-        "no connection affected; a weight set by command gives way"
-    } else if begins(words, CHECKS) {
-        "checks go on from the last result"
-    } else if begins(words, &["maxconn", "minconn", "maxqueue", "slowstart", "backup", "cookie"]) {
-        "new requests"
-    } else if begins(words, &["disabled", "enabled"]) {
-        "its state is what the configuration says"
-    } else {
-        "new connections; idle ones are not used again"
-    }
-}
-
-fn of_global(key: &str) -> &'static str {
-    match key.split(' ').next().unwrap_or_default() {
-        "user" | "group" | "uid" | "gid" | "chroot" | "daemon" | "pidfile" | "master-worker"
-        | "localpeer" => "takes effect with a new process",
-        "nbthread" => "threads begin or end; no connection affected",
-        "maxconn" | "maxconnrate" | "maxsessrate" | "maxsslrate" => "at once",
-        "stats" => "the administration sockets that stay go on",
-        _ => "new connections",
-    }
 }
 
 #[cfg(test)]

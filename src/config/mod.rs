@@ -40,6 +40,7 @@ mod tracking;
 pub mod units;
 pub mod vrrp;
 mod whole;
+pub mod written;
 
 pub use manual::{list_keywords, manual};
 
@@ -118,9 +119,11 @@ pub fn load(sources: &[Source], environment: &Environment) -> Result<Loaded, Vec
     let read = preprocess::read(sources, &mut environment);
     let mut parser = Parser::new(environment);
     parser.diagnostics = read.diagnostics;
+    let written = written::Written::of(&read.lines);
     sections::apply(&mut parser, read.lines);
     let files = sources.iter().map(|s| PathBuf::from(&*s.name)).collect();
     let (mut config, mut diagnostics, environment) = resolve::resolve(parser, files);
+    config.written = written;
     if let ExternalChecks::WithEnvironment(kept) = &mut config.global.external_check {
         *kept = environment.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     }

@@ -59,6 +59,8 @@ pub struct Config {
     pub tls: Arc<crate::tls::Store>,
     /// Files read, in order (for `show startup-logs` and reload).
     pub files: Vec<PathBuf>,
+    /// As it was read, for who asks the process.
+    pub written: super::written::Written,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

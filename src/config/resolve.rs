@@ -43,6 +43,7 @@ pub fn resolve(mut parser: Parser, files: Vec<PathBuf>) -> (Config, Vec<Diagnost
     parser.patterns.finish();
     idle_edits(&mut parser);
     let config = Config {
+        written: super::written::Written::default(),
         global: parser.global,
         proxies: proxies.into_iter().map(Arc::new).collect(),
         userlists: parser.userlists,

@@ -33,6 +33,17 @@ pub fn ask(line: &str) -> Result<String, String> {
     Arguments::parse(&[])?.address()?.ask(line)
 }
 
+/// The same of the process at `socket`, if one is given.
+///
+/// # Errors
+/// As [`ask`], or `socket` is no address.
+pub fn ask_at(socket: Option<&str>, line: &str) -> Result<String, String> {
+    match socket {
+        Some(socket) => client::Address::parse(socket)?.ask(line),
+        None => ask(line),
+    }
+}
+
 /// Runs with the words after `weir top`.
 #[must_use]
 pub fn run(words: &[String]) -> ExitCode {

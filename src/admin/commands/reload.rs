@@ -17,6 +17,13 @@ pub const TABLE: &[Command] = &[
         reload,
     ),
     Command::new(
+        "show config",
+        Admin,
+        "show config",
+        "the configuration that runs, as it was read (what weir diff compares with)",
+        show_config,
+    ),
+    Command::new(
         "show generations",
         User,
         "show generations",
@@ -41,6 +48,10 @@ fn reload(call: &mut Call<'_>) -> Answer {
 /// As HAProxy's master answers.
 fn answer(outcome: &Outcome) -> String {
     format!("Success={}\n--\n{}", u8::from(outcome.success), outcome.messages)
+}
+
+fn show_config(call: &mut Call<'_>) -> Answer {
+    Answer::Text(call.live().config.written.tell().into_bytes())
 }
 
 fn show_generations(call: &mut Call<'_>) -> Answer {

@@ -38,12 +38,12 @@ fn servers() {
     check(
         "server s 1.1.1.1:80 check",
         "server s 1.1.1.1:80",
-        &["server s: - check (checks go on from the last result)"],
+        &["server s: - check (not checked any more: up)"],
     );
     check(
         "server s 1.1.1.1:80 maxconn 5",
         "server s 1.1.1.1:80 maxconn 6",
-        &["server s: maxconn 5 -> 6 (new requests)"],
+        &["server s: maxconn 5 -> 6 (new connections)"],
     );
     check(
         "server s 1.1.1.1:80",
@@ -119,7 +119,7 @@ fn rules_and_settings() {
         "backend b",
         "balance roundrobin",
         "balance source",
-        &["balance: roundrobin -> source (new requests; states and counters stay)"],
+        &["balance: roundrobin -> source (new connections; states and counters stay)"],
     );
     check_in(
         "backend b",
@@ -180,4 +180,44 @@ fn whole_sections_and_what_is_no_difference() {
     check(&format!("{a}{b}"), a, &["frontend f: removed (its addresses are closed; its connections finish)"]);
     check(&format!("{a}{b}"), b, &["backend a: removed (its connections finish; its checks end)"]);
     check(b, &format!("{a}{b}"), &["backend a: added (its checks begin)"]);
+}
+
+#[test]
+fn which_defaults_a_proxy_takes_from() {
+    let check = |old: &str, new: &str, expected: &[&str]| {
+        let found = diff(&source(old), &source(new), &Environment::default());
+        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(found, expected, "{old} => {new}");
+    };
+    let text = "defaults\n mode http\nfrontend f\n bind :80\ndefaults\n mode tcp\nfrontend g\n bind :81\n";
+    check(text, text, &[]);
+    let moved = "defaults\n mode http\ndefaults\n mode tcp\nfrontend f\n bind :80\nfrontend g\n bind :81\n";
+    check(text, moved, &["frontend f: from: defaults -> defaults 2 (new connections)"]);
+    let named = "defaults a\ndefaults b\nfrontend f from a\n bind :80\n";
+    check(
+        named,
+        &named.replace("from a", "from b"),
+        &["frontend f: from: defaults a -> b (new connections)"],
+    );
+}
+
+#[test]
+fn what_a_process_cannot_do() {
+    let check = |old: &str, new: &str, expected: &[&str]| {
+        let found = diff(&source(old), &source(new), &Environment::default());
+        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(found, expected, "{old} => {new}");
+    };
+    let front = "frontend f\n bind :80\n";
+    let l4 = "listen v\n mode l4\n bind 10.0.0.1:80\n server a 10.0.0.2:80\n";
+    check(front, &format!("{front}{l4}"), &["listen v: added (needs a new process: a reload is refused)"]);
+    check(l4, &l4.replace("0.2", "0.3"), &["listen v: server a: 10.0.0.2:80 -> 10.0.0.3:80 (new flows)"]);
+    check(
+        &format!("global\n chroot /var/empty\n{front}"),
+        front,
+        &[
+            "global: chroot: the process cannot read its configuration again (needs a new process: a reload is refused)",
+            "global: removed: chroot /var/empty (takes effect with a new process)",
+        ],
+    );
 }
