@@ -13,6 +13,8 @@ mod ipv6;
 mod link_down;
 #[path = "vrrp/links.rs"]
 mod links;
+#[path = "vrrp/reload.rs"]
+mod reload;
 #[path = "vrrp/vmac.rs"]
 mod vmac;
 
