@@ -8,8 +8,9 @@ mod peer;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use harness::origin::Origin;
 use harness::process::{Program, Proxy};
@@ -26,6 +27,7 @@ struct Rig {
     origin: Origin,
     log: Syslog,
     address: Ipv4Addr,
+    socket: PathBuf,
 }
 
 impl Rig {
@@ -33,14 +35,18 @@ impl Rig {
         let address = harness::own_address();
         let origin = Origin::start((address, ORIGIN).into(), answers);
         let log = Syslog::start((address, LOG).into());
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("admin.sock");
         let config = format!(
-            "global\n    nbthread 1\n    log {address}:{LOG} local0\n{global}defaults\n    mode http\n    timeout connect 20s\n    \
+            "global\n    nbthread 1\n    stats socket {} level admin\n    log {address}:{LOG} local0\n{global}defaults\n    mode http\n    timeout connect 20s\n    \
              timeout client 20s\n    timeout server 20s\n    option httplog\n    log global\nfrontend f\n    bind {address}:{FRONT}\n    \
              http-request return status 200 content-type text/plain string here if {{ path /here }}\n    \
-             http-request deny if {{ path /deny }}\n    default_backend b\nbackend b\n    server s {address}:{ORIGIN}\n"
+             http-request deny if {{ path /deny }}\n    default_backend b\nbackend b\n    server s {address}:{ORIGIN}\n",
+            socket.display()
         );
-        let proxy = Proxy::start(program, &config, address, &[FRONT]).unwrap_or_else(|e| panic!("{e}"));
-        Self { proxy, origin, log, address }
+        let proxy = Proxy::start_in(program, dir, &config, &["-db"], address, &[FRONT])
+            .unwrap_or_else(|e| panic!("{e}"));
+        Self { proxy, origin, log, address, socket }
     }
 
     fn front(&self) -> SocketAddr {
@@ -52,6 +58,15 @@ impl Rig {
         let mut other = Peer::new(self.front());
         other.get(1, "/here");
         assert_eq!(other.reaction(), "stream 1: answer", "another client after {after}");
+    }
+
+    /// The columns of HTTP/2 of a row of `show stat`.
+    fn counts(&self, row: &str) -> Vec<(String, String)> {
+        let text = harness::console::ask(&self.socket, "show stat");
+        let names = text.lines().next().unwrap().split(',');
+        let cells = text.lines().find(|l| l.starts_with(row)).unwrap().split(',');
+        let counts = names.zip(cells).filter(|(name, _)| name.starts_with("h2_"));
+        counts.map(|(name, cell)| (name.to_owned(), cell.to_owned())).collect()
     }
 
     /// What the process holds, in kB.
@@ -427,6 +442,73 @@ fn requests_and_their_lines_are_those_of_haproxy() {
     let (theirs, ours) = (course(Program::HaProxy), course(Program::Weir));
     assert_eq!(theirs.0, ours.0);
     assert_eq!(theirs.1, ours.1);
+}
+
+/// What is said after the preface, and whether its frames are counted alike: haproxy counts no frame that is an error.
+#[allow(clippy::type_complexity)]
+fn countable() -> Vec<(&'static str, bool, Vec<Vec<u8>>)> {
+    let whole = END_STREAM | END_HEADERS;
+    let get = |stream, more: &[(&str, &str)]| frame(HEADERS, whole, stream, &request("GET", "/here", more));
+    let post = frame(HEADERS, END_HEADERS, 1, &request("POST", "/body", &[]));
+    vec![
+        ("a request", true, vec![get(1, &[])]),
+        ("two requests", true, vec![get(1, &[]), get(3, &[])]),
+        ("a request with a body", true, vec![post, frame(DATA, END_STREAM, 1, b"hello")]),
+        ("GOAWAY", true, vec![get(1, &[]), frame(GOAWAY, 0, 0, &[0; 8])]),
+        ("a field of HTTP/1", true, vec![get(1, &[("connection", "close")])]),
+        ("a coding of HTTP/1", true, vec![get(1, &[("te", "gzip")])]),
+        ("two lengths", true, vec![get(1, &[("content-length", "1"), ("content-length", "2")])]),
+        ("a request that is one, then one that is none", true, vec![get(1, &[]), get(3, &[("te", "gzip")])]),
+        ("DATA on stream 0", false, vec![frame(DATA, 0, 0, b"x")]),
+        ("HEADERS on an even stream", false, vec![get(2, &[])]),
+        ("RST_STREAM on an idle stream", false, vec![frame(RST_STREAM, 0, 1, &[0; 4])]),
+        ("RST_STREAM of a wrong size", false, vec![frame(RST_STREAM, 0, 1, &[0; 3])]),
+        ("SETTINGS of a wrong size", false, vec![frame(SETTINGS, 0, 0, &[0; 5])]),
+        ("PUSH_PROMISE", false, vec![frame(PUSH_PROMISE, END_HEADERS, 1, &[0, 0, 0, 2])]),
+        ("WINDOW_UPDATE by nothing", false, vec![frame(WINDOW_UPDATE, 0, 0, &[0; 4])]),
+        ("a window beyond 2^31-1", false, vec![frame(WINDOW_UPDATE, 0, 0, &[0x7f, 0xff, 0xff, 0xff])]),
+        ("CONTINUATION of nothing", false, vec![frame(CONTINUATION, END_HEADERS, 1, b"")]),
+    ]
+}
+
+/// The columns of HTTP/2 in `show stat`, and the lines of what is no request.
+#[test]
+fn counts_and_refusals_are_those_of_haproxy() {
+    for (name, whole, frames) in countable() {
+        let rigs =
+            [Program::HaProxy, Program::Weir].map(|program| Rig::start(program, "", &[harness::origin::OK]));
+        let refuses = name.contains("HTTP/1") || name == "two lengths" || name.contains("none");
+        for rig in &rigs {
+            let mut peer = Peer::new(rig.front());
+            frames.iter().for_each(|frame| peer.raw(frame));
+            assert_ne!(peer.reaction(), "closed", "{name}");
+            if name.contains("two requests") || name.contains("none") {
+                assert_ne!(peer.reaction(), "closed", "{name}");
+            }
+        }
+        let compared = |rig: &Rig| {
+            let mut counts = rig.counts("f,FRONTEND");
+            // haproxy counts them again as it answers them.
+            counts.retain(|(name, _)| name != "h2_settings_rcvd" && (whole || !name.ends_with("_rcvd")));
+            counts
+        };
+        let begun = Instant::now();
+        loop {
+            // The other side may have been heard before it was counted; a client's end is noticed a moment later.
+            let [theirs, ours] = [compared(&rigs[0]), compared(&rigs[1])];
+            let open = theirs.iter().any(|(name, n)| name == "h2_open_connections" && n != "0");
+            if theirs == ours && !open {
+                break;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{name}: haproxy {theirs:?}\nweir {ours:?}");
+        }
+        if refuses {
+            let [theirs, ours] = rigs.each_ref().map(|rig| {
+                line(&rig.log.wait_for("BADREQ", PATIENCE).unwrap_or_else(|| panic!("{name}: no line")))
+            });
+            assert_eq!(theirs, ours, "{name}");
+        }
+    }
 }
 
 #[test]

@@ -140,20 +140,34 @@ pub fn without_request(
         c.failed_requests.inc();
         c.response(status);
     });
-    if !logged || front.conf.log.targets.is_empty() {
+    if logged {
+        log_none(ctx, status, letters, started, client.idle_from);
+    }
+}
+
+/// A stream of HTTP/2 that is none to HAProxy: it counts nothing, and has a line. The one before ended at `idle_from`.
+pub fn log_refused(ctx: &mut Context, idle_from: Instant) {
+    log_none(ctx, 0, *b"PR", Instant::now(), idle_from);
+}
+
+/// The line of a request that was not understood.
+fn log_none(ctx: &mut Context, status: u16, letters: [u8; 2], started: Instant, idle_from: Instant) {
+    let session = Rc::clone(&ctx.session);
+    let conf = &session.frontend.conf;
+    if conf.log.targets.is_empty() {
         return;
     }
     let now = Instant::now();
-    let engine = &client.session.engine;
     ctx.has_request = false;
+    let accepted = ctx.accepted;
     let log = &mut ctx.log;
-    log.early = front.conf.options.logasap;
-    log.accept_date = Some(engine.wall(client.accepted));
-    log.request_date = Some(engine.wall(started));
+    log.early = conf.options.logasap;
+    log.accept_date = Some(session.engine.wall(accepted));
+    log.request_date = Some(session.engine.wall(started));
     log.status = i32::from(status);
     log.termination = [letters[0], letters[1], b'-', b'-'];
     log.active = millis(now.saturating_duration_since(started));
-    log.total = millis(now.saturating_duration_since(client.idle_from));
+    log.total = millis(now.saturating_duration_since(idle_from));
     log.request_line.clear();
-    emit(ctx, &front.conf, true);
+    emit(ctx, conf, true);
 }

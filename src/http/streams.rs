@@ -12,6 +12,7 @@ use super::upstream::{Asked, Upstream};
 use crate::config::model::backend::Ws;
 use crate::config::model::{Backend, Protocol, Reuse};
 use crate::live::counters::InUse;
+use crate::live::multiplexed::OpenConnection;
 use crate::live::{LiveServer, trace};
 use crate::message::{Method, Version};
 use crate::net::Stream;
@@ -130,7 +131,10 @@ impl Exchange<'_> {
     ) -> Result<(), Failure> {
         let broken = |_| Failure::new(Cause::ServerAbort, Phase::Connect, 503);
         let session = Rc::clone(&self.client.session);
-        let Some(server) = self.ctx.server.clone() else { return Err(broken(())) };
+        let (Some(server), Some(backend)) = (self.ctx.server.clone(), &self.backend) else {
+            return Err(broken(()));
+        };
+        let open = OpenConnection::new(&backend.h2);
         if stream.is_plain() {
             // The PROXY header goes before everything else.
             self.announce_client(&server);
@@ -152,6 +156,7 @@ impl Exchange<'_> {
             ends: [stream.local_addr(), address],
             server,
             in_use,
+            open,
             sni,
             owner: if private || reuse == Reuse::Safe { self.client.id } else { 0 },
             private,

@@ -4,6 +4,7 @@ use super::control;
 use super::counters::{BackCounters, Sharded};
 use super::dynamic_cookies::DynamicCookies;
 use super::lifetime::Lifetime;
+use super::multiplexed::Multiplexed;
 use super::queue::Queue;
 use super::rate::Rate;
 use super::server::{LiveServer, OperState, admin};
@@ -25,6 +26,7 @@ pub struct LiveBackend {
     pub proxy: Arc<Proxy>,
     pub servers: Servers,
     pub counters: Sharded<BackCounters>,
+    pub h2: Arc<Multiplexed>,
     pub fullconn: u32,
     pub session_rate: Rate,
     pub(super) sessions: AtomicU32,
@@ -101,6 +103,7 @@ impl LiveBackend {
         let pool = Pool::new(candidates, fullconn, proxy.options.allbackups);
         let backend = Self {
             counters: before.map_or_else(|| Sharded::new(threads), |b| b.counters.succeed(threads)),
+            h2: before.map_or_else(|| Multiplexed::new(threads), |b| b.h2.succeed(threads)),
             fullconn,
             session_rate: Rate::new(now),
             sessions: AtomicU32::new(0),

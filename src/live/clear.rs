@@ -22,6 +22,7 @@ impl FrontState {
     fn clear(&self, all: bool, now: Instant) {
         self.max.store(self.current.load(Relaxed), Relaxed);
         self.counters.clear(all);
+        self.h2.counters.clear(all);
         let totals = self.counters.total();
         self.connection_rate.clear(totals.connections, now);
         self.session_rate.clear(totals.sessions, now);
@@ -38,6 +39,7 @@ impl LiveBackend {
         self.sessions_max.store(self.current(), Relaxed);
         self.queued_max.store(self.queued(), Relaxed);
         self.counters.clear(all);
+        self.h2.counters.clear(all);
         if all {
             self.total.store(0, Relaxed);
             self.down_transitions.store(0, Relaxed);

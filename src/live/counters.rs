@@ -260,6 +260,24 @@ counters! {
 }
 
 counters! {
+    /// What HTTP/2 does on one side of a proxy.
+    H2Counters => H2Totals {
+        /// Frames that came.
+        headers, data, settings, resets, goaways,
+        /// Of connections and of streams, those of the other side.
+        connection_errors, stream_errors,
+        /// For errors.
+        resets_sent, goaways_sent,
+        connections, streams,
+    }
+}
+
+counters! {
+    /// What there is of it now.
+    H2Open => H2OpenTotals { connections, streams }
+}
+
+counters! {
     /// What a thread holds of a server's connections now.
     ServerConnections => ServerConnectionTotals {
         /// In use.

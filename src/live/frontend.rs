@@ -2,6 +2,7 @@
 
 use super::counters::{FrontCounters, FrontTotals, Sharded};
 use super::doors::Doors;
+use super::multiplexed::Multiplexed;
 use super::rate::Rate;
 use crate::config::model::{Bind, Front};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ pub struct FrontState {
     pub current: AtomicUsize,
     pub max: AtomicUsize,
     pub counters: Sharded<FrontCounters>,
+    pub h2: Arc<Multiplexed>,
     pub connection_rate: Rate,
     pub session_rate: Rate,
     pub request_rate: Rate,
@@ -51,6 +53,7 @@ impl FrontState {
             current: AtomicUsize::new(0),
             max: AtomicUsize::new(0),
             counters: Sharded::new(threads),
+            h2: Multiplexed::new(threads),
             connection_rate: Rate::new(now),
             session_rate: Rate::new(now),
             request_rate: Rate::new(now),

@@ -16,6 +16,7 @@ pub mod heartbeat;
 pub mod l4;
 mod lifetime;
 mod limits;
+pub mod multiplexed;
 mod observe;
 mod orders;
 mod outbox;

@@ -99,7 +99,7 @@ impl FrontState {
         self.max.store(before.max.load(Relaxed), Relaxed);
         self.log_lines.store(before.log_lines.load(Relaxed), Relaxed);
         self.maxconn.store(before.maxconn.load(Relaxed), Relaxed);
-        Self { counters: before.counters.succeed(threads), ..self }
+        Self { counters: before.counters.succeed(threads), h2: before.h2.succeed(threads), ..self }
     }
 }
 

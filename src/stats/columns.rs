@@ -1,6 +1,7 @@
 //! The columns of `show stat`: HAProxy 3.4's names in its order. A new column goes to the end of [`COLUMNS`]; counters of
 //! protocols go to [`MODULES`], whose order nobody may count on.
 
+use super::modules::MODULES;
 use super::snapshot::{Part, Subject};
 use super::value::{Kind, Kinds, Tags, Value};
 use super::{checks, server};
@@ -49,7 +50,13 @@ impl Column {
     }
 }
 
-const fn column(name: &'static str, tags: &str, kinds: &str, value: ValueOf, words: &'static str) -> Column {
+pub(super) const fn column(
+    name: &'static str,
+    tags: &str,
+    kinds: &str,
+    value: ValueOf,
+    words: &'static str,
+) -> Column {
     Column { name, words, kinds: Kinds::of(kinds), tags: Tags::of(tags), back_tags: None, value }
 }
 
@@ -683,9 +690,6 @@ pub static COLUMNS: &[Column] = &[
     column("resbin", "MCP", "LFBS", all!(responses_in), "Bytes of responses received from servers"),
     column("resbout", "MCP", "LFBS", all!(bytes_out), "Bytes of responses sent to clients"),
 ];
-
-/// Counters of protocols.
-pub static MODULES: &[Column] = &[];
 
 fn svname<'s>(s: &'s Subject<'_>) -> Option<Value<'s>> {
     Some(match s.part {

@@ -1,7 +1,8 @@
 //! `show stat` in its forms, written in pieces: nobody waits for 10,000 servers to be formatted.
 
-use super::columns::{COLUMNS, Column, MODULES};
+use super::columns::{COLUMNS, Column};
 use super::json;
+use super::modules::MODULES;
 use super::snapshot::{Rows, Selection, Subject};
 use super::value::Value;
 use crate::live::Generation;

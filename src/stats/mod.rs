@@ -10,6 +10,7 @@ pub mod dump;
 pub mod file;
 pub mod info;
 mod json;
+mod modules;
 pub mod prometheus;
 mod server;
 mod snapshot;

@@ -1,6 +1,7 @@
 //! The tables against what HAProxy prints, and the forms of the output.
 
-use super::columns::{COLUMNS, Column, MODULES};
+use super::columns::{COLUMNS, Column};
+use super::modules::MODULES;
 use super::*;
 use crate::config::model::{Backend, Balance, Config, Front, Mode, Proxy, Server};
 use crate::live::{Generation, Process};

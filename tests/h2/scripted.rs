@@ -14,7 +14,7 @@ use tempfile::TempDir;
 pub const FRONT: u16 = 8080;
 pub const SERVER: u16 = 9001;
 const LOG: u16 = 5140;
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Lines of the configuration, and the server's arguments.
 pub struct Setup<'a> {

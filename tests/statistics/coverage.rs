@@ -39,6 +39,8 @@ fn every_column_is_set_or_counted() {
         .columns
         .iter()
         .map(String::as_str)
+        // tests/h2.rs compares these with haproxy's.
+        .filter(|name| !name.starts_with("h2_"))
         .filter(|name| !rig.filled.contains(*name) && !excepted.contains(name) && !EITHER.contains(name))
         .collect();
     assert!(silent.is_empty(), "never set or counted: {silent:?}");

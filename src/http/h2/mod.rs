@@ -3,11 +3,13 @@
 //! The `h2` crate speaks the protocol. What is ours: heads become [`crate::message::Head`]s and back (`head`), the bytes
 //! below it are watched (`wire`), and a stream is a [`Client`] whose `Stream` is one of many (`net::carried`).
 
+mod frames;
 pub mod head;
 mod moulds;
 mod mux;
 mod muxes;
 pub mod outgoing;
+mod tally;
 mod wire;
 
 pub use moulds::Moulds;
@@ -27,6 +29,7 @@ use crate::config::model::VarScope;
 use crate::config::model::tune_h2::TuneH2;
 use crate::expr::facts::ConnFacts;
 use crate::ids::{ProxyIndex, ServerIndex};
+use crate::live::multiplexed::OpenConnection;
 use crate::live::sessions::{Card, Entry};
 use crate::live::variables::Variables;
 use crate::net::Timer;
@@ -66,6 +69,7 @@ struct Trunk {
     /// See [`Client::id`].
     id: u64,
     holds_mux: Cell<bool>,
+    open: OpenConnection,
 }
 
 /// What the driver waits for besides frames.
@@ -98,6 +102,7 @@ pub async fn serve(client: Client, before: Vec<u8>) {
         watch: Rc::clone(&watch),
         id: client.id,
         holds_mux: Cell::new(false),
+        open: OpenConnection::new(&session.frontend.front.h2),
         session,
     });
     let wire = Wire::new(client.stream, before, watch);
@@ -118,6 +123,8 @@ pub async fn serve(client: Client, before: Vec<u8>) {
     if let Some(connection) = greeted.await {
         drive(connection, Rc::clone(&trunk), patience, &tune).await;
     }
+    trunk.watch.tally().hand_over(trunk.open.counters());
+    (0..trunk.watch.take_refused()).for_each(|_| trunk.log_refused());
     if trunk.holds_mux.get() {
         trunk.session.engine.pools.muxes.disown(trunk.id);
     }
@@ -158,8 +165,8 @@ async fn drive(
                     if !request.body().is_end_stream() && !std::mem::replace(&mut patience.widened, true) {
                         connection.set_target_window_size(tune.connection_window());
                     }
+                    trunk.watch.accepted(respond.stream_id().into());
                     streams.push(stream(Rc::clone(&trunk), request, respond));
-                    trunk.watch.accepted();
                     if tune.fe_max_total_streams > 0 && trunk.watch.streams() >= tune.fe_max_total_streams {
                         patience.drain(&mut connection);
                     }
@@ -168,6 +175,8 @@ async fn drive(
                 Poll::Pending => break,
             }
         }
+        trunk.watch.tally().hand_over(trunk.open.counters());
+        (0..trunk.watch.take_refused()).for_each(|_| trunk.log_refused());
         if trunk.watch.is_missized() {
             patience.close(&mut connection, Reason::FRAME_SIZE_ERROR);
         }
@@ -243,22 +252,18 @@ async fn stream(trunk: Rc<Trunk>, request: Request<RecvStream>, mut respond: Sen
     let mut context = engine.take_context_for(&trunk.session, trunk.accepted);
     let relaxed = trunk.session.frontend.conf.options.accept_unsafe_request;
     let limits = super::h1::Limits { relaxed, ..engine.request_limits };
-    let framing = match head::request(&parts, body.is_end_stream(), &limits, &engine, &mut context.request) {
-        Ok(framing) => Some(framing),
-        Err(_) => {
-            respond.send_reset(Reason::PROTOCOL_ERROR);
-            None
-        }
+    let head = head::request(&parts, body.is_end_stream(), &limits, &engine, &mut context.request);
+    let Ok(framing) = head else {
+        trunk.watch.refuse(respond.stream_id().into());
+        respond.send_reset(Reason::PROTOCOL_ERROR);
+        return engine.keep_context(context);
     };
-    let chunked = framing.is_some_and(|f| f.length == BodyLength::Chunked);
+    let _open = OpenStream::new(&trunk);
+    let chunked = framing.length == BodyLength::Chunked;
     let carried = Carried::serving(body, chunked, respond, trunk.fd);
     let mut client = trunk.client(carried, &entry, started);
     context.conn = trunk.conn.clone();
     context.variables = trunk.variables.borrow().clone();
-    let Some(framing) = framing else {
-        finish::without_request(&mut context, &client, 0, *b"PR", started, true);
-        return engine.keep_context(context);
-    };
     let body = Flow::new(framing.length);
     {
         // On its own: what is put among the others is moved there.
@@ -293,7 +298,32 @@ async fn stream(trunk: Rc<Trunk>, request: Request<RecvStream>, mut respond: Sen
     engine.keep_timer(std::mem::take(&mut client.timer));
 }
 
+/// Counted among the proxy's until it is dropped.
+struct OpenStream<'a>(&'a OpenConnection);
+
+impl<'a> OpenStream<'a> {
+    fn new(trunk: &'a Trunk) -> Self {
+        trunk.open.stream_began();
+        Self(&trunk.open)
+    }
+}
+
+impl Drop for OpenStream<'_> {
+    fn drop(&mut self) {
+        self.0.stream_ended();
+    }
+}
+
 impl Trunk {
+    /// A line for a stream that was no request.
+    fn log_refused(&self) {
+        let engine = &self.session.engine;
+        let mut context = engine.take_context_for(&self.session, self.accepted);
+        context.conn = self.conn.clone();
+        finish::log_refused(&mut context, self.idle_from.get());
+        engine.keep_context(context);
+    }
+
     /// The client's side of one stream.
     fn client(&self, carried: Carried, entry: &Entry, started: Instant) -> Client {
         let requests = self.requests.get();

@@ -7,6 +7,7 @@ use super::wire::{Watch, Wire};
 use crate::config::model::tune_h2::TuneH2;
 use crate::live::LiveServer;
 use crate::live::counters::InUse;
+use crate::live::multiplexed::OpenConnection;
 use crate::net::carried::{Carried, Ending, MOST};
 use crate::net::{Stream, Timer};
 use crate::tasks;
@@ -32,6 +33,8 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub struct Terms {
     pub server: Arc<LiveServer>,
     pub in_use: InUse,
+    /// Counts it among its backend's.
+    pub open: OpenConnection,
     /// [`LiveServer::downs`] as it was dialled.
     pub downs: u32,
     pub ends: [Option<std::net::SocketAddr>; 2],
@@ -72,6 +75,7 @@ pub struct Mux {
 struct State {
     watch: Rc<Watch>,
     ended: Cell<bool>,
+    open: Option<OpenConnection>,
     /// The handle is gone.
     left: Cell<bool>,
     greeted: Cell<bool>,
@@ -88,7 +92,7 @@ impl Mux {
     /// # Errors
     /// The connection broke.
     pub async fn start(stream: Stream, terms: Terms, tune: &TuneH2, head: usize) -> io::Result<Rc<Self>> {
-        let state = Rc::new(State::default());
+        let state = Rc::new(State { open: Some(terms.open), ..State::default() });
         let fd = stream.as_raw_fd();
         let wire = Wire::to_server(stream, Rc::clone(&state.watch));
         let (window, of_connection) = tune.server_windows();
@@ -167,7 +171,7 @@ impl Mux {
         }
         self.streams.set(self.streams.get() + 1);
         self.total.set(self.total.get().saturating_add(1));
-        Lease { mux: Rc::clone(self) }
+        Lease { mux: Rc::clone(self), asked: Cell::new(false) }
     }
 
     /// No new streams; it closes after those that are open.
@@ -221,6 +225,13 @@ impl Drop for Mux {
 }
 
 impl State {
+    /// Hands over what was counted.
+    fn count(&self) {
+        if let Some(open) = &self.open {
+            self.watch.tally().hand_over(open.counters());
+        }
+    }
+
     fn wake(&self) {
         if let Some(driver) = self.driver.take() {
             driver.wake();
@@ -251,6 +262,7 @@ async fn drive(mut connection: Connection<Wire, Bytes>, state: Rc<State>, glitch
     let mut closing = None;
     poll_fn(|cx| {
         let ended = Pin::new(&mut connection).poll(cx).is_ready();
+        state.count();
         if state.watch.is_greeted() && !state.greeted.replace(true) {
             state.waiting.take().into_iter().for_each(Waker::wake);
         }
@@ -274,6 +286,7 @@ async fn drive(mut connection: Connection<Wire, Bytes>, state: Rc<State>, glitch
     .await;
     state.ended.set(true);
     drop(connection);
+    state.count();
     state.waiting.take().into_iter().for_each(Waker::wake);
     state.unended.take();
 }
@@ -281,6 +294,7 @@ async fn drive(mut connection: Connection<Wire, Bytes>, state: Rc<State>, glitch
 /// Place for one stream on a connection.
 pub struct Lease {
     mux: Rc<Mux>,
+    asked: Cell<bool>,
 }
 
 impl Lease {
@@ -296,6 +310,9 @@ impl Lease {
         let mut requests = self.mux.requests.borrow_mut();
         let Some(requests) = &mut *requests else { return Err(h2::Reason::REFUSED_STREAM.into()) };
         let (response, body) = requests.send_request(request, ending.is_none())?;
+        if let (false, Some(open)) = (self.asked.replace(true), &self.mux.state.open) {
+            open.stream_began();
+        }
         Ok(Carried::asking(response, body, ending, self.mux.fd))
     }
 
@@ -322,6 +339,9 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        if let (true, Some(open)) = (self.asked.get(), &self.mux.state.open) {
+            open.stream_ended();
+        }
         self.mux.stream_ended();
     }
 }

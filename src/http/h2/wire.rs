@@ -1,8 +1,11 @@
 //! The bytes below an HTTP/2 connection: those read before it was known to be one come first, and the heads of the frames
 //! that arrive are looked at in passing, as the `h2` crate tells nobody what it lets pass.
 
+use super::frames::{Frames, kind};
+use super::tally::{Accepted, Tally};
 use crate::net::Stream;
 use crate::net::carried::Carried;
+use h2::Reason;
 use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -15,7 +18,8 @@ pub struct Wire {
     stream: Stream,
     before: Vec<u8>,
     taken: usize,
-    frames: Frames,
+    came: Frames,
+    left: Frames,
     watch: Rc<Watch>,
 }
 
@@ -30,14 +34,41 @@ pub struct Watch {
     vanishing: Cell<bool>,
     greeted: Cell<bool>,
     missized: Cell<bool>,
+    tally: Tally,
+    accepted: Accepted,
+    /// Requests the library refused that nobody was told of yet.
+    refused: Cell<u32>,
 }
 
 /// So many more streams abandoned than answered are an attack (CVE-2023-44487), whatever the threshold.
 const ABANDONED: u32 = 500;
 
 impl Watch {
-    pub fn accepted(&self) {
+    pub fn accepted(&self, stream: u32) {
         self.streams.set(self.streams.get() + 1);
+        self.accepted.add(stream);
+    }
+
+    /// The stream is refused after all.
+    pub fn refuse(&self, stream: u32) {
+        self.accepted.take_back(stream);
+    }
+
+    fn reset_sent(&self, stream: u32, code: Reason) {
+        let accepted = self.accepted.has(stream);
+        self.tally.reset_sent(code, accepted);
+        if !accepted && code == Reason::PROTOCOL_ERROR {
+            self.refused.set(self.refused.get() + 1);
+        }
+    }
+
+    /// How many requests were refused since this was last asked.
+    pub fn take_refused(&self) -> u32 {
+        self.refused.take()
+    }
+
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     pub fn streams(&self) -> u64 {
@@ -83,65 +114,34 @@ impl Watch {
     }
 }
 
-/// Follows frames by their heads.
-#[derive(Debug, Default)]
-struct Frames {
-    head: [u8; HEAD],
-    have: usize,
-    /// Bytes of the payload still to pass.
-    skip: usize,
+/// How many of `bytes` may be passed on: all, unless a frame of an impossible size begins among them.
+fn arrive(frames: &mut Frames, bytes: &[u8], watch: &Watch) -> usize {
+    let mut at = 0;
+    while let Some(frame) = frames.next(bytes, &mut at) {
+        if is_missized(frame.kind, frame.flags, frame.len) {
+            watch.missized.set(true);
+            // The last byte of the frame's head is enough to keep back: without it there is no frame.
+            return at - 1;
+        }
+        if frame.kind == kind::SETTINGS && frame.flags & kind::ACK == 0 {
+            watch.greeted.set(true);
+        }
+        if is_glitch(frame.kind, frame.flags, frame.len) {
+            watch.glitch();
+        }
+        watch.tally.came(frame.kind);
+    }
+    at
 }
 
-const HEAD: usize = 9;
-
-/// Frame types and flags of RFC 9113 6.
-mod kind {
-    pub const DATA: u8 = 0;
-    pub const HEADERS: u8 = 1;
-    pub const RST_STREAM: u8 = 3;
-    pub const SETTINGS: u8 = 4;
-    pub const PING: u8 = 6;
-    pub const GOAWAY: u8 = 7;
-    pub const WINDOW_UPDATE: u8 = 8;
-    pub const END_STREAM: u8 = 1;
-    pub const ACK: u8 = 1;
-}
-
-impl Frames {
-    /// How many of `bytes` may be passed on: all, unless a frame of an impossible size begins among them.
-    fn follow(&mut self, bytes: &[u8], watch: &Watch) -> usize {
-        let mut at = 0;
-        loop {
-            let passed = self.skip.min(bytes.len() - at);
-            self.skip -= passed;
-            at += passed;
-            if at == bytes.len() {
-                return at;
-            }
-            let missing = HEAD - self.have;
-            let part = bytes.get(at..bytes.len().min(at + missing)).unwrap_or_default();
-            if let Some(slot) = self.head.get_mut(self.have..self.have + part.len()) {
-                slot.copy_from_slice(part);
-            }
-            self.have += part.len();
-            at += part.len();
-            if self.have < HEAD {
-                return at;
-            }
-            let [a, b, c, kind, flags, ..] = self.head;
-            self.skip = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
-            self.have = 0;
-            if is_missized(kind, flags, self.skip) {
-                watch.missized.set(true);
-                // The last byte of the frame's head is enough to keep back: without it there is no frame.
-                return at - 1;
-            }
-            if kind == kind::SETTINGS && flags & kind::ACK == 0 {
-                watch.greeted.set(true);
-            }
-            if is_glitch(kind, flags, self.skip) {
-                watch.glitch();
-            }
+/// What was written is looked at for what ends with an error: the library tells nobody.
+fn leave(frames: &mut Frames, bytes: &[u8], watch: &Watch) {
+    let mut at = 0;
+    while let Some(frame) = frames.next(bytes, &mut at) {
+        match frame.kind {
+            kind::RST_STREAM => watch.reset_sent(frame.stream, frame.code.into()),
+            kind::GOAWAY => watch.tally.goaway_sent(frame.code.into()),
+            _ => {}
         }
     }
 }
@@ -171,13 +171,14 @@ fn is_glitch(kind: u8, flags: u8, len: usize) -> bool {
 impl Wire {
     /// `before`: bytes already read, the preface at their front if they are many enough.
     pub fn new(stream: Stream, before: Vec<u8>, watch: Rc<Watch>) -> Self {
-        let frames = Frames { skip: super::PREFACE.len(), ..Frames::default() };
-        Self { stream, before, taken: 0, frames, watch }
+        let came = Frames::new(super::PREFACE.len(), false);
+        Self { stream, before, taken: 0, came, left: Frames::new(0, true), watch }
     }
 
     /// A connection to a server, which begins with its settings.
     pub fn to_server(stream: Stream, watch: Rc<Watch>) -> Self {
-        Self { stream, before: Vec::new(), taken: 0, frames: Frames::default(), watch }
+        let left = Frames::new(super::PREFACE.len(), true);
+        Self { stream, before: Vec::new(), taken: 0, came: Frames::new(0, false), left, watch }
     }
 }
 
@@ -209,7 +210,7 @@ impl AsyncRead for Wire {
             }
         }
         let fresh = buf.filled().len() - filled;
-        let passed = this.frames.follow(buf.filled().get(filled..).unwrap_or_default(), &this.watch);
+        let passed = arrive(&mut this.came, buf.filled().get(filled..).unwrap_or_default(), &this.watch);
         buf.set_filled(filled + passed);
         // Nothing to pass on is not the end of the stream.
         if passed == 0 && fresh > 0 { Poll::Pending } else { Poll::Ready(Ok(())) }
@@ -222,7 +223,11 @@ impl AsyncWrite for Wire {
         loop {
             match this.stream.try_write(buf) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => ready!(this.stream.poll_write_ready(cx))?,
-                done => return Poll::Ready(done),
+                done => {
+                    let n = *done.as_ref().unwrap_or(&0);
+                    leave(&mut this.left, buf.get(..n).unwrap_or_default(), &this.watch);
+                    return Poll::Ready(done);
+                }
             }
         }
     }
@@ -236,7 +241,15 @@ impl AsyncWrite for Wire {
         loop {
             match this.stream.try_write_vectored(bufs) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => ready!(this.stream.poll_write_ready(cx))?,
-                done => return Poll::Ready(done),
+                done => {
+                    let mut n = *done.as_ref().unwrap_or(&0);
+                    for buf in bufs {
+                        let part = n.min(buf.len());
+                        leave(&mut this.left, buf.get(..part).unwrap_or_default(), &this.watch);
+                        n -= part;
+                    }
+                    return Poll::Ready(done);
+                }
             }
         }
     }
@@ -267,8 +280,8 @@ mod tests {
         }
         for step in [1, 5, 100, bytes.len()] {
             let watch = Watch::default();
-            let mut seen = Frames { skip: super::super::PREFACE.len(), ..Frames::default() };
-            bytes.chunks(step).for_each(|part| assert_eq!(seen.follow(part, &watch), part.len()));
+            let mut seen = Frames::new(super::super::PREFACE.len(), false);
+            bytes.chunks(step).for_each(|part| assert_eq!(arrive(&mut seen, part, &watch), part.len()));
             assert_eq!(watch.glitches.get(), glitches, "{frames:?} by {step}");
         }
     }
@@ -281,7 +294,7 @@ mod tests {
             let (watch, mut seen) = (Watch::default(), Frames::default());
             let passed: usize = bytes
                 .chunks(step)
-                .map(|part| if watch.is_missized() { 0 } else { seen.follow(part, &watch) })
+                .map(|part| if watch.is_missized() { 0 } else { arrive(&mut seen, part, &watch) })
                 .sum();
             assert_eq!((passed, watch.is_missized()), (25, true), "by {step}");
         }
