@@ -253,6 +253,8 @@ async fn stream(trunk: Rc<Trunk>, request: Request<RecvStream>, mut respond: Sen
     let relaxed = trunk.session.frontend.conf.options.accept_unsafe_request;
     let limits = super::h1::Limits { relaxed, ..engine.request_limits };
     let head = head::request(&parts, body.is_end_stream(), &limits, &engine, &mut context.request);
+    // All of it is in the context's head now: what waits below shall not hold it too.
+    drop(parts);
     let Ok(framing) = head else {
         trunk.watch.refuse(respond.stream_id().into());
         respond.send_reset(Reason::PROTOCOL_ERROR);
