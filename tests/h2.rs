@@ -2,6 +2,9 @@
 //! it; and its log lines beside haproxy's.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "harness/browser.rs"]
+#[allow(dead_code)]
+mod browser;
 mod harness;
 #[path = "h2/peer.rs"]
 mod peer;
@@ -695,6 +698,25 @@ fn others_speak_it_over_tls() {
     let posted = Command::new("nghttp").args(["-nsv", "-d"]).arg(&upload).arg(&url).output().unwrap();
     let text = String::from_utf8_lossy(&posted.stdout);
     assert!(text.contains(":status: 200"), "{text}");
+}
+
+#[test]
+fn a_browser_speaks_it_over_tls() {
+    let dir = tempfile::tempdir().unwrap();
+    harness::certificates::authority(dir.path(), "ca");
+    harness::certificates::leaf(dir.path(), "ca", "leaf", &["localhost"]);
+    let address = harness::own_address();
+    let config = format!(
+        "defaults\n    mode http\n    timeout connect 20s\n    timeout client 60s\n    timeout server 20s\nfrontend f\n    \
+         bind {address}:{FRONT} ssl crt {}/leaf.pem\n    \
+         http-request return status 200 content-type text/html lf-string '<title>%[req.ver]</title>'\n",
+        dir.path().display()
+    );
+    let _proxy = Proxy::start(Program::Weir, &config, address, &[FRONT]).unwrap_or_else(|e| panic!("{e}"));
+    let browser = browser::Browser::start();
+    browser.open(&format!("https://{address}:{FRONT}/"));
+    assert_eq!(browser.text("performance.getEntriesByType('navigation')[0].nextHopProtocol"), "h2");
+    assert_eq!(browser.text("document.title"), "2.0");
 }
 
 /// The first SETTINGS of the server: (number, value).

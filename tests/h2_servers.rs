@@ -12,6 +12,7 @@ mod scripted;
 use harness::process::Program;
 use peer::*;
 use scripted::*;
+use std::path::Path;
 use std::process::Command;
 
 /// What curl says of a request over both protocols of clients.
@@ -296,11 +297,15 @@ fn alpn_chooses_the_protocol() {
     ] {
         let options = format!("--tls {} {offered}", pem.display());
         let server = format!("ssl verify none {server}");
-        let setup = Setup { server: &server, options: &options, proto: "", ..Setup::default() };
+        let backend = "http-response set-header x-tls %[ssl_bc],%[ssl_bc_alpn],%[ssl_bc_protocol]";
+        let setup = Setup { backend, server: &server, options: &options, proto: "", ..Setup::default() };
         let rig = Rig::start(Program::Weir, &setup);
+        // The second finds a connection that is there.
         for _ in 0..2 {
             let answer = rig.curl("--http1.1", &["/plain"]);
             assert!(answer.ends_with("ok"), "{server} {offered}: {answer}");
+            let tls = format!("x-tls: 1,{agreed},TLSv1.3");
+            assert!(answer.contains(&tls), "{server} {offered}: no {tls} in {answer}");
             assert!(answer.contains(&format!("x-version: {version}")), "{server} {offered}: {answer}");
         }
         rig.server.wait(&format!("tls {agreed}"));
@@ -450,20 +455,22 @@ fn large_bodies_come_whole() {
 }
 
 /// grpcio's client and server, of PyPI: unary calls and streams of either side and both, through HTTP/2 on both sides.
-#[test]
-fn grpc_passes() {
+fn grpc(bind: &str, server: &str, files: &[&Path]) {
     let address = harness::own_address();
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/h2/calls.py");
     let config = format!(
         "defaults\n    mode http\n    timeout connect 20s\n    timeout client 60s\n    timeout server 60s\nfrontend f\n    \
-         bind {address}:{FRONT} proto h2\n    default_backend b\nbackend b\n    http-reuse always\n    \
-         server s {address}:{SERVER} proto h2\n"
+         bind {address}:{FRONT} {bind}\n    default_backend b\nbackend b\n    http-reuse always\n    \
+         server s {address}:{SERVER} {server}\n"
     );
     let _proxy = harness::process::Proxy::start(Program::Weir, &config, address, &[FRONT])
         .unwrap_or_else(|e| panic!("{e}"));
-    let output =
-        python().arg(script).arg(format!("{address}:{SERVER}")).arg(format!("{address}:{FRONT}")).output();
-    let output = output.unwrap();
+    let output = python()
+        .arg(script)
+        .args([format!("{address}:{SERVER}"), format!("{address}:{FRONT}")])
+        .args(files)
+        .output()
+        .unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(
         text.trim().lines().last(),
@@ -471,4 +478,19 @@ fn grpc_passes() {
         "{text}{}",
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+#[test]
+fn grpc_passes() {
+    grpc("proto h2", "proto h2", &[]);
+}
+
+#[test]
+fn grpc_passes_over_tls() {
+    let dir = tempfile::tempdir().unwrap();
+    harness::certificates::authority(dir.path(), "ca");
+    harness::certificates::leaf(dir.path(), "ca", "leaf", &["localhost"]);
+    let [ca, leaf] = ["ca.pem", "leaf.pem"].map(|file| dir.path().join(file));
+    let server = format!("ssl ca-file {} verifyhost localhost sni str(localhost) alpn h2", ca.display());
+    grpc(&format!("ssl crt {}", leaf.display()), &server, &[&ca, &leaf]);
 }

@@ -1,4 +1,7 @@
-"""grpcio as client and server, messages as plain bytes: calls.py SERVER-ADDRESS ADDRESS-TO-CALL"""
+"""grpcio as client and server, messages as plain bytes.
+
+calls.py SERVER-ADDRESS ADDRESS-TO-CALL [AUTHORITY PEM]: with the latter two over TLS, the server's certificate and key in PEM
+"""
 
 import sys
 from concurrent import futures
@@ -42,7 +45,12 @@ class Handlers(grpc.GenericRpcHandler):
 def main():
     listen, target = sys.argv[1:3]
     server = grpc.server(futures.ThreadPoolExecutor(16), handlers=[Handlers()])
-    assert server.add_insecure_port(listen), listen
+    if len(sys.argv) > 4:
+        with open(sys.argv[4], "rb") as file:
+            pem = file.read()
+        assert server.add_secure_port(listen, grpc.ssl_server_credentials([(pem, pem)])), listen
+    else:
+        assert server.add_insecure_port(listen), listen
     server.start()
     credentials = None
     if len(sys.argv) > 3:

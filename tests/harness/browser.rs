@@ -52,7 +52,7 @@ impl Browser {
             format!("--user-data-dir={}", browser._profile.path().display()),
         ];
         let options = json!({ "goog:chromeOptions": { "args": arguments },
-            "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" } });
+            "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" }, "acceptInsecureCerts": true });
         let opened = browser.call("POST", "", &json!({ "capabilities": { "alwaysMatch": options } }));
         browser.session = format!("/{}", opened["sessionId"].as_str().expect("a session"));
         browser
