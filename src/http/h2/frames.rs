@@ -51,6 +51,9 @@ impl Frames {
             let passed = self.skip.min(bytes.len() - *at);
             self.skip -= passed;
             *at += passed;
+            if let Some(seen) = self.whole(bytes, at) {
+                return Some(seen);
+            }
             let wanted = self.wanted();
             if self.have == wanted {
                 return Some(self.seen());
@@ -65,6 +68,23 @@ impl Frames {
             self.have += part.len();
             *at += part.len();
         }
+    }
+
+    /// The head that stands at `at` in one piece, as nearly all do.
+    fn whole(&mut self, bytes: &[u8], at: &mut usize) -> Option<Seen> {
+        let [a, b, c, kind, flags, s0, s1, s2, s3] = *bytes.get(*at..)?.first_chunk::<HEAD>()?;
+        if self.have > 0 || self.coded && matches!(kind, kind::RST_STREAM | kind::GOAWAY) {
+            return None;
+        }
+        *at += HEAD;
+        self.skip = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+        Some(Seen {
+            kind,
+            flags,
+            len: self.skip,
+            stream: u32::from_be_bytes([s0 & 0x7f, s1, s2, s3]),
+            code: 0,
+        })
     }
 
     /// How much of the frame's front is to be looked at.
