@@ -78,6 +78,7 @@
     if (icon.getAttribute('href') !== feed.icon) icon.setAttribute('href', feed.icon);
     feed.tiles.forEach(showTile);
     showProblems(feed);
+    showReload(feed.reload);
     showVrrp(feed.vrrp);
     showL4(feed.l4);
     for (const [id, kind, words, ...series] of feed.proxies) showProxy(proxies.get(String(id)), kind, words, fresh && series);
@@ -109,6 +110,13 @@
     const list = $('ul', section);
     if (list.contains(document.activeElement)) return;
     list.replaceChildren(...items);
+  }
+
+  function showReload([head, why]) {
+    const section = $('#reload');
+    section.hidden = !head;
+    setText($('h2', section), head ?? '');
+    setText($('pre', section), why ?? '');
   }
 
   function showVrrp(routers) {

@@ -5,6 +5,7 @@ mod diff;
 mod identity;
 mod ipvsadm;
 mod l4;
+mod reload;
 mod usage;
 
 use crate::config::diagnostic::{self, Severity};
@@ -62,6 +63,11 @@ pub fn main() -> ExitCode {
     }
     if let Some(("l4", rest)) = words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         return l4::run(rest);
+    }
+    if let Some((order @ ("reload" | "confirm" | "rollback"), rest)) =
+        words.split_first().map(|(first, rest)| (first.as_str(), rest))
+    {
+        return reload::run(order, rest);
     }
     if let Some(("diff", rest)) = words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         return diff::run(rest);
@@ -298,7 +304,9 @@ fn parse(words: &[String]) -> Result<Args, String> {
             "-D" => args.options.daemon = true,
             "-W" => args.master = true,
             "-Ws" => {
+                // As with HAProxy, systemd's process stays in the foreground whatever the configuration says.
                 args.master = true;
+                args.options.foreground = true;
                 args.options.notify = true;
             }
             "-V" => args.verbose = true,
@@ -371,6 +379,7 @@ mod tests {
     fn options() {
         check("-f a -f b -- c d", |a| a.files.len() == 4);
         check("-W -db -f x -p pid", |a| a.options.foreground && a.options.pidfile.is_some());
+        check("-Ws -f x", |a| a.master && a.options.foreground && a.options.notify);
         check("-sf 1 2 3 -f x", |a| a.options.finish == [1, 2, 3] && a.files.len() == 1);
         check("-f x -st 7", |a| a.options.terminate == [7]);
         check("-f x -sf", |a| a.options.finish.is_empty());

@@ -1,10 +1,20 @@
 //! Master and workers: commands, reloads that succeed and that fail, workers that die, another binary, systemd's messages.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "master/confirm.rs"]
+mod confirm;
+#[path = "master/debian.rs"]
+mod debian;
 mod harness;
+#[path = "master/refused.rs"]
+mod refused;
+#[path = "master/socket.rs"]
+mod socket;
+#[path = "master/systemd.rs"]
+mod systemd;
 
 use harness::client::Client;
-use harness::console::ask;
+use harness::console::Console;
 use harness::eventually;
 use harness::process::{Program, is_alive, signal};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -31,13 +41,23 @@ impl Master {
     }
 
     fn start_program(program: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let started =
+            Self::spawn(program, &[&["-S", "unix@master.sock"], arguments].concat(), environment, "");
+        assert!(eventually(|| started.worker().is_some()), "{}", started.stderr());
+        started
+    }
+
+    /// A process without a master, which is asked on its stats socket.
+    fn alone() -> Self {
+        Self::spawn(&Program::Weir.path(), &["-db", "-p", "weir.pid"], &[], "")
+    }
+
+    /// Until it serves; `more` stands in its frontend.
+    fn spawn(program: &Path, arguments: &[&str], environment: &[(&str, &str)], more: &str) -> Self {
         let (dir, address) = (TempDir::new().unwrap(), harness::own_address());
-        let master = dir.path().join("master.sock");
-        let file = dir.path().join("proxy.cfg");
-        std::fs::write(&file, config(address, "one", "")).unwrap();
+        std::fs::write(dir.path().join("proxy.cfg"), config(dir.path(), address, "one", more)).unwrap();
         let child = Command::new(program)
-            .args(["-S", &master.to_string_lossy(), "-f"])
-            .arg(&file)
+            .args(["-f", "proxy.cfg"])
             .args(arguments)
             .envs(environment.iter().copied())
             .current_dir(dir.path())
@@ -47,7 +67,7 @@ impl Master {
             .spawn()
             .unwrap();
         let mut started = Self { child, dir, address };
-        assert!(eventually(|| started.worker().is_some() && started.who() == "one"), "{}", started.stderr());
+        assert!(eventually(|| started.who() == "one"), "{}", started.stderr());
         assert!(started.child.try_wait().unwrap().is_none());
         started
     }
@@ -56,8 +76,14 @@ impl Master {
         (self.address, 8080).into()
     }
 
+    /// The master's, or else the process's.
     fn socket(&self) -> PathBuf {
-        self.dir.path().join("master.sock")
+        let master = self.path("master.sock");
+        if master.exists() { master } else { self.path("admin.sock") }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
     }
 
     fn stderr(&self) -> String {
@@ -65,7 +91,8 @@ impl Master {
     }
 
     fn write(&self, name: &str, more: &str) {
-        std::fs::write(self.dir.path().join("proxy.cfg"), config(self.address, name, more)).unwrap();
+        std::fs::write(self.dir.path().join("proxy.cfg"), config(self.dir.path(), self.address, name, more))
+            .unwrap();
     }
 
     fn ask(&self, line: &str) -> String {
@@ -106,10 +133,23 @@ impl Drop for Master {
     }
 }
 
-fn config(address: Ipv4Addr, name: &str, more: &str) -> String {
+/// `name` is what it answers on port 8080; 8404 has the statistics page and the metrics.
+fn config(dir: &Path, address: Ipv4Addr, name: &str, more: &str) -> String {
+    let dir = dir.display();
     format!(
-        "defaults\n    mode http\n    timeout connect 5s\n    timeout client 20s\n    timeout server 20s\nfrontend f\n    bind {address}:8080\n{more}    http-request return status 200 content-type text/plain string {name}\n"
+        "global\n    stats socket {dir}/admin.sock level admin expose-fd listeners\n\
+         defaults\n    mode http\n    timeout connect 5s\n    timeout client 20s\n    timeout server 20s\n\
+         frontend f\n    bind {address}:8080\n    bind {dir}/web.sock\n{more}    http-request return status 200 content-type text/plain string {name}\n\
+         frontend page\n    bind {address}:8404\n    stats uri /stats\n    stats admin if TRUE\n    http-request use-service prometheus-exporter if {{ path /metrics }}\n"
     )
+}
+
+/// The answer to a line for a master or a process; the connection of a master stays until its client is done.
+fn ask(path: &Path, line: &str) -> String {
+    let mut console = Console::connect(path);
+    console.send(format!("{line}\n").as_bytes());
+    console.finish_sending();
+    String::from_utf8_lossy(&console.rest()).into_owned()
 }
 
 /// Who answers a request; an empty text: nobody does.
@@ -142,17 +182,20 @@ fn commands_of_the_master_and_of_its_worker() {
     }
     assert!(master.ask("@7 show info").contains("Can't find the target PID"));
     assert!(master.ask("@master show version").starts_with("3.4.0\n"));
-    assert!(master.ask("bogus").starts_with("Unknown command: 'bogus'"));
-    assert!(master.ask("expert-mode on; expert-mode").contains("expert-mode is ON"));
-    let mut console = harness::console::Console::connect(&master.socket());
-    console.send(b"prompt\n");
-    console.until("master> ");
+    assert!(master.ask("bogus").starts_with("Unknown command, but maybe"));
+    assert!(master.ask("mcli-debug-mode on").contains("not supported by weir"));
+    let payload = master.ask("@1 add map #0 <<\na b; c\n\n@1 show version");
+    assert_eq!(payload, "Unknown map identifier. Please use #<id> or <file>.\n\n3.4.0\n\n");
+    // Of commands for experts those of a worker's.
+    assert!(master.ask("@1 debug dev hang-worker").contains("restricted to expert mode"));
+    assert!(master.ask("expert-mode on;@1 debug dev hang-worker x").contains("thread"));
+    let mut console = Console::connect(&master.socket());
+    console.send(b"@@1 prompt\n");
+    console.until("> ");
     console.send(b"show version\n");
-    assert_eq!(console.until("master> "), "3.4.0\n\nmaster> ");
-    console.send(b"@1\n");
-    console.until("master> ");
-    console.send(b"show info\n");
-    assert!(console.until("master> ").starts_with("Name: HAProxy\n"));
+    assert!(console.until("> ").starts_with("3.4.0\n"));
+    console.send(b"quit\n");
+    console.rest();
 }
 
 #[test]
@@ -338,7 +381,8 @@ fn a_graceful_stop_waits_for_the_last_connection() {
 fn a_first_configuration_that_is_wrong_ends_the_master() {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("proxy.cfg");
-    std::fs::write(&file, config(harness::own_address(), "one", "    bind 198.51.100.1:8080\n")).unwrap();
+    std::fs::write(&file, config(dir.path(), harness::own_address(), "one", "    bind 198.51.100.1:8080\n"))
+        .unwrap();
     let output = Program::Weir.run(&["-W", "-db", "-f", &file.to_string_lossy()]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");

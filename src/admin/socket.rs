@@ -5,6 +5,7 @@ use super::console::Console;
 use super::session::Session;
 use super::{Office, listen::Bound};
 use crate::config::model::StatsSocket;
+use crate::config::model::global::Level;
 use crate::net::{Listener, Stream, raw};
 use crate::tasks::{self, Task};
 use socket2::Socket;
@@ -36,13 +37,30 @@ pub fn serve(office: &Rc<Office>, bound: &[Bound]) -> io::Result<Vec<Task>> {
     Ok(tasks)
 }
 
-/// Lets a client in whom another process has checked, as an administrator.
-pub fn admit(office: &Rc<Office>, socket: Socket) {
-    let own = StatsSocket::of_master();
+/// What a client may do whom another process has checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rights {
+    pub level: Level,
+    pub expert: bool,
+    pub experimental: bool,
+}
+
+impl Rights {
+    pub const ALL: Self = Self { level: Level::Admin, expert: false, experimental: false };
+}
+
+/// Lets a client in whom another process has checked.
+pub fn admit(office: &Rc<Office>, socket: Socket, rights: Rights) {
+    let own = StatsSocket { level: rights.level, ..StatsSocket::of_master() };
     if socket.set_nonblocking(true).is_ok()
         && let Ok(stream) = Stream::from_socket(socket, true)
     {
-        let_in(office, &own, usize::MAX, stream, ());
+        let session = |timeout| Session {
+            expert: rights.expert,
+            experimental: rights.experimental,
+            ..Session::new(&own, usize::MAX, timeout)
+        };
+        let_in(office, session, stream, ());
     }
 }
 
@@ -83,15 +101,19 @@ impl Door {
     fn let_in(&self, stream: Stream, places: (Place, Option<Place>)) {
         let admin = self.office.now();
         let Some(socket) = admin.sockets.get(self.index) else { return };
-        let_in(&self.office, socket, self.index, stream, places);
+        let_in(&self.office, |timeout| Session::new(socket, self.index, timeout), stream, places);
     }
 }
 
 /// `places` are free again when the client is gone.
-fn let_in<P: 'static>(office: &Rc<Office>, socket: &StatsSocket, index: usize, stream: Stream, places: P) {
+fn let_in<P: 'static>(
+    office: &Rc<Office>,
+    session: impl FnOnce(Option<Duration>) -> Session,
+    stream: Stream,
+    places: P,
+) {
     let generation = Arc::clone(office.now().live());
-    let global = &generation.config.global;
-    let session = Session::new(socket, index, global.stats_timeout);
+    let session = session(generation.config.global.stats_timeout);
     let console = Console::new(stream, Arc::clone(&generation), session.timeout);
     let office = Rc::clone(office);
     tasks::detached("stats client", async move {

@@ -12,6 +12,7 @@ Usage: weir [-f <file|directory>]... [options] [-- <file>...]
        weir demo                a proxy and three web servers on this machine, for a first look
        weir diff <old> <new>    what a reload from one configuration to the other would do (weir diff -h)
        weir diff -f <new>       the same for the process that runs
+       weir reload -p <file>    reload the process of that pid file and say what came of it (weir reload -h)
        weir top [<options>]     the running process in the terminal (weir top -h)
        weir ipvsadm [<options>] services of 'mode l4' in ipvsadm's words (weir ipvsadm -h); by a link of that name too
        weir l4 <command>        explain, doctor, server-setup: tools around 'mode l4' (weir l4 -h)

@@ -164,6 +164,19 @@ impl Generation {
         self.in_phase(Phase::Open).into_iter().filter_map(|i| self.pause_frontend(i).ok()).flatten().collect()
     }
 
+    /// Accepts nobody on sockets that another process has as well. Answers which frontends that concerns.
+    #[must_use]
+    pub fn hold(&self) -> Vec<ProxyIndex> {
+        let open = self.in_phase(Phase::Open);
+        open.iter().filter_map(|i| self.proxy(*i)).for_each(|proxy| drop(proxy.front.doors.pause()));
+        open
+    }
+
+    /// Accepts again.
+    pub fn go_on(&self, held: &[ProxyIndex]) {
+        held.iter().filter_map(|i| self.proxy(*i)).for_each(|proxy| drop(proxy.front.doors.resume()));
+    }
+
     /// SIGTTIN: takes them back.
     pub fn resume_all(&self) -> Vec<Notice> {
         let paused = self.in_phase(Phase::Paused);

@@ -1,11 +1,37 @@
 //! Reloads as they are asked for and answered: whoever asks is told what came of it, and everybody can see the last one.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use crate::config::units::{Unit, duration};
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{Notify, oneshot};
 
 /// Generations whose beginning is remembered.
 const BIRTHS: usize = 1024;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Go over to the files as they are now; with a time: and back again, unless confirmed within it.
+    Reload(Option<Duration>),
+    Confirm,
+    /// Go back now.
+    Rollback,
+}
+
+impl Wish {
+    /// `reload --confirm <time>`
+    ///
+    /// # Errors
+    /// No time, as a sentence.
+    pub fn within(time: &str) -> Result<Self, String> {
+        match duration(time, Unit::Seconds) {
+            Ok(limit) if !limit.is_zero() => Ok(Self::Reload(Some(limit))),
+            _ => Err(format!("'{time}' is no time to confirm within: write it as 30s or 5m.\n")),
+        }
+    }
+}
 
 /// What came of a reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,24 +42,83 @@ pub struct Outcome {
     pub at: SystemTime,
 }
 
+impl Outcome {
+    /// Of now.
+    #[must_use]
+    pub fn new(success: bool, messages: impl Into<String>) -> Self {
+        Self { success, messages: messages.into(), at: SystemTime::now() }
+    }
+}
+
+/// How reloads have gone up to now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    pub done: u64,
+    pub refused: u64,
+    pub last: Option<Outcome>,
+    /// When the configuration that runs was gone over to.
+    pub since: SystemTime,
+}
+
+impl History {
+    #[must_use]
+    pub fn begin(now: SystemTime) -> Self {
+        Self { done: 0, refused: 0, last: None, since: now }
+    }
+
+    pub fn note(&mut self, outcome: &Outcome) {
+        if outcome.success {
+            self.done += 1;
+            self.since = outcome.at;
+        } else {
+            self.refused += 1;
+        }
+        self.last = Some(outcome.clone());
+    }
+
+    /// The last reload, where the files are not what runs.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Outcome> {
+        self.last.as_ref().filter(|last| !last.success)
+    }
+}
+
+pub type Answer = oneshot::Sender<Outcome>;
+
 /// Where reloads are asked for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Requests {
-    waiting: Mutex<Vec<oneshot::Sender<Outcome>>>,
+    waiting: Mutex<VecDeque<(Wish, Answer)>>,
     asked: Notify,
-    last: Mutex<Option<Outcome>>,
-    counts: Mutex<(u64, u64)>,
+    history: Mutex<History>,
+    /// Those that the master answers, by their numbers.
+    elsewhere: Mutex<(u64, HashMap<u64, Vec<Answer>>)>,
+    telling: Arc<Telling>,
     /// When each generation began, those without connections too: two numbers for each reload.
     births: Mutex<Vec<(u64, Instant)>>,
 }
 
+impl Default for Requests {
+    fn default() -> Self {
+        Self {
+            waiting: Mutex::default(),
+            asked: Notify::new(),
+            history: Mutex::new(History::begin(SystemTime::now())),
+            elsewhere: Mutex::default(),
+            telling: Arc::default(),
+            births: Mutex::default(),
+        }
+    }
+}
+
 impl Requests {
-    /// Asks for a reload; the answer comes when it is done or refused.
-    pub fn ask(&self) -> oneshot::Receiver<Outcome> {
+    /// The answer comes when it is done or refused.
+    pub fn ask(&self, wish: Wish) -> Told {
         let (tell, told) = oneshot::channel();
-        lock(&self.waiting).push(tell);
+        lock(&self.waiting).push_back((wish, tell));
         self.asked.notify_one();
-        told
+        self.telling.count.fetch_add(1, SeqCst);
+        Told { told, _client: Client(Arc::clone(&self.telling)) }
     }
 
     /// Ready when somebody has asked.
@@ -41,20 +126,56 @@ impl Requests {
         self.asked.notified().await;
     }
 
-    /// Tells all who have asked up to now.
-    pub fn take(&self) -> Vec<oneshot::Sender<Outcome>> {
-        std::mem::take(&mut *lock(&self.waiting))
+    /// What is asked for first, and all who ask just that.
+    pub fn take(&self) -> Option<(Wish, Vec<Answer>)> {
+        let mut waiting = lock(&self.waiting);
+        let (wish, first) = waiting.pop_front()?;
+        let mut all = vec![first];
+        while waiting.front().is_some_and(|(next, _)| *next == wish) {
+            all.extend(waiting.pop_front().map(|(_, next)| next));
+        }
+        if !waiting.is_empty() {
+            self.asked.notify_one();
+        }
+        Some((wish, all))
+    }
+
+    /// Another process answers them: the number it is to say.
+    pub fn forward(&self, askers: Vec<Answer>) -> u64 {
+        let mut elsewhere = lock(&self.elsewhere);
+        elsewhere.0 += 1;
+        let number = elsewhere.0;
+        elsewhere.1.insert(number, askers);
+        number
+    }
+
+    /// What it has answered.
+    pub fn answered(&self, number: u64, outcome: &Outcome) {
+        for asker in lock(&self.elsewhere).1.remove(&number).into_iter().flatten() {
+            let _gone = asker.send(outcome.clone());
+        }
+    }
+
+    /// Returns when every client that was told has its answer, or is gone.
+    pub async fn all_told(&self) {
+        while self.telling.count.load(SeqCst) > 0 {
+            self.telling.less.notified().await;
+        }
     }
 
     /// Keeps what came of the last one.
     pub fn note(&self, outcome: &Outcome) {
-        let mut counts = lock(&self.counts);
-        if outcome.success {
-            counts.0 += 1;
-        } else {
-            counts.1 += 1;
-        }
-        *lock(&self.last) = Some(outcome.clone());
+        lock(&self.history).note(outcome);
+    }
+
+    #[must_use]
+    pub fn history(&self) -> History {
+        lock(&self.history).clone()
+    }
+
+    /// What the master knows.
+    pub fn set_history(&self, history: History) {
+        *lock(&self.history) = history;
     }
 
     /// A generation begins.
@@ -72,18 +193,73 @@ impl Requests {
         lock(&self.births).iter().find(|(n, _)| *n == number).map(|(_, at)| *at)
     }
 
-    #[must_use]
-    pub fn last(&self) -> Option<Outcome> {
-        lock(&self.last).clone()
-    }
-
     /// Reloads so far: (done, refused).
     #[must_use]
     pub fn counts(&self) -> (u64, u64) {
-        *lock(&self.counts)
+        let history = lock(&self.history);
+        (history.done, history.refused)
+    }
+}
+
+/// An answer that is to come. A process that ends waits until it has been passed on, that is, dropped.
+#[derive(Debug)]
+pub struct Told {
+    told: oneshot::Receiver<Outcome>,
+    _client: Client,
+}
+
+impl Told {
+    /// What came of it.
+    pub async fn outcome(&mut self) -> Outcome {
+        let ending = || Outcome::new(false, "the process is ending\n");
+        (&mut self.told).await.unwrap_or_else(|_| ending())
+    }
+}
+
+#[derive(Debug, Default)]
+struct Telling {
+    count: AtomicUsize,
+    less: Notify,
+}
+
+#[derive(Debug)]
+struct Client(Arc<Telling>);
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.0.count.fetch_sub(1, SeqCst);
+        self.0.less.notify_one();
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wishes_are_taken_in_order_and_like_ones_at_once() {
+        let requests = Requests::default();
+        let trial = Wish::Reload(Some(Duration::from_secs(1)));
+        let _told = [Wish::Reload(None), Wish::Reload(None), trial, Wish::Confirm].map(|w| requests.ask(w));
+        let taken: Vec<(Wish, usize)> =
+            std::iter::from_fn(|| requests.take()).map(|(wish, askers)| (wish, askers.len())).collect();
+        assert_eq!(taken, [(Wish::Reload(None), 2), (trial, 1), (Wish::Confirm, 1)]);
+    }
+
+    #[test]
+    fn history() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let mut history = History::begin(at(1));
+        let outcome = |success, seconds| Outcome { success, messages: String::new(), at: at(seconds) };
+        history.note(&outcome(false, 2));
+        assert_eq!((history.done, history.refused, history.since), (0, 1, at(1)));
+        assert!(history.refusal().is_some());
+        history.note(&outcome(true, 3));
+        assert_eq!((history.done, history.refused, history.since), (1, 1, at(3)));
+        assert!(history.refusal().is_none());
+    }
 }

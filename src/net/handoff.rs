@@ -168,6 +168,15 @@ fn address_of(socket: &Socket) -> Option<Address> {
     local.as_pathname().map(|path| Address::Unix(final_path(path)))
 }
 
+/// The path of a unix socket.
+#[must_use]
+pub fn path_of(socket: &Socket) -> Option<PathBuf> {
+    match address_of(socket)? {
+        Address::Unix(path) => Some(path),
+        _ => None,
+    }
+}
+
 /// A unix socket is bound as `<path>.<pid>.tmp` and then renamed: its name in the kernel stays the first one.
 fn final_path(path: &Path) -> PathBuf {
     let bytes = path.as_os_str().as_bytes();

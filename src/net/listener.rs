@@ -12,6 +12,7 @@ use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -44,6 +45,32 @@ pub struct Listener {
     buffers: [usize; 2],
     /// A listener of the next configuration has the same socket.
     continued: AtomicBool,
+    /// Of a unix socket, the file that clients find it by.
+    file: Option<SocketFile>,
+}
+
+/// The file of a unix socket: by then another process may have put its own in this place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl SocketFile {
+    /// What stands there now.
+    #[must_use]
+    pub fn at(path: &Path) -> Option<Self> {
+        let found = std::fs::symlink_metadata(path).ok()?;
+        Some(Self { path: path.to_owned(), device: found.dev(), inode: found.ino() })
+    }
+
+    /// Removes it, if it is still there.
+    pub fn remove(&self) {
+        if Self::at(&self.path).as_ref() == Some(self) {
+            let _gone = std::fs::remove_file(&self.path);
+        }
+    }
 }
 
 /// Why there is no listener: the step, the system's error. `Display` is HAProxy's sentence.
@@ -139,7 +166,20 @@ impl Listener {
         }
         let fixed = socket.local_addr().ok().and_then(|a| a.as_socket());
         let fixed = fixed.and_then(|addr| fixed_address(bind, addr));
-        Ok(Self { fixed, ..Self::new(socket, bind, setting, unix) })
+        let mut file = None;
+        if let Address::Unix(path) = &bind.address {
+            // Owner and mode may be others by now; where they cannot be changed they stay.
+            let _unchanged = set_owner(bind, path);
+            file = SocketFile::at(path);
+        }
+        Ok(Self { fixed, file, ..Self::new(socket, bind, setting, unix) })
+    }
+
+    /// Removes the file of a unix socket that nobody else listens on.
+    pub fn remove_file(&self) {
+        if let Some(file) = self.file.as_ref().filter(|_| !self.is_continued()) {
+            file.remove();
+        }
     }
 
     /// Another process listens on it from now on.
@@ -162,6 +202,7 @@ impl Listener {
             backlog: self.backlog,
             buffers: self.buffers,
             continued: AtomicBool::new(false),
+            file: self.file.clone(),
         })
     }
 
@@ -174,6 +215,7 @@ impl Listener {
             backlog: backlog(bind, setting),
             buffers: buffers(setting),
             continued: AtomicBool::new(false),
+            file: None,
         }
     }
 
@@ -373,7 +415,7 @@ fn open_unix(bind: &Arc<Bind>, path: &Path, setting: Setting<'_>) -> Result<List
         let _ = std::fs::remove_file(&beside);
         return Err(error);
     }
-    Ok(Listener::new(socket, bind, setting, true))
+    Ok(Listener { file: SocketFile::at(path), ..Listener::new(socket, bind, setting, true) })
 }
 
 fn set_owner(bind: &Bind, path: &Path) -> Result<(), BindError> {

@@ -55,6 +55,10 @@ async fn accept_while_open(listener: &AsyncFd<Arc<Listener>>, gate: &Rc<Gate>, w
             () = doors.change() => return,
         };
         let Ok(mut ready) = ready else { return };
+        // A socket that another process has as well stays ready for as long as there are clients.
+        if doors.phase() != Phase::Open {
+            return;
+        }
         for _ in 0..most {
             let inside = gate.enter().await;
             match listener.get_ref().accept() {

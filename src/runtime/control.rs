@@ -2,15 +2,17 @@
 
 use super::reload::{self, Running};
 use super::services::Services;
+use super::trial::{self, Trial};
 use super::worker::{Phase, Workers};
-use super::{Options, Read, Shared, listen, master, say};
+use super::{Options, Read, Shared, back_door, listen, master, say};
 use crate::admin;
-use crate::live::reload::Outcome;
-use crate::live::{Generation, Process, Stage, counters, startup};
+use crate::live::reload::{Answer, Wish};
+use crate::live::{Generation, Stage, counters, startup};
 use crate::logging::{self, level};
 use crate::net::raw;
 use crate::{l4, probe, tasks, vrrp};
 use std::future::Future;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -18,10 +20,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 
 /// How long workers may take to flush their logs when the process is told to end at once.
 const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// How long clients may take to read what came of a reload.
+const LAST_ANSWER: Duration = Duration::from_secs(1);
 
 /// How long handing over virtual addresses may take: the routers' own bound, and what the system needs to remove them.
 const HAND_OVER: Duration = vrrp::settings::LONGEST_HAND_OVER.saturating_add(Duration::from_secs(2));
@@ -58,12 +63,6 @@ pub fn run(
         std::thread::sleep(Duration::from_millis(1));
     }
     shared.hub.close();
-    for path in listen::unix_paths(&shared.generation.config) {
-        // The file may belong to the process that replaces this one: only a process told to end at once removes it.
-        if matches!(end, End::Signal(_)) && options.finish.is_empty() {
-            let _ = std::fs::remove_file(path);
-        }
-    }
     // Ends the programs of external checks; one that hangs in being started is not waited for.
     drop(set);
     runtime.shutdown_background();
@@ -100,6 +99,14 @@ impl Signals {
     }
 }
 
+/// A signal that ends the process at once.
+async fn ending(term: &mut Signal, int: &mut Signal) -> i32 {
+    tokio::select! {
+        _ = term.recv() => libc::SIGTERM,
+        _ = int.recv() => libc::SIGINT,
+    }
+}
+
 async fn control(
     shared: &mut Arc<Shared>,
     workers: &mut Workers,
@@ -118,14 +125,25 @@ async fn control(
         tasks::start("log sender", Rc::clone(&log).run()),
         tasks::start("applets", applets(Arc::clone(shared), Rc::clone(&log))),
     ];
+    let (tell_holds, mut holds) = mpsc::unbounded_channel();
     let _master = options.channel.as_ref().and_then(|channel| {
         let link = channel.again().and_then(master::Channel::link).ok()?;
-        Some(tasks::start("master", master::attend(link, services.office())))
+        Some(tasks::start("master", master::attend(link, services.office(), tell_holds.clone())))
+    });
+    let _door = options.channel.is_none().then(|| {
+        let office = services.office();
+        back_door::listen(move |client| {
+            if let Ok(client) = client.into_std() {
+                admin::admit(&office, OwnedFd::from(client).into(), admin::Rights::ALL);
+            }
+        })
     });
     startup::is_over();
     let process = Arc::clone(&shared.generation.process);
     let duty = Duty::start(networks, &shared.generation, &log);
     let mut reading: Option<Reading<'_>> = None;
+    let mut trial: Option<Trial> = None;
+    let mut held = Vec::new();
     loop {
         tokio::select! {
             _ = signals.usr1.recv() => {
@@ -135,25 +153,37 @@ async fn control(
                 services.close_sockets();
                 return Ok(stop(shared, workers, &mut signals, &services, options).await);
             }
-            _ = signals.term.recv() => {
+            number = ending(&mut signals.term, &mut signals.int) => {
                 duty.end(&mut signals).await;
-                return Ok(End::Signal(libc::SIGTERM));
-            }
-            _ = signals.int.recv() => {
-                duty.end(&mut signals).await;
-                return Ok(End::Signal(libc::SIGINT));
+                // Those of a worker are its master's.
+                if options.channel.is_none() {
+                    listen::remove_files(&shared.generation, &services.sockets);
+                }
+                return Ok(End::Signal(number));
             }
             _ = signals.hup.recv() => dump(shared, &services.log),
             _ = signals.quit.recv() => {}
-            _ = signals.usr2.recv() => drop(process.reloads.ask()),
+            _ = signals.usr2.recv() => drop(process.reloads.ask(Wish::Reload(None))),
             () = process.reloads.asked(), if reading.is_none() => {
-                reading = Some(Reading::begin(&process, options));
+                let running = Running { shared, workers, services: &mut services, options };
+                let begun = trial::begin_what_is_asked(&process, running, &mut trial).await;
+                reading = begun.map(|(limit, askers)| Reading::begin(options, limit, askers));
             }
-            (read, askers) = Reading::end(&mut reading) => {
-                let mut running = Running { shared, workers, services: &mut services, options };
-                let outcome = running.change(read).await;
-                for asker in askers {
-                    let _gone = asker.send(outcome.clone());
+            () = Trial::expired(trial.as_ref()) => {
+                let running = Running { shared, workers, services: &mut services, options };
+                trial::end(&mut trial, running).await;
+            }
+            (read, limit, askers) = Reading::end(&mut reading) => {
+                let running = Running { shared, workers, services: &mut services, options };
+                trial = trial::change(read, limit, askers, running).await;
+            }
+            Some(hold) = holds.recv() => {
+                if hold {
+                    held = shared.generation.hold();
+                    services.admit_nobody();
+                } else {
+                    shared.generation.go_on(&std::mem::take(&mut held));
+                    services.admit_again().map_err(watch_failed)?;
                 }
             }
             _ = signals.ttou.recv() => services.admin().report(&shared.generation.pause_all()),
@@ -165,21 +195,24 @@ async fn control(
 /// A configuration on its way, and who waits for it.
 struct Reading<'a> {
     read: Pin<Box<dyn Future<Output = Read> + 'a>>,
-    askers: Vec<oneshot::Sender<Outcome>>,
+    /// The time to confirm it.
+    limit: Option<Duration>,
+    askers: Vec<Answer>,
 }
 
 impl<'a> Reading<'a> {
-    fn begin(process: &Process, options: &'a Options) -> Self {
-        Self { read: Box::pin(reload::read(options)), askers: process.reloads.take() }
+    fn begin(options: &'a Options, limit: Option<Duration>, askers: Vec<Answer>) -> Self {
+        Self { read: Box::pin(reload::read(options)), limit, askers }
     }
 
     /// Ready when what is read has come.
-    async fn end(reading: &mut Option<Self>) -> (Read, Vec<oneshot::Sender<Outcome>>) {
+    async fn end(reading: &mut Option<Self>) -> (Read, Option<Duration>, Vec<Answer>) {
         let read = match reading {
             Some(reading) => reading.read.as_mut().await,
             None => std::future::pending().await,
         };
-        (read, reading.take().map(|r| r.askers).unwrap_or_default())
+        let (limit, askers) = reading.take().map(|r| (r.limit, r.askers)).unwrap_or_default();
+        (read, limit, askers)
     }
 }
 
@@ -273,7 +306,7 @@ async fn stop(
             None => std::future::pending().await,
         }
     };
-    tokio::select! {
+    let end = tokio::select! {
         () = drained => End::Finished,
         () = cut => {
             say("WARNING", "soft-stop running for too long, performing a hard-stop.");
@@ -281,7 +314,10 @@ async fn stop(
         }
         _ = signals.term.recv() => End::Signal(libc::SIGTERM),
         _ = signals.int.recv() => End::Signal(libc::SIGINT),
-    }
+    };
+    // Whoever asked this worker for the reload that ends it has the answer by now, or is slow.
+    let _slow = tokio::time::timeout(LAST_ANSWER, shared.generation.process.reloads.all_told()).await;
+    end
 }
 
 /// HUP: to standard error in one piece, and to the logs of each proxy.

@@ -6,6 +6,7 @@ use crate::admin;
 use crate::config::identity;
 use crate::config::model::{Address, Bind, Config, Proxy};
 use crate::ids::ProxyIndex;
+use crate::live::Generation;
 use crate::net::Listener;
 use crate::net::handoff::{self, Taken};
 use crate::net::listener::{BindError, Setting};
@@ -219,8 +220,9 @@ fn open<T>(mut bind: impl FnMut() -> Result<T, BindError>, options: &Options) ->
 }
 
 /// A copy of every socket, for the master to hold.
-pub fn keep(listeners: &Listeners) -> Vec<Kept> {
-    let all = listeners.threads.iter().flatten().map(|b| Arc::clone(&b.listener)).collect();
+pub fn keep(listeners: &Listeners, admin: &[admin::listen::Bound]) -> Vec<Kept> {
+    let all = listeners.threads.iter().flatten().map(|b| &b.listener);
+    let all = all.chain(admin.iter().map(|b| &b.listener)).map(Arc::clone).collect();
     let copy = |l: Arc<Listener>| {
         let socket = l.as_fd().try_clone_to_owned().ok()?;
         l.give_away();
@@ -229,7 +231,13 @@ pub fn keep(listeners: &Listeners) -> Vec<Kept> {
     handoff::distinct(all).into_iter().filter_map(copy).collect()
 }
 
-/// Unix socket paths, to be removed at the end.
+/// The process ends at once: clients are not to find unix sockets that nobody listens on.
+pub fn remove_files(generation: &Generation, admin: &[admin::listen::Bound]) {
+    generation.proxies.iter().flat_map(|p| p.front.doors.listeners()).for_each(|l| l.remove_file());
+    admin.iter().for_each(|b| b.listener.remove_file());
+}
+
+/// The paths of unix sockets.
 pub fn unix_paths(config: &Config) -> Vec<std::path::PathBuf> {
     let binds = config.proxies.iter().filter_map(|p| p.front.as_ref()).flat_map(|f| &f.binds);
     let admin = config.global.stats_sockets.iter().map(|s| &s.bind);

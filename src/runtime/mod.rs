@@ -5,6 +5,7 @@
 //! thread is started before it.
 
 mod accept;
+pub mod back_door;
 mod control;
 mod gate;
 mod limits;
@@ -16,6 +17,7 @@ mod services;
 mod session;
 mod states;
 mod tracing;
+mod trial;
 mod worker;
 
 use crate::config::Loaded;
@@ -154,6 +156,9 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     // HAProxy goes on when it has an administration socket to listen on: servers are checked all the same. So does a node
     // that has virtual addresses to hold, or packets to forward.
     let idle = config.vrrp.routers.is_empty() && config.l4_services.is_empty();
+    if !idle && options.channel.is_some() && master::Channel::is_on_trial() {
+        return Err("'reload --confirm' : the worker before keeps its virtual addresses and the forwarding of mode l4 until it is confirmed: reload a configuration with vrrp or mode l4 sections without it.".to_owned());
+    }
     if listeners.count() == 0 && global.stats_sockets.is_empty() && idle {
         return Err(
             "[haproxy.main()] No enabled listener found (check for 'bind' directives) ! Exiting.".to_owned()
@@ -209,7 +214,7 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
         proxy_maxconn: options.proxy_maxconn.unwrap_or(0),
     });
     reload::adopt(&shared.generation, &listeners);
-    let kept = options.channel.as_ref().map(|_| listen::keep(&listeners));
+    let kept = options.channel.as_ref().map(|_| listen::keep(&listeners, &admin_sockets));
     let workers = worker::Workers::start(&shared, listeners)?;
     match (&options.channel, kept) {
         (Some(master), Some(kept)) => {

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// `nbthread`, else one per CPU this process may use.
 pub fn thread_count(global: &Global) -> usize {
@@ -139,6 +140,14 @@ pub fn signal_old(options: &Options) {
 /// sd_notify(3): the service can do its work.
 pub fn notify_ready() {
     notify(&format!("READY=1\nMAINPID={}\n", std::process::id()));
+}
+
+/// How often systemd wants a sign of life: twice within `WatchdogSec`, where it was asked for of this process.
+pub fn watchdog() -> Option<Duration> {
+    let read = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
+    let ours =
+        std::env::var_os("WATCHDOG_PID").is_none() || read("WATCHDOG_PID") == Some(std::process::id().into());
+    read("WATCHDOG_USEC").filter(|micros| ours && *micros > 1).map(|micros| Duration::from_micros(micros / 2))
 }
 
 /// sd_notify(3): one datagram to the socket systemd names.

@@ -5,7 +5,7 @@
 
 use super::services::Services;
 use super::worker::Workers;
-use super::{Options, Read, Shared, limits, listen, process, say};
+use super::{Options, Read, Shared, limits, line, listen, process, say};
 use crate::config::identity::same;
 use crate::config::model::{Config, Global};
 use crate::live::reload::Outcome;
@@ -16,7 +16,6 @@ use crate::tasks;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::SystemTime;
 
 /// Reads the configuration again, away from this thread: names may have to be resolved.
 pub async fn read(options: &Options) -> Read {
@@ -38,20 +37,61 @@ pub struct Running<'a> {
 impl Running<'_> {
     /// Goes over to what was read, or stays.
     pub async fn change(&mut self, read: Read) -> Outcome {
-        let at = SystemTime::now();
         let done = match read {
-            Ok((loaded, messages)) => self.take_over(loaded.config).await.map(|more| messages + &more),
+            Ok((loaded, messages)) => {
+                self.take_over(Arc::new(loaded.config)).await.map(|more| messages + &more)
+            }
             Err(messages) => Err(messages),
         };
         let outcome = match done {
-            Ok(messages) => Outcome { success: true, messages, at },
-            Err(messages) => Outcome { success: false, messages, at },
+            Ok(messages) => Outcome::new(true, messages),
+            Err(messages) => Outcome::new(false, messages),
         };
         self.tell(&outcome);
         outcome
     }
 
-    async fn take_over(&mut self, config: Config) -> Result<String, String> {
+    /// Goes back to a configuration that has run before.
+    pub async fn go_back(&mut self, config: Arc<Config>, why: &str) -> Outcome {
+        let back = self.take_over(config).await;
+        let generation = Arc::clone(&self.shared.generation);
+        let (success, text) = match back {
+            Ok(said) => (
+                true,
+                format!(
+                    "{said}{}",
+                    line(
+                        "ALERT",
+                        format!(
+                            "Reload rolled back ({why}): generation {} has the configuration of before.",
+                            generation.number
+                        )
+                    )
+                ),
+            ),
+            Err(problem) => (
+                false,
+                format!(
+                    "{problem}{}",
+                    line(
+                        "ALERT",
+                        format!(
+                            "The reload cannot be rolled back ({why}): generation {} goes on.",
+                            generation.number
+                        )
+                    )
+                ),
+            ),
+        };
+        // Either way the files are not what was wanted.
+        generation.process.reloads.note(&Outcome::new(false, text.clone()));
+        startup::replace(&text);
+        eprint!("{text}");
+        log(self.services, level::ALERT, &text);
+        Outcome::new(success, text)
+    }
+
+    async fn take_over(&mut self, config: Arc<Config>) -> Result<String, String> {
         let old = Arc::clone(&self.shared.generation);
         refuse(&old.config, &config)?;
         let threads = process::thread_count(&config.global).min(MAX_THREADS);
@@ -60,7 +100,6 @@ impl Running<'_> {
         let mut said = later(&old.config.global, &config.global);
 
         // Nothing fails from here on but for want of memory or threads.
-        let config = Arc::new(config);
         let process = Arc::clone(&old.process);
         change_limits(&old.config.global, &config.global, &old, maxconn);
         process.rings.open(&config.rings);
@@ -131,6 +170,21 @@ impl Running<'_> {
                 self.services.log.emit(log, level, None, b"", line.as_bytes());
             }
         }
+    }
+}
+
+/// Nothing will be rolled back any more.
+pub fn confirmed(services: &Services) -> Outcome {
+    let text = line("NOTICE", "the reload is confirmed.");
+    eprint!("{text}");
+    log(services, level::NOTICE, &text);
+    Outcome::new(true, text)
+}
+
+fn log(services: &Services, level: u8, lines: &str) {
+    let admin = services.admin();
+    for line in lines.lines() {
+        services.log.emit(&admin.live().config.global.log, level, None, b"", line.as_bytes());
     }
 }
 

@@ -51,6 +51,18 @@ impl Services {
         Ok(())
     }
 
+    /// Nobody is let in until [`Self::admit_again`].
+    pub fn admit_nobody(&mut self) {
+        self.admin.clear();
+    }
+
+    /// # Errors
+    /// The reactor refuses an administration socket.
+    pub fn admit_again(&mut self) -> io::Result<()> {
+        self.admin = admin::serve(&self.office, &self.sockets)?;
+        Ok(())
+    }
+
     /// Who asks from now on asks another process; those inside are served on.
     pub fn close_sockets(&mut self) {
         self.admin.clear();

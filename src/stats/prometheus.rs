@@ -11,7 +11,7 @@ use crate::live::Generation;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -289,11 +289,55 @@ pub fn process(generation: &Generation, wanted: &Wanted, out: &mut String) {
             let _ = writeln!(out, "{full} {}", number(&value, *shape));
         }
     }
+    reloads(generation, wanted, out);
     let version = crate::config::condition::VERSION;
     heading("haproxy_process_build_info", "The version HAProxy's tools are to expect.", Gauge, out);
     let _ = writeln!(out, "haproxy_process_build_info{{version=\"{version}\"}} 1");
     heading("weir_build_info", "The version of weir.", Gauge, out);
     let _ = writeln!(out, "weir_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
+}
+
+/// Whether what runs is what the files say.
+fn reloads(generation: &Generation, wanted: &Wanted, out: &mut String) {
+    let history = generation.process.reloads.history();
+    let unix = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
+    let successful = if history.refusal().is_some() { 0.0 } else { 1.0 };
+    let last = history.last.as_ref().map_or(history.since, |last| last.at);
+    #[allow(clippy::cast_precision_loss)]
+    let rows = [
+        (
+            "last_reload_successful",
+            "Whether the last reload was (1), or was refused or rolled back (0).",
+            Gauge,
+            successful,
+        ),
+        (
+            "last_reload_timestamp_seconds",
+            "When the last reload was tried, or the process started.",
+            Gauge,
+            unix(last),
+        ),
+        (
+            "last_reload_success_timestamp_seconds",
+            "When the last reload succeeded, or the process started.",
+            Gauge,
+            unix(history.since),
+        ),
+        ("reloads_total", "Reloads that succeeded.", Counter, history.done as f64),
+        (
+            "reload_failures_total",
+            "Reloads that were refused or rolled back.",
+            Counter,
+            history.refused as f64,
+        ),
+    ];
+    for (name, words, shape, value) in rows {
+        let full = format!("weir_config_{name}");
+        if wanted.wants(&full) {
+            heading(&full, words, shape, out);
+            let _ = writeln!(out, "{full} {value}");
+        }
+    }
 }
 
 /// All objects of one kind, gathered row by row. Metrics come one after the other, objects inside them.

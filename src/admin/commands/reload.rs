@@ -3,7 +3,7 @@
 use crate::admin::answer::Answer;
 use crate::admin::command::{Call, Command};
 use crate::config::model::global::Level::{Admin, User};
-use crate::live::reload::Outcome;
+use crate::live::reload::{Outcome, Wish};
 use std::fmt::Write as _;
 use std::rc::Rc;
 use std::time::Instant;
@@ -12,10 +12,16 @@ pub const TABLE: &[Command] = &[
     Command::new(
         "reload",
         Admin,
-        "reload",
-        "read the configuration again and go over to it; a wrong one changes nothing",
+        "reload [--confirm <time>]",
+        "read the configuration again and go over to it; a wrong one changes nothing; with a time: and back, unless confirmed",
         reload,
     ),
+    Command::new("confirm", Admin, "confirm", "keep what 'reload --confirm' has loaded", |call| {
+        wish(call, Wish::Confirm)
+    }),
+    Command::new("rollback", Admin, "rollback", "take back what 'reload --confirm' has loaded", |call| {
+        wish(call, Wish::Rollback)
+    }),
     Command::new(
         "show config",
         Admin,
@@ -33,14 +39,22 @@ pub const TABLE: &[Command] = &[
 ];
 
 fn reload(call: &mut Call<'_>) -> Answer {
-    let told = call.live().process.reloads.ask();
+    match (call.word(1), call.word(2), call.has(3)) {
+        ("", _, _) => wish(call, Wish::Reload(None)),
+        ("--confirm", time, false) => match Wish::within(time) {
+            Ok(trial) => wish(call, trial),
+            Err(problem) => Answer::error(problem),
+        },
+        _ => Answer::error("'reload' takes nothing, or '--confirm' and a time."),
+    }
+}
+
+fn wish(call: &Call<'_>, wish: Wish) -> Answer {
+    let mut told = call.live().process.reloads.ask(wish);
     Answer::Job(Box::new(move |console| {
         Box::pin(async move {
-            let text = match told.await {
-                Ok(outcome) => answer(&outcome),
-                Err(_) => "Success=0\n--\nthe process is ending\n".to_owned(),
-            };
-            console.write(text.as_bytes()).await
+            let outcome = told.outcome().await;
+            console.write(answer(&outcome).as_bytes()).await
         })
     }))
 }

@@ -4,7 +4,7 @@ use super::history;
 use super::row::{Row, RowId};
 use super::summary::Summary;
 use super::text::json;
-use super::{View, assets, l4, vrrp};
+use super::{View, assets, l4, reload, vrrp};
 use crate::l4::view::services;
 use crate::live::applet::{Body, Gone};
 use crate::stats::{Kind, Rows};
@@ -77,7 +77,9 @@ fn opening(view: &View<'_>, summary: &Summary, out: &mut String) {
         json(&problem.text, out);
         out.push(']');
     }
-    let _ = write!(out, "],\"more\":{},\"proxies\":[", summary.more_problems);
+    let _ = write!(out, "],\"more\":{},\"reload\":[", summary.more_problems);
+    reload::feed(view, out);
+    out.push_str("],\"proxies\":[");
     let mut first = true;
     for proxy in &view.request.generation.proxies {
         let Some(state) = summary.proxies.get(&proxy.conf.id) else { continue };

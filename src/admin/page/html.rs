@@ -6,7 +6,7 @@ use super::row::{HEADINGS, Row, RowId};
 use super::summary::{Summary, Tile};
 use super::text::{escaped, number};
 use super::words::{self, State};
-use super::{View, assets, l4, row, vrrp};
+use super::{View, assets, l4, reload, row, vrrp};
 use crate::config::model::Mode;
 use crate::l4::view::services;
 use crate::live::LiveProxy;
@@ -31,6 +31,7 @@ pub async fn page(view: &View<'_>, body: &Body) -> Result<(), Gone> {
     top(view, &mut out);
     out.push_str("<main>");
     outcome(view, &mut out);
+    reload::banner(view, &mut out);
     tiles(&summary.tiles(&view.request.generation), &mut out);
     problems(view, &summary, &mut out);
     vrrp::panel(&routers, &mut out);

@@ -14,6 +14,7 @@ pub mod history;
 mod html;
 mod l4;
 mod query;
+mod reload;
 mod row;
 mod summary;
 mod text;

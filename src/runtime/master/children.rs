@@ -2,9 +2,13 @@
 
 use super::Settings;
 use super::link::{self, Kept, Link, Message};
+use super::news;
+use super::trial::Trial;
+use crate::live::reload::{Answer, History, Outcome, Wish};
 use crate::net::handoff;
+use crate::net::listener::SocketFile;
 use crate::net::raw;
-use crate::runtime::{process, say};
+use crate::runtime::{line, process, say, trial};
 use crate::tasks;
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -12,7 +16,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::process::Command;
 use tokio::sync::{mpsc, oneshot};
 
@@ -24,12 +28,16 @@ const SOON: Duration = Duration::from_secs(2);
 pub enum Event {
     Said(u32, Message),
     Exited(u32, Option<ExitStatus>),
+    /// Nobody has confirmed this reload in time.
+    Unconfirmed(u32),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     Starting,
     Current,
+    /// Accepts nobody, and will again if the current one is not confirmed.
+    Held,
     Old,
 }
 
@@ -46,23 +54,32 @@ pub struct Child {
     said: String,
 }
 
-/// What came of a reload: done, and what was said.
-pub type Outcome = (bool, String);
+impl Child {
+    fn send(&self, what: u8, bytes: &[u8]) {
+        // One that is gone is heard of in another way.
+        let _gone = self.link.send(what, bytes, &[]);
+    }
+}
 
 pub struct Children {
     settings: Settings,
     program: PathBuf,
     pub began: Instant,
     all: RefCell<Vec<Child>>,
-    sockets: RefCell<Vec<Kept>>,
+    pub(super) sockets: RefCell<Vec<Kept>>,
+    /// Files of theirs, to be removed at the end.
+    files: RefCell<Vec<SocketFile>>,
     /// Those of the worker that is starting, until it is ready.
     offered: RefCell<Vec<Kept>>,
-    events: mpsc::UnboundedSender<Event>,
-    waiting: RefCell<Vec<oneshot::Sender<Outcome>>>,
+    pub(super) events: mpsc::UnboundedSender<Event>,
+    waiting: RefCell<Vec<Answer>>,
     /// Asked for while another one was under way.
     again: Cell<bool>,
+    /// The time to confirm what is starting.
+    confirmation: Cell<Option<Duration>>,
+    pub(super) trial: RefCell<Option<Trial>>,
     pub reloads: Cell<u32>,
-    pub failed: Cell<u32>,
+    pub history: RefCell<History>,
     early_deaths: Cell<u32>,
     pub said: RefCell<String>,
     notifies: bool,
@@ -79,12 +96,15 @@ impl Children {
             began: Instant::now(),
             all: RefCell::default(),
             sockets: RefCell::default(),
+            files: RefCell::default(),
             offered: RefCell::default(),
             events,
             waiting: RefCell::default(),
             again: Cell::new(false),
+            confirmation: Cell::new(None),
+            trial: RefCell::default(),
             reloads: Cell::new(0),
-            failed: Cell::new(0),
+            history: RefCell::new(History::begin(SystemTime::now())),
             early_deaths: Cell::new(0),
             said: RefCell::default(),
             notifies,
@@ -118,6 +138,10 @@ impl Children {
             Some(current) => command.env(link::REPLACES, current.pid.to_string()),
             None => command.env_remove(link::REPLACES),
         };
+        match self.confirmation.get() {
+            Some(_) => command.env(link::TRIAL, "1"),
+            None => command.env_remove(link::TRIAL),
+        };
         let mut child = command.spawn()?;
         let pid = child.id().unwrap_or(0);
         let link = Link::new(ours)?;
@@ -139,21 +163,46 @@ impl Children {
         self.all.borrow().iter().find(|c| c.stage == Stage::Current).cloned()
     }
 
-    /// Asks for another worker in the place of the one that serves.
-    pub fn reload(self: &Rc<Self>) -> oneshot::Receiver<Outcome> {
+    fn is_starting(&self) -> bool {
+        self.all.borrow().iter().any(|c| c.stage == Stage::Starting)
+    }
+
+    /// Does what somebody asks for.
+    pub fn ask(self: &Rc<Self>, wish: Wish) -> oneshot::Receiver<Outcome> {
         let (tell, told) = oneshot::channel();
-        if self.all.borrow().iter().any(|c| c.stage == Stage::Starting) {
-            // It may have read its files already.
-            self.again.set(true);
-        } else {
-            self.begin_reload();
+        let now = match wish {
+            Wish::Reload(confirm) => self.reload(confirm),
+            Wish::Confirm => Some(self.confirm()),
+            Wish::Rollback => Some(self.roll_back("asked for")),
+        };
+        match now {
+            Some(outcome) => drop(tell.send(outcome)),
+            None => self.waiting.borrow_mut().push(tell),
         }
-        self.waiting.borrow_mut().push(tell);
         told
     }
 
-    fn begin_reload(self: &Rc<Self>) {
+    /// Another worker in the place of the one that serves; an answer where that cannot be.
+    fn reload(self: &Rc<Self>, confirm: Option<Duration>) -> Option<Outcome> {
+        let refuse = |text: &str| Some(Outcome::new(false, line("ALERT", text)));
+        if self.trial.borrow().is_some() {
+            return Some(trial::first());
+        }
+        if self.is_starting() {
+            if confirm.is_some() || self.confirmation.get().is_some() {
+                return refuse("another reload is under way: try again when it is done.");
+            }
+            // It may have read its files already.
+            self.again.set(true);
+        } else {
+            self.begin_reload(confirm);
+        }
+        None
+    }
+
+    fn begin_reload(self: &Rc<Self>, confirm: Option<Duration>) {
         self.reloads.set(self.reloads.get() + 1);
+        self.confirmation.set(confirm);
         if self.notifies {
             let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
             let micros = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
@@ -169,13 +218,17 @@ impl Children {
     /// The end: nobody will need the sockets again.
     pub fn let_go(&self) {
         self.sockets.borrow_mut().clear();
+        *self.trial.borrow_mut() = None;
+    }
+
+    /// The end at once: clients are not to find sockets that nobody listens on.
+    pub fn remove_files(&self) {
+        self.files.take().iter().for_each(SocketFile::remove);
     }
 
     pub fn signal(&self, number: i32) {
         for child in self.all.borrow().iter() {
-            if let Ok(pid) = i32::try_from(child.pid) {
-                let _gone = raw::kill(pid, number);
-            }
+            kill(child.pid, number);
         }
     }
 
@@ -187,6 +240,10 @@ impl Children {
                 None
             }
             Event::Exited(pid, status) => self.bury(pid, status, stopping),
+            Event::Unconfirmed(pid) => {
+                self.unconfirmed(pid);
+                None
+            }
         }
     }
 
@@ -194,7 +251,7 @@ impl Children {
         let text = || String::from_utf8_lossy(&message.bytes).into_owned();
         match message.what {
             link::GIVE => {
-                let link = self.list().into_iter().find(|c| c.pid == pid).map(|c| c.link);
+                let link = self.child(pid).map(|c| c.link);
                 if let Some(Err(error)) = link.map(|l| l.send_sockets(&self.sockets.borrow())) {
                     say("WARNING", format!("master : cannot hand the sockets to worker {pid}: {error}"));
                 }
@@ -212,47 +269,113 @@ impl Children {
                     child.said = text();
                 }
             }
+            link::ASK => self.asked_by(pid, &text()),
             _ => {}
         }
     }
 
-    /// The new worker serves: the old one finishes.
-    fn ready(self: &Rc<Self>, pid: u32, said: String) {
-        *self.sockets.borrow_mut() = self.offered.take();
-        for child in self.all.borrow_mut().iter_mut() {
-            if child.pid == pid {
-                child.stage = Stage::Current;
-            } else if child.stage == Stage::Current {
-                child.stage = Stage::Old;
-                let _gone = raw::kill(i32::try_from(child.pid).unwrap_or(0), libc::SIGUSR1);
+    /// A client of a worker's wants a reload.
+    fn asked_by(self: &Rc<Self>, pid: u32, text: &str) {
+        let (Some(child), Some((number, wish))) = (self.child(pid), news::read_question(text)) else {
+            return;
+        };
+        let told = self.ask(wish);
+        tasks::detached("answer to a worker", async move {
+            if let Ok(outcome) = told.await {
+                child.send(link::ASK, news::answer(number, &outcome).as_bytes());
             }
-        }
+        });
+    }
+
+    pub(super) fn child(&self, pid: u32) -> Option<Child> {
+        self.all.borrow().iter().find(|c| c.pid == pid).cloned()
+    }
+
+    /// The new worker serves: the old one finishes, or waits whether it will be needed.
+    fn ready(self: &Rc<Self>, pid: u32, said: String) {
+        let before = self.sockets.replace(self.offered.take());
+        let files = self.sockets.borrow().iter().filter_map(Kept::file).collect();
+        *self.files.borrow_mut() = files;
+        let replaced = self.current();
+        self.set_stage(pid, Stage::Current);
         self.said.borrow_mut().clone_from(&said);
         if self.notifies {
             process::notify(&format!("READY=1\nMAINPID={}\nSTATUS=Ready.\n", std::process::id()));
         }
         say("NOTICE", format!("New worker ({pid}) is ready."));
-        self.answer((true, said));
+        let confirmation = self.confirmation.take();
+        let mut outcome = Outcome::new(true, said);
+        match (replaced, confirmation) {
+            (Some(replaced), Some(limit)) => {
+                self.set_stage(replaced.pid, Stage::Held);
+                replaced.send(link::HOLD, &[]);
+                outcome.messages += &self.begin_trial(pid, &replaced, before, limit);
+                self.conclude(outcome);
+            }
+            (Some(replaced), None) => {
+                self.set_stage(replaced.pid, Stage::Old);
+                // Who asked by the old worker is answered before it ends.
+                self.conclude(outcome);
+                kill(replaced.pid, libc::SIGUSR1);
+            }
+            // The first one, or one in the place of a dead one, is no reload: it hears how those went.
+            (None, _) if self.waiting.borrow().is_empty() => self.tell_news(),
+            (None, _) => self.conclude(outcome),
+        }
+        self.go_on();
     }
 
     fn refused(self: &Rc<Self>, said: String) {
-        self.failed.set(self.failed.get() + 1);
+        self.confirmation.set(None);
         self.offered.borrow_mut().clear();
         self.said.borrow_mut().clone_from(&said);
         say("ALERT", "Reload failed: the new worker did not start; the one before it goes on.");
         if self.notifies {
             process::notify("READY=1\nSTATUS=Reload failed!\n");
         }
-        self.answer((false, said));
+        self.conclude(Outcome::new(false, said));
+        self.go_on();
     }
 
-    fn answer(self: &Rc<Self>, outcome: Outcome) {
+    /// Tells what came of a reload to all who want to know.
+    fn conclude(&self, outcome: Outcome) {
+        self.note(&outcome);
         for asker in self.waiting.take() {
             let _gone = asker.send(outcome.clone());
         }
-        if self.again.take() {
-            self.begin_reload();
+    }
+
+    pub(super) fn note(&self, outcome: &Outcome) {
+        self.history.borrow_mut().note(outcome);
+        self.tell_news();
+    }
+
+    /// To the page, the metrics and the log of the worker that serves.
+    fn tell_news(&self) {
+        let text = news::history(&self.history.borrow());
+        if let Some(current) = self.current() {
+            current.send(link::NEWS, text.as_bytes());
         }
+    }
+
+    fn go_on(self: &Rc<Self>) {
+        if self.again.take() {
+            self.begin_reload(None);
+        }
+    }
+
+    pub(super) fn set_stage(&self, pid: u32, stage: Stage) {
+        if let Some(child) = self.all.borrow_mut().iter_mut().find(|c| c.pid == pid) {
+            child.stage = stage;
+        }
+    }
+
+    pub(super) fn held(&self) -> Option<Child> {
+        self.all.borrow().iter().find(|c| c.stage == Stage::Held).cloned()
+    }
+
+    pub(super) fn let_accept_again(&self, child: &Child) {
+        child.send(link::GO_ON, &[]);
     }
 
     fn bury(self: &Rc<Self>, pid: u32, status: Option<ExitStatus>, stopping: bool) -> Option<ExitCode> {
@@ -264,35 +387,49 @@ impl Children {
         }
         match child.stage {
             Stage::Old => say("NOTICE", format!("Former worker ({pid}) is gone ({how}).")),
+            Stage::Held => self.lose_way_back(pid, &how),
             Stage::Starting if self.current().is_some() => self.refused(child.said),
             Stage::Starting => {
                 say("ALERT", format!("master : the worker ({pid}) did not start ({how})."));
                 return Some(ExitCode::FAILURE);
             }
-            Stage::Current => {
-                say("ALERT", format!("master : the worker ({pid}) died ({how}); another one is started."));
-                let soon = child.began.elapsed() < SOON;
-                self.early_deaths.set(if soon { self.early_deaths.get() + 1 } else { 0 });
-                if self.early_deaths.get() >= GIVE_UP {
-                    say("ALERT", "master : workers die as soon as they are started: giving up.");
-                    return Some(ExitCode::FAILURE);
-                }
-                let starting = self.all.borrow().iter().any(|c| c.stage == Stage::Starting);
-                if !starting && let Err(problem) = self.start(false) {
-                    say("ALERT", format!("master : {problem}"));
-                    return Some(ExitCode::FAILURE);
-                }
+            Stage::Current if self.held().is_some() => {
+                drop(self.roll_back(&format!("the new worker ({pid}) died ({how})")));
             }
+            Stage::Current => return self.replace_dead(&child, &how),
         }
         None
     }
 
-    /// A connection to a worker's administration.
-    pub fn connect(&self, child: &Child) -> io::Result<tokio::net::UnixStream> {
+    fn replace_dead(self: &Rc<Self>, dead: &Child, how: &str) -> Option<ExitCode> {
+        say("ALERT", format!("master : the worker ({}) died ({how}); another one is started.", dead.pid));
+        let soon = dead.began.elapsed() < SOON;
+        self.early_deaths.set(if soon { self.early_deaths.get() + 1 } else { 0 });
+        if self.early_deaths.get() >= GIVE_UP {
+            say("ALERT", "master : workers die as soon as they are started: giving up.");
+            return Some(ExitCode::FAILURE);
+        }
+        if !self.is_starting()
+            && let Err(problem) = self.start(false)
+        {
+            say("ALERT", format!("master : {problem}"));
+            return Some(ExitCode::FAILURE);
+        }
+        None
+    }
+
+    /// A connection to a worker's administration, with the client's rights.
+    pub fn connect(&self, child: &Child, rights: &[u8]) -> io::Result<tokio::net::UnixStream> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         let theirs = OwnedFd::from(theirs);
-        child.link.send(link::CLIENT, &[&theirs])?;
+        child.link.send(link::CLIENT, rights, &[&theirs])?;
         ours.set_nonblocking(true)?;
         tokio::net::UnixStream::from_std(ours)
+    }
+}
+
+pub(super) fn kill(pid: u32, number: i32) {
+    if let Ok(pid) = i32::try_from(pid) {
+        let _gone = raw::kill(pid, number);
     }
 }

@@ -4,10 +4,16 @@
 //!   worker -> master   G  what sockets are there?        master -> worker   S  sockets, with descriptors
 //!                      S  sockets I listen on                               E  that was all
 //!                      R  ready, and what was said                          C  a client of the administration
-//!                      F  failed, and what was said
+//!                      F  failed, and what was said                         N  news: how reloads have gone (news.rs)
+//!                      A  a client asks for a reload                        A  what came of it
+//!                                                                           H  accept nobody for now
+//!                                                                           U  accept again
 //! ```
 
+use super::news;
+use crate::live::reload::Wish;
 use crate::net::handoff::{self, AT_ONCE};
+use crate::net::listener::SocketFile;
 use crate::net::raw;
 use socket2::{Domain, Socket, Type};
 use std::io;
@@ -19,6 +25,8 @@ use tokio::io::unix::AsyncFd;
 /// Names the descriptor of a worker's end, and the worker it is to replace.
 pub const CHANNEL: &str = "WEIR_WORKER_CHANNEL";
 pub const REPLACES: &str = "WEIR_WORKER_REPLACES";
+/// Says that a worker may have to give way again to the one before it.
+pub const TRIAL: &str = "WEIR_WORKER_ON_TRIAL";
 
 pub const GIVE: u8 = b'G';
 pub const SOCKETS: u8 = b'S';
@@ -26,6 +34,10 @@ pub const END: u8 = b'E';
 pub const READY: u8 = b'R';
 pub const FAILED: u8 = b'F';
 pub const CLIENT: u8 = b'C';
+pub const NEWS: u8 = b'N';
+pub const ASK: u8 = b'A';
+pub const HOLD: u8 = b'H';
+pub const GO_ON: u8 = b'U';
 
 /// The most of a text that is passed on.
 const TEXT: usize = 60_000;
@@ -43,6 +55,14 @@ pub struct Message {
 pub struct Kept {
     pub description: Vec<u8>,
     pub socket: OwnedFd,
+}
+
+impl Kept {
+    /// The file of a unix socket.
+    pub fn file(&self) -> Option<SocketFile> {
+        let socket = Socket::from(self.socket.try_clone().ok()?);
+        SocketFile::at(&handoff::path_of(&socket)?)
+    }
 }
 
 pub fn pair() -> io::Result<(Socket, Socket)> {
@@ -91,13 +111,13 @@ impl Link {
     }
 
     /// Messages are few and small against the buffer of the socket: one that does not fit is an error.
-    pub fn send(&self, what: u8, sockets: &[&OwnedFd]) -> io::Result<()> {
-        send(self.0.get_ref(), what, &[], sockets)
+    pub fn send(&self, what: u8, bytes: &[u8], sockets: &[&OwnedFd]) -> io::Result<()> {
+        send(self.0.get_ref(), what, bytes, sockets)
     }
 
     pub fn send_sockets(&self, all: &[Kept]) -> io::Result<()> {
         send_sockets(self.0.get_ref(), all)?;
-        self.send(END, &[])
+        self.send(END, &[], &[])
     }
 }
 
@@ -119,6 +139,17 @@ impl Channel {
     #[must_use]
     pub fn predecessor() -> Option<i32> {
         std::env::var(REPLACES).ok()?.parse().ok()
+    }
+
+    /// This worker is on trial.
+    #[must_use]
+    pub fn is_on_trial() -> bool {
+        std::env::var_os(TRIAL).is_some()
+    }
+
+    /// A client asks this worker for what is the master's to do.
+    pub fn ask(&self, number: u64, wish: Wish) -> io::Result<()> {
+        send(&self.0, ASK, news::question(number, wish).as_bytes(), &[])
     }
 
     /// The sockets that the master holds.

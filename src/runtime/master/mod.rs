@@ -9,19 +9,28 @@
 
 mod children;
 mod command;
+mod lines;
 mod link;
+mod news;
 mod socket;
+mod trial;
 
 pub use link::Channel;
 pub use link::Kept;
 
-use super::{Options, process, say};
+use super::{Options, back_door, process, say};
+use crate::admin;
+use crate::config::model::global::Level;
+use crate::live::reload::{History, Wish};
+use crate::logging::level;
+use crate::tasks;
 use children::{Children, Event};
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 
 /// How long workers may take to end when the master is told to end at once.
 const LAST: Duration = Duration::from_secs(5);
@@ -67,17 +76,46 @@ pub fn run(
 }
 
 /// A worker's side: clients that the master sends are let in; without a master it finishes its connections and ends.
-pub async fn attend(link: link::Link, office: Rc<crate::admin::Office>) {
+/// `holds` is told when nobody is to be accepted, and when again.
+pub async fn attend(link: link::Link, office: Rc<admin::Office>, holds: mpsc::UnboundedSender<bool>) {
     while let Ok(Some(message)) = link.receive().await {
-        if message.what == link::CLIENT {
-            for client in message.sockets {
-                crate::admin::admit(&office, socket2::Socket::from(client));
+        let now = office.now();
+        let reloads = &now.live().process.reloads;
+        let text = String::from_utf8_lossy(&message.bytes);
+        match message.what {
+            link::CLIENT => {
+                for client in message.sockets {
+                    admin::admit(&office, socket2::Socket::from(client), command::rights(&message.bytes));
+                }
             }
+            link::NEWS => {
+                if let Some(history) = news::read_history(&text) {
+                    log(&now, &reloads.history(), &history);
+                    reloads.set_history(history);
+                }
+            }
+            link::ASK => {
+                if let Some((number, outcome)) = news::read_answer(&text) {
+                    reloads.answered(number, &outcome);
+                }
+            }
+            link::HOLD | link::GO_ON => drop(holds.send(message.what == link::HOLD)),
+            _ => {}
         }
     }
     say("WARNING", "the master is gone: finishing.");
     let own = i32::try_from(std::process::id()).unwrap_or(0);
     let _told = crate::net::raw::kill(own, libc::SIGUSR1);
+}
+
+/// What went wrong since, into the log: the master has none.
+fn log(admin: &admin::Admin, before: &History, now: &History) {
+    let Some(refusal) = now.refusal().filter(|refusal| before.last.as_ref() != Some(refusal)) else { return };
+    let targets = &admin.live().config.global.log;
+    let text = "Reload failed: this worker goes on with the configuration of before.";
+    for line in std::iter::once(text).chain(refusal.messages.lines().filter(|l| l.starts_with('['))) {
+        admin.log().emit(targets, level::ALERT, None, b"", line.as_bytes());
+    }
 }
 
 fn fail(problem: impl std::fmt::Display) -> ExitCode {
@@ -96,7 +134,8 @@ async fn serve(options: &Options, settings: Settings) -> Result<ExitCode, String
     let mut ttin = watch(SignalKind::from_raw(libc::SIGTTIN))?;
     let mut quit = watch(SignalKind::quit())?;
     let socket = settings.socket.clone();
-    let (children, mut events) = Children::new(settings, options.notify);
+    let notifies = options.notify;
+    let (children, mut events) = Children::new(settings, notifies);
     let _clients = match &socket {
         Some(at) => Some(
             socket::listen(at, &children)
@@ -104,10 +143,23 @@ async fn serve(options: &Options, settings: Settings) -> Result<ExitCode, String
         ),
         None => None,
     };
+    let _door = {
+        let children = Rc::clone(&children);
+        back_door::listen(move |client| {
+            tasks::detached("master client", socket::talk(client, Level::Admin, Rc::clone(&children)));
+        })
+    };
     children.start(true)?;
     let mut stopping = false;
+    let mut watchdog = process::watchdog().filter(|_| notifies).map(tokio::time::interval);
     loop {
         tokio::select! {
+            () = beat(watchdog.as_mut()) => {
+                // A master whose worker cannot be started again is to be noticed.
+                if children.current().is_some() {
+                    process::notify("WATCHDOG=1\n");
+                }
+            }
             Some(event) = events.recv() => {
                 let exited = matches!(event, Event::Exited(..));
                 if let Some(code) = children.happen(event, stopping) {
@@ -117,8 +169,8 @@ async fn serve(options: &Options, settings: Settings) -> Result<ExitCode, String
                     return Ok(ExitCode::SUCCESS);
                 }
             }
-            _ = usr2.recv() => drop(children.reload()),
-            _ = hup.recv() => drop(children.reload()),
+            _ = usr2.recv() => drop(children.ask(Wish::Reload(None))),
+            _ = hup.recv() => drop(children.ask(Wish::Reload(None))),
             _ = usr1.recv() => {
                 stopping = true;
                 process::notify("STOPPING=1\n");
@@ -134,12 +186,15 @@ async fn serve(options: &Options, settings: Settings) -> Result<ExitCode, String
     }
 }
 
+async fn beat(watchdog: Option<&mut tokio::time::Interval>) {
+    match watchdog {
+        Some(interval) => drop(interval.tick().await),
+        None => std::future::pending().await,
+    }
+}
+
 /// Workers end at once; the master with the code that a shell gives to a signal.
-async fn end(
-    children: &Rc<Children>,
-    signal: i32,
-    events: &mut tokio::sync::mpsc::UnboundedReceiver<Event>,
-) -> ExitCode {
+async fn end(children: &Rc<Children>, signal: i32, events: &mut mpsc::UnboundedReceiver<Event>) -> ExitCode {
     process::notify("STOPPING=1\n");
     children.signal(signal);
     let ended = async {
@@ -152,5 +207,6 @@ async fn end(
     if tokio::time::timeout(LAST, ended).await.is_err() {
         children.signal(libc::SIGKILL);
     }
+    children.remove_files();
     ExitCode::from(u8::try_from(128 + signal).unwrap_or(1))
 }

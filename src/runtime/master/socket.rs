@@ -2,99 +2,180 @@
 
 use super::children::Children;
 use super::command::{self, Said};
+use super::lines::Lines;
+use super::news;
+use crate::config::model::global::Level;
+use crate::net::raw;
 use crate::tasks::{self, Task};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 
-/// A line longer than this is none.
-const LONGEST: usize = 65_536;
+/// A command longer than this is none.
+const LONGEST: usize = 1 << 20;
 
-/// Binds `<path|address:port>[,mode,<octal>][,level,admin]`.
-pub fn listen(at: &str, children: &Rc<Children>) -> io::Result<Task> {
-    let mut words = at.split(',');
-    let address = words.next().unwrap_or_default();
-    let mut mode = 0o600;
+/// What stands behind the address.
+#[derive(Debug, PartialEq, Eq)]
+struct Settings {
+    mode: u32,
+    level: Level,
+    uid: Option<u32>,
+    gid: Option<u32>,
+}
+
+fn settings<'a>(mut words: impl Iterator<Item = &'a str>) -> Result<Settings, String> {
+    let mut settings = Settings { mode: 0o600, level: Level::Admin, uid: None, gid: None };
     while let Some(option) = words.next() {
-        match (option, words.next()) {
-            ("level", Some("admin")) => {}
-            ("mode", Some(text)) => {
-                mode = u32::from_str_radix(text, 8).map_err(|_| invalid(&format!("bad mode '{text}'")))?;
+        let value = words.next().ok_or_else(|| format!("'{option}' needs a value"))?;
+        let wrong = || format!("'{option} {value}' is not understood");
+        match option {
+            "level" => {
+                settings.level = match value {
+                    "admin" => Level::Admin,
+                    "operator" => Level::Operator,
+                    "user" => Level::User,
+                    _ => return Err(wrong()),
+                }
             }
-            (option, _) => return Err(invalid(&format!("'{option}' is not supported by weir yet"))),
+            "mode" => settings.mode = u32::from_str_radix(value, 8).map_err(|_| wrong())?,
+            "uid" => settings.uid = Some(value.parse().map_err(|_| wrong())?),
+            "gid" => settings.gid = Some(value.parse().map_err(|_| wrong())?),
+            "user" => settings.uid = Some(raw::user_ids(value).ok_or_else(wrong)?.0),
+            "group" => settings.gid = Some(raw::group_id(value).ok_or_else(wrong)?),
+            _ => return Err(format!("'{option}' is not supported by weir on this socket")),
         }
     }
-    let children = Rc::clone(children);
+    Ok(settings)
+}
+
+/// Binds `<path|address:port>[,<option>,<value>]…`, with the options of a `bind` line that have a meaning here.
+pub fn listen(at: &str, children: &Rc<Children>) -> io::Result<(Task, Option<PathBuf>)> {
+    let mut words = at.split(',');
+    let address = words.next().unwrap_or_default();
+    let settings = settings(words).map_err(|what| io::Error::new(io::ErrorKind::InvalidInput, what))?;
+    let (children, level) = (Rc::clone(children), settings.level);
     if let Some((_, port)) = address.rsplit_once(':').filter(|(host, _)| !host.contains('/'))
         && port.parse::<u16>().is_ok()
     {
         let listener = std::net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
-        return Ok(tasks::start("master socket", async move {
+        let accept = async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tasks::detached("master client", talk(stream, Rc::clone(&children)));
+                tasks::detached("master client", talk(stream, level, Rc::clone(&children)));
             }
-        }));
+        };
+        return Ok((tasks::start("master socket", accept), None));
     }
     let path = address.strip_prefix("unix@").unwrap_or(address);
-    let beside = format!("{path}.{}.tmp", std::process::id());
-    let _none = std::fs::remove_file(&beside);
-    let listener = UnixListener::bind(&beside)?;
-    std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(mode))?;
-    std::fs::rename(&beside, path)?;
-    Ok(tasks::start("master socket", async move {
+    let beside = PathBuf::from(format!("{path}.{}.tmp", std::process::id()));
+    let listener = bind(&beside, Path::new(path), &settings).inspect_err(|_| {
+        let _none = std::fs::remove_file(&beside);
+    })?;
+    let accept = async move {
         while let Ok((stream, _)) = listener.accept().await {
-            tasks::detached("master client", talk(stream, Rc::clone(&children)));
+            tasks::detached("master client", talk(stream, level, Rc::clone(&children)));
         }
-    }))
+    };
+    Ok((tasks::start("master socket", accept), Some(path.into())))
 }
 
-fn invalid(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, what)
+fn bind(beside: &Path, path: &Path, settings: &Settings) -> io::Result<UnixListener> {
+    let _none = std::fs::remove_file(beside);
+    let listener = UnixListener::bind(beside)?;
+    if settings.uid.is_some() || settings.gid.is_some() {
+        raw::chown(beside, settings.uid, settings.gid)?;
+    }
+    std::fs::set_permissions(beside, std::fs::Permissions::from_mode(settings.mode))?;
+    std::fs::rename(beside, path)?;
+    Ok(listener)
 }
 
-/// One client. Without a prompt the connection ends after the commands of one line.
-async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, children: Rc<Children>) {
-    let _gone = converse(stream, &children).await;
+/// One client: it stays until it is done, as with HAProxy's master.
+pub async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, level: Level, children: Rc<Children>) {
+    let _gone = converse(stream, level, &children).await;
 }
 
-async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, children: &Rc<Children>) -> io::Result<()> {
-    let mut stream = BufReader::new(stream);
-    let mut state = command::State::default();
+async fn converse(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    level: Level,
+    children: &Rc<Children>,
+) -> io::Result<()> {
+    let mut state = command::State::new(level);
+    let mut lines = Lines::default();
+    let mut chunk = vec![0; 16_384];
     loop {
-        let mut line = String::new();
-        let read = (&mut stream).take(LONGEST as u64).read_line(&mut line).await?;
-        if read == 0 {
-            return Ok(());
-        }
-        for part in line.trim_end_matches(['\n', '\r']).split(';') {
-            match command::run(part, &mut state, children) {
-                Said::Text(text) => stream.get_mut().write_all(text.as_bytes()).await?,
+        while let Some(command) = lines.take() {
+            match command::run(&command, &mut state, children) {
+                Said::Nothing => {}
+                Said::Text(text) => stream.write_all(format!("{text}\n").as_bytes()).await?,
+                Said::Last(text) => {
+                    stream.write_all(text.as_bytes()).await?;
+                    return stream.shutdown().await;
+                }
+                // As with HAProxy, a reload ends the connection.
                 Said::Later(told) => {
-                    let (done, said) = told.await.unwrap_or((false, "the master is ending\n".to_owned()));
-                    let text = format!("Success={}\n--\n{said}", u8::from(done));
-                    stream.get_mut().write_all(text.as_bytes()).await?;
+                    let text = match told.await {
+                        Ok(outcome) => news::reply(&outcome),
+                        Err(_) => "Success=0\n--\nthe master is ending\n".to_owned(),
+                    };
+                    stream.write_all(format!("{text}\n").as_bytes()).await?;
+                    return stream.shutdown().await;
                 }
-                Said::Worker(worker, words) => {
-                    let mut answer = Vec::new();
-                    let mut worker = worker?;
-                    worker.write_all(format!("{words}\n").as_bytes()).await?;
-                    worker.shutdown().await?;
-                    worker.read_to_end(&mut answer).await?;
-                    // Its last empty line is ours to write.
-                    let text = answer.strip_suffix(b"\n").unwrap_or(&answer);
-                    stream.get_mut().write_all(text).await?;
+                Said::Worker(worker, command) => relay(worker, &command, &mut stream).await?,
+                Said::Joined(mut worker, command) => {
+                    if !command.trim().is_empty() {
+                        worker.write_all(format!("{command}\n").as_bytes()).await?;
+                    }
+                    tokio::io::copy_bidirectional(&mut stream, &mut worker).await?;
+                    return Ok(());
                 }
-                Said::Quit => return Ok(()),
+                Said::Quit => return stream.shutdown().await,
             }
-            let invitation = if state.prompt { "\nmaster> " } else { "\n" };
-            stream.get_mut().write_all(invitation.as_bytes()).await?;
+            stream.write_all(state.invitation(children).as_bytes()).await?;
         }
-        if !state.prompt {
-            return stream.get_mut().shutdown().await;
+        let read = stream.read(&mut chunk).await?;
+        if read == 0 || lines.waiting() > LONGEST {
+            return stream.shutdown().await;
+        }
+        lines.push(chunk.get(..read).unwrap_or_default());
+    }
+}
+
+/// One command and its answer, as it comes.
+async fn relay(
+    mut worker: UnixStream,
+    command: &str,
+    client: &mut (impl AsyncWrite + Unpin),
+) -> io::Result<()> {
+    let end = if command.ends_with('\n') { "" } else { "\n" };
+    worker.write_all(format!("{command}{end}").as_bytes()).await?;
+    worker.shutdown().await?;
+    let mut chunk = vec![0; 16_384];
+    loop {
+        match worker.read(&mut chunk).await? {
+            0 => return Ok(()),
+            n => client.write_all(chunk.get(..n).unwrap_or_default()).await?,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options() {
+        let check = |text: &str| settings(text.split(',').filter(|w| !w.is_empty()));
+        let plain = Settings { mode: 0o600, level: Level::Admin, uid: None, gid: None };
+        assert_eq!(check(""), Ok(plain));
+        let all = Settings { mode: 0o660, level: Level::User, uid: Some(0), gid: Some(5) };
+        assert_eq!(check("uid,0,gid,5,mode,660,level,user"), Ok(all));
+        for wrong in ["mode", "mode,9", "level,root", "user,nobody-of-that-name", "accept-proxy,x"] {
+            assert!(check(wrong).is_err(), "{wrong}");
         }
     }
 }
