@@ -164,3 +164,22 @@ fn what_the_new_one_does_not_listen_on_is_free() {
     assert_eq!(who((stage.address, 8080).into()), "new");
     assert!(eventually(|| std::net::TcpStream::connect((stage.address, 8081)).is_err()));
 }
+
+/// Told to end by its successor, a process leaves it the path of a unix socket: by then that is another file.
+#[test]
+fn a_process_that_is_ended_leaves_the_path_to_its_successor() {
+    let mut stage = Stage::start(Program::Weir, &["-db"]);
+    let text = config(&stage.shared.path().join("admin.sock"), &stage.unix(), stage.address, "new");
+    let pid = stage.old.pid().to_string();
+    let arguments = ["-db", "-st", &pid];
+    let new =
+        Proxy::start_in(Program::Weir, TempDir::new().unwrap(), &text, &arguments, stage.address, &[8080])
+            .unwrap();
+    assert!(stage.old.wait(LIMIT).is_some());
+    for name in ["web.sock", "admin.sock"] {
+        assert!(stage.shared.path().join(name).exists(), "{name}: {}", new.stderr());
+    }
+    let mut console = harness::console::Console::connect(&stage.unix());
+    console.send(GET);
+    assert!(String::from_utf8_lossy(&console.rest()).ends_with("new"));
+}

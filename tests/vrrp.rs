@@ -15,6 +15,8 @@ mod link_down;
 mod links;
 #[path = "vrrp/reload.rs"]
 mod reload;
+#[path = "vrrp/master.rs"]
+mod master;
 #[path = "vrrp/vmac.rs"]
 mod vmac;
 

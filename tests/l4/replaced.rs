@@ -194,3 +194,39 @@ fn a_process_of_another_user_behind_another_root_forwards_and_puts_all_away() {
     assert!(!answers(&net, 80));
     assert_eq!(net.on("d", "cat /proc/sys/net/ipv4/ip_forward").trim(), "0");
 }
+
+/// Flows are the same for each worker that a master starts, after a reload and after a death.
+#[test]
+fn connections_outlive_the_workers_of_a_master() {
+    let net = Net::new("r");
+    net.on("s1", "ip route replace default via 10.72.0.1");
+    net.hold_address("s2");
+    let _origins = [net.origin("s1", 8080, "::"), net.origin("s2", 8080, "::")];
+    let director = Director::new(&net);
+    let socket = director.file("master.sock");
+    let _weir = director.start(&["-W", "-S", &socket]);
+    wait_until("both are forwarded", || answers(&net, 80) && answers(&net, 8080));
+    let mut clients = net.client_script("traffic.py", &["10", &format!("{VIP}:80"), &format!("{VIP}:8080")]);
+    assert_eq!(clients.line(), "open");
+    let ask = |line: &str| crate::harness::ask(std::path::Path::new(&socket), &format!("{line};quit"));
+    let workers = || -> Vec<u32> {
+        let listed = ask("show proc");
+        let rows = listed.lines().filter(|l| l.contains(" worker "));
+        rows.filter_map(|l| l.split_whitespace().next()?.parse().ok()).collect()
+    };
+    for _ in 0..5 {
+        let answer = ask("reload");
+        assert!(answer.starts_with("Success=1"), "{answer}");
+        wait_until("the old worker ends", || workers().len() == 1);
+        assert_eq!(director.left().1, 1, "the same maps");
+        unharmed(&mut clients);
+    }
+    let answer = ask("reload --confirm 10m");
+    assert!(answer.starts_with("Success=0") && answer.contains("mode l4"), "{answer}");
+    let before = workers();
+    crate::harness::process::signal(before[0], "KILL");
+    unharmed(&mut clients);
+    wait_until("another worker serves", || workers().first().is_some_and(|pid| *pid != before[0]));
+    wait_until("it alone is attached", || director.left() == (1, 1));
+    unharmed(&mut clients);
+}
