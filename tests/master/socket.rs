@@ -107,8 +107,7 @@ fn a_worker_leaves_reloads_to_its_master() {
 /// Nothing that others have put in their place is removed at the end.
 #[test]
 fn files_of_sockets_are_removed_with_their_process() {
-    for arguments in [&["-db"][..], &["-W", "-db"]] {
-        let mut one = Master::spawn(&Program::Weir.path(), arguments, &[], "");
+    for mut one in [Master::alone(), Master::start(&["-W", "-db"])] {
         let files = ["admin.sock", "web.sock"].map(|name| one.path(name));
         assert!(files.iter().all(|f| f.exists()));
         // Another process's.
@@ -116,6 +115,6 @@ fn files_of_sockets_are_removed_with_their_process() {
         let _other = std::os::unix::net::UnixListener::bind(&files[1]).unwrap();
         signal(one.child.id(), "TERM");
         assert!(one.wait().is_some());
-        assert_eq!(files.map(|f| f.exists()), [false, true], "{arguments:?}");
+        assert_eq!(files.map(|f| f.exists()), [false, true], "{}", one.stderr());
     }
 }
