@@ -69,6 +69,9 @@ impl Master {
         let mut started = Self { child, dir, address };
         assert!(eventually(|| started.who() == "one"), "{}", started.stderr());
         assert!(started.child.try_wait().unwrap().is_none());
+        if started.path("master.sock").exists() {
+            assert!(eventually(|| started.worker().is_some()), "{}", started.stderr());
+        }
         started
     }
 
@@ -304,11 +307,16 @@ fn reloads_under_traffic_lose_nothing() {
     assert!(eventually(|| master.who() == "turn4"));
 }
 
+/// By a process of its own: one that is started by this one meanwhile would hold the file open for writing.
+fn put(program: &Path) {
+    assert!(Command::new("cp").arg(Program::Weir.path()).arg(program).status().unwrap().success());
+}
+
 #[test]
 fn another_binary_takes_over() {
     let dir = TempDir::new().unwrap();
     let program = dir.path().join("weir");
-    std::fs::copy(Program::Weir.path(), &program).unwrap();
+    put(&program);
     let master = Master::start_program(&program, &["-W", "-db"], &[]);
     let inode = |pid: u32| {
         use std::os::unix::fs::MetadataExt;
@@ -316,7 +324,7 @@ fn another_binary_takes_over() {
     };
     let old = inode(master.worker().unwrap());
     let beside = dir.path().join("weir.new");
-    std::fs::copy(Program::Weir.path(), &beside).unwrap();
+    put(&beside);
     std::fs::rename(&beside, &program).unwrap();
     signal(master.child.id(), "USR2");
     assert!(

@@ -193,7 +193,11 @@ impl Listener {
         self.continued.load(Relaxed)
     }
 
-    fn double(&self) -> io::Result<Self> {
+    /// Another descriptor of the same socket.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn double(&self) -> io::Result<Self> {
         Ok(Self {
             socket: self.socket.try_clone()?,
             bind: Arc::clone(&self.bind),

@@ -59,7 +59,14 @@ impl Services {
     /// # Errors
     /// The reactor refuses an administration socket.
     pub fn admit_again(&mut self) -> io::Result<()> {
-        self.admin = admin::serve(&self.office, &self.sockets)?;
+        // Copies: the reactor may still know the others, whose tasks have been told to end and have not yet.
+        let mut again = Vec::new();
+        for before in &self.sockets {
+            let listener = Arc::new(before.listener.double()?);
+            again.push(admin::listen::Bound { listener, socket: Arc::clone(&before.socket) });
+        }
+        self.admin = admin::serve(&self.office, &again)?;
+        self.sockets = again;
         Ok(())
     }
 

@@ -129,14 +129,19 @@ fn traffic_notices_nothing() {
 #[test]
 fn by_the_command_line() {
     for master in [false, true] {
-        let arguments: &[&str] =
-            if master { &["-W", "-db", "-p", "weir.pid"] } else { &["-db", "-p", "weir.pid"] };
+        let arguments: &[&str] = if master {
+            &["-W", "-db", "-p", "weir.pid", "-S", "master.sock"]
+        } else {
+            &["-db", "-p", "weir.pid"]
+        };
         let one = Master::spawn(&Program::Weir.path(), arguments, &[], "");
         let run = |order: &str, more: &[&str]| {
             let file = one.path("weir.pid");
             let output = Program::Weir.run(&[&[order, "-p", &file.to_string_lossy()], more].concat());
             (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
         };
+        // It is reached a moment after it serves.
+        assert!(eventually(|| run("confirm", &[]).0 == Some(1)));
         one.write("two", "    bogus\n");
         let (code, said) = run("reload", &[]);
         assert!(code == Some(1) && said.contains("unknown keyword 'bogus'"), "{said}");

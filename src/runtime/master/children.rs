@@ -73,8 +73,8 @@ pub struct Children {
     offered: RefCell<Vec<Kept>>,
     pub(super) events: mpsc::UnboundedSender<Event>,
     waiting: RefCell<Vec<Answer>>,
-    /// Asked for while another one was under way.
-    again: Cell<bool>,
+    /// Those that have asked while another one was under way: they are answered by the next one.
+    next: RefCell<Vec<Answer>>,
     /// The time to confirm what is starting.
     confirmation: Cell<Option<Duration>>,
     pub(super) trial: RefCell<Option<Trial>>,
@@ -100,7 +100,7 @@ impl Children {
             offered: RefCell::default(),
             events,
             waiting: RefCell::default(),
-            again: Cell::new(false),
+            next: RefCell::default(),
             confirmation: Cell::new(None),
             trial: RefCell::default(),
             reloads: Cell::new(0),
@@ -177,12 +177,21 @@ impl Children {
         };
         match now {
             Some(outcome) => drop(tell.send(outcome)),
-            None => self.waiting.borrow_mut().push(tell),
+            None => self.wait(tell),
         }
         told
     }
 
-    /// Another worker in the place of the one that serves; an answer where that cannot be.
+    fn wait(self: &Rc<Self>, tell: Answer) {
+        if self.is_starting() {
+            // It may have read its files already.
+            return self.next.borrow_mut().push(tell);
+        }
+        self.waiting.borrow_mut().push(tell);
+        self.begin_reload();
+    }
+
+    /// Prepares for another worker in the place of the one that serves; an answer where that cannot be.
     fn reload(self: &Rc<Self>, confirm: Option<Duration>) -> Option<Outcome> {
         let refuse = |text: &str| Some(Outcome::new(false, line("ALERT", text)));
         if self.trial.borrow().is_some() {
@@ -192,17 +201,14 @@ impl Children {
             if confirm.is_some() || self.confirmation.get().is_some() {
                 return refuse("another reload is under way: try again when it is done.");
             }
-            // It may have read its files already.
-            self.again.set(true);
         } else {
-            self.begin_reload(confirm);
+            self.confirmation.set(confirm);
         }
         None
     }
 
-    fn begin_reload(self: &Rc<Self>, confirm: Option<Duration>) {
+    fn begin_reload(self: &Rc<Self>) {
         self.reloads.set(self.reloads.get() + 1);
-        self.confirmation.set(confirm);
         if self.notifies {
             let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
             let micros = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
@@ -211,7 +217,9 @@ impl Children {
             ));
         }
         if let Err(problem) = self.start(false) {
-            self.refused(problem + "\n");
+            let said = line("ALERT", format!("master : {problem}"));
+            eprint!("{said}");
+            self.refused(said);
         }
     }
 
@@ -359,8 +367,10 @@ impl Children {
     }
 
     fn go_on(self: &Rc<Self>) {
-        if self.again.take() {
-            self.begin_reload(None);
+        let next = self.next.take();
+        if !next.is_empty() {
+            *self.waiting.borrow_mut() = next;
+            self.begin_reload();
         }
     }
 
