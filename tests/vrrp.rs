@@ -13,10 +13,10 @@ mod ipv6;
 mod link_down;
 #[path = "vrrp/links.rs"]
 mod links;
-#[path = "vrrp/reload.rs"]
-mod reload;
 #[path = "vrrp/master.rs"]
 mod master;
+#[path = "vrrp/reload.rs"]
+mod reload;
 #[path = "vrrp/vmac.rs"]
 mod vmac;
 
