@@ -6,6 +6,7 @@
 mod effect;
 
 use super::environment::Environment;
+use super::keywords;
 use super::written::Stamp;
 use super::{Source, preprocess, section_names};
 use std::collections::{BTreeMap, BTreeSet};
@@ -274,41 +275,16 @@ fn join(words: Option<&[String]>) -> String {
     words.unwrap_or_default().join(" ")
 }
 
-/// Options that stand without an argument on `bind` and `server` lines.
-const FLAGS: &[&str] = &[
-    "accept-proxy",
-    "allbackups",
-    "backup",
-    "check",
-    "check-send-proxy",
-    "check-ssl",
-    "defer-accept",
-    "disabled",
-    "enabled",
-    "agent-check",
-    "non-stick",
-    "no-check",
-    "no-backup",
-    "no-ssl-reuse",
-    "send-proxy",
-    "send-proxy-v2",
-    "ssl",
-    "strict-sni",
-    "tfo",
-    "transparent",
-    "v4v6",
-    "v6only",
-    "no-sslv3",
-    "no-tls-tickets",
-    "check-via-socks4",
-];
-
 fn options(words: &[String], from: usize) -> Vec<(String, String)> {
     let mut all = Vec::new();
-    let mut words = words.get(from..).unwrap_or_default().iter();
-    while let Some(name) = words.next() {
-        let value = if FLAGS.contains(&name.as_str()) { None } else { words.next() };
-        all.push((name.clone(), value.cloned().unwrap_or_default()));
+    let line = words.first().map_or("", String::as_str);
+    let mut rest = words.get(from..).unwrap_or_default();
+    while let Some((name, after)) = rest.split_first() {
+        // Of one that has no place in a table (`source` and its own) nothing is lost, whatever is taken for its value.
+        let taken = keywords::option_arguments(line, name).unwrap_or(1).min(after.len());
+        let (value, left) = after.split_at(taken);
+        all.push((name.clone(), value.join(" ")));
+        rest = left;
     }
     all
 }

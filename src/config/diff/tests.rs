@@ -31,6 +31,11 @@ fn servers() {
         &["server s: 1.1.1.1:80 -> 1.1.1.2:80 (new connections; idle ones are not used again)"],
     );
     check(
+        "server s 1.1.1.1:80 no-tlsv12 no-check weight 6",
+        "server s 1.1.1.1:80 no-tlsv12 no-check weight 8",
+        &["server s: weight 6 -> 8 (no connection affected; a weight set by command gives way)"],
+    );
+    check(
         "server s 1.1.1.1:80 check inter 2s",
         "server s 1.1.1.1:80 check inter 3s rise 2",
         &["server s: inter 2s -> 3s, + rise 2 (checks go on from the last result)"],
@@ -69,8 +74,8 @@ fn addresses() {
     check("bind :80", "bind :80|bind :81", &["added: bind :81 (bound before anything else changes)"]);
     check("bind :80|bind :81", "bind :80", &["removed: bind :81 (closed; its connections finish)"]);
     check(
-        "bind :443 ssl crt a.pem",
-        "bind :443 ssl crt b.pem",
+        "bind :443 ssl prefer-client-ciphers crt a.pem",
+        "bind :443 ssl prefer-client-ciphers crt b.pem",
         &["bind :443: crt a.pem -> b.pem (new handshakes)"],
     );
     check(

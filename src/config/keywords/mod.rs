@@ -144,6 +144,16 @@ pub fn section_hint(word: &str) -> Option<String> {
     vrrp_words::section_hint(word)
 }
 
+/// How many words an option of a `bind` or a `server` line takes; `None`: it is in no table.
+#[must_use]
+pub fn option_arguments(line: &str, option: &str) -> Option<usize> {
+    if line == "bind" {
+        let plain = bind::OPTIONS.iter().find(|o| o.name == option).map(|o| o.taken);
+        return plain.or_else(|| bind_ssl::taken(option));
+    }
+    server::every_option().find(|o| o.name == option).map(|o| o.taken)
+}
+
 /// Runs the row for `line` in the section the parser is in.
 pub fn apply(parser: &mut Parser, keyword: &Keyword, line: &Line) {
     let is_vrrp = matches!(parser.section, Section::Vrrp | Section::VrrpGroup | Section::VrrpScript);
