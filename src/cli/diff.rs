@@ -4,6 +4,7 @@ use super::identity;
 use crate::config::diff::{Difference, changed_files, diff};
 use crate::config::environment::Environment;
 use crate::config::{self, Source, diagnostic, written};
+use crate::stats::json_string;
 use crate::top;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -150,14 +151,7 @@ fn as_json(all: &[Difference]) -> String {
 }
 
 fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            c if c < ' ' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
+    let mut out = Vec::new();
+    json_string(text, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
 }

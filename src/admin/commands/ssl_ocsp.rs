@@ -1,5 +1,6 @@
 //! OCSP responses that are stapled: shown, and replaced by newer ones.
 
+use super::ssl_cert::hex;
 use crate::admin::answer::{Answer, severity};
 use crate::admin::command::{Call, Command};
 use crate::clock::Civil;
@@ -80,11 +81,4 @@ fn words(time: UnixTime) -> String {
     let at = Civil::from_unix(i64::try_from(time.as_secs()).unwrap_or(i64::MAX));
     let month = MONTHS.get(at.month.saturating_sub(1) as usize).copied().unwrap_or_default();
     format!("{month} {:>2} {:02}:{:02}:{:02} {} GMT", at.day, at.hour, at.minute, at.second, at.year)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02X}");
-        text
-    })
 }
