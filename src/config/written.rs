@@ -3,6 +3,7 @@
 
 use super::lex;
 use super::raw::Line;
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ pub struct Written {
 }
 
 /// A file as it was when the configuration was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Stamp {
     /// As the line says.
     pub name: String,
@@ -34,6 +35,7 @@ impl Written {
     pub fn of(lines: &[Line]) -> Self {
         let mut text = String::new();
         let mut files: Vec<Stamp> = Vec::new();
+        let (mut asked, mut known) = (HashSet::new(), HashSet::new());
         let base = |l: &&Line| BASES.contains(&l.word(0));
         let bases: Vec<&Path> = lines.iter().filter(base).map(|l| Path::new(l.word(1))).collect();
         for line in lines {
@@ -42,11 +44,9 @@ impl Written {
             let mut before = "";
             for word in line.words.iter().map(|w| w.text.as_str()) {
                 let bases = RELATIVE.contains(&before).then_some(bases.as_slice());
-                for stamp in names(word).flat_map(|name| stamps(name, bases)) {
-                    if !files.contains(&stamp) {
-                        files.push(stamp);
-                    }
-                }
+                let new = names(word).filter(|name| asked.insert((*name, bases.is_some())));
+                let found = new.flat_map(|name| stamps(name, bases));
+                files.extend(found.filter(|stamp| known.insert(stamp.clone())));
                 before = word;
             }
         }
