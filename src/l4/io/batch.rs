@@ -99,19 +99,8 @@ pub fn read<K: Pod + Default, V: Pod + Default>(
 /// One entry of a hash map.
 pub fn one<K: Pod, V: Pod + Default>(map: impl AsFd, key: &K) -> Option<V> {
     let mut value = V::default();
-    let attributes = Element {
-        map: u32::try_from(map.as_fd().as_raw_fd()).ok()?,
-        pad: 0,
-        key: std::ptr::from_ref(key) as u64,
-        value: std::ptr::from_mut(&mut value) as u64,
-        flags: 0,
-    };
-    // SAFETY: the pointers are to a live key and a live value of the map's own types, the kernel writes no more than that value (any bytes
-    // make one), and the descriptor is open while it is borrowed.
-    let result = unsafe {
-        libc::syscall(libc::SYS_bpf, LOOKUP, std::ptr::from_ref(&attributes), size_of::<Element>())
-    };
-    (result == 0).then_some(value)
+    element(LOOKUP, map.as_fd(), key, std::slice::from_mut(&mut value)).ok()?;
+    Some(value)
 }
 
 /// An array of which each of `cpus` CPUs has its own entries.
@@ -148,20 +137,31 @@ impl<V: Pod + Default> PerCpu<V> {
     }
 
     fn ask(&self, command: libc::c_long, at: u32, values: &mut [V]) -> io::Result<()> {
-        let attributes = Element {
-            map: u32::try_from(self.map.fd().as_fd().as_raw_fd()).unwrap_or(u32::MAX),
-            pad: 0,
-            key: std::ptr::from_ref(&at) as u64,
-            value: values.as_mut_ptr() as u64,
-            flags: 0,
-        };
-        // SAFETY: the pointers are to a live key and to live values, one for each CPU the kernel may have, of the map's own type and of whole
-        // words (any bytes make one); the kernel reads or writes no more than those, and the descriptor is open while it is borrowed.
-        let result = unsafe {
-            libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(&attributes), size_of::<Element>())
-        };
-        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        element(command, self.map.fd().as_fd(), &at, values)
     }
+}
+
+/// Reads or writes one entry: `values` are all that the kernel has of it, one for each CPU where each has its own.
+fn element<K: Pod, V: Pod>(
+    command: libc::c_long,
+    map: BorrowedFd,
+    key: &K,
+    values: &mut [V],
+) -> io::Result<()> {
+    let attributes = Element {
+        map: u32::try_from(map.as_raw_fd()).unwrap_or(u32::MAX),
+        pad: 0,
+        key: std::ptr::from_ref(key) as u64,
+        value: values.as_mut_ptr() as u64,
+        flags: 0,
+    };
+    // SAFETY: the pointers are to a live key and to live values of the map's own types, as many as the kernel has of an entry and of whole words
+    // where that is more than one (any bytes make one); the kernel reads or writes no more than those, and the descriptor is open while it is
+    // borrowed.
+    let result = unsafe {
+        libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(&attributes), size_of::<Element>())
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn call(_map: BorrowedFd, attributes: &mut Attributes) -> io::Result<()> {
