@@ -17,8 +17,9 @@ use harness::client::Client;
 use harness::console::Console;
 use harness::eventually;
 use harness::process::{Program, is_alive, signal};
+use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -108,7 +109,7 @@ impl Master {
 
     /// The pid of the worker that serves, as `show proc` says.
     fn worker(&self) -> Option<u32> {
-        std::os::unix::net::UnixStream::connect(self.socket()).ok()?;
+        UnixStream::connect(self.socket()).ok()?;
         let text = self.ask("show proc");
         let rest = text.split("# workers\n").nth(1)?;
         rest.lines().next()?.split_whitespace().next()?.parse().ok()
@@ -244,6 +245,21 @@ fn a_wrong_configuration_changes_nothing() {
     master.write("two", "");
     assert!(master.ask("reload").starts_with("Success=1"));
     assert!(eventually(|| master.who() == "two"));
+}
+
+/// What is said behind a command that ends the connection: the answer arrives whole all the same.
+#[test]
+fn an_answer_survives_what_is_said_after_it() {
+    let master = Master::start(&["-W", "-db"]);
+    let mut console = UnixStream::connect(master.socket()).unwrap();
+    console.set_read_timeout(Some(LIMIT)).unwrap();
+    console.write_all(b"reload\n").unwrap();
+    // Once another client is answered, the line has been read.
+    assert!(master.ask("show proc").contains("#<PID>"));
+    console.write_all(b"show proc\n").unwrap();
+    let mut answer = String::new();
+    console.read_to_string(&mut answer).expect("the end, and no reset");
+    assert!(answer.starts_with("Success=1\n--\n") && !answer.contains("#<PID>"), "{answer}");
 }
 
 /// Connections are never refused: they wait in the sockets that the master holds. Requests that were inside are lost.

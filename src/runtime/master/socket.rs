@@ -11,11 +11,15 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 /// A command longer than this is none.
 const LONGEST: usize = 1 << 20;
+
+/// After the last answer: how much and how long to go on reading.
+const LINGER: (u64, Duration) = (1 << 20, Duration::from_secs(1));
 
 /// What stands behind the address.
 #[derive(Debug, PartialEq, Eq)]
@@ -96,11 +100,17 @@ fn bind(beside: &Path, path: &Path, settings: &Settings) -> io::Result<UnixListe
 
 /// One client: it stays until it is done, as with HAProxy's master.
 pub async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, level: Level, children: Rc<Children>) {
-    let _gone = converse(stream, level, &children).await;
+    let mut stream = stream;
+    let _gone = converse(&mut stream, level, &children).await;
+    let _gone = stream.shutdown().await;
+    // Closing with something unread would take the answer away again.
+    let (most, time) = LINGER;
+    let mut rest = stream.take(most);
+    let _gone = tokio::time::timeout(time, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
 }
 
 async fn converse(
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     level: Level,
     children: &Rc<Children>,
 ) -> io::Result<()> {
@@ -113,8 +123,7 @@ async fn converse(
                 Said::Nothing => {}
                 Said::Text(text) => stream.write_all(format!("{text}\n").as_bytes()).await?,
                 Said::Last(text) => {
-                    stream.write_all(text.as_bytes()).await?;
-                    return stream.shutdown().await;
+                    return stream.write_all(text.as_bytes()).await;
                 }
                 // As with HAProxy, a reload ends the connection.
                 Said::Later(told) => {
@@ -122,24 +131,23 @@ async fn converse(
                         Ok(outcome) => news::reply(&outcome),
                         Err(_) => "Success=0\n--\nthe master is ending\n".to_owned(),
                     };
-                    stream.write_all(format!("{text}\n").as_bytes()).await?;
-                    return stream.shutdown().await;
+                    return stream.write_all(format!("{text}\n").as_bytes()).await;
                 }
-                Said::Worker(worker, command) => relay(worker, &command, &mut stream).await?,
+                Said::Worker(worker, command) => relay(worker, &command, stream).await?,
                 Said::Joined(mut worker, command) => {
                     if !command.trim().is_empty() {
                         worker.write_all(format!("{command}\n").as_bytes()).await?;
                     }
-                    tokio::io::copy_bidirectional(&mut stream, &mut worker).await?;
+                    tokio::io::copy_bidirectional(stream, &mut worker).await?;
                     return Ok(());
                 }
-                Said::Quit => return stream.shutdown().await,
+                Said::Quit => return Ok(()),
             }
             stream.write_all(state.invitation(children).as_bytes()).await?;
         }
         let read = stream.read(&mut chunk).await?;
         if read == 0 || lines.waiting() > LONGEST {
-            return stream.shutdown().await;
+            return Ok(());
         }
         lines.push(chunk.get(..read).unwrap_or_default());
     }
