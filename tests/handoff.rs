@@ -8,6 +8,7 @@ use harness::eventually;
 use harness::process::{Program, Proxy};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread::JoinHandle;
@@ -69,17 +70,27 @@ impl Stage {
     }
 
     fn start(program: Program, arguments: &[&str]) -> Self {
+        Self::with(program, arguments, "")
+    }
+
+    /// The frontend has more lines.
+    fn with(program: Program, arguments: &[&str], lines: &str) -> Self {
         let (address, shared) = (harness::own_address(), TempDir::new().unwrap());
         let text = config(&shared.path().join("admin.sock"), &shared.path().join("web.sock"), address, "old");
+        let text = text + lines;
         let old = Proxy::start_in(program, TempDir::new().unwrap(), &text, arguments, address, &[8080, 8081]);
         Self { address, shared, old: old.unwrap_or_else(|e| panic!("{e}")) }
     }
 
-    fn next(&self, program: Program) -> Proxy {
-        let socket = self.shared.path().join("admin.sock");
-        let text = config(&socket, &self.unix(), self.address, "new");
+    fn admin(&self) -> PathBuf {
+        self.shared.path().join("admin.sock")
+    }
+
+    /// Starts the next one, with further arguments.
+    fn next(&self, program: Program, more: &[&str]) -> Proxy {
+        let text = config(&self.admin(), &self.unix(), self.address, "new");
         let pid = self.old.pid().to_string();
-        let arguments = ["-db", "-x", &socket.to_string_lossy(), "-sf", &pid];
+        let arguments = [&["-db", "-sf", &pid], more].concat();
         Proxy::start_in(program, TempDir::new().unwrap(), &text, &arguments, self.address, &[8080, 8081])
             .unwrap_or_else(|e| panic!("{e}"))
     }
@@ -92,7 +103,7 @@ fn check(from: Program, arguments: &[&str], to: Program) {
     let ports = [8080, 8080, 8081].map(|port| SocketAddr::from((stage.address, port)));
     let clients = ports.map(|at| traffic(at, &tally));
     assert!(eventually(|| tally.old.load(SeqCst) > 50));
-    let new = stage.next(to);
+    let new = stage.next(to, &["-x", &stage.admin().to_string_lossy()]);
     assert!(stage.old.wait(LIMIT).is_some_and(|s| s.success()), "the old one ends: {}", stage.old.stderr());
     let so_far = tally.new.load(SeqCst);
     assert!(eventually(|| tally.new.load(SeqCst) > so_far + 50));
@@ -121,6 +132,81 @@ fn haproxy_to_weir() {
 #[test]
 fn weir_to_haproxy() {
     check(Program::Weir, &["-db", "-dR"], Program::HaProxy);
+}
+
+/// Without `-x`: whoever waits in the sockets of the old one, which takes nobody in, is served by the new one.
+fn check_waiting(from: Program, arguments: &[&str]) {
+    let mut stage = Stage::with(from, arguments, "    maxconn 1\n    backlog 128\n");
+    let at = SocketAddr::from((stage.address, 8080));
+    let mut held = Client::connect(at);
+    held.set_limit(LIMIT);
+    held.send(b"GET / HTTP/1.1\r\n");
+    let inside = || harness::console::ask(&stage.admin(), "show stat").contains("f,FRONTEND,,,1,");
+    assert!(eventually(inside), "{}", harness::console::ask(&stage.admin(), "show stat"));
+    let waiting: Vec<Client> = (0..20)
+        .map(|_| {
+            let mut client = Client::connect(at);
+            client.set_limit(LIMIT);
+            client.send(GET);
+            client
+        })
+        .collect();
+    let new = stage.next(Program::Weir, &[]);
+    for mut client in waiting {
+        let answer = String::from_utf8_lossy(&client.response(false)).into_owned();
+        assert!(answer.ends_with("\r\n\r\nnew"), "{answer}: {}", new.stderr());
+    }
+    held.send(b"Host: h\r\nConnection: close\r\n\r\n");
+    assert!(held.response(false).ends_with(b"old"));
+    assert!(stage.old.wait(LIMIT).is_some(), "the old one ends: {}", stage.old.stderr());
+    // The unix socket has its file, and another than the old one's if that has not given it away.
+    let mut console = harness::console::Console::connect(&stage.unix());
+    console.send(GET);
+    assert!(String::from_utf8_lossy(&console.rest()).ends_with("new"));
+    assert!(!new.stderr().contains("cannot be taken"), "{}", new.stderr());
+}
+
+#[test]
+fn who_waits_in_weir_is_served_by_the_next() {
+    check_waiting(Program::Weir, &["-db"]);
+}
+
+#[test]
+fn who_waits_in_haproxy_is_served_by_weir() {
+    check_waiting(Program::HaProxy, &["-db"]);
+}
+
+#[test]
+fn who_waits_in_a_worker_is_served_by_the_next() {
+    check_waiting(Program::Weir, &["-W", "-db"]);
+    check_waiting(Program::HaProxy, &["-W", "-db"]);
+}
+
+/// Without a debugger's rights the next one says what that costs, and opens sockets of its own.
+#[test]
+fn sockets_out_of_reach_are_told_of() {
+    let mut stage = Stage::start(Program::HaProxy, &["-db"]);
+    let shared = stage.shared.path();
+    let (file, said) = (shared.join("new.cfg"), shared.join("said"));
+    std::fs::write(&file, config(&stage.admin(), &stage.unix(), stage.address, "new")).unwrap();
+    let pid = stage.old.pid().to_string();
+    let mut new = Command::new("setpriv")
+        .args(["--inh-caps=-sys_ptrace", "--bounding-set=-sys_ptrace"])
+        .arg(Program::Weir.path())
+        .args(["-db", "-sf", &pid, "-f"])
+        .arg(&file)
+        .stderr(std::fs::File::create(&said).unwrap())
+        .spawn()
+        .unwrap();
+    let ended = stage.old.wait(LIMIT);
+    let answer = who((stage.address, 8080).into());
+    let said = std::fs::read_to_string(&said).unwrap();
+    new.kill().unwrap();
+    new.wait().unwrap();
+    assert!(ended.is_some(), "the old one ends: {said}");
+    assert_eq!(answer, "new");
+    let expected = format!("the listening sockets of process {pid} cannot be taken (");
+    assert!(said.contains(&expected) && said.contains("'-x' with its stats socket"), "{said}");
 }
 
 #[test]

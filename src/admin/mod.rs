@@ -27,7 +27,7 @@ pub use answer::{Answer, Pieces, severity};
 pub use command::{Call, Command, Mode};
 pub use console::Console;
 pub use session::{Prompt, Session};
-pub use socket::{Rights, admit, serve};
+pub use socket::{Rights, admit, admit_owner, serve};
 
 use crate::config::model::StatsSocket;
 use crate::live::{Generation, Notice};

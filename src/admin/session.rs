@@ -27,6 +27,8 @@ pub struct Session {
     pub timed: bool,
     pub timeout: Option<Duration>,
     pub socket: usize,
+    /// The client may take the listening sockets.
+    pub takes_listeners: bool,
     /// What dumps hide.
     pub veil: Veil,
 }
@@ -42,6 +44,7 @@ impl Session {
             timed: false,
             timeout,
             socket: index,
+            takes_listeners: socket.expose_fd_listeners,
             veil: Veil::default(),
         }
     }

@@ -51,6 +51,15 @@ impl Rights {
 
 /// Lets a client in whom another process has checked.
 pub fn admit(office: &Rc<Office>, socket: Socket, rights: Rights) {
+    admit_as(office, socket, rights, false);
+}
+
+/// Lets root or the process's own user in.
+pub fn admit_owner(office: &Rc<Office>, socket: Socket) {
+    admit_as(office, socket, Rights::ALL, true);
+}
+
+fn admit_as(office: &Rc<Office>, socket: Socket, rights: Rights, takes_listeners: bool) {
     let own = StatsSocket { level: rights.level, ..StatsSocket::of_master() };
     if socket.set_nonblocking(true).is_ok()
         && let Ok(stream) = Stream::from_socket(socket, true)
@@ -58,6 +67,7 @@ pub fn admit(office: &Rc<Office>, socket: Socket, rights: Rights) {
         let session = |timeout| Session {
             expert: rights.expert,
             experimental: rights.experimental,
+            takes_listeners,
             ..Session::new(&own, usize::MAX, timeout)
         };
         let_in(office, session, stream, ());

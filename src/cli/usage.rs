@@ -33,7 +33,7 @@ Running
   -W, -Ws               a master that starts workers, keeps their sockets and reloads by starting another; -Ws tells systemd
   -S <socket>           the master's own command socket: a path or address:port, with ,mode,<octal> if wanted
   -p <file>             write the pid here
-  -sf <pid>...          once listening, let these old processes finish their connections and stop
+  -sf <pid>...          take over from these old processes: their sockets, then let them finish and stop
   -x <socket>           take the listening sockets from the process with this stats socket (its expose-fd listeners)
   -st <pid>...          once listening, end these old processes at once
   -n <number>           connections of the whole process

@@ -55,7 +55,14 @@ impl Taken {
 /// # Errors
 /// It does not answer, or has another protocol.
 pub fn take(path: &Path) -> io::Result<Vec<Taken>> {
-    let mut stream = UnixStream::connect(path)?;
+    take_by(&UnixStream::connect(path)?)
+}
+
+/// Asks whoever is at the other end.
+///
+/// # Errors
+/// As [`take`].
+pub fn take_by(mut stream: &UnixStream) -> io::Result<Vec<Taken>> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     stream.write_all(format!("{COMMAND}\n").as_bytes())?;
@@ -66,7 +73,7 @@ pub fn take(path: &Path) -> io::Result<Vec<Taken>> {
     let mut all = Vec::new();
     while all.len() < count {
         let before = all.len();
-        message(&stream, &mut all)?;
+        message(stream, &mut all)?;
         if all.len() == before {
             return Err(invalid("fewer sockets than it announced"));
         }
@@ -154,6 +161,14 @@ pub fn listening((socket, interface): Described) -> Option<Taken> {
     socket.set_nonblocking(true).ok()?;
     let address = address_of(&socket)?;
     Some(Taken { socket, address, interface })
+}
+
+/// A copy of a socket of another process, if it listens and is no unix socket with a file.
+#[must_use]
+pub fn copied(socket: OwnedFd) -> Option<Taken> {
+    let socket = Socket::from(socket);
+    let interface = socket.device().ok()?.map(|name| String::from_utf8_lossy(&name).into_owned());
+    listening((socket, interface)).filter(|taken| !matches!(taken.address, Address::Unix(_)))
 }
 
 fn address_of(socket: &Socket) -> Option<Address> {

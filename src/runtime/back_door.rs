@@ -5,15 +5,29 @@ use crate::net::raw;
 use crate::tasks::{self, Task};
 use std::io;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener as Bound};
+use std::os::unix::net::{SocketAddr, UnixListener as Bound, UnixStream as Knocking};
 use tokio::net::{UnixListener, UnixStream};
 
 /// Where a process is reached.
 ///
 /// # Errors
 /// None in practice: the name is short.
-pub fn address(pid: u32) -> io::Result<SocketAddr> {
+fn address(pid: u32) -> io::Result<SocketAddr> {
     SocketAddr::from_abstract_name(format!("weir-control-{pid}"))
+}
+
+/// Knocks at the door of a process.
+///
+/// # Errors
+/// Nobody answers, or somebody else than that process.
+pub fn connect(pid: u32) -> io::Result<Knocking> {
+    let stream = Knocking::connect_addr(&address(pid)?)?;
+    let owner = rustix::net::sockopt::socket_peercred(&stream)?.pid;
+    if u32::try_from(owner.as_raw_nonzero().get()) == Ok(pid) {
+        Ok(stream)
+    } else {
+        Err(io::Error::other(format!("process {pid} is not who answers")))
+    }
 }
 
 /// Hands over who comes. Where somebody else has the name, nobody does.

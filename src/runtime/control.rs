@@ -134,7 +134,7 @@ async fn control(
         let office = services.office();
         back_door::listen(move |client| {
             if let Ok(client) = client.into_std() {
-                admin::admit(&office, OwnedFd::from(client).into(), admin::Rights::ALL);
+                admin::admit_owner(&office, OwnedFd::from(client).into());
             }
         })
     });

@@ -35,16 +35,28 @@ impl Listeners {
     }
 }
 
+/// What is there already.
+#[derive(Default)]
+pub struct There<'a> {
+    /// What this process listens on goes on: the same socket, with all who wait in it.
+    pub before: Vec<Arc<Listener>>,
+    /// So does what another process listened on.
+    pub taken: Vec<Taken>,
+    /// Processes to ask for an address that is in use.
+    pub old: &'a [i32],
+}
+
 /// Binds everything; all failures are printed before the one that ends the start.
-/// What `before` listens on already goes on: the same socket, with all who wait in it.
+/// Sockets of other processes that this configuration has no use for are left in `there`.
 pub fn open_all(
     config: &Config,
     options: &Options,
     threads: usize,
-    before: Vec<Arc<Listener>>,
-    taken: &mut Vec<Taken>,
+    there: &mut There<'_>,
 ) -> Result<Listeners, String> {
-    let mut before = by_socket(before);
+    let mut before = by_socket(std::mem::take(&mut there.before));
+    // A process whose sockets go on here must not close them, not even for a while.
+    let old = if there.taken.is_empty() { there.old } else { &[] };
     let mut all = Listeners { threads: (0..threads).map(|_| Vec::new()).collect() };
     let mut failed = false;
     let mut group = 0;
@@ -66,8 +78,8 @@ pub fn open_all(
             let wanted = if wanted.is_empty() { (0..threads).collect() } else { wanted };
             let mut same = before.remove(&identity::socket(bind)).unwrap_or_default();
             same.retain(|l| l.can_become(setting));
-            same.extend(take_over(taken, bind, setting));
-            match open_line(bind, setting, wanted.len(), &same, options) {
+            same.extend(take_over(&mut there.taken, bind, setting));
+            match open_line(bind, setting, wanted.len(), &same, old) {
                 Ok(listeners) => {
                     // After a reload to fewer threads some accept from several.
                     for (listener, thread) in listeners.into_iter().zip(wanted.into_iter().cycle()) {
@@ -123,10 +135,10 @@ fn open_line(
     setting: Setting<'_>,
     count: usize,
     before: &[Arc<Listener>],
-    options: &Options,
+    old: &[i32],
 ) -> Result<Vec<Listener>, BindError> {
     let Some(first) = before.first() else {
-        return open(|| Listener::open(bind, setting, count), options);
+        return open(|| Listener::open(bind, setting, count), old);
     };
     let again = |listener: &Listener| {
         let failed =
@@ -194,10 +206,9 @@ fn sentence(proxy: &Arc<Proxy>, place: Option<&crate::config::raw::Place>, error
 }
 
 /// With old processes to replace, an address in use is worth waiting for: they are asked to let go of it.
-fn open<T>(mut bind: impl FnMut() -> Result<T, BindError>, options: &Options) -> Result<T, BindError> {
+fn open<T>(mut bind: impl FnMut() -> Result<T, BindError>, old: &[i32]) -> Result<T, BindError> {
     let mut result = bind();
-    let old = || options.finish.iter().chain(&options.terminate);
-    if old().next().is_none() {
+    if old.is_empty() {
         return result;
     }
     for attempt in 0..100 {
@@ -206,14 +217,14 @@ fn open<T>(mut bind: impl FnMut() -> Result<T, BindError>, options: &Options) ->
             _ => return result,
         }
         if attempt == 0 {
-            for &pid in old() {
+            for &pid in old {
                 let _gone_already = raw::kill(pid, libc::SIGTTOU);
             }
         }
         std::thread::sleep(Duration::from_millis(20));
         result = bind();
     }
-    for &pid in old() {
+    for &pid in old {
         let _gone_already = raw::kill(pid, libc::SIGTTIN);
     }
     result

@@ -11,6 +11,7 @@ mod gate;
 mod limits;
 mod listen;
 pub mod master;
+mod predecessor;
 mod process;
 mod reload;
 mod services;
@@ -146,13 +147,16 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     raw::hold_signals();
     let mut taken = match &options.take_from {
         Some(path) => listen::take(path)?,
-        None => Vec::new(),
+        None => predecessor::sockets(options),
     };
     if let Some(master) = &options.channel {
         let held = master.take();
         taken.extend(held.map_err(|e| format!("Failed to get the sockets from the master: {e}"))?);
     }
-    let listeners = listen::open_all(&config, options, threads, Vec::new(), &mut taken)?;
+    let mut old: Vec<i32> = options.finish.iter().chain(&options.terminate).copied().collect();
+    let mut there = listen::There { taken, old: &old, ..listen::There::default() };
+    let listeners = listen::open_all(&config, options, threads, &mut there)?;
+    let mut taken = there.taken;
     // HAProxy goes on when it has an administration socket to listen on: servers are checked all the same. So does a node
     // that has virtual addresses to hold, or packets to forward.
     let idle = config.vrrp.routers.is_empty() && config.l4_services.is_empty();
@@ -169,7 +173,6 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     drop(taken);
     let beside = listeners.count() + admin_sockets.len() + global.stats_maxconn;
     let maxconn = limits::apply(&config, options, beside, threads)?;
-    let mut old: Vec<i32> = options.finish.iter().chain(&options.terminate).copied().collect();
     // The master tells it to finish, once this one is ready.
     old.extend(options.channel.as_ref().and_then(|_| master::Channel::predecessor()));
     // What fails is to fail before the old process is told.

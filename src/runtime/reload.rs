@@ -11,7 +11,6 @@ use crate::config::model::{Config, Global};
 use crate::live::reload::Outcome;
 use crate::live::{Generation, MAX_THREADS, Stage, startup};
 use crate::logging::{self, level};
-use crate::net::Listener;
 use crate::tasks;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -138,8 +137,9 @@ impl Running<'_> {
         config: &Config,
         threads: usize,
     ) -> Result<(listen::Listeners, Vec<crate::admin::listen::Bound>, usize), String> {
-        let before: Vec<Arc<Listener>> = old.proxies.iter().flat_map(|p| p.front.doors.listeners()).collect();
-        let listeners = listen::open_all(config, self.options, threads, before, &mut Vec::new())?;
+        let before = old.proxies.iter().flat_map(|p| p.front.doors.listeners()).collect();
+        let mut there = listen::There { before, ..listen::There::default() };
+        let listeners = listen::open_all(config, self.options, threads, &mut there)?;
         let sockets = listen::open_admin(config, &self.services.sockets, &mut Vec::new())?;
         let beside = listeners.count() + sockets.len() + config.global.stats_maxconn;
         let maxconn = limits::apply(config, self.options, beside, threads)?;

@@ -1,4 +1,5 @@
-//! `_getsocks`: the listening sockets go to the process that takes this one's place (`expose-fd listeners`).
+//! `_getsocks`: the listening sockets go to the process that takes this one's place (`expose-fd listeners`, and
+//! always for root and the process's own user at its back door).
 
 use crate::admin::answer::Answer;
 use crate::admin::command::{Call, Command};
@@ -20,8 +21,7 @@ pub const TABLE: &[Command] = &[Command::new(
 )];
 
 fn give(call: &mut Call<'_>) -> Answer {
-    let socket = call.admin.sockets.get(call.session.socket);
-    if !socket.is_some_and(|s| s.expose_fd_listeners) {
+    if !call.session.takes_listeners {
         return Answer::denied();
     }
     let open = call.live().proxies.iter().filter(|p| p.front.doors.phase() == Phase::Open);
