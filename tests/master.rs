@@ -247,6 +247,25 @@ fn a_wrong_configuration_changes_nothing() {
     assert!(eventually(|| master.who() == "two"));
 }
 
+/// A worker that still has a client, and outlives one reload, is ended by the next.
+#[test]
+fn a_worker_outlives_as_many_reloads_as_it_may() {
+    let master = Master::start(&["-W", "-db"]);
+    let old = master.worker().unwrap();
+    let mut held = Client::connect(master.at());
+    held.set_limit(LIMIT);
+    held.send(b"GET / HTTP/1.1\r\n");
+    assert_eq!(master.who(), "one");
+    let text = config(master.dir.path(), master.address, "two", "");
+    let text = text.replacen("global\n", "global\n    mworker-max-reloads 1\n", 1);
+    std::fs::write(master.dir.path().join("proxy.cfg"), text).unwrap();
+    assert!(master.ask("reload").starts_with("Success=1"));
+    assert!(master.ask("show proc").contains(&format!("{old:<15} worker          1 ")));
+    assert!(master.ask("reload").starts_with("Success=1"));
+    assert!(eventually(|| !is_alive(old)), "{}", master.ask("show proc"));
+    assert!(master.stderr().contains(&format!("Former worker ({old}) has outlived 2 reloads and is ended")));
+}
+
 /// What is said behind a command that ends the connection: the answer arrives whole all the same.
 #[test]
 fn an_answer_survives_what_is_said_after_it() {

@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use harness::client::Client;
@@ -247,6 +248,40 @@ fn privileges_are_dropped_after_binding() {
     let mut client = Client::connect(SocketAddr::new(address.into(), 80));
     client.send(GET);
     assert!(client.response(false).starts_with(b"HTTP/1.1 200"));
+}
+
+/// The kernel gives the files of a process to its user only if its memory may be dumped.
+#[test]
+fn core_dumps_are_allowed_where_they_are_wanted() {
+    use std::os::unix::fs::MetadataExt;
+    if !is_root() {
+        println!("skipped: needs root");
+        return;
+    }
+    for (line, owner, core) in [("set-dumpable", 65_534, "unlimited"), ("no set-dumpable", 0, "0")] {
+        let (address, dir) = (harness::own_address(), TempDir::new().unwrap());
+        let file = dir.path().join("proxy.cfg");
+        let identity = format!("global\n    {line}\n    user nobody\n    group nogroup\n");
+        std::fs::write(&file, identity + &answering(address)).unwrap();
+        let mut weir = Command::new("prlimit")
+            .args(["--core=0:unlimited", "--fsize=1000000:unlimited"])
+            .arg(Program::Weir.path())
+            .args(["-db", "-f"])
+            .arg(&file)
+            .spawn()
+            .unwrap();
+        let listens = eventually(|| Client::try_connect(front(address)).is_ok());
+        let place = format!("/proc/{}/limits", weir.id());
+        let seen = || std::fs::metadata(&place).map(|m| m.uid()).ok();
+        let owned = eventually(|| seen() == Some(owner));
+        let (limits, seen) = (std::fs::read_to_string(&place).unwrap(), seen());
+        weir.kill().unwrap();
+        weir.wait().unwrap();
+        assert!(listens && owned, "{line}: {seen:?}");
+        let row = limits.lines().find(|l| l.starts_with("Max core file size")).unwrap();
+        let words: Vec<&str> = row.split_whitespace().collect();
+        assert_eq!(words[4..6], [core, "unlimited"], "{line}: {limits}");
+    }
 }
 
 #[test]

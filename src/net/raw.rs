@@ -294,12 +294,6 @@ pub fn utc_offset(unix_seconds: i64) -> i32 {
     }
 }
 
-/// PR_SET_DUMPABLE (`set-dumpable`): core dumps even after the change of user.
-pub fn set_dumpable() {
-    // SAFETY: plain values.
-    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) };
-}
-
 /// Registers a descriptor with the current thread's reactor, for reading.
 pub fn watch<T: AsRawFd>(owner: T) -> io::Result<tokio::io::unix::AsyncFd<T>> {
     // SAFETY: the callers give types that own their descriptor, which stays open until the value inside is dropped.

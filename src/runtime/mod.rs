@@ -221,7 +221,7 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     let workers = worker::Workers::start(&shared, listeners)?;
     match (&options.channel, kept) {
         (Some(master), Some(kept)) => {
-            let told = master.ready(&kept, &startup::said());
+            let told = master.ready(&kept, &startup::said(), shared.generation.config.global.most_reloads);
             told.map_err(|e| format!("the master does not listen: {e}"))?;
         }
         _ if options.notify => process::notify_ready(),

@@ -54,6 +54,9 @@ impl Identity {
 /// chroot, then group before user: the other way round the right to change the group would be gone.
 /// `keeps_network`: what holds virtual addresses keeps the capabilities for it, and no other.
 pub fn confine(global: &Global, identity: &Identity, routes: bool, forwards: bool) -> Result<(), String> {
+    if global.dumpable {
+        lift_dump_limits().unwrap_or_else(without_dumps);
+    }
     if let Some(root) = &global.chroot {
         raw::chroot(root).map_err(|_| format!("[haproxy.main()] Cannot chroot({}).", root.display()))?;
     }
@@ -79,6 +82,31 @@ pub fn confine(global: &Global, identity: &Identity, routes: bool, forwards: boo
         raw::set_uid(uid).map_err(|_| format!("[haproxy.main()] Cannot set uid {uid}."))?;
         if keeps_network {
             keep_network_capabilities(routes, forwards).map_err(lost)?;
+        }
+    }
+    if global.dumpable {
+        // The change of user has forbidden it.
+        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::Dumpable)
+            .unwrap_or_else(without_dumps);
+    }
+    Ok(())
+}
+
+fn without_dumps(error: impl std::fmt::Display) {
+    say("WARNING", format!("[haproxy.main()] 'set-dumpable' : core dumps may be missing ({error})."));
+}
+
+/// Core dumps of any size, as far as whoever started the process lets it.
+fn lift_dump_limits() -> rustix::io::Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    for (resource, what) in [(Resource::Core, "core dumps"), (Resource::Fsize, "files")] {
+        if setrlimit(resource, Rlimit { current: None, maximum: None }).is_ok() {
+            continue;
+        }
+        let maximum = getrlimit(resource).maximum;
+        setrlimit(resource, Rlimit { current: maximum, maximum })?;
+        if let Some(bytes) = maximum {
+            without_dumps(format!("the hard limit for {what} stays at {bytes} bytes"));
         }
     }
     Ok(())

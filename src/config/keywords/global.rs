@@ -86,6 +86,14 @@ pub const TABLE: &[Keyword] = &[
             p.global.master_worker = true;
         },
     ),
+    number!(
+        "mworker-max-reloads",
+        "<number>",
+        0,
+        u32::MAX,
+        "Ends a worker of 'master-worker' that has outlived more reloads (TERM).",
+        |g, n| g.most_reloads = Some(n)
+    ),
     flag!("quiet", "Prints nothing at start.", |g| g.quiet = true),
     flag!("zero-warning", "Refuses a configuration that gives warnings.", |g| g.zero_warning = true),
     Keyword::new(
@@ -137,6 +145,23 @@ pub const TABLE: &[Keyword] = &[
         |p, l| {
             if p.at_most(l, 1) {
                 p.global.insecure_fork_wanted = p.prefix == Prefix::None;
+            }
+        },
+    )
+    .negatable(),
+    Keyword::new(
+        "set-dumpable",
+        GLOBAL,
+        "[on|off]",
+        "Writes a core dump when the process dies, whatever 'user' and the limits of file sizes say.",
+        |p, l| {
+            if p.at_most(l, 2) {
+                match l.word(1) {
+                    "" | "on" => p.global.dumpable = p.prefix == Prefix::None,
+                    "off" => p.global.dumpable = false,
+                    "libs" => p.alert(l, 1, "'set-dumpable libs' is not supported by weir: write 'set-dumpable'; there are no libraries worth adding, weir is one file."),
+                    other => p.alert(l, 1, format!("'set-dumpable' expects 'on' or 'off' (got '{other}').")),
+                }
             }
         },
     )

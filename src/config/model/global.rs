@@ -50,6 +50,10 @@ pub struct Global {
     pub external_check: ExternalChecks,
     pub insecure_fork_wanted: bool,
     pub strict_limits: bool,
+    /// `set-dumpable`: a core dump is written when the process dies, whatever the limits and the user are.
+    pub dumpable: bool,
+    /// `mworker-max-reloads`: a worker that has outlived more is ended.
+    pub most_reloads: Option<u32>,
     pub server_state_base: Option<PathBuf>,
     pub server_state_file: Option<PathBuf>,
     /// `stats-file`: counters go on from there.
@@ -147,6 +151,8 @@ impl Default for Global {
             external_check: ExternalChecks::Refused,
             insecure_fork_wanted: false,
             strict_limits: true,
+            dumpable: false,
+            most_reloads: None,
             server_state_base: None,
             server_state_file: None,
             stats_file: None,

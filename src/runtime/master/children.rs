@@ -81,6 +81,8 @@ pub struct Children {
     pub reloads: Cell<u32>,
     pub history: RefCell<History>,
     early_deaths: Cell<u32>,
+    /// `mworker-max-reloads` of the worker that became ready last.
+    most_reloads: Cell<Option<u32>>,
     pub said: RefCell<String>,
     notifies: bool,
 }
@@ -106,6 +108,7 @@ impl Children {
             reloads: Cell::new(0),
             history: RefCell::new(History::begin(SystemTime::now())),
             early_deaths: Cell::new(0),
+            most_reloads: Cell::new(None),
             said: RefCell::default(),
             notifies,
         };
@@ -271,6 +274,7 @@ impl Children {
                     self.offered.borrow_mut().extend(kept);
                 }
             }
+            link::MOST => self.most_reloads.set(text().parse().ok()),
             link::READY => self.ready(pid, text()),
             link::FAILED => {
                 if let Some(child) = self.all.borrow_mut().iter_mut().find(|c| c.pid == pid) {
@@ -325,12 +329,31 @@ impl Children {
                 // Who asked by the old worker is answered before it ends.
                 self.conclude(outcome);
                 kill(replaced.pid, libc::SIGUSR1);
+                self.end_survivors();
             }
             // The first one, or one in the place of a dead one, is no reload: it hears how those went.
             (None, _) if self.waiting.borrow().is_empty() => self.tell_news(),
             (None, _) => self.conclude(outcome),
         }
         self.go_on();
+    }
+
+    /// Workers that have outlived too many reloads go at once.
+    fn end_survivors(&self) {
+        let Some(most) = self.most_reloads.get() else { return };
+        for child in self.all.borrow().iter() {
+            let outlived = self.reloads.get().saturating_sub(child.reload);
+            if child.stage == Stage::Old && outlived > most {
+                say(
+                    "WARNING",
+                    format!(
+                        "Former worker ({}) has outlived {outlived} reloads and is ended (mworker-max-reloads {most}).",
+                        child.pid
+                    ),
+                );
+                kill(child.pid, libc::SIGTERM);
+            }
+        }
     }
 
     fn refused(self: &Rc<Self>, said: String) {

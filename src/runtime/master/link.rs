@@ -3,6 +3,7 @@
 //! ```text
 //!   worker -> master   G  what sockets are there?        master -> worker   S  sockets, with descriptors
 //!                      S  sockets I listen on                               E  that was all
+//!                      M  reloads that a worker may outlive
 //!                      R  ready, and what was said                          C  a client of the administration
 //!                      F  failed, and what was said                         N  news: how reloads have gone (news.rs)
 //!                      A  a client asks for a reload                        A  what came of it
@@ -38,6 +39,7 @@ pub const NEWS: u8 = b'N';
 pub const ASK: u8 = b'A';
 pub const HOLD: u8 = b'H';
 pub const GO_ON: u8 = b'U';
+pub const MOST: u8 = b'M';
 
 /// The most of a text that is passed on.
 const TEXT: usize = 60_000;
@@ -167,8 +169,11 @@ impl Channel {
     }
 
     /// Serving begins: the master keeps a copy of each socket.
-    pub fn ready(&self, listeners: &[Kept], said: &str) -> io::Result<()> {
+    /// `most`: reloads that a worker may outlive.
+    pub fn ready(&self, listeners: &[Kept], said: &str, most: Option<u32>) -> io::Result<()> {
         send_sockets(&self.0, listeners)?;
+        let most = most.map_or_else(String::new, |n| n.to_string());
+        send(&self.0, MOST, most.as_bytes(), &[])?;
         send(&self.0, READY, said.as_bytes(), &[])
     }
 
