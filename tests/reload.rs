@@ -14,6 +14,8 @@ mod load;
 mod state;
 #[path = "reload/stop.rs"]
 mod stop;
+#[path = "reload/traffic.rs"]
+mod traffic;
 
 use harness::client::Client;
 use harness::console::ask;

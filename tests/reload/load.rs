@@ -12,14 +12,14 @@ use std::time::Duration;
 
 /// What the websockets and requests of a run made of it.
 #[derive(Default)]
-struct Tally {
-    done: AtomicUsize,
-    failed: AtomicUsize,
-    stop: AtomicBool,
+pub struct Tally {
+    pub done: AtomicUsize,
+    pub failed: AtomicUsize,
+    pub stop: AtomicBool,
 }
 
 /// Answers requests, and echoes on connections that were upgraded. Its threads end with the connections.
-fn origin() -> SocketAddr {
+pub fn origin() -> SocketAddr {
     let listener = TcpListener::bind((own_address(), 0)).unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -53,7 +53,7 @@ fn answer(mut stream: TcpStream) {
 }
 
 /// Requests without pause; `kept`: as many on a connection, as long as the proxy keeps it.
-fn requests(at: SocketAddr, kept: usize, tally: &Arc<Tally>) -> JoinHandle<()> {
+pub fn requests(at: SocketAddr, kept: usize, tally: &Arc<Tally>) -> JoinHandle<()> {
     let tally = Arc::clone(tally);
     std::thread::spawn(move || {
         while !tally.stop.load(SeqCst) {
@@ -78,7 +78,7 @@ fn requests(at: SocketAddr, kept: usize, tally: &Arc<Tally>) -> JoinHandle<()> {
     })
 }
 
-fn websocket(at: SocketAddr) -> Client {
+pub fn websocket(at: SocketAddr) -> Client {
     let mut client = Client::connect(at);
     client.send(b"GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
     let head = client.response(false);
