@@ -1,6 +1,7 @@
 //! What a reload makes of a difference.
 
 use super::Changed;
+use crate::config::keywords;
 
 pub(super) const NEW_PROCESS: &str = "needs a new process: a reload is refused";
 
@@ -73,31 +74,15 @@ pub(super) fn of_line(section: &str, key: &str, change: &Changed) -> &'static st
     }
 }
 
-fn begins(words: &[(String, String)], names: &[&str]) -> bool {
-    let name = |text: &str| text.split(' ').next().map(str::to_owned).unwrap_or_default();
-    words.iter().all(|(a, b)| names.contains(&name(if b.is_empty() { a } else { b }).as_str()))
+/// The name of an option that has changed.
+fn name((old, new): &(String, String)) -> &str {
+    let text = if new.is_empty() { old } else { new };
+    text.split(' ').next().unwrap_or_default()
 }
 
-const TLS: &[&str] = &[
-    "ssl",
-    "crt",
-    "crt-list",
-    "ca-file",
-    "crl-file",
-    "verify",
-    "alpn",
-    "npn",
-    "ciphers",
-    "ciphersuites",
-    "curves",
-    "ssl-min-ver",
-    "ssl-max-ver",
-    "strict-sni",
-    "ecdhe",
-    "ca-verify-file",
-    "crt-ignore-err",
-    "ca-ignore-err",
-];
+fn begins(words: &[(String, String)], names: &[&str]) -> bool {
+    words.iter().all(|word| names.contains(&name(word)))
+}
 
 const SOCKET: &[&str] = &[
     "backlog",
@@ -117,9 +102,9 @@ const SOCKET: &[&str] = &[
 ];
 
 fn of_bind(words: &[(String, String)]) -> &'static str {
-    if begins(words, TLS) {
+    if words.iter().all(|word| keywords::is_tls_of_bind(name(word))) {
         "new handshakes"
-    } else if words.iter().any(|w| begins(std::slice::from_ref(w), SOCKET)) {
+    } else if words.iter().any(|word| SOCKET.contains(&name(word))) {
         "another socket at the same address; who waits in the old one is served"
     } else {
         NEW

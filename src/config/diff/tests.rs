@@ -79,6 +79,11 @@ fn addresses() {
         &["bind :443: crt a.pem -> b.pem (new handshakes)"],
     );
     check(
+        "bind :443 ssl crt a.pem",
+        "bind :443 ssl crt a.pem no-tlsv12 prefer-client-ciphers",
+        &["bind :443: + no-tlsv12, + prefer-client-ciphers (new handshakes)"],
+    );
+    check(
         "bind :80",
         "bind :80 backlog 7",
         &["bind :80: + backlog 7 (another socket at the same address; who waits in the old one is served)"],

@@ -154,6 +154,12 @@ pub fn option_arguments(line: &str, option: &str) -> Option<usize> {
     server::every_option().find(|o| o.name == option).map(|o| o.taken)
 }
 
+/// Does an option of a `bind` line concern handshakes?
+#[must_use]
+pub fn is_tls_of_bind(option: &str) -> bool {
+    bind_ssl::taken(option).is_some()
+}
+
 /// Runs the row for `line` in the section the parser is in.
 pub fn apply(parser: &mut Parser, keyword: &Keyword, line: &Line) {
     let is_vrrp = matches!(parser.section, Section::Vrrp | Section::VrrpGroup | Section::VrrpScript);
