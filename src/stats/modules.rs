@@ -1,26 +1,15 @@
 //! Counters of protocols: the columns of `show stat` behind the `-`, by HAProxy's names.
 
 use super::columns::{Column, column};
-use super::snapshot::{Part, Subject};
 use super::value::Value;
-use crate::live::multiplexed::Multiplexed;
 
-/// HTTP/2 on the client's side, or towards the servers.
-fn multiplexed<'s>(s: &'s Subject<'_>) -> Option<&'s Multiplexed> {
-    match s.part {
-        Part::Front(_) => Some(&s.proxy.front.h2),
-        Part::Back(back, ..) => Some(&back.h2),
-        Part::Listener(..) | Part::Server(..) => None,
-    }
-}
-
-/// Its counters, and what there is now.
+/// Counters of HTTP/2, and what there is now.
 macro_rules! h2 {
     ($f:ident) => {
-        |s| multiplexed(s).map(|h2| Value::U64(h2.counters.total().$f))
+        |s| s.h2().map(|(so_far, _)| Value::U64(so_far.$f))
     };
     (now $f:ident) => {
-        |s| multiplexed(s).map(|h2| Value::U64(h2.open.total().$f))
+        |s| s.h2().map(|(_, now)| Value::U64(now.$f))
     };
 }
 

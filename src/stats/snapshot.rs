@@ -1,9 +1,10 @@
 //! Walks the proxies of a generation: frontend, listeners, servers, backend, in the order of `show stat`.
 
 use super::value::{Kind, Kinds};
-use crate::live::counters::{BackTotals, FrontTotals, ServerTotals};
+use crate::live::counters::{BackTotals, FrontTotals, H2OpenTotals, H2Totals, ServerTotals};
 use crate::live::server::admin;
 use crate::live::{Generation, InUse, ListenerState, LiveBackend, LiveProxy, LiveServer};
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -74,6 +75,8 @@ pub struct Subject<'a> {
     pub now: Instant,
     /// See [`Selection::legends`].
     pub legends: bool,
+    /// Counters of HTTP/2, added up when a column asks for them first.
+    h2: OnceCell<Option<(H2Totals, H2OpenTotals)>>,
 }
 
 /// Which part of the proxy, with its counters added up.
@@ -96,6 +99,19 @@ impl Subject<'_> {
         }
     }
 
+    /// HTTP/2 on the client's side, or towards the servers: so far, and now.
+    pub(super) fn h2(&self) -> Option<&(H2Totals, H2OpenTotals)> {
+        let add_up = || {
+            let h2 = match self.part {
+                Part::Front(_) => &self.proxy.front.h2,
+                Part::Back(back, ..) => &back.h2,
+                Part::Listener(..) | Part::Server(..) => return None,
+            };
+            Some((h2.counters.total(), h2.open.total()))
+        };
+        self.h2.get_or_init(add_up).as_ref()
+    }
+
     /// The rows of a backend's servers; of anything else none.
     pub fn servers(&self) -> impl Iterator<Item = Subject<'_>> {
         let servers = match self.part {
@@ -108,6 +124,7 @@ impl Subject<'_> {
             part: Part::Server(server, server.counters.total()),
             now: self.now,
             legends: self.legends,
+            h2: OnceCell::new(),
         })
     }
 
@@ -167,7 +184,7 @@ impl Rows {
                 Part::Back(back, back.counters.total(), back.in_use())
             }
         };
-        Some(Subject { generation, proxy, part, now, legends: self.selection.legends })
+        Some(Subject { generation, proxy, part, now, legends: self.selection.legends, h2: OnceCell::new() })
     }
 
     /// Steps over what is not wanted.
