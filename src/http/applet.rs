@@ -205,9 +205,11 @@ fn path_of(target: &[u8]) -> &[u8] {
     if target.starts_with(b"/") {
         return target;
     }
-    let Some(authority) = target::after_scheme(target) else { return target };
-    let rest = target.get(authority..).unwrap_or_default();
-    memchr::memchr(b'/', rest).and_then(|slash| rest.get(slash..)).unwrap_or(b"/")
+    match target::parts(target) {
+        None => target,
+        Some((.., rest)) if rest.starts_with(b"/") => rest,
+        Some(_) => b"/",
+    }
 }
 
 /// Does the request carry one of the `stats auth` accounts? All are looked at whatever the outcome, so that the time

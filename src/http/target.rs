@@ -66,6 +66,16 @@ pub fn after_scheme(target: &[u8]) -> Option<usize> {
     (valid && target.get(colon..)?.starts_with(b"://")).then_some(colon + 3)
 }
 
+/// Scheme, authority and the rest of an absolute target; the rest may be empty, or begin with `?`.
+#[must_use]
+pub fn parts(target: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let start = after_scheme(target)?;
+    let (scheme, rest) = target.split_at_checked(start)?;
+    let end = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
+    let (authority, rest) = rest.split_at_checked(end)?;
+    Some((scheme.strip_suffix(b"://")?, authority, rest))
+}
+
 /// `set-path`: the path is replaced and the query kept; a target without a path is replaced whole.
 #[must_use]
 pub fn with_path(target: &[u8], path: &[u8]) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! Heads to bytes, as HAProxy lays them out: lower-case names, one space, the `connection` field last.
 
-use crate::http::target::after_scheme;
+use crate::http::target;
 use crate::message::{Head, Method, Version};
 use std::sync::Arc;
 
@@ -38,11 +38,17 @@ fn target(head: &Head) -> &[u8] {
     if head.version() < Version::HTTP_2 || head.method() == Method::Connect {
         return target;
     }
-    let Some(authority) = after_scheme(target) else { return target };
-    let rest = target.get(authority..).unwrap_or_default();
-    memchr::memchr2(b'/', b'?', rest)
-        .and_then(|at| rest.get(at..))
-        .unwrap_or(if head.method() == Method::Options { b"*" } else { b"/" })
+    match target::parts(target) {
+        None => target,
+        Some((.., b"")) => {
+            if head.method() == Method::Options {
+                b"*"
+            } else {
+                b"/"
+            }
+        }
+        Some((.., rest)) => rest,
+    }
 }
 
 /// Appends a response head. `client` is the version of the request: an HTTP/1.0 client is always told.

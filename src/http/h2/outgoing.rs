@@ -3,7 +3,7 @@
 use super::Moulds;
 use super::head::is_of_hop;
 use crate::http::h1::{BodyLength, ResponseFraming, number};
-use crate::http::target::after_scheme;
+use crate::http::target;
 use crate::message::{Head, Method, Version};
 use bytes::Bytes;
 use h2::ext::Protocol;
@@ -70,12 +70,10 @@ fn split(target: &[u8]) -> (Option<&[u8]>, Option<&[u8]>, &[u8]) {
     if target.starts_with(b"/") || target == b"*" {
         return (None, None, target);
     }
-    let Some(start) = after_scheme(target) else { return (None, None, target) };
-    let (scheme, rest) = target.split_at(start);
-    let scheme = scheme.get(..start - 3).unwrap_or_default();
-    let end = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    (Some(scheme), Some(authority), path)
+    match target::parts(target) {
+        Some((scheme, authority, path)) => (Some(scheme), Some(authority), path),
+        None => (None, None, target),
+    }
 }
 
 /// What the library would not take, or would cut off, goes percent-encoded.
