@@ -48,6 +48,12 @@ impl Outcome {
     pub fn new(success: bool, messages: impl Into<String>) -> Self {
         Self { success, messages: messages.into(), at: SystemTime::now() }
     }
+
+    /// As HAProxy's master answers `reload`.
+    #[must_use]
+    pub fn reply(&self) -> String {
+        format!("Success={}\n--\n{}", u8::from(self.success), self.messages)
+    }
 }
 
 /// How reloads have gone up to now.
@@ -248,6 +254,15 @@ mod tests {
         let taken: Vec<(Wish, usize)> =
             std::iter::from_fn(|| requests.take()).map(|(wish, askers)| (wish, askers.len())).collect();
         assert_eq!(taken, [(Wish::Reload(None), 2), (trial, 1), (Wish::Confirm, 1)]);
+    }
+
+    #[test]
+    fn replies() {
+        let check = |success, messages: &str, expected: &str| {
+            assert_eq!(Outcome::new(success, messages).reply(), expected);
+        };
+        check(true, "", "Success=1\n--\n");
+        check(false, "[ALERT] x\n", "Success=0\n--\n[ALERT] x\n");
     }
 
     #[test]

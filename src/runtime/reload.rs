@@ -54,34 +54,20 @@ impl Running<'_> {
     pub async fn go_back(&mut self, config: Arc<Config>, why: &str) -> Outcome {
         let back = self.take_over(config).await;
         let generation = Arc::clone(&self.shared.generation);
-        let (success, text) = match back {
+        let number = generation.number;
+        let (success, said, end) = match back {
             Ok(said) => (
                 true,
-                format!(
-                    "{said}{}",
-                    line(
-                        "ALERT",
-                        format!(
-                            "Reload rolled back ({why}): generation {} has the configuration of before.",
-                            generation.number
-                        )
-                    )
-                ),
+                said,
+                format!("Reload rolled back ({why}): generation {number} has the configuration of before."),
             ),
             Err(problem) => (
                 false,
-                format!(
-                    "{problem}{}",
-                    line(
-                        "ALERT",
-                        format!(
-                            "The reload cannot be rolled back ({why}): generation {} goes on.",
-                            generation.number
-                        )
-                    )
-                ),
+                problem,
+                format!("The reload cannot be rolled back ({why}): generation {number} goes on."),
             ),
         };
+        let text = said + &line("ALERT", end);
         // Either way the files are not what was wanted.
         generation.process.reloads.note(&Outcome::new(false, text.clone()));
         startup::replace(&text);

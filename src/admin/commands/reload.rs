@@ -3,7 +3,7 @@
 use crate::admin::answer::Answer;
 use crate::admin::command::{Call, Command};
 use crate::config::model::global::Level::{Admin, User};
-use crate::live::reload::{Outcome, Wish};
+use crate::live::reload::Wish;
 use std::fmt::Write as _;
 use std::rc::Rc;
 use std::time::Instant;
@@ -54,14 +54,9 @@ fn wish(call: &Call<'_>, wish: Wish) -> Answer {
     Answer::Job(Box::new(move |console| {
         Box::pin(async move {
             let outcome = told.outcome().await;
-            console.write(answer(&outcome).as_bytes()).await
+            console.write(outcome.reply().as_bytes()).await
         })
     }))
-}
-
-/// As HAProxy's master answers.
-fn answer(outcome: &Outcome) -> String {
-    format!("Success={}\n--\n{}", u8::from(outcome.success), outcome.messages)
 }
 
 fn show_config(call: &mut Call<'_>) -> Answer {
@@ -88,20 +83,4 @@ fn show_generations(call: &mut Call<'_>) -> Answer {
             console.write(text.as_bytes()).await
         })
     }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::SystemTime;
-
-    #[test]
-    fn answers() {
-        let check = |success, messages: &str, expected: &str| {
-            let outcome = Outcome { success, messages: messages.to_owned(), at: SystemTime::UNIX_EPOCH };
-            assert_eq!(answer(&outcome), expected);
-        };
-        check(true, "", "Success=1\n--\n");
-        check(false, "[ALERT] x\n", "Success=0\n--\n[ALERT] x\n");
-    }
 }

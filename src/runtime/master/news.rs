@@ -55,11 +55,6 @@ pub fn read_history(text: &str) -> Option<History> {
     Some(History { done, refused, since, last: read_answer(last).map(|(_, outcome)| outcome) })
 }
 
-/// As HAProxy's master answers `reload`.
-pub fn reply(outcome: &Outcome) -> String {
-    format!("Success={}\n--\n{}", u8::from(outcome.success), outcome.messages)
-}
-
 fn millis(at: SystemTime) -> u128 {
     at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis()
 }

@@ -3,7 +3,6 @@
 use super::children::Children;
 use super::command::{self, Said};
 use super::lines::Lines;
-use super::news;
 use crate::config::model::global::Level;
 use crate::net::raw;
 use crate::tasks::{self, Task};
@@ -128,7 +127,7 @@ async fn converse(
                 // As with HAProxy, a reload ends the connection.
                 Said::Later(told) => {
                     let text = match told.await {
-                        Ok(outcome) => news::reply(&outcome),
+                        Ok(outcome) => outcome.reply(),
                         Err(_) => "Success=0\n--\nthe master is ending\n".to_owned(),
                     };
                     return stream.write_all(format!("{text}\n").as_bytes()).await;
