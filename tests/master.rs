@@ -57,23 +57,22 @@ impl Master {
     fn spawn(program: &Path, arguments: &[&str], environment: &[(&str, &str)], more: &str) -> Self {
         let (dir, address) = (TempDir::new().unwrap(), harness::own_address());
         std::fs::write(dir.path().join("proxy.cfg"), config(dir.path(), address, "one", more)).unwrap();
-        let child = Command::new(program)
-            .args(["-f", "proxy.cfg"])
-            .args(arguments)
-            .envs(environment.iter().copied())
-            .current_dir(dir.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(dir.path().join("stderr")).unwrap())
-            .spawn()
-            .unwrap();
-        let mut started = Self { child, dir, address };
+        let mut command = Command::new(program);
+        command.args(["-f", "proxy.cfg"]).args(arguments).envs(environment.iter().copied());
+        let mut started = Self::in_dir(command, dir, address);
         assert!(eventually(|| started.who() == "one"), "{}", started.stderr());
         assert!(started.child.try_wait().unwrap().is_none());
         if started.path("master.sock").exists() {
             assert!(eventually(|| started.worker().is_some()), "{}", started.stderr());
         }
         started
+    }
+
+    /// Runs a command in a directory of its own, with `stderr` in it.
+    fn in_dir(mut command: Command, dir: TempDir, address: Ipv4Addr) -> Self {
+        let said = std::fs::File::create(dir.path().join("stderr")).unwrap();
+        command.current_dir(dir.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
+        Self { child: command.spawn().unwrap(), dir, address }
     }
 
     fn at(&self) -> SocketAddr {
@@ -313,32 +312,56 @@ fn a_worker_that_is_killed_is_replaced() {
     assert_eq!(refused.load(SeqCst), 0);
 }
 
-#[test]
-fn reloads_under_traffic_lose_nothing() {
-    let master = Master::start(&["-W", "-db"]);
-    let (stop, failed, done) =
-        (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let clients: Vec<_> = (0..3)
-        .map(|_| {
-            let (stop, failed, done, at) =
-                (Arc::clone(&stop), Arc::clone(&failed), Arc::clone(&done), master.at());
+/// Three clients, each request on a connection of its own.
+struct Traffic {
+    clients: Vec<std::thread::JoinHandle<()>>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    done: AtomicUsize,
+    failed: AtomicUsize,
+    stop: AtomicBool,
+}
+
+impl Traffic {
+    fn begin(at: SocketAddr) -> Self {
+        let counts = Arc::new(Counts::default());
+        let client = |_| {
+            let counts = Arc::clone(&counts);
             std::thread::spawn(move || {
-                while !stop.load(SeqCst) {
-                    let counter = if who(at).is_empty() { &failed } else { &done };
+                while !counts.stop.load(SeqCst) {
+                    let counter = if who(at).is_empty() { &counts.failed } else { &counts.done };
                     counter.fetch_add(1, SeqCst);
                 }
             })
-        })
-        .collect();
+        };
+        Self { clients: (0..3).map(client).collect(), counts }
+    }
+
+    fn goes_on(&self) {
+        let before = self.counts.done.load(SeqCst);
+        assert!(eventually(|| self.counts.done.load(SeqCst) > before + 20));
+    }
+
+    fn end_without_failure(self) {
+        self.counts.stop.store(true, SeqCst);
+        self.clients.into_iter().for_each(|c| c.join().unwrap());
+        assert_eq!(self.counts.failed.load(SeqCst), 0, "of {}", self.counts.done.load(SeqCst));
+    }
+}
+
+#[test]
+fn reloads_under_traffic_lose_nothing() {
+    let master = Master::start(&["-W", "-db"]);
+    let traffic = Traffic::begin(master.at());
     for turn in 0..5 {
         master.write(&format!("turn{turn}"), "");
         assert!(master.ask("reload").starts_with("Success=1"));
-        let before = done.load(SeqCst);
-        assert!(eventually(|| done.load(SeqCst) > before + 20));
+        traffic.goes_on();
     }
-    stop.store(true, SeqCst);
-    clients.into_iter().for_each(|c| c.join().unwrap());
-    assert_eq!(failed.load(SeqCst), 0, "of {}", done.load(SeqCst));
+    traffic.end_without_failure();
     assert!(eventually(|| master.who() == "turn4"));
 }
 

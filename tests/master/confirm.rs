@@ -98,31 +98,14 @@ fn one_of_both_dies() {
 #[test]
 fn traffic_notices_nothing() {
     let master = Master::start(&["-W", "-db"]);
-    let (stop, failed, done) =
-        (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let clients: Vec<_> = (0..3)
-        .map(|_| {
-            let (stop, failed, done, at) =
-                (Arc::clone(&stop), Arc::clone(&failed), Arc::clone(&done), master.at());
-            std::thread::spawn(move || {
-                while !stop.load(SeqCst) {
-                    let counter = if who(at).is_empty() { &failed } else { &done };
-                    counter.fetch_add(1, SeqCst);
-                }
-            })
-        })
-        .collect();
+    let traffic = Traffic::begin(master.at());
     for word in ["rollback", "confirm", "rollback"] {
-        let before = done.load(SeqCst);
         begin(&master, "10m");
-        assert!(eventually(|| done.load(SeqCst) > before + 20));
+        traffic.goes_on();
         assert!(master.ask(word).starts_with("Success=1"));
     }
-    let before = done.load(SeqCst);
-    assert!(eventually(|| done.load(SeqCst) > before + 20));
-    stop.store(true, SeqCst);
-    clients.into_iter().for_each(|c| c.join().unwrap());
-    assert_eq!(failed.load(SeqCst), 0, "of {}", done.load(SeqCst));
+    traffic.goes_on();
+    traffic.end_without_failure();
 }
 
 /// `weir reload` says what came of it, with an exit code.

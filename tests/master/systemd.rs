@@ -69,17 +69,10 @@ fn sockets_that_are_there_before() {
         std::fs::write(path.join("proxy.cfg"), text).unwrap();
     };
     write("one");
-    let child = Command::new("systemd-socket-activate")
-        .args(["-l", &format!("{address}:8080")])
-        .arg(Program::Weir.path())
-        .args(["-W", "-db", "-S", "unix@master.sock", "-f", "proxy.cfg"])
-        .current_dir(dir.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(std::fs::File::create(dir.path().join("stderr")).unwrap())
-        .spawn()
-        .unwrap();
-    let master = Master { child, dir, address };
+    let mut command = Command::new("systemd-socket-activate");
+    command.args(["-l", &format!("{address}:8080")]).arg(Program::Weir.path());
+    command.args(["-W", "-db", "-S", "unix@master.sock", "-f", "proxy.cfg"]);
+    let master = Master::in_dir(command, dir, address);
     assert!(eventually(|| harness::listens(address.into(), 8080)));
     assert!(!master.path("master.sock").exists(), "nobody has come yet");
     assert_eq!(master.who(), "one", "{}", master.stderr());
