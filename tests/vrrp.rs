@@ -15,6 +15,8 @@ mod link_down;
 mod links;
 #[path = "vrrp/master.rs"]
 mod master;
+#[path = "vrrp/migration.rs"]
+mod migration;
 #[path = "vrrp/reload.rs"]
 mod reload;
 #[path = "vrrp/vmac.rs"]

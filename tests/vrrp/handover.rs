@@ -17,7 +17,7 @@ fn serving(machine: &str, lines: &str, priority: u8) -> String {
 }
 
 /// A client on the switch.
-fn with_client(net: &Net) {
+pub fn with_client(net: &Net) {
     // A MAC of its own: by itself it is that of a port, and changes when one is unplugged.
     ip(&format!("-n {} link set breth0 address 02:00:00:00:99:50", net.space("s")));
     ip(&format!("-n {} addr add {CLIENT}/24 dev breth0", net.space("s")));
@@ -25,10 +25,10 @@ fn with_client(net: &Net) {
 
 /// Asks the virtual address over and over, each time with a new connection, until `end` has answered twenty times: what was
 /// answered, or why it was not, each piece once for as long as it stays the same.
-fn looping_client(net: &Net, end: &str) -> Node {
+pub fn looping_client(net: &Net, end: &str, limit: u8) -> Node {
     let script = format!(
         "import socket\nlast=None; seen=0\nwhile seen<20:\n\
-         \x20 try:\n    s=socket.create_connection(('{VIRTUAL}',8080),20); s.settimeout(20)\n    s.sendall(b'GET / HTTP/1.0\\r\\n\\r\\n'); b=b''\n\
+         \x20 try:\n    s=socket.create_connection(('{VIRTUAL}',8080),20); s.settimeout({limit})\n    s.sendall(b'GET / HTTP/1.0\\r\\n\\r\\n'); b=b''\n\
          \x20   while (c:=s.recv(4096)): b+=c\n    got=b.split(b'\\r\\n\\r\\n',1)[1].decode()\n\
          \x20 except Exception as e: got='lost:'+type(e).__name__\n\
          \x20 seen+=got=='{end}'\n  if got!=last: print(got,flush=True); last=got"
@@ -37,7 +37,7 @@ fn looping_client(net: &Net, end: &str) -> Node {
 }
 
 /// What it has seen, once it has seen the end.
-fn seen(mut client: Node) -> Vec<String> {
+pub fn seen(mut client: Node) -> Vec<String> {
     wait_until("the client has seen the end", || matches!(client.child.try_wait(), Ok(Some(_))));
     client.log().lines().map(str::to_owned).collect()
 }
@@ -54,7 +54,7 @@ fn a_node_that_ends_serves_until_the_next_one_does() {
         net.only("a");
         let b = net.weir("b", &serving("b", "", 100));
         b.wait_for("VI_1: stopped -> backup");
-        let client = looping_client(&net, "b");
+        let client = looping_client(&net, "b", 20);
         client.wait_for("a\n");
         a.signal(signal);
         wait_until("a has ended", || {
