@@ -154,6 +154,13 @@ impl Pool {
         if s.ramp >= 100 { max } else { (max.saturating_mul(s.ramp) / 100).max(1) }
     }
 
+    /// How many more connections server `i` takes now; `None`: no limit.
+    #[must_use]
+    pub fn room(&self, i: usize) -> Option<u32> {
+        let s = self.servers.get(i).filter(|s| s.maxconn > 0)?;
+        Some(self.limit(i).saturating_sub(s.served))
+    }
+
     /// May server `i` take a connection now, nobody waiting before?
     #[must_use]
     pub fn has_room(&self, i: usize) -> bool {

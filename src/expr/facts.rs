@@ -105,7 +105,8 @@ pub trait LiveFacts {
     /// Usable servers of a backend.
     fn nbsrv(&self, backend: ProxyIndex) -> i64;
     fn server_is_up(&self, backend: ProxyIndex, server: &str) -> bool;
-    fn server_conn(&self, backend: ProxyIndex, server: &str) -> i64;
+    /// `None`: the backend has no such server.
+    fn server_number(&self, backend: ProxyIndex, server: &str, what: ServerNumber) -> Option<i64>;
     fn connslots(&self, backend: ProxyIndex) -> i64;
     fn avg_queue(&self, backend: ProxyIndex) -> i64;
     fn queue(&self, backend: ProxyIndex) -> i64;
@@ -114,6 +115,34 @@ pub trait LiveFacts {
     /// Sessions in the last second.
     fn fe_sess_rate(&self, frontend: ProxyIndex) -> i64;
     fn be_sess_rate(&self, backend: ProxyIndex) -> i64;
+    /// Connections the usable servers have room for; -1: one has no limit.
+    fn be_conn_free(&self, backend: ProxyIndex) -> i64;
+    /// HTTP requests in the last second.
+    fn fe_req_rate(&self, frontend: ProxyIndex) -> i64;
+    fn proxy_name(&self, proxy: ProxyIndex) -> Option<&str>;
+    /// Client connections of the whole process.
+    fn connections(&self) -> i64;
+    /// Whole seconds since the process started.
+    fn uptime(&self) -> i64;
+    /// The process ends once its connections have.
+    fn is_stopping(&self) -> bool;
+}
+
+/// What may be asked of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerNumber {
+    Id,
+    Connections,
+    /// Connections it has room for; -1: no limit.
+    ConnectionsFree,
+    Queued,
+    SessionRate,
+    /// As the configuration says.
+    InitialWeight,
+    /// As set by configuration or command.
+    Weight,
+    /// What balancing reckons with.
+    EffectiveWeight,
 }
 
 /// What expressions may ask for. `None` means "not available here".

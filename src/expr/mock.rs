@@ -1,6 +1,6 @@
 //! Facts made by hand for unit tests: a request, a response and whatever a test sets.
 
-use super::facts::{ConnFacts, Facts, LiveFacts, LogRecord, Payload, ProcessFacts};
+use super::facts::{ConnFacts, Facts, LiveFacts, LogRecord, Payload, ProcessFacts, ServerNumber};
 use super::{Acl, Condition, Expr, LogFormat, Scope, Site, Value};
 use crate::config::model::{Proxy, VarScope};
 use crate::ids::ProxyIndex;
@@ -194,8 +194,8 @@ impl LiveFacts for Mock {
     fn server_is_up(&self, _: ProxyIndex, server: &str) -> bool {
         server == "s1"
     }
-    fn server_conn(&self, _: ProxyIndex, server: &str) -> i64 {
-        server.len() as i64
+    fn server_number(&self, _: ProxyIndex, server: &str, what: ServerNumber) -> Option<i64> {
+        (server.len() < 4).then_some(server.len() as i64 + what as i64 * 10 - 10)
     }
     fn connslots(&self, _: ProxyIndex) -> i64 {
         100
@@ -217,5 +217,23 @@ impl LiveFacts for Mock {
     }
     fn be_sess_rate(&self, _: ProxyIndex) -> i64 {
         40
+    }
+    fn be_conn_free(&self, _: ProxyIndex) -> i64 {
+        50
+    }
+    fn fe_req_rate(&self, _: ProxyIndex) -> i64 {
+        60
+    }
+    fn proxy_name(&self, proxy: ProxyIndex) -> Option<&str> {
+        ["www", "app", "db"].get(proxy.0 as usize).copied()
+    }
+    fn connections(&self) -> i64 {
+        70
+    }
+    fn uptime(&self) -> i64 {
+        80
+    }
+    fn is_stopping(&self) -> bool {
+        false
     }
 }

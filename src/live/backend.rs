@@ -230,6 +230,20 @@ impl LiveBackend {
         self.lock().pool.usable()
     }
 
+    /// How many more connections server `i` takes now; `None`: no limit.
+    #[must_use]
+    pub fn room_of(&self, i: usize) -> Option<u32> {
+        self.lock().pool.room(i)
+    }
+
+    /// How many more connections the servers in use take; `None`: one of them has no limit.
+    #[must_use]
+    pub fn room(&self) -> Option<u64> {
+        let pool = &self.lock().pool;
+        let in_use = (0..self.servers.places()).filter(|i| pool.takes_part(*i));
+        in_use.map(|i| pool.room(i).map(u64::from)).sum()
+    }
+
     /// `lastchg`: how long ago the last server went or the first came.
     #[must_use]
     pub fn since_change(&self, now: Instant) -> Duration {

@@ -57,7 +57,7 @@ pub use process::{MAX_THREADS, Process, Rates};
 pub use server::{LiveServer, OperState};
 
 use crate::config::model::{Bind, Config, Proxy, UseBackend};
-use crate::expr::facts::LiveFacts;
+use crate::expr::facts::{LiveFacts, ServerNumber};
 use crate::ids::ProxyIndex;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -264,10 +264,19 @@ impl LiveFacts for Generation {
         self.backend(backend).is_some_and(|b| b.servers.iter().any(|s| s.name() == server && s.is_up()))
     }
 
-    fn server_conn(&self, backend: ProxyIndex, server: &str) -> i64 {
-        self.backend(backend)
-            .and_then(|b| b.servers.iter().find(|s| s.name() == server))
-            .map_or(0, |s| count(s.current()))
+    fn server_number(&self, backend: ProxyIndex, server: &str, what: ServerNumber) -> Option<i64> {
+        let backend = self.backend(backend)?;
+        let server = backend.servers.iter().find(|s| s.name() == server)?;
+        Some(match what {
+            ServerNumber::Id => server.conf.id.into(),
+            ServerNumber::Connections => server.current().into(),
+            ServerNumber::ConnectionsFree => backend.room_of(server.index.get()).map_or(-1, count),
+            ServerNumber::Queued => server.queued().into(),
+            ServerNumber::SessionRate => count(server.session_rate.read(server.total(), Instant::now())),
+            ServerNumber::InitialWeight => server.conf.weight.into(),
+            ServerNumber::Weight => server.weight().into(),
+            ServerNumber::EffectiveWeight => server.effective_weight().into(),
+        })
     }
 
     fn connslots(&self, backend: ProxyIndex) -> i64 {
@@ -312,5 +321,30 @@ impl LiveFacts for Generation {
 
     fn be_sess_rate(&self, backend: ProxyIndex) -> i64 {
         self.backend(backend).map_or(0, |b| count(b.sess_rate(Instant::now())))
+    }
+
+    fn be_conn_free(&self, backend: ProxyIndex) -> i64 {
+        self.backend(backend).map_or(0, |b| b.room().map_or(-1, count))
+    }
+
+    fn fe_req_rate(&self, frontend: ProxyIndex) -> i64 {
+        let rate = |f: &FrontState| f.request_rate.read(f.counters.total().requests, Instant::now());
+        self.proxy(frontend).map_or(0, |p| count(rate(&p.front)))
+    }
+
+    fn proxy_name(&self, proxy: ProxyIndex) -> Option<&str> {
+        Some(&self.proxy(proxy)?.conf.name)
+    }
+
+    fn connections(&self) -> i64 {
+        count(self.process.connections.load(Relaxed))
+    }
+
+    fn uptime(&self) -> i64 {
+        count(self.process.started.mono.elapsed().as_secs())
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.process.stopping.load(Relaxed)
     }
 }

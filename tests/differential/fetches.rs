@@ -70,13 +70,79 @@ const REQUESTS: &[&str] = &[
     "FOO /x/../y//z;p=1 HTTP/1.1\r\nHost: h\r\nCookie: s\r\n\r\n",
 ];
 
+/// What is asked about servers: of every kind, in backends of every kind.
+const STATE: &[&str] = &[
+    "srv_conn_free(be/s1)",
+    "srv_conn_free(full/a)",
+    "srv_conn_free(full/b)",
+    "srv_conn_free(grown/a)",
+    "srv_weight(full/a)",
+    "srv_weight(grown/b)",
+    "srv_weight(backups/a)",
+    "srv_iweight(full/b)",
+    "srv_uweight(full/b)",
+    "srv_queue(full/a)",
+    "srv_sess_rate(full/a)",
+    "be_conn_free(be)",
+    "be_conn_free(full)",
+    "be_conn_free(grown)",
+    "be_conn_free(backups)",
+    "be_conn_free(allbackups)",
+    "fe_req_rate",
+    "fe_req_rate(fe)",
+    "fe_defbe",
+    "stopping",
+    "str(full/a),srv_queue",
+    "str(full/none),srv_queue",
+    "str(none/a),srv_queue",
+    "str(s1),srv_queue",
+];
+
+const FARMS: &str = "\
+backend full
+    server a ADDR:1 maxconn 10 weight 30
+    server b ADDR:1 maxconn 20 weight 40
+    server c ADDR:1 maxconn 5 backup
+backend grown
+    fullconn 10
+    server a ADDR:1 minconn 2 maxconn 10
+    server b ADDR:1 weight 0 maxconn 10
+backend backups
+    server a ADDR:1 disabled
+    server b ADDR:1 maxconn 5 backup
+    server c ADDR:1 maxconn 6 backup
+backend allbackups
+    option allbackups
+    server b ADDR:1 maxconn 5 backup
+    server c ADDR:1 maxconn 6 backup
+";
+
+/// Rules that answer every request with what the fetches give.
+fn shown(fetches: &[&str]) -> String {
+    let mut rules = String::new();
+    for (i, fetch) in fetches.iter().enumerate() {
+        rules += &format!("http-request set-var-fmt(txn.v{i}) \"<%[{fetch}]>\"\n");
+        rules += &format!("http-after-response set-header h{i} \"%[var(txn.v{i})]\"\n");
+    }
+    rules + "http-request return status 200"
+}
+
 #[test]
 fn requests_are_seen_alike() {
-    let mut front = String::from("option http-buffer-request\nunique-id-format x%rt\n");
-    for (i, fetch) in FETCHES.iter().enumerate() {
-        front += &format!("http-request set-var-fmt(txn.v{i}) \"<%[{fetch}]>\"\n");
-        front += &format!("http-after-response set-header h{i} \"%[var(txn.v{i})]\"\n");
-    }
-    let row = Row::new("of requests").front(&(front + "http-request return status 200"));
+    let front = String::from("option http-buffer-request\nunique-id-format x%rt\n") + &shown(FETCHES);
+    let row = Row::new("of requests").front(&front);
     compare(vec![REQUESTS.iter().fold(row, |row, request| row.send(request))]);
+}
+
+#[test]
+fn servers_are_seen_alike() {
+    let served =
+        "http-response set-header id \"%[srv_id] %[srv_conn_free(s1)] %[srv_conn(s1)] %[be_conn_free]\"";
+    compare(vec![
+        Row::new("of servers").front(&shown(STATE)).more(FARMS).get("/").get("/"),
+        Row::new("of the server that answers")
+            .back(&format!("default-server maxconn 3\n{served}"))
+            .answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            .get("/"),
+    ]);
 }

@@ -2,9 +2,11 @@
 
 use super::{Converter, Step, row};
 use crate::expr::args::{Arg, Kind, NONE, Spec};
+use crate::expr::facts::{LiveFacts, ServerNumber};
 use crate::expr::fetch::Call;
 use crate::expr::sample::{Sample, Type};
 use crate::expr::{Facts, StoreIf};
+use crate::ids::ProxyIndex;
 
 const SET: Spec = Spec { required: 1, kinds: &[Kind::Var, Kind::Text, Kind::Text, Kind::Text, Kind::Text] };
 
@@ -14,6 +16,7 @@ pub(super) const ROWS: &[Converter] = &[
     row("unset-var", Spec { required: 1, kinds: &[Kind::Var] }, Type::Any, Type::Any, Step::Changing(unset_var), "Unsets the variable."),
     row("nbsrv", NONE, Type::Str, Type::Int, Step::Reading(nbsrv), "Usable servers of the backend named."),
     row("srv_is_up", NONE, Type::Str, Type::Bool, Step::Reading(srv_is_up), "Whether the server named (`backend/server` or `server`) is up."),
+    row("srv_queue", NONE, Type::Str, Type::Int, Step::Reading(srv_queue), "Connections that wait for the server named (`backend/server` or `server`)."),
 ];
 
 fn prepare_set(args: &mut Vec<Arg>) -> Result<(), String> {
@@ -42,13 +45,27 @@ fn nbsrv<'a>(_: &'a [Arg], sample: Sample<'a>, call: &Call<'a>) -> Option<Sample
     Some(Sample::Int(live.nbsrv(live.proxy_by_name(std::str::from_utf8(&name).ok()?)?)))
 }
 
-fn srv_is_up<'a>(_: &'a [Arg], sample: Sample<'a>, call: &Call<'a>) -> Option<Sample<'a>> {
-    let name = sample.into_text();
+/// What `read` says of the server that `name` (`backend/server` or `server`) means.
+fn of_server<'a>(
+    name: Sample<'_>,
+    call: &Call<'_>,
+    read: impl FnOnce(&dyn LiveFacts, ProxyIndex, &str) -> Option<Sample<'a>>,
+) -> Option<Sample<'a>> {
+    let name = name.into_text();
     let name = std::str::from_utf8(&name).ok()?;
     let live = call.facts.live();
-    let (backend, server) = match name.split_once('/') {
-        Some((backend, server)) => (live.proxy_by_name(backend)?, server),
-        None => (call.facts.backend()?.index?, name),
-    };
-    Some(Sample::Bool(live.server_is_up(backend, server)))
+    match name.split_once('/') {
+        Some((backend, server)) => read(live, live.proxy_by_name(backend)?, server),
+        None => read(live, call.facts.backend()?.index?, name),
+    }
+}
+
+fn srv_is_up<'a>(_: &'a [Arg], sample: Sample<'a>, call: &Call<'a>) -> Option<Sample<'a>> {
+    of_server(sample, call, |live, backend, server| Some(Sample::Bool(live.server_is_up(backend, server))))
+}
+
+fn srv_queue<'a>(_: &'a [Arg], sample: Sample<'a>, call: &Call<'a>) -> Option<Sample<'a>> {
+    of_server(sample, call, |live, backend, server| {
+        live.server_number(backend, server, ServerNumber::Queued).map(Sample::Int)
+    })
 }

@@ -2,7 +2,7 @@
 
 use super::{Call, Eval, Fetch, Needs, row};
 use crate::expr::args::{Arg, Kind, NONE, Spec};
-use crate::expr::facts::LiveFacts;
+use crate::expr::facts::{LiveFacts, ServerNumber};
 use crate::expr::sample::{Sample, Type};
 use crate::ids::ProxyIndex;
 
@@ -28,6 +28,14 @@ pub(super) const ROWS: &[Fetch] = &[
         "Frontend's id.",
     ),
     row(
+        "fe_defbe",
+        NONE,
+        Type::Str,
+        Needs::Frontend,
+        Eval::One(default_backend),
+        "Name of the frontend's default backend.",
+    ),
+    row(
         "be_name",
         NONE,
         Type::Str,
@@ -50,6 +58,14 @@ pub(super) const ROWS: &[Fetch] = &[
         Needs::Server,
         Eval::One(|c| Some(Sample::text(c.facts.server_name()?.as_bytes()))),
         "Name of the server that has the request.",
+    ),
+    row(
+        "srv_id",
+        NONE,
+        Type::Int,
+        Needs::Server,
+        Eval::One(own_server_id),
+        "Id of the server that has the request.",
     ),
     row(
         "hostname",
@@ -90,6 +106,46 @@ pub(super) const ROWS: &[Fetch] = &[
         Needs::Nothing,
         Eval::One(|c| count(c.facts.process().thread)),
         "Number of the thread that runs this, from 0.",
+    ),
+    row(
+        "pid",
+        NONE,
+        Type::Int,
+        Needs::Nothing,
+        Eval::One(|c| Some(Sample::Int(c.facts.process().pid.into()))),
+        "The process's number.",
+    ),
+    row(
+        "act_conn",
+        NONE,
+        Type::Int,
+        Needs::Nothing,
+        Eval::One(|c| Some(Sample::Int(c.facts.live().connections()))),
+        "Client connections now, of all frontends.",
+    ),
+    row(
+        "uptime",
+        NONE,
+        Type::Int,
+        Needs::Nothing,
+        Eval::One(|c| Some(Sample::Int(c.facts.live().uptime()))),
+        "Seconds since the process started.",
+    ),
+    row(
+        "stopping",
+        NONE,
+        Type::Bool,
+        Needs::Nothing,
+        Eval::One(|c| Some(Sample::Bool(c.facts.live().is_stopping()))),
+        "Whether the process stops once its connections end.",
+    ),
+    row(
+        "quic_enabled",
+        NONE,
+        Type::Bool,
+        Needs::Nothing,
+        Eval::One(|_| Some(Sample::Bool(false))),
+        "Always false: there is no QUIC.",
     ),
     row(
         "nbsrv",
@@ -140,6 +196,22 @@ pub(super) const ROWS: &[Fetch] = &[
         "Sessions given to the backend in the last second.",
     ),
     row(
+        "be_conn_free",
+        BACKEND,
+        Type::Int,
+        Needs::Nothing,
+        Eval::One(|c| of_backend(c, |l, i| l.be_conn_free(i))),
+        "Connections the backend's usable servers have room for, queues aside; -1 when one has no limit.",
+    ),
+    row(
+        "be_max_retries",
+        NONE,
+        Type::Int,
+        Needs::Backend,
+        Eval::One(|c| Some(Sample::Int(c.facts.backend()?.back.as_ref()?.retries.into()))),
+        "`retries` of the backend.",
+    ),
+    row(
         "fe_conn",
         FRONTEND,
         Type::Int,
@@ -156,6 +228,14 @@ pub(super) const ROWS: &[Fetch] = &[
         "Sessions accepted by the frontend in the last second.",
     ),
     row(
+        "fe_req_rate",
+        FRONTEND,
+        Type::Int,
+        Needs::Nothing,
+        Eval::One(|c| of_frontend(c, |l, i| l.fe_req_rate(i))),
+        "HTTP requests the frontend got in the last second.",
+    ),
+    row(
         "srv_is_up",
         SERVER,
         Type::Bool,
@@ -168,8 +248,56 @@ pub(super) const ROWS: &[Fetch] = &[
         SERVER,
         Type::Int,
         Needs::Nothing,
-        Eval::One(server_conn),
+        Eval::One(|c| of_server(c, ServerNumber::Connections)),
         "Connections now on the server.",
+    ),
+    row(
+        "srv_conn_free",
+        SERVER,
+        Type::Int,
+        Needs::Nothing,
+        Eval::One(|c| of_server(c, ServerNumber::ConnectionsFree)),
+        "Connections the server has room for, its queue aside; -1 when it has no limit.",
+    ),
+    row(
+        "srv_queue",
+        SERVER,
+        Type::Int,
+        Needs::Nothing,
+        Eval::One(|c| of_server(c, ServerNumber::Queued)),
+        "Connections that wait for the server.",
+    ),
+    row(
+        "srv_sess_rate",
+        SERVER,
+        Type::Int,
+        Needs::Nothing,
+        Eval::One(|c| of_server(c, ServerNumber::SessionRate)),
+        "Sessions given to the server in the last second.",
+    ),
+    row(
+        "srv_iweight",
+        SERVER,
+        Type::Int,
+        Needs::Nothing,
+        Eval::One(|c| of_server(c, ServerNumber::InitialWeight)),
+        "The server's weight as configured.",
+    ),
+    row(
+        "srv_uweight",
+        SERVER,
+        Type::Int,
+        Needs::Nothing,
+        Eval::One(|c| of_server(c, ServerNumber::Weight)),
+        "The server's weight as configured or set since.",
+    ),
+    row(
+        "srv_weight",
+        SERVER,
+        Type::Int,
+        Needs::Nothing,
+        Eval::One(|c| of_server(c, ServerNumber::EffectiveWeight)),
+        "The server's weight in effect: less than that set while it starts slowly.",
     ),
 ];
 
@@ -210,7 +338,17 @@ fn server_is_up(call: &Call<'_>) -> Option<Sample<'static>> {
     Some(Sample::Bool(call.facts.live().server_is_up(backend, server)))
 }
 
-fn server_conn(call: &Call<'_>) -> Option<Sample<'static>> {
+fn of_server(call: &Call<'_>, what: ServerNumber) -> Option<Sample<'static>> {
     let (backend, server) = server(call)?;
-    Some(Sample::Int(call.facts.live().server_conn(backend, server)))
+    call.facts.live().server_number(backend, server, what).map(Sample::Int)
+}
+
+fn own_server_id(call: &Call<'_>) -> Option<Sample<'static>> {
+    let (backend, server) = (call.facts.backend()?.index?, call.facts.server_name()?);
+    call.facts.live().server_number(backend, server, ServerNumber::Id).map(Sample::Int)
+}
+
+fn default_backend<'a>(call: &Call<'a>) -> Option<Sample<'a>> {
+    let index = call.facts.frontend()?.front.as_ref()?.default_backend?;
+    Some(Sample::text(call.facts.live().proxy_name(index)?.as_bytes()))
 }

@@ -6,7 +6,7 @@ use crate::config::environment::Environment;
 use crate::config::model::check::RuleSet;
 use crate::config::model::{CheckKind, Proxy};
 use crate::config::{Source, load};
-use crate::expr::facts::{LiveFacts, ProcessFacts};
+use crate::expr::facts::{LiveFacts, ProcessFacts, ServerNumber};
 use crate::health::{Finding, Status};
 use crate::ids::ProxyIndex;
 use std::fmt::Write;
@@ -26,8 +26,8 @@ impl LiveFacts for Nothing {
     fn server_is_up(&self, _: ProxyIndex, _: &str) -> bool {
         false
     }
-    fn server_conn(&self, _: ProxyIndex, _: &str) -> i64 {
-        0
+    fn server_number(&self, _: ProxyIndex, _: &str, _: ServerNumber) -> Option<i64> {
+        None
     }
     fn connslots(&self, _: ProxyIndex) -> i64 {
         0
@@ -49,6 +49,24 @@ impl LiveFacts for Nothing {
     }
     fn be_sess_rate(&self, _: ProxyIndex) -> i64 {
         0
+    }
+    fn be_conn_free(&self, _: ProxyIndex) -> i64 {
+        0
+    }
+    fn fe_req_rate(&self, _: ProxyIndex) -> i64 {
+        0
+    }
+    fn proxy_name(&self, _: ProxyIndex) -> Option<&str> {
+        None
+    }
+    fn connections(&self) -> i64 {
+        0
+    }
+    fn uptime(&self) -> i64 {
+        0
+    }
+    fn is_stopping(&self) -> bool {
+        false
     }
 }
 
