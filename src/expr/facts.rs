@@ -5,7 +5,7 @@ use crate::config::model::{Proxy, VarScope};
 use crate::ids::ProxyIndex;
 use crate::message::Head;
 use crate::tls::ServerHandshake;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -19,13 +19,29 @@ pub struct ConnFacts {
     /// Listener `id` and `name` (HAProxy's `so_id`, `so_name`).
     pub listener_id: u32,
     pub listener_name: Option<Arc<str>>,
+    /// Both ends as rules left them that ran before any PROXY header was read.
+    pub own: Ends,
+    /// It began with a PROXY header.
+    pub proxied: bool,
     /// TLVs of a PROXY v2 header.
     pub proxy_tlvs: Vec<(u8, Vec<u8>)>,
     /// What the handshake said, if the client speaks TLS.
     pub tls: Option<Arc<crate::tls::Handshake>>,
 }
 
+/// Where a connection comes from and where it goes; `None` on a unix socket.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ends {
+    pub src: Option<SocketAddr>,
+    pub dst: Option<SocketAddr>,
+}
+
 impl ConnFacts {
+    /// The addresses are the connection's own: what changes them from now on changes only what the session calls them.
+    pub fn keep_ends(&mut self) {
+        self.own = Ends { src: self.src, dst: self.dst };
+    }
+
     /// Of a connection that came to no listener: a check's own, a command's.
     #[must_use]
     pub fn of_nobody(accepted: SystemTime) -> Self {
@@ -35,6 +51,8 @@ impl ConnFacts {
             accepted,
             listener_id: 0,
             listener_name: None,
+            own: Ends::default(),
+            proxied: false,
             proxy_tlvs: Vec::new(),
             tls: None,
         }
@@ -126,6 +144,21 @@ pub trait LiveFacts {
     fn uptime(&self) -> i64;
     /// The process ends once its connections have.
     fn is_stopping(&self) -> bool;
+    /// Is it an address of this host?
+    fn is_local(&self, address: IpAddr) -> bool;
+}
+
+/// What rules may set for a session or a request. Times are milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setting {
+    PriorityClass,
+    PriorityOffset,
+    ClientTimeout,
+    ConnectTimeout,
+    QueueTimeout,
+    ServerTimeout,
+    TarpitTimeout,
+    TunnelTimeout,
 }
 
 /// What may be asked of a server.
@@ -172,6 +205,10 @@ pub trait Facts {
     fn unique_id(&mut self) -> Option<Vec<u8>>;
     /// Process-wide facts for `%pid`, `%H`, `%Ts`…
     fn process(&self) -> ProcessFacts<'_>;
+    /// What rules have set; `None`: nothing.
+    fn setting(&self, _: Setting) -> Option<i64> {
+        None
+    }
     /// Is this the first request of its connection (`http_first_req`)?
     fn is_first_request(&self) -> bool {
         true

@@ -6,6 +6,7 @@ use crate::config::model::{Proxy, VarScope};
 use crate::ids::ProxyIndex;
 use crate::message::{Head, Version};
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -31,11 +32,9 @@ impl Default for Mock {
             conn: ConnFacts {
                 src: "192.0.2.7:1234".parse().ok(),
                 dst: "198.51.100.1:80".parse().ok(),
-                accepted: SystemTime::UNIX_EPOCH,
                 listener_id: 3,
                 listener_name: Some("edge".into()),
-                proxy_tlvs: Vec::new(),
-                tls: None,
+                ..ConnFacts::of_nobody(SystemTime::UNIX_EPOCH)
             },
             log: LogRecord::default(),
             frontend: Proxy {
@@ -235,5 +234,8 @@ impl LiveFacts for Mock {
     }
     fn is_stopping(&self) -> bool {
         false
+    }
+    fn is_local(&self, address: IpAddr) -> bool {
+        address.is_loopback()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::config::model::{Proxy, VarScope};
-use crate::expr::facts::{ConnFacts, LiveFacts, LogRecord, Payload, ProcessFacts};
+use crate::expr::facts::{ConnFacts, LiveFacts, LogRecord, Payload, ProcessFacts, Setting};
 use crate::expr::{Facts, Value};
 use crate::ids::ProxyIndex;
 use crate::live::rules::{Editable, Settings};
@@ -211,6 +211,10 @@ impl Facts for Context {
 
     fn is_first_request(&self) -> bool {
         self.first
+    }
+
+    fn setting(&self, what: Setting) -> Option<i64> {
+        self.settings.read(what)
     }
 
     fn elapsed(&self) -> Duration {

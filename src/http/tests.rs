@@ -115,15 +115,8 @@ fn proxy(proxy: Proxy) -> SocketAddr {
             tell.send(listener.local_addr().unwrap()).unwrap();
             loop {
                 let (stream, peer) = listener.accept().await.unwrap();
-                let conn = ConnFacts {
-                    src: Some(peer),
-                    dst: None,
-                    accepted: SystemTime::now(),
-                    listener_id: 1,
-                    listener_name: None,
-                    proxy_tlvs: Vec::new(),
-                    tls: None,
-                };
+                let conn =
+                    ConnFacts { src: Some(peer), listener_id: 1, ..ConnFacts::of_nobody(SystemTime::now()) };
                 let bind = Arc::new(bind());
                 let accepted = Accepted {
                     card: std::rc::Rc::clone(Card::register(1).card()),

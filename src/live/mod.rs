@@ -60,6 +60,7 @@ use crate::config::model::{Bind, Config, Proxy, UseBackend};
 use crate::expr::facts::{LiveFacts, ServerNumber};
 use crate::ids::ProxyIndex;
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
@@ -346,5 +347,9 @@ impl LiveFacts for Generation {
 
     fn is_stopping(&self) -> bool {
         self.process.stopping.load(Relaxed)
+    }
+
+    fn is_local(&self, address: IpAddr) -> bool {
+        crate::net::own::is_local(address)
     }
 }

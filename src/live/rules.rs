@@ -5,7 +5,7 @@
 
 use crate::config::model::action::Peer;
 use crate::config::model::{TcpAction, TcpRule, VarScope};
-use crate::expr::facts::{ConnFacts, LogRecord};
+use crate::expr::facts::{ConnFacts, LogRecord, Setting};
 use crate::expr::{Expr, Facts, StoreIf, Value};
 use crate::message::Head;
 use std::net::{IpAddr, SocketAddr};
@@ -50,6 +50,24 @@ pub struct Settings {
     pub timeout_tarpit: Option<Duration>,
     /// `http-request disable-l7-retry`
     pub no_l7_retry: bool,
+}
+
+impl Settings {
+    /// As expressions ask for it.
+    #[must_use]
+    pub fn read(&self, what: Setting) -> Option<i64> {
+        let timeout = match what {
+            Setting::PriorityClass => return Some(self.priority_class.into()),
+            Setting::PriorityOffset => return Some(self.priority_offset.into()),
+            Setting::ClientTimeout => self.timeout_client,
+            Setting::ConnectTimeout => self.timeout_connect,
+            Setting::QueueTimeout => self.timeout_queue,
+            Setting::ServerTimeout => self.timeout_server,
+            Setting::TarpitTimeout => self.timeout_tarpit,
+            Setting::TunnelTimeout => self.timeout_tunnel,
+        };
+        timeout.map(crate::clock::millis)
+    }
 }
 
 /// `set-log-level`

@@ -77,11 +77,8 @@ fn event(src: &str, front: &str, mode: Mode) -> Event {
         conn: ConnFacts {
             src: src.parse().ok(),
             dst: src.parse().ok().map(|_: SocketAddr| "127.0.0.1:21621".parse().unwrap()),
-            accepted: date,
             listener_id: 2,
-            listener_name: None,
-            proxy_tlvs: Vec::new(),
-            tls: None,
+            ..ConnFacts::of_nobody(date)
         },
         front: proxy(front, mode),
         back: Some(proxy("b", mode)),

@@ -9,6 +9,7 @@ pub mod dial;
 pub mod greet;
 pub mod handoff;
 pub mod listener;
+pub mod own;
 pub mod raw;
 pub mod relay;
 pub mod secure;

@@ -119,11 +119,9 @@ fn begin(
         conn: ConnFacts {
             src: peer,
             dst,
-            accepted: wall,
             listener_id: bind.id,
             listener_name: bind.name.clone(),
-            proxy_tlvs: Vec::new(),
-            tls: None,
+            ..ConnFacts::of_nobody(wall)
         },
         stream,
         bind: Arc::clone(bind),

@@ -28,6 +28,7 @@ pub type Session = Pin<Box<dyn Future<Output = ()>>>;
 /// Begins with one connection; `None`: a rule rejected it.
 pub fn begin(mut accepted: Accepted, proxy: Arc<LiveProxy>, worker: &Rc<Worker>) -> Option<Session> {
     let by_rule = connection_rules(&mut accepted, &proxy, worker)?;
+    accepted.conn.keep_ends();
     let by_header = by_rule || accepted.bind.accept_proxy;
     if by_header || accepted.bind.tls.is_some() {
         return Some(Box::pin(after_handshakes(by_header, accepted, proxy, Rc::clone(worker))));
@@ -194,6 +195,7 @@ async fn header(accepted: &mut Accepted) -> Result<(), &'static str> {
                     accepted.conn.src = Some(src);
                     accepted.conn.dst = Some(dst);
                 }
+                accepted.conn.proxied = true;
                 accepted.conn.proxy_tlvs = header.tlvs;
                 return Ok(());
             }

@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::config::model::{Proxy, VarScope};
-use crate::expr::facts::{ConnFacts, LiveFacts, LogRecord, Payload, ProcessFacts};
+use crate::expr::facts::{ConnFacts, LiveFacts, LogRecord, Payload, ProcessFacts, Setting};
 use crate::expr::{Facts, Value};
 use crate::live::rules::{Editable, Settings};
 use crate::live::variables::Variables;
@@ -160,6 +160,10 @@ impl Facts for Context {
             nbthread: self.generation.threads,
             thread: self.engine.thread,
         }
+    }
+
+    fn setting(&self, what: Setting) -> Option<i64> {
+        self.settings.read(what)
     }
 
     fn elapsed(&self) -> Duration {

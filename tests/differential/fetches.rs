@@ -146,3 +146,79 @@ fn servers_are_seen_alike() {
             .get("/"),
     ]);
 }
+
+/// The connection's ends and what rules and headers made of them.
+const ENDS: &[&str] = &[
+    "src",
+    "dst",
+    "dst_port",
+    "fc_src",
+    "fc_dst",
+    "fc_dst_port",
+    "src_is_local",
+    "dst_is_local",
+    "fc_src_is_local",
+    "fc_dst_is_local",
+    "fc_rcvd_proxy",
+];
+
+#[test]
+fn connections_are_seen_alike() {
+    const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+    let row = |name: &'static str, rules: &str| Row::new(name).front(&format!("{rules}\n{}", shown(ENDS)));
+    let proxied = "tcp-request connection expect-proxy layer4";
+    compare(vec![
+        row("of a connection", "").get("/"),
+        row("of changed ends", "http-request set-src str(192.0.2.1)\nhttp-request set-dst str(192.0.2.2)")
+            .get("/"),
+        row(
+            "of ends changed early",
+            "tcp-request connection set-src str(192.0.2.1)\ntcp-request connection set-dst-port int(7)",
+        )
+        .get("/"),
+        row(
+            "of ends that rules look at early",
+            "tcp-request connection set-src str(192.0.2.1)\ntcp-request connection set-var(sess.v) fc_src\n\
+             http-after-response set-header v %[var(sess.v)]",
+        )
+        .get("/"),
+        row("of ends changed by the session", "tcp-request session set-src str(192.0.2.1)").get("/"),
+        row("of a PROXY header", proxied)
+            .send(&format!("PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n{GET}"))
+            .send(&format!("PROXY TCP6 ::1 2001:db8::1 1 2\r\n{GET}"))
+            .send(&format!("PROXY UNKNOWN\r\n{GET}"))
+            .send(&format!("\r\n\r\n\0\r\nQUIT\n\x20\0\0\0{GET}")),
+    ]);
+}
+
+/// Timeouts are looked at with the response: before a server is chosen haproxy 2.6 says 0 where no rule has set one, against
+/// its manual.
+#[test]
+fn settings_are_seen_alike() {
+    const SHOWN: &str = "http-request set-header x-p \"%[prio_class] %[prio_offset]\"\n\
+                         http-response set-header x-t \"%[cur_server_timeout] %[cur_tunnel_timeout]\"";
+    let row = |name: &'static str, rules: &str| Row::new(name).back(&format!("{rules}\n{SHOWN}")).get("/");
+    compare(vec![
+        row("settings of the backend", "timeout server 1500\ntimeout tunnel 2h"),
+        row(
+            "settings of rules",
+            "timeout tunnel 2h\nhttp-request set-timeout server 900\nhttp-request set-timeout tunnel 3s\n\
+             http-request set-priority-class int(7)\nhttp-request set-priority-offset int(-70)",
+        ),
+        row(
+            "settings out of range",
+            "timeout tunnel 1s\nhttp-request set-priority-class int(-3000)\n\
+             http-request set-priority-offset int(9999999)",
+        ),
+    ]);
+}
+
+#[test]
+fn headers_are_seen_alike() {
+    let long = |n: usize| format!("GET / HTTP/1.1\r\nHost: h\r\nEmpty:\r\nX-Long: {}\r\n\r\n", "a".repeat(n));
+    let front = "http-request set-var(txn.q) req.hdrs_bin\nhttp-response set-header x-s \"%[res.hdrs_bin,hex]\"\n\
+                 http-after-response set-header x-q \"%[var(txn.q),hex]\"";
+    let row = Row::new("of all headers").front(front);
+    let lengths = [0, 1, 239, 240, 241, 255, 256, 2287, 2288, 2289, 4000];
+    compare(vec![lengths.iter().fold(row, |row, n| row.send(&long(*n)))]);
+}

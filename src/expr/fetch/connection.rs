@@ -1,7 +1,9 @@
 //! The client's connection.
 
 use super::{Call, Eval, Fetch, Needs, row};
+use crate::expr::Site;
 use crate::expr::args::{self, Arg, Kind, NONE, Spec};
+use crate::expr::facts::Ends;
 use crate::expr::sample::{Sample, Type};
 use std::net::SocketAddr;
 
@@ -36,32 +38,72 @@ pub(super) const ROWS: &[Fetch] = &[
         NONE,
         Type::Addr,
         Needs::Client,
-        Eval::One(|c| addr(c.facts.conn().src)),
-        "Client connection's source address.",
+        Eval::One(|c| addr(own(c).src)),
+        "Client connection's source address, before any PROXY header and rules other than `tcp-request connection`.",
     ),
     row(
         "fc_src_port",
         NONE,
         Type::Int,
         Needs::Client,
-        Eval::One(|c| port(c.facts.conn().src)),
-        "Client connection's source port.",
+        Eval::One(|c| port(own(c).src)),
+        "Client connection's source port, likewise.",
     ),
     row(
         "fc_dst",
         NONE,
         Type::Addr,
         Needs::Client,
-        Eval::One(|c| addr(c.facts.conn().dst)),
-        "Client connection's destination address.",
+        Eval::One(|c| addr(own(c).dst)),
+        "Client connection's destination address, likewise.",
     ),
     row(
         "fc_dst_port",
         NONE,
         Type::Int,
         Needs::Client,
-        Eval::One(|c| port(c.facts.conn().dst)),
-        "Client connection's destination port.",
+        Eval::One(|c| port(own(c).dst)),
+        "Client connection's destination port, likewise.",
+    ),
+    row(
+        "src_is_local",
+        NONE,
+        Type::Bool,
+        Needs::Client,
+        Eval::One(|c| local(c, c.facts.conn().src)),
+        "Whether the client's address is one of this host; a unix socket's is.",
+    ),
+    row(
+        "dst_is_local",
+        NONE,
+        Type::Bool,
+        Needs::Client,
+        Eval::One(|c| local(c, c.facts.conn().dst)),
+        "Whether the address the client connected to is one of this host.",
+    ),
+    row(
+        "fc_src_is_local",
+        NONE,
+        Type::Bool,
+        Needs::Client,
+        Eval::One(|c| local(c, own(c).src)),
+        "As `src_is_local`, of `fc_src`.",
+    ),
+    row(
+        "fc_dst_is_local",
+        NONE,
+        Type::Bool,
+        Needs::Client,
+        Eval::One(|c| local(c, own(c).dst)),
+        "As `dst_is_local`, of `fc_dst`.",
+    ),
+    row(
+        "fc_rcvd_proxy",
+        NONE,
+        Type::Bool,
+        Needs::Client,
+        Eval::One(|c| Some(Sample::Bool(c.facts.conn().proxied))),
+        "Whether the connection began with a PROXY header.",
     ),
     row(
         "so_id",
@@ -152,6 +194,17 @@ fn prepare_tlv(args: &mut Vec<Arg>) -> Result<(), String> {
     let id = args::parse_int(&text).or_else(by_name).filter(|id| (0..256).contains(id));
     *args = vec![Arg::Int(id.ok_or_else(|| format!("'{text}' is neither a TLV type nor its name"))?)];
     Ok(())
+}
+
+/// The connection's own ends. Rules that run before a PROXY header is read may still change them.
+fn own(call: &Call<'_>) -> Ends {
+    let conn = call.facts.conn();
+    if call.site == Site::TcpConnection { Ends { src: conn.src, dst: conn.dst } } else { conn.own }
+}
+
+/// What has no address is a unix socket.
+fn local(call: &Call<'_>, socket: Option<SocketAddr>) -> Option<Sample<'static>> {
+    Some(Sample::Bool(socket.is_none_or(|s| call.facts.live().is_local(s.ip()))))
 }
 
 fn addr(socket: Option<SocketAddr>) -> Option<Sample<'static>> {

@@ -182,6 +182,22 @@ pub(super) const ROWS: &[Fetch] = &[
         Eval::One(all),
         "All response headers as sent, ending with an empty line.",
     ),
+    row(
+        "req.hdrs_bin",
+        args::NONE,
+        Type::Bin,
+        Needs::Request,
+        Eval::One(all_counted),
+        "All request headers: each name and value after its length, as SPOE writes lengths; two lengths of 0 end them.",
+    ),
+    row(
+        "res.hdrs_bin",
+        args::NONE,
+        Type::Bin,
+        Needs::Response,
+        Eval::One(all_counted),
+        "All response headers, likewise.",
+    ),
 ];
 
 fn prepare(args: &mut Vec<Arg>) -> Result<(), String> {
@@ -335,4 +351,31 @@ fn all<'a>(call: &Call<'a>) -> Option<Sample<'a>> {
     }
     out.extend_from_slice(b"\r\n");
     Some(Sample::Bin(out.into()))
+}
+
+fn all_counted<'a>(call: &Call<'a>) -> Option<Sample<'a>> {
+    let mut out = Vec::new();
+    for (name, value) in head(call)?.fields() {
+        for part in [name, value] {
+            write_length(part.len(), &mut out);
+            out.extend_from_slice(part);
+        }
+    }
+    out.extend_from_slice(&[0, 0]);
+    Some(Sample::Bin(out.into()))
+}
+
+/// SPOE's integers of variable length: below 240 one byte; else four bits in the first byte and seven in each further one.
+fn write_length(length: usize, out: &mut Vec<u8>) {
+    if length < 240 {
+        out.push(length as u8);
+        return;
+    }
+    out.push(length as u8 | 0xf0);
+    let mut rest = (length - 240) >> 4;
+    while rest >= 128 {
+        out.push(rest as u8 | 0x80);
+        rest = (rest - 128) >> 7;
+    }
+    out.push(rest as u8);
 }

@@ -3,7 +3,7 @@
 use super::request::path_and_query;
 use super::{Call, Eval, Fetch, Needs, row};
 use crate::expr::args::{self, Kind, NONE, Spec};
-use crate::expr::facts::LogRecord;
+use crate::expr::facts::{LogRecord, Setting};
 use crate::expr::sample::{Sample, Type};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -45,6 +45,14 @@ pub(super) const ROWS: &[Fetch] = &[
     row("be_queue_timeout", NONE, Type::Int, Needs::Backend, Eval::One(|c| millis(c.facts.backend()?.timeouts.queue)), "`timeout queue` of the backend, in milliseconds."),
     row("be_tunnel_timeout", NONE, Type::Int, Needs::Backend, Eval::One(|c| millis(c.facts.backend()?.timeouts.tunnel)), "`timeout tunnel` of the backend, in milliseconds."),
     row("be_tarpit_timeout", NONE, Type::Int, Needs::Backend, Eval::One(|c| millis(c.facts.backend()?.timeouts.tarpit)), "`timeout tarpit` of the backend, in milliseconds."),
+    row("cur_client_timeout", NONE, Type::Int, Needs::Frontend, Eval::One(|c| set(c, Setting::ClientTimeout).or_else(|| millis(c.facts.frontend()?.timeouts.client))), "`timeout client` in force, in milliseconds: as a rule set it, else that of the frontend."),
+    row("cur_server_timeout", NONE, Type::Int, Needs::Backend, Eval::One(|c| set(c, Setting::ServerTimeout).or_else(|| millis(c.facts.backend()?.timeouts.server))), "`timeout server` in force, in milliseconds: as a rule set it, else that of the backend."),
+    row("cur_connect_timeout", NONE, Type::Int, Needs::Backend, Eval::One(|c| set(c, Setting::ConnectTimeout).or_else(|| millis(c.facts.backend()?.timeouts.connect))), "`timeout connect` in force, in milliseconds: as a rule set it, else that of the backend."),
+    row("cur_queue_timeout", NONE, Type::Int, Needs::Backend, Eval::One(|c| set(c, Setting::QueueTimeout).or_else(|| millis(c.facts.backend()?.timeouts.queue))), "`timeout queue` in force, in milliseconds: as a rule set it, else that of the backend."),
+    row("cur_tunnel_timeout", NONE, Type::Int, Needs::Backend, Eval::One(|c| set(c, Setting::TunnelTimeout).or_else(|| millis(c.facts.backend()?.timeouts.tunnel))), "`timeout tunnel` in force, in milliseconds: as a rule set it, else that of the backend."),
+    row("cur_tarpit_timeout", NONE, Type::Int, Needs::Backend, Eval::One(|c| set(c, Setting::TarpitTimeout).or_else(|| millis(c.facts.backend()?.timeouts.tarpit))), "`timeout tarpit` in force, in milliseconds: as a rule set it, else that of the backend."),
+    row("prio_class", NONE, Type::Int, Needs::Nothing, Eval::One(|c| set(c, Setting::PriorityClass)), "Priority class in queues, as `set-priority-class` set it."),
+    row("prio_offset", NONE, Type::Int, Needs::Nothing, Eval::One(|c| set(c, Setting::PriorityOffset)), "Priority offset in queues, as `set-priority-offset` set it."),
 ];
 
 fn signed(n: u64) -> i64 {
@@ -62,6 +70,10 @@ fn timer(call: &Call<'_>, read: fn(&LogRecord) -> i64) -> Option<Sample<'static>
 
 fn millis(timeout: Option<Duration>) -> Option<Sample<'static>> {
     timeout.map(|t| Sample::Int(crate::clock::millis(t)))
+}
+
+fn set(call: &Call<'_>, what: Setting) -> Option<Sample<'static>> {
+    call.facts.setting(what).map(Sample::Int)
 }
 
 fn address(socket: Option<SocketAddr>) -> Option<Sample<'static>> {

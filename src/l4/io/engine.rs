@@ -384,7 +384,7 @@ fn say(log: &logging::Sender, generation: &Generation, level: u8, text: &str) {
 fn localized(write: Write) -> Write {
     let Write::Server { id, server } = write else { return write };
     let address = server.address.ip();
-    if server.mode != 0 && host::is_local(address) {
+    if server.mode != 0 && crate::net::own::is_local(address) {
         return Write::Server { id, server: Server { mode: Mode::Local as u8, ..server } };
     }
     let local = host::address_towards(address).map(Into::into).unwrap_or_default();

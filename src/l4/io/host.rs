@@ -3,8 +3,6 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
 
 /// Without these the kernel finds no way for a packet that is not the host's own.
 const FORWARDING: [&str; 2] = ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"];
@@ -36,7 +34,8 @@ impl Host {
     /// What could not be set, and how to set it by hand.
     pub fn prepare(v4: bool, v6: bool) -> Result<Self, String> {
         let mut host = Self::default();
-        may_bind_any();
+        // Asked now, so that it is known when the process is behind another root.
+        let _ = crate::net::own::may_bind_any();
         for path in FORWARDING.into_iter().zip([v4, v6]).filter_map(|(path, serves)| serves.then_some(path)) {
             let was = fs::read_to_string(path).unwrap_or_default();
             if was.trim() == "0" {
@@ -85,26 +84,6 @@ impl Host {
             let _ = changed.file.as_mut().map(|file| file.write_all(changed.was.as_bytes()));
         }
     }
-}
-
-/// Is it an address of this host? Binding tells, unless foreign addresses may be bound: then only loopback ones are known to be.
-#[must_use]
-pub fn is_local(address: IpAddr) -> bool {
-    if address.is_loopback() {
-        return true;
-    }
-    !may_bind_any() && std::net::UdpSocket::bind((address, 0)).is_ok()
-}
-
-/// Behind another root, as it was when that could be read last.
-fn may_bind_any() -> bool {
-    static LAST: AtomicBool = AtomicBool::new(false);
-    let nonlocal = ["/proc/sys/net/ipv4/ip_nonlocal_bind", "/proc/sys/net/ipv6/ip_nonlocal_bind"];
-    let texts: Vec<String> = nonlocal.iter().filter_map(|path| fs::read_to_string(path).ok()).collect();
-    if !texts.is_empty() {
-        LAST.store(texts.iter().any(|text| text.trim() != "0"), Relaxed);
-    }
-    LAST.load(Relaxed)
 }
 
 /// Which of the host's addresses packets to `address` come from.

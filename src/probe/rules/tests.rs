@@ -10,6 +10,7 @@ use crate::expr::facts::{LiveFacts, ProcessFacts, ServerNumber};
 use crate::health::{Finding, Status};
 use crate::ids::ProxyIndex;
 use std::fmt::Write;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -66,6 +67,9 @@ impl LiveFacts for Nothing {
         0
     }
     fn is_stopping(&self) -> bool {
+        false
+    }
+    fn is_local(&self, _: IpAddr) -> bool {
         false
     }
 }
