@@ -27,6 +27,8 @@ pub(crate) enum Kind {
     Var,
     /// `s`, `ms` or `us`
     Unit,
+    /// `1.2.3`
+    Fields,
 }
 
 impl Kind {
@@ -43,6 +45,7 @@ impl Kind {
             Self::Server => "server",
             Self::Userlist => "user list",
             Self::Var => "variable",
+            Self::Fields => "Protocol buffers field number",
         }
     }
 }
@@ -126,6 +129,7 @@ pub(crate) enum Arg {
     Userlist(Arc<Userlist>),
     Var(VarScope, String),
     Unit(Unit),
+    Fields(Vec<u64>),
     Regex(Arc<Regex>),
     Map(Arc<View>),
     Operand(Operand),
@@ -239,6 +243,10 @@ fn one(bytes: &[u8], kind: Kind, scope: &Scope) -> Result<Option<Arg>, String> {
             let (scope, name) = variable(&shown())?;
             Some(Arg::Var(scope, name))
         }
+        Kind::Fields => {
+            let numbers = as_str.map(|t| t.split('.').map(parse_number).collect());
+            numbers.flatten().map(Arg::Fields)
+        }
         Kind::Unit => match bytes {
             b"s" => Some(Arg::Unit(Unit::Seconds)),
             b"ms" => Some(Arg::Unit(Unit::Millis)),
@@ -272,6 +280,11 @@ pub(crate) fn parse_int(text: &str) -> Option<i64> {
         Some(hex) => i64::from_str_radix(hex, 16).ok(),
         None => text.parse().ok(),
     }
+}
+
+/// Digits alone.
+pub(crate) fn parse_number(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn mask4(text: &str) -> Option<IpAddr> {

@@ -17,6 +17,7 @@ mod malformed;
 mod messages;
 mod page;
 mod persistence;
+mod protocols;
 mod replies;
 mod rewriting;
 mod rig;

@@ -5,11 +5,14 @@
 
 mod elsewhere;
 pub(crate) mod encoding;
+mod fix;
 mod hash;
 mod json;
 mod lookup;
 mod moment;
+mod mqtt;
 mod number;
+mod protobuf;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -75,6 +78,7 @@ pub(crate) const FAMILIES: &[(&str, &[&[Converter]])] = &[
     ("Text", &[text::ROWS]),
     ("Numbers and addresses", &[number::ROWS]),
     ("Encodings", &[encoding::ROWS, json::ROWS]),
+    ("Messages of other protocols", &[protobuf::ROWS, mqtt::ROWS, fix::ROWS]),
     ("Hashes", &[hash::ROWS]),
     ("Dates", &[moment::ROWS]),
     ("Maps", &lookup::FAMILIES),
