@@ -1,4 +1,4 @@
-//! Converters over messages of other protocols, whole, cut short and spoilt. Headers carry them in base64.
+//! Converters over messages of other protocols and tokens, whole, cut short and spoilt. Headers carry messages in base64.
 
 use crate::rig::{Row, compare};
 
@@ -266,6 +266,31 @@ const MQTT: &[&str] = &[
     "EBgABE1RVFQFAgA8CBYAAXgVAAF5AANjbGk=",
 ];
 
+/// JSON web tokens: signed by each digest, with another secret, unsigned, with parts too few, too many, empty, spoilt.
+const TOKENS: &[&str] = &[
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsIm4iOjV9.eyJzdWIiOiJ4IiwiYWRtIjp0cnVlLCJuIjo3LjV9.oNkrRpp6BAOokjxQjT09ojkBDbXYAzNDK4y3s9yrZ68",
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsIm4iOjV9.eyJzdWIiOiJ4IiwiYWRtIjp0cnVlLCJuIjo3LjV9.FgB4MvpsUhLe-aRKLxMwBn5I0LLDCr9hASvs6iSCzkHb4nZXZERj0tgEGNONRI2R",
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsIm4iOjV9.eyJzdWIiOiJ4IiwiYWRtIjp0cnVlLCJuIjo3LjV9.I6ZbspDsVv5oTXGjcZNwWV8UsJ1JBqqswkBgy1B6RNPJrKE4nZm0Q38lRptmsFbNMEaARyISEiFzpvdcDOU2lQ",
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsIm4iOjV9.eyJzdWIiOiJ4IiwiYWRtIjp0cnVlLCJuIjo3LjV9.QkmZMVuwe4auTJJhV5fEJxMpZ6Ha1BIVFN_69vNSTdY",
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsIm4iOjV9.eyJzdWIiOiJ4IiwiYWRtIjp0cnVlLCJuIjo3LjV9",
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsIm4iOjV9.eyJzdWIiOiJ4IiwiYWRtIjp0cnVlLCJuIjo3LjV9.",
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsIm4iOjV9",
+    ".eyJzdWIiOiJ4IiwiYWRtIjp0cnVlLCJuIjo3LjV9.eA",
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsIm4iOjV9..eA",
+    "a.b.c",
+    "!!!.???.zz",
+    "",
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsIm4iOjV9.eyJzdWIiOiJ4IiwiYWRtIjp0cnVlLCJuIjo3LjV9.a.b.c",
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsIm4iOjV9.eyJzdWIiOiJ4IiwiYWRtIjp0cnVlLCJuIjo3LjV9.a.b",
+    "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4IiwiYWRtIjp0cnVlLCJuIjo3LjV9.O5yWs-jOCSr_o3mVdWs6fcCTnJ6HPkEoKby_w8XV7Wg",
+    "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4IiwiYWRtIjp0cnVlLCJuIjo3LjV9.",
+    "eyJhIjoi+/8+PiJ9.eyJzdWIiOiJ4IiwiYWRtIjp0cnVlLCJuIjo3LjV9.x",
+    "eyJhbGciIDogIkhTMjU2In0.eyJzdWIiOiJ4IiwiYWRtIjp0cnVlLCJuIjo3LjV9.rdimW3aLFmBdZ1Mev-GOuG0CDGpxqOnSfSW65s_7rLM",
+    "eyJ4IjoxfQ.eyJzdWIiOiJ4IiwiYWRtIjp0cnVlLCJuIjo3LjV9.wKzoK-X3zevBwfOrGQejO-X-MaqbDkNvVZmAPAC-f20",
+    "anVuaw.eyJzdWIiOiJ4IiwiYWRtIjp0cnVlLCJuIjo3LjV9.KS8SxsywIITScTNvMx8zcle_l35gNLktXmt2H24_-zI",
+    "Bearer eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsIm4iOjV9.eyJzdWIiOiJ4IiwiYWRtIjp0cnVlLCJuIjo3LjV9.oNkrRpp6BAOokjxQjT09ojkBDbXYAzNDK4y3s9yrZ68",
+];
+
 const PROTOBUF_READ: &[&str] = &[
     "protobuf(1),hex",
     "protobuf(1.2),hex",
@@ -355,12 +380,24 @@ const MQTT_CONNACK: &[&str] = &[
     "38",
 ];
 
-/// Every converter's answer to every message, in headers.
-fn row(name: &'static str, converters: &[impl AsRef<str>], messages: &[&str]) -> Row {
+const TOKENS_READ: &[&str] = &[
+    "jwt_header_query('\\$.alg')",
+    "jwt_header_query('\\$.none')",
+    "jwt_payload_query('\\$.sub')",
+    "jwt_payload_query('\\$.adm')",
+    "jwt_payload_query('\\$.n','int')",
+    "jwt_verify(HS256,secret)",
+    "jwt_verify(HS384,secret)",
+    "jwt_verify(HS512,secret)",
+    "jwt_verify(none,secret)",
+];
+
+/// Every converter's answer to every message, which `decode` takes from its header, in headers.
+fn row(name: &'static str, decode: &str, converters: &[impl AsRef<str>], messages: &[&str]) -> Row {
     let mut front = String::new();
     for (i, converter) in converters.iter().enumerate() {
         let converter = converter.as_ref();
-        front += &format!("http-request set-var-fmt(txn.v{i}) \"<%[req.hdr(in),b64dec,{converter}]>\"\n");
+        front += &format!("http-request set-var-fmt(txn.v{i}) \"<%[req.hdr(in),{decode}{converter}]>\"\n");
         front += &format!("http-after-response set-header h{i} \"%[var(txn.v{i})]\"\n");
     }
     let row = Row::new(name).front(&(front + "http-request return status 200"));
@@ -374,10 +411,11 @@ fn messages_are_read_alike() {
         valid.chain(fields.iter().map(|field| format!("mqtt_field_value({kind},{field})"))).collect()
     };
     compare(vec![
-        row("of protobuf", PROTOBUF_READ, PROTOBUF),
-        row("of gRPC", GRPC_READ, GRPC),
-        row("of FIX", FIX_READ, FIX),
-        row("of MQTT's CONNECT", &of("connect", MQTT_CONNECT), MQTT),
-        row("of MQTT's CONNACK", &of("CONNACK", MQTT_CONNACK), MQTT),
+        row("of protobuf", "b64dec,", PROTOBUF_READ, PROTOBUF),
+        row("of gRPC", "b64dec,", GRPC_READ, GRPC),
+        row("of FIX", "b64dec,", FIX_READ, FIX),
+        row("of MQTT's CONNECT", "b64dec,", &of("connect", MQTT_CONNECT), MQTT),
+        row("of tokens", "", TOKENS_READ, TOKENS),
+        row("of MQTT's CONNACK", "b64dec,", &of("CONNACK", MQTT_CONNACK), MQTT),
     ]);
 }

@@ -116,7 +116,7 @@ fn prepare_hmac(args: &mut Vec<Arg>) -> Result<(), String> {
     Ok(())
 }
 
-/// RFC 2104.
+/// With a key that is text or a variable.
 fn hmac<'a>(args: &'a [Arg], sample: Sample<'a>, call: &Call<'a>) -> Option<Sample<'a>> {
     let key = match args.get(1)? {
         Arg::Text(key) => key.clone(),
@@ -126,11 +126,15 @@ fn hmac<'a>(args: &'a [Arg], sample: Sample<'a>, call: &Call<'a>) -> Option<Samp
         }
         _ => return None,
     };
-    let algorithm = name(args);
+    hmac_of(name(args), &key, &sample.into_bytes()).map(|code| Sample::Bin(code.into()))
+}
+
+/// RFC 2104: the code of `message` under the digest named.
+pub(super) fn hmac_of(algorithm: &str, key: &[u8], message: &[u8]) -> Option<Vec<u8>> {
     let block = if matches!(algorithm, "sha384" | "sha512") { 128 } else { 64 };
-    let mut key = if key.len() > block { digest_bytes(algorithm, &key)? } else { key };
+    let mut key = if key.len() > block { digest_bytes(algorithm, key)? } else { key.to_vec() };
     key.resize(block, 0);
     let padded = |pad: u8| key.iter().map(|b| b ^ pad).collect::<Vec<u8>>();
-    let inner = digest_bytes(algorithm, &[padded(0x36), sample.into_bytes().into_owned()].concat())?;
-    digest(algorithm, &[padded(0x5c), inner].concat())
+    let inner = digest_bytes(algorithm, &[&padded(0x36), message].concat())?;
+    digest_bytes(algorithm, &[padded(0x5c), inner].concat())
 }

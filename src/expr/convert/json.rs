@@ -17,7 +17,7 @@ pub(super) const ROWS: &[Converter] = &[row(
 /// Deeper documents are not read: the parser recurses.
 const DEEPEST: usize = 64;
 
-fn prepare(args: &mut Vec<Arg>) -> Result<(), String> {
+pub(super) fn prepare(args: &mut Vec<Arg>) -> Result<(), String> {
     let path = args::text(args, 0).unwrap_or_default();
     if path.first() != Some(&b'$') {
         return Err("failed to parse the JSON path: it starts with '$'".to_owned());
@@ -32,9 +32,13 @@ fn prepare(args: &mut Vec<Arg>) -> Result<(), String> {
 }
 
 fn query<'a>(args: &'a [Arg], sample: Sample<'a>) -> Option<Sample<'a>> {
-    let text = sample.into_bytes();
-    let mut reader = Reader { rest: &text };
-    for step in steps(args::text(args, 0)?) {
+    find(&sample.into_bytes(), args::text(args, 0)?, args::text(args, 1).is_some())
+}
+
+/// The value at a path, numbers with a fraction as integers or as text.
+pub(super) fn find(text: &[u8], path: &[u8], as_int: bool) -> Option<Sample<'static>> {
+    let mut reader = Reader { rest: text };
+    for step in steps(path) {
         reader.enter(&step?)?;
     }
     reader.space();
@@ -42,7 +46,7 @@ fn query<'a>(args: &'a [Arg], sample: Sample<'a>) -> Option<Sample<'a>> {
         b'"' => Some(Sample::owned(reader.string()?)),
         b't' => reader.rest.starts_with(b"true").then_some(Sample::Bool(true)),
         b'f' => reader.rest.starts_with(b"false").then_some(Sample::Bool(false)),
-        b'-' | b'0'..=b'9' => number(reader.number()?, args::text(args, 1).is_some()),
+        b'-' | b'0'..=b'9' => number(reader.number()?, as_int),
         _ => None,
     }
 }

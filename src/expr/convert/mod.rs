@@ -8,6 +8,7 @@ pub(crate) mod encoding;
 mod fix;
 mod hash;
 mod json;
+mod jwt;
 mod lookup;
 mod moment;
 mod mqtt;
@@ -77,7 +78,7 @@ impl Converter {
 pub(crate) const FAMILIES: &[(&str, &[&[Converter]])] = &[
     ("Text", &[text::ROWS]),
     ("Numbers and addresses", &[number::ROWS]),
-    ("Encodings", &[encoding::ROWS, json::ROWS]),
+    ("Encodings", &[encoding::ROWS, json::ROWS, jwt::ROWS]),
     ("Messages of other protocols", &[protobuf::ROWS, mqtt::ROWS, fix::ROWS]),
     ("Hashes", &[hash::ROWS]),
     ("Dates", &[moment::ROWS]),

@@ -288,6 +288,25 @@ fn sets_variables() {
     check("str(app/s1),srv_is_up", "1");
 }
 
+/// haproxy 2.6 answers nothing where there is no path; this is what its manual says.
+#[test]
+fn shows_parts_of_tokens() {
+    let token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.eA";
+    check(&format!("str({token}),jwt_header_query"), r#"{"alg":"HS256"}"#);
+    check(&format!("str({token}),jwt_payload_query()"), r#"{"sub":"x"}"#);
+    check(&format!("str({token}),jwt_verify(HS256,txn.v)"), "0");
+    check_nothing(&format!("str({token}),jwt_verify(HS256,txn.none)"));
+}
+
+/// What haproxy 2.6 does not do.
+#[test]
+fn reads_messages_cut_short() {
+    check_nothing("bin(08),protobuf(1,int32)");
+    check("bin(0d000070c0),protobuf(1,float)", "-3");
+    check("bin(0a000a03120178),protobuf(1.2)", "x");
+    check("bin(200200007a7a),mqtt_is_valid", "1");
+}
+
 #[test]
 fn refusals() {
     let check = |text: &str, expected: &str| {
@@ -302,5 +321,23 @@ fn refusals() {
     check("path,map(/x,y)", "invalid args in converter 'map' : failed to open pattern file </x>");
     check("path(x)", "fetch method 'path' : expected ')' before 'x)'");
     check("req.hdr(a,b)", "fetch method 'req.hdr' : failed to parse 'b' as type 'integer' at position 2");
+    let fields = "failed to parse '1.b' as type 'Protocol buffers field number' at position 1";
+    check("path,protobuf(1.b)", &format!("invalid args in converter 'protobuf' : {fields}"));
+    check(
+        "path,ungrpc(1,string)",
+        "invalid args in converter 'ungrpc' : Wrong protocol buffer type 'string'",
+    );
+    check("path,fix_tag_value(0)", "invalid args in converter 'fix_tag_value' : Unknown FIX tag name '0'");
+    check("path,fix_tag_value(1x)", "invalid args in converter 'fix_tag_value' : Unknown FIX tag name '1x'");
+    let mqtt = "invalid args in converter 'mqtt_field_value' : Unknown MQTT ";
+    check("path,mqtt_field_value(16,flags)", &format!("{mqtt}type '16'"));
+    check(
+        "path,mqtt_field_value(connack,username)",
+        &format!("{mqtt}field name 'username' for packet type 'connack'"),
+    );
+    check(
+        "path,jwt_verify(hs256,x)",
+        "invalid args in converter 'jwt_verify' : unknown JWT algorithm: hs256",
+    );
     check("path,aes_gcm_dec(128,a,b,c)", "converter 'aes_gcm_dec' is not supported by weir yet");
 }
