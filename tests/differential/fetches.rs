@@ -1,6 +1,6 @@
 //! What rules see of requests that people and scanners send.
 
-use crate::rig::{Row, compare};
+use crate::rig::{Row, compare, shown};
 
 const FETCHES: &[&str] = &[
     "req.hdr(a)",
@@ -45,6 +45,10 @@ const FETCHES: &[&str] = &[
     "req.body_param(a)",
     "req.body_param",
     "unique-id",
+    "meth(GET)",
+    "meth(get)",
+    "meth(G-T),length",
+    "meth()",
 ];
 
 const REQUESTS: &[&str] = &[
@@ -117,16 +121,6 @@ backend allbackups
     server c ADDR:1 maxconn 6 backup
 ";
 
-/// Rules that answer every request with what the fetches give.
-fn shown(fetches: &[&str]) -> String {
-    let mut rules = String::new();
-    for (i, fetch) in fetches.iter().enumerate() {
-        rules += &format!("http-request set-var-fmt(txn.v{i}) \"<%[{fetch}]>\"\n");
-        rules += &format!("http-after-response set-header h{i} \"%[var(txn.v{i})]\"\n");
-    }
-    rules + "http-request return status 200"
-}
-
 #[test]
 fn requests_are_seen_alike() {
     let front = String::from("option http-buffer-request\nunique-id-format x%rt\n") + &shown(FETCHES);
@@ -195,9 +189,9 @@ fn connections_are_seen_alike() {
 /// its manual.
 #[test]
 fn settings_are_seen_alike() {
-    const SHOWN: &str = "http-request set-header x-p \"%[prio_class] %[prio_offset]\"\n\
+    const SETTINGS: &str = "http-request set-header x-p \"%[prio_class] %[prio_offset]\"\n\
                          http-response set-header x-t \"%[cur_server_timeout] %[cur_tunnel_timeout]\"";
-    let row = |name: &'static str, rules: &str| Row::new(name).back(&format!("{rules}\n{SHOWN}")).get("/");
+    let row = |name: &'static str, rules: &str| Row::new(name).back(&format!("{rules}\n{SETTINGS}")).get("/");
     compare(vec![
         row("settings of the backend", "timeout server 1500\ntimeout tunnel 2h"),
         row(

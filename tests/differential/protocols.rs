@@ -1,6 +1,6 @@
 //! Converters over messages of other protocols and tokens, whole, cut short and spoilt. Headers carry messages in base64.
 
-use crate::rig::{Row, compare};
+use crate::rig::{Row, compare, shown};
 
 /// Fields of every wire type, nested, repeated, cut short. Left out is where haproxy reads past a message's end, and where a
 /// negative `float` becomes a positive integer.
@@ -392,15 +392,11 @@ const TOKENS_READ: &[&str] = &[
     "jwt_verify(none,secret)",
 ];
 
-/// Every converter's answer to every message, which `decode` takes from its header, in headers.
+/// Every converter's answer to every message, which `decode` takes from its header.
 fn row(name: &'static str, decode: &str, converters: &[impl AsRef<str>], messages: &[&str]) -> Row {
-    let mut front = String::new();
-    for (i, converter) in converters.iter().enumerate() {
-        let converter = converter.as_ref();
-        front += &format!("http-request set-var-fmt(txn.v{i}) \"<%[req.hdr(in),{decode}{converter}]>\"\n");
-        front += &format!("http-after-response set-header h{i} \"%[var(txn.v{i})]\"\n");
-    }
-    let row = Row::new(name).front(&(front + "http-request return status 200"));
+    let expressions: Vec<String> =
+        converters.iter().map(|converter| format!("req.hdr(in),{decode}{}", converter.as_ref())).collect();
+    let row = Row::new(name).front(&shown(&expressions));
     messages.iter().fold(row, |row, message| row.get_with("/", &format!("in: {message}")))
 }
 

@@ -94,6 +94,18 @@ impl Row {
     }
 }
 
+/// Rules that answer every request with what the expressions give, each in a header of its own.
+pub fn shown(expressions: &[impl AsRef<str>]) -> String {
+    let mut rules = String::new();
+    for (i, expression) in expressions.iter().map(AsRef::as_ref).enumerate() {
+        let _ = write!(
+            rules,
+            "http-request set-var-fmt(txn.v{i}) \"<%[{expression}]>\"\nhttp-after-response set-header h{i} \"%[var(txn.v{i})]\"\n"
+        );
+    }
+    rules + "http-request return status 200"
+}
+
 /// Checks a table: prints how many rows agree, and fails with every row that does not.
 pub fn compare(rows: Vec<Row>) {
     let count = rows.len();

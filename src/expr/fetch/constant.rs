@@ -39,6 +39,8 @@ pub(super) const ROWS: &[Fetch] = &[
         Eval::One(address),
         "The IPv6 address given.",
     ),
+    row("meth", TEXT, Type::Method, Needs::Nothing, Eval::One(text), "The method given.")
+        .prepared(prepare_method),
     row(
         "env",
         TEXT,
@@ -83,6 +85,13 @@ fn prepare_bool(args: &mut Vec<Arg>) -> Result<(), String> {
     };
     *args = vec![Arg::Int(value)];
     Ok(())
+}
+
+/// A token, as in HTTP.
+fn prepare_method(args: &mut Vec<Arg>) -> Result<(), String> {
+    let method = args.first().and_then(Arg::text).unwrap_or_default();
+    let fits = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
+    if method.iter().all(fits) { Ok(()) } else { Err("expects valid method".to_owned()) }
 }
 
 fn prepare_bin(args: &mut Vec<Arg>) -> Result<(), String> {
