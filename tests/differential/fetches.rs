@@ -190,9 +190,10 @@ fn connections_are_seen_alike() {
 #[test]
 fn settings_are_seen_alike() {
     const SETTINGS: &str = "http-request set-header x-p \"%[prio_class] %[prio_offset]\"\n\
-                         http-response set-header x-t \"%[cur_server_timeout] %[cur_tunnel_timeout]\"";
+                         http-response set-header x-t \"%[cur_server_timeout] %[cur_tunnel_timeout] %[be_server_timeout] %[be_tunnel_timeout]\"";
     let row = |name: &'static str, rules: &str| Row::new(name).back(&format!("{rules}\n{SETTINGS}")).get("/");
     compare(vec![
+        row("settings of nobody", ""),
         row("settings of the backend", "timeout server 1500\ntimeout tunnel 2h"),
         row(
             "settings of rules",

@@ -68,8 +68,9 @@ fn timer(call: &Call<'_>, read: fn(&LogRecord) -> i64) -> Option<Sample<'static>
     Some(read(call.facts.log())).filter(|n| *n >= 0).map(Sample::Int)
 }
 
+/// 0: none is set.
 fn millis(timeout: Option<Duration>) -> Option<Sample<'static>> {
-    timeout.map(|t| Sample::Int(crate::clock::millis(t)))
+    Some(Sample::Int(timeout.map_or(0, crate::clock::millis)))
 }
 
 fn set(call: &Call<'_>, what: Setting) -> Option<Sample<'static>> {
