@@ -5,6 +5,27 @@ use crate::harness::ask;
 use crate::harness::process::Program;
 use crate::harness::terminal::wait_until;
 use crate::net::{Net, Running, VIP};
+use std::path::PathBuf;
+
+/// Where a director finds that it must not be master. Without, a machine that is too busy for adverts would soon have two of them.
+fn hold_file(net: &Net, machine: &str) -> PathBuf {
+    net.dir.path().join(format!("{machine}.hold"))
+}
+
+fn hold(net: &Net, machine: &str, held: bool) {
+    std::fs::write(hold_file(net, machine), if held { "1" } else { "0" }).unwrap();
+}
+
+/// A virtual router of both directors.
+fn router(net: &Net, me: &str, (name, id): (&str, u8), priority: u8, addresses: &[&str]) -> String {
+    let hold = hold_file(net, me);
+    let addresses: String =
+        addresses.iter().map(|address| format!(" address {address} dev eth0\n")).collect();
+    format!(
+        "vrrp {name}\n interface eth0\n virtual-router-id {id}\n version 3\n priority {priority}\n advert-interval 200ms\n track file {} weight 0\n{addresses}",
+        hold.display()
+    )
+}
 
 /// `s1` behind nat, with the directors' common address as its gateway; `s2` behind dr; a client stays on its server at port 81.
 fn config(net: &Net, me: &str, peer: &str, priority: u8) -> String {
@@ -13,15 +34,7 @@ fn config(net: &Net, me: &str, peer: &str, priority: u8) -> String {
         "global
     stats socket {} level admin
     l4-sync {peer}:8849 key secret
-vrrp pair
-    interface eth0
-    virtual-router-id 7
-    version 3
-    priority {priority}
-    advert-interval 200ms
-    address {VIP}/24 dev eth0
-    address 10.72.0.200/24 dev eth0
-listen nat
+{}listen nat
     mode l4
     bind {VIP}:80
     forward nat
@@ -40,7 +53,8 @@ listen stays
     server s1 10.72.0.11:8080
     server s3 10.72.0.11:8081
 ",
-        socket.display()
+        socket.display(),
+        router(net, me, ("pair", 7), priority, &["10.72.0.100/24", "10.72.0.200/24"])
     )
 }
 
@@ -68,14 +82,17 @@ fn established_connections_outlive_their_director() {
     net.on("s1", "ip route replace default via 10.72.0.200");
     net.hold_address("s2");
     let _origins = [net.origin("s1", 8080, "::"), net.origin("s2", 8080, "::"), net.origin("s1", 8081, "::")];
+    let asks = net.capture("d", "udp and src 10.72.0.2 and dst port 8849");
+    hold(&net, "d2", true);
     let _first = start(&net, "d", "10.72.0.2", 200);
     wait_until("the first has the addresses", || has_address(&net, "d"));
     let mut nat = Held::to(&net, VIP, 80, "tcp");
     let mut dr = Held::to(&net, VIP, 8080, "tcp");
     assert_eq!(nat.ask("open 50"), [50, 0, 0, 0]);
     assert_eq!(dr.ask("open 50"), [0, 50, 0, 0]);
-    // One that starts later asks for all there is.
+    // One that starts later asks for all there is: nothing else has it send before it is master.
     let _second = start(&net, "d2", "10.72.0.1", 100);
+    asks.wait_for(&["10.72.0.2.8849 > 10.72.0.1.8849", "length 32"]);
     let socket = net.dir.path().join("d2.sock");
     wait_until("the second answers", || socket.exists());
     wait_until("the second knows of those", || established(&net, "d2") == 100);
@@ -85,6 +102,7 @@ fn established_connections_outlive_their_director() {
     assert_eq!(stays.ask("open 1"), [1, 0, 0, 0]);
     wait_until("the second knows of all", || established(&net, "d2") == 201);
     assert!(!has_address(&net, "d2"));
+    hold(&net, "d2", false);
     net.on("d", "ip link set eth0 down");
     wait_until("the second has the addresses", || has_address(&net, "d2"));
     assert_eq!(nat.ask("again"), [100, 0, 0, 0]);
@@ -94,4 +112,17 @@ fn established_connections_outlive_their_director() {
     let list = ask(&socket, "show l4 templates");
     assert!(list.contains("10.71.0.2") && list.contains("10.72.0.11:8080"), "{list}");
     assert_eq!(nat.ask("open 5"), [5, 0, 0, 0]);
+    // The first comes back, and asks for what began meanwhile: that goes on through it.
+    assert_eq!(dr.ask("open 45"), [0, 45, 0, 0]);
+    hold(&net, "d", true);
+    let asks = net.capture("d2", "udp and src 10.72.0.1 and dst port 8849");
+    net.on("d", "ip link set eth0 up");
+    net.on("d", "ip route add default via 10.72.0.254");
+    asks.wait_for(&["10.72.0.1.8849 > 10.72.0.2.8849", "length 32"]);
+    wait_until("the first knows of all", || established(&net, "d") == 251);
+    assert!(!has_address(&net, "d"));
+    hold(&net, "d", false);
+    wait_until("the first has the addresses", || has_address(&net, "d") && !has_address(&net, "d2"));
+    assert_eq!(nat.ask("again"), [105, 0, 0, 0]);
+    assert_eq!(dr.ask("again"), [0, 145, 0, 0]);
 }

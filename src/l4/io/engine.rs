@@ -7,7 +7,7 @@ use super::minimum;
 use super::missing::missing;
 use super::pins::Pins;
 use super::routes::{self, Routes};
-use super::sync::{self, Sync};
+use super::sync::{self, Part, Sync};
 use super::{Limits, Plane, Walk, now};
 use crate::config::model::Config;
 use crate::l4::abi::{Count, Mode, Server, Template, TemplateKey, server_flag};
@@ -311,12 +311,19 @@ impl Engine {
     async fn find_out_who_speaks(&mut self) {
         let Some(sync) = &mut self.sync else { return };
         let routers = self.generation.vrrp_routers().await;
-        sync.speaks = routers.is_empty() || routers.iter().any(RouterView::is_master);
+        sync.play(if self.generation.config.vrrp.routers.is_empty() {
+            Part::Equal
+        } else if routers.iter().any(RouterView::is_master) {
+            Part::Master
+        } else {
+            Part::Backup
+        });
     }
 
     fn synchronise(&mut self) {
         let Some(sync) = &mut self.sync else { return };
         let heard = sync.hear(&mut self.plane, &self.now);
+        sync.ask();
         let told = heard.and_then(|()| sync.tell(&self.plane, &self.now));
         self.tell(told.err().into_iter().collect());
     }

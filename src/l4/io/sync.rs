@@ -1,7 +1,8 @@
 //! Telling another director of the flows, and hearing of its own: whoever has the virtual addresses tells, everybody hears.
 //!
-//! Flows that a packet came for since the last look are told at once; all of them now and then, and when somebody asks who has just
-//! started. What was heard is not told again unless its packets come by here, or this director has the addresses.
+//! Flows that a packet came for since the last look are told at once; all of them now and then, and when somebody asks. What was heard is
+//! not told again unless its packets come by here, or this director has the addresses. A director that has just started, or has lost the
+//! addresses, asks until it hears something: it may have to go on with those flows soon.
 
 use super::flows::Walk;
 use super::{Plane, now};
@@ -20,6 +21,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// How often everything is told.
 const EVERYTHING: Duration = Duration::from_secs(30);
+/// How often somebody who hears nothing asks.
+const ASK: Duration = Duration::from_secs(1);
 /// Chunks of the table looked at by one call.
 const CHUNKS: u32 = 8;
 /// Datagrams heard by one call.
@@ -43,8 +46,21 @@ pub struct Sync {
     /// This pass tells all flows.
     everything: bool,
     next: Instant,
-    /// This director has the addresses.
-    pub speaks: bool,
+    /// When to ask next, until it was asked and something is heard.
+    ask_at: Option<Instant>,
+    asked: bool,
+    part: Part,
+}
+
+/// What this director is to the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// It has the addresses: it tells.
+    Master,
+    /// It hears.
+    Backup,
+    /// Nobody says who has the addresses: all tell.
+    Equal,
 }
 
 /// Opens the socket, while the process may.
@@ -100,7 +116,7 @@ impl Sync {
     /// The runtime's.
     pub fn new(socket: UdpSocket, settings: Arc<Settings>) -> io::Result<Self> {
         let micros = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros();
-        let mut sync = Self {
+        Ok(Self {
             socket: tokio::net::UdpSocket::from_std(socket)?,
             settings,
             stamp: u64::try_from(micros).unwrap_or(0),
@@ -110,10 +126,31 @@ impl Sync {
             since: 0,
             everything: false,
             next: Instant::now() + EVERYTHING,
-            speaks: false,
-        };
-        sync.send(&Told::Ask);
-        Ok(sync)
+            ask_at: Some(Instant::now()),
+            asked: false,
+            part: Part::Backup,
+        })
+    }
+
+    /// Who had the addresses has not been told what came since; who has them knows best.
+    pub fn play(&mut self, part: Part) {
+        match (self.part, part) {
+            (Part::Master, Part::Backup | Part::Equal) => {
+                (self.ask_at, self.asked) = (Some(Instant::now()), false)
+            }
+            (_, Part::Master) => self.ask_at = None,
+            _ => {}
+        }
+        self.part = part;
+    }
+
+    /// Asks for everything, if it is time. What cannot be sent now is sent at the next call: the interface may be down, and the
+    /// runtime does not know yet that a new socket can send.
+    pub fn ask(&mut self) {
+        let now = Instant::now();
+        if self.ask_at.is_some_and(|at| at <= now) && self.send(&Told::Ask) {
+            (self.ask_at, self.asked) = (Some(now + ASK), true);
+        }
     }
 
     /// When there is something to hear.
@@ -126,7 +163,7 @@ impl Sync {
     /// # Errors
     /// The kernel's.
     pub fn tell(&mut self, plane: &Plane, plan: &Plan) -> Result<(), String> {
-        if !self.speaks {
+        if self.part == Part::Backup {
             return Ok(());
         }
         let time = now();
@@ -160,11 +197,11 @@ impl Sync {
         }
     }
 
-    fn send(&mut self, told: &Told) {
+    /// Whether it could be sent. Who is not there, or too slow, hears it the next time.
+    fn send(&mut self, told: &Told) -> bool {
         self.stamp += 1;
         let bytes = encode(told, self.stamp, self.settings.key.as_bytes());
-        // Who is not there, or too slow, hears it the next time.
-        let _ = self.socket.try_send_to(&bytes, self.settings.peer);
+        self.socket.try_send_to(&bytes, self.settings.peer).is_ok()
     }
 
     /// Takes over what others told.
@@ -183,6 +220,9 @@ impl Sync {
                 continue;
             }
             *newest = stamp;
+            if self.asked && told != Told::Ask {
+                self.ask_at = None;
+            }
             let places = places.get_or_insert_with(|| Places::of(plan));
             match told {
                 Told::Ask => self.next = Instant::now(),
