@@ -5,8 +5,8 @@
 //!   "WL4S"  version 1  kind  count (2)  stamp (8)  records...  HMAC-SHA256 of all before, its first 16 bytes
 //! ```
 //!
-//! Services and servers are named by their addresses: each director has places of its own for them. A sender's stamps only grow, so that
-//! what was captured cannot be sent again once a newer datagram came. A datagram that is anything else is no datagram.
+//! Services and servers are named by their addresses: each director has places of its own for them. A sender's stamps only grow, and each
+//! counts once (see [`Stamps`]), so that what was captured cannot be sent again. A datagram that is anything else is no datagram.
 
 use super::abi::{Address, FlowKey};
 use hmac::{Hmac, Mac};
@@ -66,6 +66,30 @@ pub enum Told {
     Ask,
     Flows(Vec<ToldFlow>),
     Templates(Vec<ToldTemplate>),
+}
+
+/// The stamps heard of one sender: the newest, and which of those just before it. Datagrams may overtake each other on their way, those of
+/// different processors even inside a host.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stamps {
+    newest: u64,
+    /// A bit for each from the newest on back.
+    heard: u64,
+}
+
+impl Stamps {
+    /// Whether it is new; it is not from then on. What is older than the 64 newest is not.
+    pub fn take(&mut self, stamp: u64) -> bool {
+        if let Some(ahead) = stamp.checked_sub(self.newest).filter(|ahead| *ahead > 0) {
+            let shifted = u32::try_from(ahead).ok().and_then(|ahead| self.heard.checked_shl(ahead));
+            (self.newest, self.heard) = (stamp, shifted.unwrap_or(0) | 1);
+            return true;
+        }
+        let back = u32::try_from(self.newest - stamp).ok().and_then(|back| 1u64.checked_shl(back));
+        let is_new = back.is_some_and(|bit| self.heard & bit == 0);
+        self.heard |= back.unwrap_or(0);
+        is_new
+    }
 }
 
 /// How many flows fit into one datagram.
@@ -255,6 +279,22 @@ mod tests {
             assert_eq!(decode(&other, b"key"), None, "{at}");
             assert_eq!(decode(&bytes[..at], b"key"), None, "{at}");
         }
+    }
+
+    #[test]
+    fn each_stamp_counts_once() {
+        let check = |stamps: &[u64], expected: &[bool]| {
+            let mut heard = Stamps::default();
+            let got: Vec<bool> = stamps.iter().map(|stamp| heard.take(*stamp)).collect();
+            assert_eq!(got, expected, "{stamps:?}");
+        };
+        check(&[70, 71, 73, 72, 72, 71, 74], &[true, true, true, true, false, false, true]);
+        // So far back, and no further.
+        check(&[100, 37, 36, 37], &[true, true, false, false]);
+        check(&[100, 164, 101, 100], &[true, true, true, false]);
+        // Another process at the same address, and what the one before still had under way.
+        check(&[5, 1 << 50, 6, u64::MAX, 1 << 50, u64::MAX], &[true, true, false, true, false, false]);
+        check(&[0, 1, 0], &[true, true, false]);
     }
 
     /// Signed nonsense, as from a director of another version.

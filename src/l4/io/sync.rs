@@ -10,7 +10,9 @@ use crate::config::model::l4::Sync as Settings;
 use crate::l4::abi::{Direction, Flow, FlowKey, Mode, Server, State, TemplateKey, flow_flag};
 use crate::l4::plan::Plan;
 use crate::l4::reference::find_service;
-use crate::l4::sync::{FLOWS_MOST, LONGEST, TEMPLATES_MOST, Told, ToldFlow, ToldTemplate, decode, encode};
+use crate::l4::sync::{
+    FLOWS_MOST, LONGEST, Stamps, TEMPLATES_MOST, Told, ToldFlow, ToldTemplate, decode, encode,
+};
 use crate::l4::write::{ServerId, ServiceId};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use std::collections::HashMap;
@@ -37,8 +39,8 @@ pub struct Sync {
     socket: tokio::net::UdpSocket,
     settings: Arc<Settings>,
     stamp: u64,
-    /// The newest stamp of each director.
-    heard: HashMap<IpAddr, u64>,
+    /// The stamps of each director.
+    heard: HashMap<IpAddr, Stamps>,
     walk: Walk,
     /// When this pass over the table began, and the one before.
     pass: u64,
@@ -215,11 +217,9 @@ impl Sync {
             let Ok((length, from)) = self.socket.try_recv_from(&mut buffer) else { break };
             let bytes = buffer.get(..length).unwrap_or_default();
             let Some((told, stamp)) = decode(bytes, self.settings.key.as_bytes()) else { continue };
-            let newest = self.heard.entry(from.ip().to_canonical()).or_default();
-            if stamp <= *newest {
+            if !self.heard.entry(from.ip().to_canonical()).or_default().take(stamp) {
                 continue;
             }
-            *newest = stamp;
             if self.asked && told != Told::Ask {
                 self.ask_at = None;
             }
