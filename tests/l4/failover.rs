@@ -4,7 +4,7 @@ use crate::configured::Held;
 use crate::harness::ask;
 use crate::harness::process::Program;
 use crate::harness::terminal::wait_until;
-use crate::net::{Net, Running, VIP};
+use crate::net::{Net, Running, VIP, VIP6};
 use std::path::PathBuf;
 
 /// Where a director finds that it must not be master. Without, a machine that is too busy for adverts would soon have two of them.
@@ -25,6 +25,14 @@ fn router(net: &Net, me: &str, (name, id): (&str, u8), priority: u8, addresses: 
         "vrrp {name}\n interface eth0\n virtual-router-id {id}\n version 3\n priority {priority}\n advert-interval 200ms\n track file {} weight 0\n{addresses}",
         hold.display()
     )
+}
+
+/// Waits until a machine sends what is for `address` to the director: it has heard of the move. Until then it sends to the other one.
+fn wait_for_neighbour(net: &Net, machine: &str, address: &str, director: &str) {
+    let link = net.on(director, "cat /sys/class/net/eth0/address");
+    wait_until(&format!("{machine} finds {address} at {director}"), || {
+        net.on(machine, &format!("ip neigh show {address} dev eth0")).contains(link.trim())
+    });
 }
 
 /// `s1` behind nat, with the directors' common address as its gateway; `s2` behind dr; a client stays on its server at port 81.
@@ -125,4 +133,87 @@ fn established_connections_outlive_their_director() {
     wait_until("the first has the addresses", || has_address(&net, "d") && !has_address(&net, "d2"));
     assert_eq!(nat.ask("again"), [105, 0, 0, 0]);
     assert_eq!(dr.ask("again"), [0, 145, 0, 0]);
+}
+
+/// The other ways: in tunnels, with the director's own address, datagrams, IPv6.
+/// New datagrams would go to another server at the second director: only those of flows it was told of go where they went.
+fn other_ways(net: &Net, me: &str, peer: &str, priority: u8) -> String {
+    let [usual, other] = if me == "d" { [1, 0] } else { [0, 1] };
+    let socket = net.dir.path().join(format!("{me}.sock"));
+    [
+        format!("global\n stats socket {} level admin\n l4-sync {peer}:8849 key secret\n", socket.display()),
+        router(net, me, ("four", 7), priority, &["10.72.0.100/24", "10.72.0.200/24", "10.72.0.210/24"]),
+        router(net, me, ("six", 8), priority, &["fe80::7/64", "fd72::100/64", "fd72::200/64"]),
+        format!("listen udp\n mode l4\n bind udp@{VIP}:82\n forward nat\n server s1 10.72.0.11:8080 weight {usual}\n server s2 10.72.0.12:8080 weight {other}\n"),
+        format!("listen tun\n mode l4\n bind {VIP}:8080\n forward tun\n server s2 10.72.0.12\n"),
+        format!("listen full\n mode l4\n bind {VIP}:84\n forward fullnat\n source 10.72.0.210\n server s2 10.72.0.12:8080\n"),
+        format!("listen datagrams\n mode l4\n bind udp@{VIP}:84\n forward fullnat\n source 10.72.0.210\n server s1 10.72.0.11:8080 weight {other}\n server s2 10.72.0.12:8080 weight {usual}\n"),
+        format!("listen v6\n mode l4\n bind [{VIP6}]:80\n forward nat\n server s1 [fd72::11]:8080\n"),
+    ]
+    .concat()
+}
+
+/// How many flows a director lists that are worth telling of.
+fn known(net: &Net, machine: &str) -> usize {
+    let socket = net.dir.path().join(format!("{machine}.sock"));
+    let list = ask(&socket, "show l4 flows");
+    list.lines().filter(|line| line.contains("ESTABLISHED") || line.starts_with("UDP")).count()
+}
+
+#[test]
+fn tunnels_fullnat_datagrams_and_ipv6_outlive_their_director() {
+    let net = Net::new("r");
+    net.join("d2", 2);
+    net.on("d2", "ip -6 addr add fd72::2/64 dev eth0 nodad");
+    net.on("d2", "ip -6 route add default via fd72::254");
+    net.on("d", &format!("ip addr del {VIP}/32 dev eth0"));
+    net.on("d", &format!("ip -6 addr del {VIP6}/128 dev eth0"));
+    net.on("s1", "ip route replace default via 10.72.0.200");
+    net.on("s1", "ip -6 route replace default via fd72::200");
+    net.hold_address("s2");
+    let object = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/l4.bpf.o");
+    net.on("s2", "tc qdisc add dev eth0 clsact");
+    net.on("s2", &format!("tc filter add dev eth0 ingress bpf da obj {object} program unwrap"));
+    let _origins = [net.origin("s1", 8080, "::"), net.origin("s2", 8080, "::")];
+    let start = |machine: &str, peer: &str, priority: u8| {
+        let file = net.dir.path().join(format!("{machine}.cfg"));
+        std::fs::write(&file, other_ways(&net, machine, peer, priority)).unwrap();
+        net.start(machine, &[&Program::Weir.path().to_string_lossy(), "-db", "-f", &file.to_string_lossy()])
+    };
+    let has_both = |machine: &str| {
+        let list = net.on(machine, "ip addr show dev eth0");
+        // Duplicate address detection holds an address back.
+        list.contains(VIP) && list.lines().any(|line| line.contains(VIP6) && !line.contains("tentative"))
+    };
+    hold(&net, "d2", true);
+    let _first = start("d", "10.72.0.2", 200);
+    wait_until("the first has the addresses", || has_both("d"));
+    let _second = start("d2", "10.72.0.1", 100);
+    let socket = net.dir.path().join("d2.sock");
+    wait_until("the second answers", || socket.exists());
+    let ways = [
+        ("udp", VIP, 82, "udp", [20, 0, 0, 0]),
+        ("tun", VIP, 8080, "tcp", [0, 20, 0, 0]),
+        ("fullnat", VIP, 84, "tcp", [0, 20, 0, 0]),
+        ("fullnat, udp", VIP, 84, "udp", [0, 20, 0, 0]),
+        ("IPv6", VIP6, 80, "tcp", [20, 0, 0, 0]),
+    ];
+    let mut held = ways.map(|(name, address, port, protocol, expected)| {
+        let mut one = Held::to(&net, address, port, protocol);
+        assert_eq!(one.ask("open 20"), expected, "{name}");
+        one
+    });
+    wait_until("the second knows of all", || known(&net, "d2") == 100);
+    assert!(!has_both("d2"));
+    hold(&net, "d2", false);
+    net.on("d", "ip link set eth0 down");
+    wait_until("the second has the addresses", || has_both("d2"));
+    // It has them a moment before all have heard so, and nobody repeats a datagram.
+    let gateways = [("s1", "10.72.0.200"), ("s1", "fd72::200"), ("s2", "10.72.0.210")];
+    for (machine, address) in [("r", VIP), ("r", VIP6)].into_iter().chain(gateways) {
+        wait_for_neighbour(&net, machine, address, "d2");
+    }
+    for ((name, .., expected), one) in ways.iter().zip(&mut held) {
+        assert_eq!(one.ask("again"), *expected, "{name}");
+    }
 }
