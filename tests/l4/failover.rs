@@ -66,9 +66,9 @@ listen stays
     )
 }
 
-fn start(net: &Net, machine: &str, peer: &str, priority: u8) -> Running {
+fn start(net: &Net, machine: &str, config: &str) -> Running {
     let file = net.dir.path().join(format!("{machine}.cfg"));
-    std::fs::write(&file, config(net, machine, peer, priority)).unwrap();
+    std::fs::write(&file, config).unwrap();
     net.start(machine, &[&Program::Weir.path().to_string_lossy(), "-db", "-f", &file.to_string_lossy()])
 }
 
@@ -92,14 +92,14 @@ fn established_connections_outlive_their_director() {
     let _origins = [net.origin("s1", 8080, "::"), net.origin("s2", 8080, "::"), net.origin("s1", 8081, "::")];
     let asks = net.capture("d", "udp and src 10.72.0.2 and dst port 8849");
     hold(&net, "d2", true);
-    let _first = start(&net, "d", "10.72.0.2", 200);
+    let _first = start(&net, "d", &config(&net, "d", "10.72.0.2", 200));
     wait_until("the first has the addresses", || has_address(&net, "d"));
     let mut nat = Held::to(&net, VIP, 80, "tcp");
     let mut dr = Held::to(&net, VIP, 8080, "tcp");
     assert_eq!(nat.ask("open 50"), [50, 0, 0, 0]);
     assert_eq!(dr.ask("open 50"), [0, 50, 0, 0]);
     // One that starts later asks for all there is: nothing else has it send before it is master.
-    let _second = start(&net, "d2", "10.72.0.1", 100);
+    let _second = start(&net, "d2", &config(&net, "d2", "10.72.0.1", 100));
     asks.wait_for(&["10.72.0.2.8849 > 10.72.0.1.8849", "length 32"]);
     let socket = net.dir.path().join("d2.sock");
     wait_until("the second answers", || socket.exists());
@@ -160,8 +160,8 @@ fn known(net: &Net, machine: &str) -> usize {
     list.lines().filter(|line| line.contains("ESTABLISHED") || line.starts_with("UDP")).count()
 }
 
-#[test]
-fn tunnels_fullnat_datagrams_and_ipv6_outlive_their_director() {
+/// The second director there, with IPv6, and the addresses for `vrrp` to move; `s1` behind nat.
+fn with_ipv6() -> Net {
     let net = Net::new("r");
     net.join("d2", 2);
     net.on("d2", "ip -6 addr add fd72::2/64 dev eth0 nodad");
@@ -170,25 +170,39 @@ fn tunnels_fullnat_datagrams_and_ipv6_outlive_their_director() {
     net.on("d", &format!("ip -6 addr del {VIP6}/128 dev eth0"));
     net.on("s1", "ip route replace default via 10.72.0.200");
     net.on("s1", "ip -6 route replace default via fd72::200");
+    net
+}
+
+fn has_both(net: &Net, machine: &str) -> bool {
+    let list = net.on(machine, "ip addr show dev eth0");
+    // Duplicate address detection holds an address back.
+    list.contains(VIP) && list.lines().any(|line| line.contains(VIP6) && !line.contains("tentative"))
+}
+
+/// The first director goes, and all know that the second has the addresses: it has them a moment before all have heard so, and nobody
+/// repeats a datagram. `servers`: who answers to which of them.
+fn move_over(net: &Net, servers: &[(&str, &str)]) {
+    assert!(!has_both(net, "d2"));
+    hold(net, "d2", false);
+    net.on("d", "ip link set eth0 down");
+    wait_until("the second has the addresses", || has_both(net, "d2"));
+    for (machine, address) in [("r", VIP), ("r", VIP6)].iter().chain(servers) {
+        wait_for_neighbour(net, machine, address, "d2");
+    }
+}
+
+#[test]
+fn tunnels_fullnat_datagrams_and_ipv6_outlive_their_director() {
+    let net = with_ipv6();
     net.hold_address("s2");
     let object = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/l4.bpf.o");
     net.on("s2", "tc qdisc add dev eth0 clsact");
     net.on("s2", &format!("tc filter add dev eth0 ingress bpf da obj {object} program unwrap"));
     let _origins = [net.origin("s1", 8080, "::"), net.origin("s2", 8080, "::")];
-    let start = |machine: &str, peer: &str, priority: u8| {
-        let file = net.dir.path().join(format!("{machine}.cfg"));
-        std::fs::write(&file, other_ways(&net, machine, peer, priority)).unwrap();
-        net.start(machine, &[&Program::Weir.path().to_string_lossy(), "-db", "-f", &file.to_string_lossy()])
-    };
-    let has_both = |machine: &str| {
-        let list = net.on(machine, "ip addr show dev eth0");
-        // Duplicate address detection holds an address back.
-        list.contains(VIP) && list.lines().any(|line| line.contains(VIP6) && !line.contains("tentative"))
-    };
     hold(&net, "d2", true);
-    let _first = start("d", "10.72.0.2", 200);
-    wait_until("the first has the addresses", || has_both("d"));
-    let _second = start("d2", "10.72.0.1", 100);
+    let _first = start(&net, "d", &other_ways(&net, "d", "10.72.0.2", 200));
+    wait_until("the first has the addresses", || has_both(&net, "d"));
+    let _second = start(&net, "d2", &other_ways(&net, "d2", "10.72.0.1", 100));
     let socket = net.dir.path().join("d2.sock");
     wait_until("the second answers", || socket.exists());
     let ways = [
@@ -204,16 +218,57 @@ fn tunnels_fullnat_datagrams_and_ipv6_outlive_their_director() {
         one
     });
     wait_until("the second knows of all", || known(&net, "d2") == 100);
-    assert!(!has_both("d2"));
-    hold(&net, "d2", false);
-    net.on("d", "ip link set eth0 down");
-    wait_until("the second has the addresses", || has_both("d2"));
-    // It has them a moment before all have heard so, and nobody repeats a datagram.
-    let gateways = [("s1", "10.72.0.200"), ("s1", "fd72::200"), ("s2", "10.72.0.210")];
-    for (machine, address) in [("r", VIP), ("r", VIP6)].into_iter().chain(gateways) {
-        wait_for_neighbour(&net, machine, address, "d2");
-    }
+    move_over(&net, &[("s1", "10.72.0.200"), ("s1", "fd72::200"), ("s2", "10.72.0.210")]);
     for ((name, .., expected), one) in ways.iter().zip(&mut held) {
         assert_eq!(one.ask("again"), *expected, "{name}");
+    }
+}
+
+/// Clients stay on `s1`; new ones would go to `s2` at the second director. Flows end after a second without a packet.
+fn staying(net: &Net, me: &str, peer: &str, priority: u8) -> String {
+    let [usual, other] = if me == "d" { [1, 0] } else { [0, 1] };
+    let socket = net.dir.path().join(format!("{me}.sock"));
+    let section = |name: &str, bind: &str, source: &str, [first, second]: [&str; 2]| {
+        format!(
+            "listen {name}\n mode l4\n bind {bind}\n forward fullnat\n source {source}\n persist 300s on-down keep\n timeout tcp 1s\n timeout udp 1s\n server s1 {first}:8080 weight {usual}\n server s2 {second}:8080 weight {other}\n"
+        )
+    };
+    let [v4, v6] = [["10.72.0.11", "10.72.0.12"], ["[fd72::11]", "[fd72::12]"]];
+    [
+        format!("global\n stats socket {} level admin\n l4-sync {peer}:8849 key secret\n", socket.display()),
+        router(net, me, ("four", 7), priority, &["10.72.0.100/24", "10.72.0.210/24"]),
+        router(net, me, ("six", 8), priority, &["fe80::7/64", "fd72::100/64", "fd72::210/64"]),
+        section("datagrams", &format!("udp@{VIP}:85"), "10.72.0.210", v4),
+        section("v6", &format!("[{VIP6}]:85"), "fd72::210", v6),
+        section("datagrams6", &format!("udp@[{VIP6}]:85"), "fd72::210", v6),
+    ]
+    .concat()
+}
+
+#[test]
+fn clients_without_flows_stay_where_they_were() {
+    let net = with_ipv6();
+    let _origins = [net.origin("s1", 8080, "::"), net.origin("s2", 8080, "::")];
+    let clients_in = |machine: &str, list: &str| {
+        let list = ask(&net.dir.path().join(format!("{machine}.sock")), &format!("show l4 {list}"));
+        list.lines().filter(|line| line.contains("10.71.0.2") || line.contains("fd71::2")).count()
+    };
+    hold(&net, "d2", true);
+    let _first = start(&net, "d", &staying(&net, "d", "10.72.0.2", 200));
+    wait_until("the first has the addresses", || has_both(&net, "d"));
+    let ways = [(VIP, "udp"), (VIP6, "tcp"), (VIP6, "udp")];
+    let mut held = ways.map(|(address, protocol)| Held::to(&net, address, 85, protocol));
+    for one in &mut held {
+        assert_eq!(one.ask("open 2"), [2, 0, 0, 0]);
+    }
+    wait_until("their flows are over", || clients_in("d", "flows") == 0);
+    assert_eq!(clients_in("d", "templates"), 3);
+    let _second = start(&net, "d2", &staying(&net, "d2", "10.72.0.1", 100));
+    let socket = net.dir.path().join("d2.sock");
+    wait_until("the second answers", || socket.exists());
+    wait_until("the second knows where they stay", || clients_in("d2", "templates") == 3);
+    move_over(&net, &[("s1", "10.72.0.210"), ("s1", "fd72::210")]);
+    for (one, way) in held.iter_mut().zip(ways) {
+        assert_eq!(one.ask("open 2"), [2, 0, 0, 0], "{way:?}");
     }
 }
