@@ -22,7 +22,7 @@ mod reload;
 #[path = "vrrp/vmac.rs"]
 mod vmac;
 
-use harness::network::{Net, VIRTUAL, capture, ip};
+use harness::network::{Net, VIRTUAL, capture, ip, sniff};
 use harness::terminal::wait_until;
 use std::process::Command;
 
@@ -261,6 +261,18 @@ fn neighbours_learn_where_the_address_is() {
     wait_until("the second burst mends it", || neighbour().contains(&mac("a")));
     drop(a);
     net.nobody();
+}
+
+/// Each address is announced once before any is announced again: the last one does not wait for the repetitions of the others.
+#[test]
+fn addresses_are_announced_in_rounds() {
+    let net = Net::new();
+    let more = "version 3\n    advert-interval 100ms\n    garp-repeat 3\n    address 10.99.0.101/24";
+    let _a = net.weir("a", &weir_config(more, 150));
+    // Gratuitous ARP: sender and target are one. Those of the second burst are as good as those of the first.
+    let frames = sniff(&net, "b", "f[12:14]==b'\\x08\\x06' and f[28:32]==f[38:42]", 5);
+    let addresses: Vec<&str> = frames.iter().map(|frame| &frame[56..64]).collect();
+    assert!(addresses.windows(2).all(|two| two[0] != two[1]), "{addresses:?}");
 }
 
 /// The same settings give the same packet, but for the identification of IP and its checksum.

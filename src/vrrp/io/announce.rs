@@ -22,15 +22,12 @@ impl Announcer {
     ///
     /// # Errors
     /// The interface is down or gone.
-    pub fn burst(&self, link: &Link, address: IpAddr, repeat: u32) -> io::Result<()> {
+    pub fn announce(&self, link: &Link, address: IpAddr) -> io::Result<()> {
         let Some(mac) = link.mac else { return Ok(()) };
         let frame = match address {
             IpAddr::V4(address) => arp::announcement(mac, address),
             IpAddr::V6(address) => ndp::announcement(mac, address, link.is_router),
         };
-        for _ in 0..repeat {
-            raw::send_frame(&self.socket, link.index, &frame)?;
-        }
-        Ok(())
+        raw::send_frame(&self.socket, link.index, &frame)
     }
 }

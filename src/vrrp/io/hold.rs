@@ -99,13 +99,19 @@ impl Shell {
             Burst::Refresh => router.garp.refresh_repeat,
             Burst::Lower => router.garp.lower_repeat,
         };
-        for address in &router.addresses {
-            let Some(link) = self.device(at, router, address).and_then(|index| self.links.get(index)) else {
-                continue;
-            };
-            if let Err(error) = self.announcer.burst(link, address.address, repeat) {
-                self.say(level::WARNING, &format!("{}: announcement: {error}", router.name));
-            }
+        let addresses = router.addresses.iter().filter_map(|address| {
+            Some((self.links.get(self.device(at, router, address)?)?, address.address))
+        });
+        let mut addresses: Vec<_> = addresses.collect();
+        // Each once before any is repeated: what goes to the last one still goes to the other node meanwhile.
+        for _ in 0..repeat {
+            addresses.retain(|(link, address)| {
+                let sent = self.announcer.announce(link, *address);
+                if let Err(error) = &sent {
+                    self.say(level::WARNING, &format!("{}: announcement: {error}", router.name));
+                }
+                sent.is_ok()
+            });
         }
     }
 
