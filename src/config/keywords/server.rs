@@ -30,9 +30,12 @@ pub const TABLE: &[Keyword] = &[
         "Sets options for the servers that follow in the section.",
         |p, l| {
             let Some(mut template) = p.draft().map(|d| d.default_server.clone()) else { return };
-            if options(p, l, 1, "default-server", &mut template)
-                && let Some(draft) = p.draft()
-            {
+            let well = options(p, l, 1, "default-server", &mut template);
+            if std::mem::take(&mut template.server.id) > 0 {
+                let at = l.words.iter().position(|word| word.text == "id").unwrap_or(0);
+                p.warning(l, at, "'id' is not accepted in 'default-server' and has no effect: servers of one backend have different ids, give each its own.");
+            }
+            if let Some(draft) = p.draft().filter(|_| well) {
                 draft.default_server = template;
             }
         },
