@@ -3,7 +3,6 @@
 
 use super::command::{Command, Mode};
 use super::commands::{self, unbuilt};
-use crate::config::model::global::Level;
 use std::fmt::Write as _;
 
 const HEAD: &str = "# The administration socket
@@ -39,11 +38,7 @@ pub fn manual() -> String {
     let mut rows: Vec<&Command> = commands::all().filter(|c| !unbuilt::is_unbuilt(c)).collect();
     rows.sort_by_key(|c| c.name);
     for row in rows {
-        let level = match row.level {
-            Level::User => "user",
-            Level::Operator => "operator",
-            Level::Admin => "admin",
-        };
+        let level = row.level.name();
         let mode = match row.mode {
             Mode::Any => "",
             Mode::Expert => ", *expert*",

@@ -49,6 +49,13 @@ impl Outcome {
         Self { success, messages: messages.into(), at: SystemTime::now() }
     }
 
+    /// To all who have asked; some may be gone.
+    pub fn tell(&self, askers: impl IntoIterator<Item = Answer>) {
+        for asker in askers {
+            let _gone = asker.send(self.clone());
+        }
+    }
+
     /// As HAProxy's master answers `reload`.
     #[must_use]
     pub fn reply(&self) -> String {
@@ -157,9 +164,7 @@ impl Requests {
 
     /// What it has answered.
     pub fn answered(&self, number: u64, outcome: &Outcome) {
-        for asker in lock(&self.elsewhere).1.remove(&number).into_iter().flatten() {
-            let _gone = asker.send(outcome.clone());
-        }
+        outcome.tell(lock(&self.elsewhere).1.remove(&number).into_iter().flatten());
     }
 
     /// Returns when every client that was told has its answer, or is gone.

@@ -1,5 +1,5 @@
-//! How `weir reload -p <file>` reaches a process of which it knows the pid: an abstract unix socket named after that, for root and
-//! for the process's own user.
+//! How `weir reload -p <file>` and `-sf <pid>` reach a process of which they know the pid: an abstract unix socket named
+//! after that, for root and for the process's own user.
 
 use crate::net::raw;
 use crate::tasks::{self, Task};

@@ -145,15 +145,15 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     }
     // Once a listener answers, whoever waits for that may send signals.
     raw::hold_signals();
+    let mut old: Vec<i32> = options.finish.iter().chain(&options.terminate).copied().collect();
     let mut taken = match &options.take_from {
         Some(path) => listen::take(path)?,
-        None => predecessor::sockets(options),
+        None => predecessor::sockets(&old, options.quiet),
     };
     if let Some(master) = &options.channel {
         let held = master.take();
         taken.extend(held.map_err(|e| format!("Failed to get the sockets from the master: {e}"))?);
     }
-    let mut old: Vec<i32> = options.finish.iter().chain(&options.terminate).copied().collect();
     let mut there = listen::There { taken, old: &old, ..listen::There::default() };
     let listeners = listen::open_all(&config, options, threads, &mut there)?;
     let mut taken = there.taken;

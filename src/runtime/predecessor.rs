@@ -3,7 +3,7 @@
 //! A weir is asked at its back door. Of HAProxy, or of weir's master, the descriptors are copied with pidfd_getfd(2), which
 //! wants the rights of a debugger. Unix sockets among them stay where they are: who made their files removes them as it ends.
 
-use super::{Options, back_door, say};
+use super::{back_door, say};
 use crate::net::handoff::{self, Taken};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use std::collections::HashSet;
@@ -11,14 +11,14 @@ use std::fs;
 use std::io;
 
 /// What the old processes listen on. Where that is out of reach, sockets are opened beside theirs.
-pub fn sockets(options: &Options) -> Vec<Taken> {
+pub fn sockets(old: &[i32], quiet: bool) -> Vec<Taken> {
     let mut all = Vec::new();
-    for &pid in options.finish.iter().chain(&options.terminate) {
+    for &pid in old {
         match of(pid) {
             Ok(some) => all.extend(some),
             // Scripts name processes that have ended long ago.
             Err(e) if e.raw_os_error() == Some(libc::ESRCH) => {}
-            Err(_) if options.quiet => {}
+            Err(_) if quiet => {}
             Err(e) => say(
                 "NOTICE",
                 format!(

@@ -58,7 +58,7 @@ pub async fn begin_what_is_asked(
         (Wish::Confirm, Some(_)) => reload::confirmed(running.services),
         (Wish::Rollback, Some(over)) => running.go_back(over.back, "asked for").await,
     };
-    tell(askers, &outcome);
+    outcome.tell(askers);
     None
 }
 
@@ -72,7 +72,7 @@ pub async fn change(
     let before = Arc::clone(&running.shared.generation.config);
     let mut outcome = running.change(read).await;
     let trial = limit.filter(|_| outcome.success).map(|limit| Trial::begin(before, limit, &mut outcome));
-    tell(askers, &outcome);
+    outcome.tell(askers);
     trial
 }
 
@@ -80,12 +80,6 @@ pub async fn change(
 pub async fn end(trial: &mut Option<Trial>, mut running: Running<'_>) {
     if let Some(Trial { back, limit, .. }) = trial.take() {
         running.go_back(back, &format!("not confirmed within {} s", limit.as_secs_f32())).await;
-    }
-}
-
-fn tell(askers: Vec<Answer>, outcome: &Outcome) {
-    for asker in askers {
-        let _gone = asker.send(outcome.clone());
     }
 }
 

@@ -57,7 +57,7 @@ pub const TABLE: &[Command] = &[
     ),
     Command::new("set timeout", User, "set timeout [cli] <delay>", "change this session's timeout", timeout),
     Command::new("show cli level", User, "show cli level", "show the level of this session", |c| {
-        Answer::info(name(c.session.level))
+        Answer::info(c.session.level.name())
     }),
     Command::new("show cli sockets", User, "show cli sockets", "list the administration sockets", sockets),
     Command::new("show version", User, "show version", "show the version of this process", |_| {
@@ -67,14 +67,6 @@ pub const TABLE: &[Command] = &[
         Answer::info(c.words.get(1..).unwrap_or_default().join(" "))
     }),
 ];
-
-fn name(level: Level) -> &'static str {
-    match level {
-        User => "user",
-        Operator => "operator",
-        Admin => "admin",
-    }
-}
 
 fn mode(name: &str, wanted: Option<&String>, on: &mut bool) -> Answer {
     match wanted.map(String::as_str) {
@@ -148,7 +140,7 @@ fn sockets(call: &mut Call<'_>) -> Answer {
     let mut out = String::from("# socket lvl processes\n");
     for socket in &call.admin.sockets {
         let address = shown_address(socket);
-        let _ = writeln!(out, "{address} {} all", name(socket.level));
+        let _ = writeln!(out, "{address} {} all", socket.level.name());
     }
     Answer::text(out)
 }

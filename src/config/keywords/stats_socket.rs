@@ -164,13 +164,7 @@ fn unknown(parser: &mut Parser, line: &Line, i: usize) {
 }
 
 fn level(parser: &mut Parser, line: &Line, i: usize) -> Option<Level> {
-    choice(
-        parser,
-        line,
-        i,
-        &[("user", Level::User), ("operator", Level::Operator), ("admin", Level::Admin)],
-        "'level' only supports 'user', 'operator', and 'admin'",
-    )
+    choice(parser, line, i, &Level::NAMES, "'level' only supports 'user', 'operator', and 'admin'")
 }
 
 fn severity(parser: &mut Parser, line: &Line, i: usize) -> Option<SeverityOutput> {

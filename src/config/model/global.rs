@@ -201,6 +201,17 @@ pub enum Level {
     Admin,
 }
 
+impl Level {
+    /// As configurations, commands and pages call them.
+    pub const NAMES: [(&str, Self); 3] =
+        [("user", Self::User), ("operator", Self::Operator), ("admin", Self::Admin)];
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, level)| *level == self).map_or("", |(name, _)| name)
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Userlist {
     pub name: Arc<str>,

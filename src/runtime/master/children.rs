@@ -371,9 +371,7 @@ impl Children {
     /// Tells what came of a reload to all who want to know.
     fn conclude(&self, outcome: Outcome) {
         self.note(&outcome);
-        for asker in self.waiting.take() {
-            let _gone = asker.send(outcome.clone());
-        }
+        outcome.tell(self.waiting.take());
     }
 
     pub(super) fn note(&self, outcome: &Outcome) {

@@ -1,13 +1,11 @@
 //! The commands of the master socket; `@1`, `@!<pid>` send what follows to a worker.
 
 use super::children::{Child, Children, Stage};
-use super::lines::words;
 use crate::admin::Rights;
 use crate::config::condition::VERSION;
 use crate::config::model::global::Level;
 use crate::live::reload::{Outcome, Wish};
 use std::fmt::Write as _;
-use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::UnixStream;
@@ -85,10 +83,6 @@ impl State {
         };
         format!("{name}{flags}> ")
     }
-
-    fn raw_rights(&self) -> [u8; 3] {
-        encode(self.rights)
-    }
 }
 
 /// For the message that brings a client to a worker.
@@ -99,8 +93,12 @@ fn encode(rights: Rights) -> [u8; 3] {
 /// What [`encode`] made.
 pub fn rights(bytes: &[u8]) -> Rights {
     let at = |i| bytes.get(i).copied().unwrap_or(0);
-    let level = [Level::User, Level::Operator, Level::Admin].into_iter().find(|l| *l as u8 == at(0));
-    Rights { level: level.unwrap_or(Level::User), expert: at(1) == 1, experimental: at(2) == 1 }
+    let level = Level::NAMES.into_iter().find(|(_, level)| *level as u8 == at(0));
+    Rights {
+        level: level.map_or(Level::User, |(_, level)| level),
+        expert: at(1) == 1,
+        experimental: at(2) == 1,
+    }
 }
 
 /// Runs one command, with its payload if it has one.
@@ -108,7 +106,7 @@ pub fn run(command: &str, state: &mut State, children: &Rc<Children>) -> Said {
     let command = command.trim_start();
     let Some(rest) = command.strip_prefix('@') else {
         return match state.target.clone().filter(|_| !is_for_us(command)) {
-            Some(target) => to_worker(&target, command, state, children),
+            Some(target) => to_worker(&target, command, state, children, Said::Worker),
             None => own(command, state, children),
         };
     };
@@ -116,17 +114,14 @@ pub fn run(command: &str, state: &mut State, children: &Rc<Children>) -> Said {
     let (target, rest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
     let is_master = matches!(target, "" | "master");
     if both_ways && !is_master {
-        return match find(target, children) {
-            Some(child) => joined(&child, rest, state, children),
-            None => missing(target),
-        };
+        return to_worker(target, rest, state, children, Said::Joined);
     }
     match (is_master, rest.trim()) {
         (true, "") => state.target = None,
         (true, rest) => return own(rest, state, children),
         (false, "") if find(target, children).is_none() => return missing(target),
         (false, "") => state.target = Some(target.to_owned()),
-        (false, _) => return to_worker(target, rest, state, children),
+        (false, _) => return to_worker(target, rest, state, children, Said::Worker),
     }
     Said::Nothing
 }
@@ -134,7 +129,7 @@ pub fn run(command: &str, state: &mut State, children: &Rc<Children>) -> Said {
 /// What the connection is set by, wherever its commands go.
 fn is_for_us(command: &str) -> bool {
     matches!(
-        words(command).first().map(String::as_str),
+        command.split_whitespace().next(),
         Some("prompt" | "quit" | "user" | "operator" | "expert-mode" | "experimental-mode")
     )
 }
@@ -154,28 +149,23 @@ fn find(target: &str, children: &Children) -> Option<Child> {
     }
 }
 
-fn to_worker(target: &str, command: &str, state: &State, children: &Children) -> Said {
+/// Says it to a worker, one way or the other.
+fn to_worker(
+    target: &str,
+    command: &str,
+    state: &State,
+    children: &Children,
+    how: fn(UnixStream, String) -> Said,
+) -> Said {
     let Some(child) = find(target, children) else { return missing(target) };
-    match children.connect(&child, &state.raw_rights()) {
-        Ok(stream) => Said::Worker(stream, command.to_owned()),
-        Err(error) => unreachable_worker(&child, &error),
+    match children.connect(&child, &encode(state.rights)) {
+        Ok(stream) => how(stream, command.to_owned()),
+        Err(error) => Said::Last(format!("Can't talk to process {}: {error}\n", child.pid)),
     }
-}
-
-fn joined(child: &Child, command: &str, state: &State, children: &Children) -> Said {
-    match children.connect(child, &state.raw_rights()) {
-        Ok(stream) => Said::Joined(stream, command.to_owned()),
-        Err(error) => unreachable_worker(child, &error),
-    }
-}
-
-fn unreachable_worker(child: &Child, error: &io::Error) -> Said {
-    Said::Last(format!("Can't talk to process {}: {error}\n", child.pid))
 }
 
 fn own(command: &str, state: &mut State, children: &Rc<Children>) -> Said {
-    let all = words(command);
-    let words: Vec<&str> = all.iter().map(String::as_str).collect();
+    let words: Vec<&str> = command.split_whitespace().collect();
     let rights = &mut state.rights;
     match words.as_slice() {
         ["quit", ..] => Said::Quit,
@@ -212,7 +202,7 @@ fn own(command: &str, state: &mut State, children: &Rc<Children>) -> Said {
         ["rollback"] => Said::Later(children.ask(Wish::Rollback)),
         ["hard-reload", ..] => unbuilt("hard-reload", "use 'reload', then stop the old worker by its pid"),
         ["mcli-debug-mode", ..] => unbuilt("mcli-debug-mode", "this master has no proxies of its own"),
-        ["show", "cli", "level"] => Said::Text(format!("{}\n", level(rights.level))),
+        ["show", "cli", "level"] => Said::Text(format!("{}\n", rights.level.name())),
         ["show", "cli", "sockets"] => Said::Text(String::new()),
         ["show", "version", ..] => Said::Text(format!("{VERSION}\n")),
         ["show", "startup-logs", ..] => Said::Text(children.said.borrow().clone()),
@@ -233,14 +223,6 @@ fn own(command: &str, state: &mut State, children: &Rc<Children>) -> Said {
 
 fn unbuilt(name: &str, instead: &str) -> Said {
     Said::Text(format!("'{name}' is not supported by weir: {instead}.\n"))
-}
-
-fn level(level: Level) -> &'static str {
-    match level {
-        Level::User => "user",
-        Level::Operator => "operator",
-        Level::Admin => "admin",
-    }
 }
 
 /// The commands that begin with these words; all where none does.

@@ -55,11 +55,6 @@ fn payload(command: &str) -> Option<String> {
     last.strip_prefix("<<").filter(|pattern| pattern.len() <= 7).map(str::to_owned)
 }
 
-/// The words of a command of the master's own.
-pub fn words(command: &str) -> Vec<String> {
-    command.split_whitespace().map(str::to_owned).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,7 @@ use super::children::Children;
 use super::command::{self, Said};
 use super::lines::Lines;
 use crate::config::model::global::Level;
+use crate::live::reload::Outcome;
 use crate::net::raw;
 use crate::tasks::{self, Task};
 use std::io;
@@ -36,12 +37,8 @@ fn settings<'a>(mut words: impl Iterator<Item = &'a str>) -> Result<Settings, St
         let wrong = || format!("'{option} {value}' is not understood");
         match option {
             "level" => {
-                settings.level = match value {
-                    "admin" => Level::Admin,
-                    "operator" => Level::Operator,
-                    "user" => Level::User,
-                    _ => return Err(wrong()),
-                }
+                let known = Level::NAMES.into_iter().find(|(name, _)| *name == value);
+                settings.level = known.ok_or_else(wrong)?.1;
             }
             "mode" => settings.mode = u32::from_str_radix(value, 8).map_err(|_| wrong())?,
             "uid" => settings.uid = Some(value.parse().map_err(|_| wrong())?),
@@ -121,15 +118,11 @@ async fn converse(
             match command::run(&command, &mut state, children) {
                 Said::Nothing => {}
                 Said::Text(text) => stream.write_all(format!("{text}\n").as_bytes()).await?,
-                Said::Last(text) => {
-                    return stream.write_all(text.as_bytes()).await;
-                }
+                Said::Last(text) => return stream.write_all(text.as_bytes()).await,
                 // As with HAProxy, a reload ends the connection.
                 Said::Later(told) => {
-                    let text = match told.await {
-                        Ok(outcome) => outcome.reply(),
-                        Err(_) => "Success=0\n--\nthe master is ending\n".to_owned(),
-                    };
+                    let ending = |_| Outcome::new(false, "the master is ending\n");
+                    let text = told.await.unwrap_or_else(ending).reply();
                     return stream.write_all(format!("{text}\n").as_bytes()).await;
                 }
                 Said::Worker(worker, command) => relay(worker, &command, stream).await?,
