@@ -72,7 +72,7 @@ impl Running<'_> {
         generation.process.reloads.note(&Outcome::new(false, text.clone()));
         startup::replace(&text);
         eprint!("{text}");
-        log(self.services, level::ALERT, &text);
+        log(self.services, level::ALERT, text.lines());
         Outcome::new(success, text)
     }
 
@@ -149,12 +149,9 @@ impl Running<'_> {
         if !self.options.quiet || !outcome.success {
             say(word, &text);
         }
-        let log = &generation.config.global.log;
-        self.services.log.emit(log, level, None, b"", text.as_bytes());
+        log(self.services, level, [text.as_str()]);
         if !outcome.success {
-            for line in outcome.messages.lines().filter(|l| l.starts_with('[')) {
-                self.services.log.emit(log, level, None, b"", line.as_bytes());
-            }
+            log(self.services, level, outcome.messages.lines().filter(|l| l.starts_with('[')));
         }
     }
 }
@@ -163,13 +160,13 @@ impl Running<'_> {
 pub fn confirmed(services: &Services) -> Outcome {
     let text = line("NOTICE", "the reload is confirmed.");
     eprint!("{text}");
-    log(services, level::NOTICE, &text);
+    log(services, level::NOTICE, text.lines());
     Outcome::new(true, text)
 }
 
-fn log(services: &Services, level: u8, lines: &str) {
+fn log<'l>(services: &Services, level: u8, lines: impl IntoIterator<Item = &'l str>) {
     let admin = services.admin();
-    for line in lines.lines() {
+    for line in lines {
         services.log.emit(&admin.live().config.global.log, level, None, b"", line.as_bytes());
     }
 }

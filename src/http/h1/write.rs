@@ -40,13 +40,8 @@ fn target(head: &Head) -> &[u8] {
     }
     match target::parts(target) {
         None => target,
-        Some((.., b"")) => {
-            if head.method() == Method::Options {
-                b"*"
-            } else {
-                b"/"
-            }
-        }
+        Some((.., b"")) if head.method() == Method::Options => b"*",
+        Some((.., b"")) => b"/",
         Some((.., rest)) => rest,
     }
 }
