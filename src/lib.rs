@@ -23,6 +23,7 @@ pub mod tasks;
 pub mod http;
 pub mod l4;
 pub mod logging;
+pub mod ocsp;
 pub mod probe;
 pub mod tcp;
 pub mod vrrp;

@@ -27,6 +27,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("http", ENGINE),
     ("l4", ENGINE),
     ("logging", ENGINE),
+    ("ocsp", ENGINE),
     ("probe", ENGINE),
     ("tcp", ENGINE),
     ("vrrp", ENGINE),

@@ -1,5 +1,6 @@
 //! Certificates named on `bind` lines: files, bundles, directories and lists, read into the store as they are met.
 
+use super::diagnostic::{Diagnostic, Severity};
 use super::door::TlsOptions;
 use super::keywords::bind_ssl;
 use super::keywords::crt_store::CrtStore;
@@ -32,6 +33,17 @@ pub struct Tls {
     pub bind_defaults: TlsOptions,
     /// `ssl-default-server-curves` and its like.
     pub server_defaults: Preferences,
+    /// Each certificate that is shown to clients, with what is said of its OCSP responses there.
+    claims: Vec<Claim>,
+}
+
+/// `ocsp-update` of a certificate: on, off, or nothing said, in one place.
+#[derive(Clone, Debug)]
+struct Claim {
+    slot: Arc<Slot>,
+    fresh: Option<bool>,
+    line: Line,
+    word: usize,
 }
 
 impl Default for Tls {
@@ -47,6 +59,7 @@ impl Default for Tls {
             max_record: None,
             bind_defaults: TlsOptions::default(),
             server_defaults: Preferences::default(),
+            claims: Vec::new(),
         }
     }
 }
@@ -107,8 +120,44 @@ pub fn open(parser: &Parser, line: &Line, name: &str) -> Result<Vec<Source>, Str
 pub fn doubts(parser: &mut Parser, line: &Line, index: usize, found: &[Source]) {
     for source in found {
         let certificate = source.slot.certificate();
-        if let Some(Err(why)) = certificate.ocsp.as_ref().map(|staple| &staple.response) {
+        if let Some(why) = certificate.ocsp.as_ref().and_then(|staple| staple.doubt) {
             parser.warning(line, index, format!("Loading: {why}. Content will be ignored."));
+        }
+    }
+}
+
+/// Notes what a place says of the OCSP responses of certificates: `fresh`, if anything.
+pub fn claim(parser: &mut Parser, line: &Line, word: usize, found: &[Source], fresh: Option<bool>) {
+    let claims = found.iter().map(|s| Claim { slot: Arc::clone(&s.slot), fresh, line: line.clone(), word });
+    parser.tls.claims.extend(claims);
+}
+
+/// Settles whose OCSP responses are kept fresh, once all is read: every place that shows a certificate must say the same.
+pub fn settle_updates(parser: &mut Parser) {
+    let manner = &parser.global.ocsp_updates;
+    let (by_default, disabled) = (manner.on, manner.disabled);
+    parser.tls.store.updates.set_default(by_default && !disabled);
+    if disabled {
+        return;
+    }
+    for Claim { slot, fresh, line, word } in std::mem::take(&mut parser.tls.claims) {
+        // What a `crt-store` says holds wherever nothing is said.
+        let of_store = slot.updates().filter(|_| slot.name.starts_with('@'));
+        let fresh = fresh.or(of_store).unwrap_or(by_default);
+        match slot.keep_fresh(fresh) {
+            Ok(true) => {}
+            Ok(false) => {
+                let (said, before) = if fresh { ("on", "off") } else { ("off", "on") };
+                let message = format!(
+                    "'{}' is already defined with incompatible parameters: 'ocsp-update' was '{before}' before, and is '{said}' here.",
+                    slot.name
+                );
+                let diagnostic = Diagnostic::at(Severity::Alert, &line, word, message);
+                parser.report(diagnostic.hint(
+                    "say the same on every line of a crt-list that names it, and 'ocsp-update.mode' where a 'bind' line does",
+                ));
+            }
+            Err(problem) => parser.alert(&line, word, problem.sentence(&slot.name)),
         }
     }
 }
@@ -218,6 +267,7 @@ fn listed(parser: &mut Parser, bind: &Line, entry: &Line) -> Option<Vec<Source>>
     match open(parser, bind, entry.word(0)) {
         Ok(sources) => {
             doubts(parser, entry, 0, &sources);
+            claim(parser, entry, 0, &sources, options.as_ref().and_then(|o: &TlsOptions| o.fresh));
             let with = |s: Source| Source {
                 filters: filters.clone(),
                 options: options.clone(),

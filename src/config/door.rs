@@ -46,6 +46,8 @@ pub struct TlsOptions {
     pub unnamed: bool,
     pub ignored: Option<Codes>,
     pub ignored_above: Option<Codes>,
+    /// `ocsp-update`, of the certificate itself.
+    pub fresh: Option<bool>,
 }
 
 impl TlsOptions {
@@ -71,6 +73,7 @@ impl TlsOptions {
             unnamed: self.unnamed || below.unnamed,
             ignored: self.ignored.or(below.ignored),
             ignored_above: self.ignored_above.or(below.ignored_above),
+            fresh: self.fresh,
         }
     }
 

@@ -1,5 +1,6 @@
 //! From drafts to the model: names become indices, defaults are filled in, the whole is checked once.
 
+use super::certificates;
 use super::checks;
 use super::diagnostic::{Diagnostic, Severity};
 use super::door;
@@ -38,6 +39,7 @@ pub fn resolve(mut parser: Parser, files: Vec<PathBuf>) -> (Config, Vec<Diagnost
         proxies.push(proxy);
     }
     let l4_services = l4::settle(&mut parser, &mut proxies, &forwarded);
+    certificates::settle_updates(&mut parser);
     whole::check(&mut parser, &mut proxies);
     guid::check(&mut parser, &proxies);
     parser.patterns.finish();

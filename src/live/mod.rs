@@ -171,6 +171,9 @@ impl Generation {
             generation.add_tracking(tracked, by);
         }
         generation.inherit_states(now);
+        if let Some(previous) = previous {
+            generation.config.tls.inherit_updates(&previous.config.tls);
+        }
         generation.process.reloads.begin(generation.number, now);
         generation
     }

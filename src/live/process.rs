@@ -51,6 +51,8 @@ pub struct Process {
     pub captured: Total,
     /// Rings when servers were added or removed: their checks begin and end.
     pub server_changes: Notify,
+    /// Certificates were exchanged, or an OCSP response is to be fetched.
+    pub certificate_changes: Notify,
     pub(super) revisions: Revisions,
     /// Services of `mode l4` made by command, and what servers carry.
     pub l4: super::l4::Board,
@@ -113,6 +115,7 @@ impl Process {
             applets: Applets::default(),
             captured: Total::default(),
             server_changes: Notify::new(),
+            certificate_changes: Notify::new(),
             revisions: Revisions::default(),
             l4: super::l4::Board::default(),
             sessions: Roster::new(nbthread.max(MAX_THREADS)),

@@ -34,6 +34,11 @@ pub fn clf_date(date: SystemTime, out: &mut Vec<u8>) {
     cached(split(date).0, Shape::Clf, out);
 }
 
+/// `21/Nov/2026:04:33:38 +0000`, local time with its offset, as `show ssl ocsp-updates` has it.
+pub fn local_date(date: SystemTime, out: &mut Vec<u8>) {
+    cached(split(date).0, Shape::Local, out);
+}
+
 pub(super) fn seconds(date: SystemTime) -> i64 {
     split(date).0
 }
@@ -66,9 +71,10 @@ enum Shape {
     Offset,
     Request,
     Clf,
+    Local,
 }
 
-const SHAPES: usize = 5;
+const SHAPES: usize = 6;
 
 /// The text of one second in one shape.
 #[derive(Default)]
@@ -119,7 +125,7 @@ fn format(second: i64, shape: Shape, out: &mut Vec<u8>) {
             time(&civil, out);
         }
         Shape::Offset => zone(offset, b":", out),
-        Shape::Request | Shape::Clf => {
+        Shape::Request | Shape::Clf | Shape::Local => {
             digits(civil.day, 2, out);
             out.push(b'/');
             out.extend_from_slice(month);
@@ -127,7 +133,7 @@ fn format(second: i64, shape: Shape, out: &mut Vec<u8>) {
             digits(year, 4, out);
             out.push(b':');
             time(&civil, out);
-            if shape == Shape::Clf {
+            if shape != Shape::Request {
                 out.push(b' ');
                 zone(offset, b"", out);
             }
@@ -172,6 +178,7 @@ mod tests {
         check(|o| iso(date, o), "2026-11-21T04:33:38.004481+00:00");
         check(|o| date_ms(date, o), "21/Nov/2026:04:33:38.004");
         check(|o| clf_date(date, o), "21/Nov/2026:04:33:38 +0000");
+        check(|o| local_date(date, o), "21/Nov/2026:04:33:38 +0000");
         check(|o| syslog(seconds(date), o), "Nov 21 04:33:38");
         check(|o| syslog(1_772_323_200, o), "Mar  1 00:00:00");
         check(|o| zone(-34_200, b":", o), "-09:30");

@@ -17,7 +17,7 @@ mod sample;
 pub mod sender;
 mod trace;
 
-pub use date::{clf_date, date_ms};
+pub use date::{clf_date, date_ms, local_date};
 pub use hub::Hub;
 pub use sender::Sender;
 

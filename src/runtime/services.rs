@@ -3,6 +3,7 @@
 use super::Shared;
 use crate::admin::{self, Admin, Office};
 use crate::logging;
+use crate::ocsp;
 use crate::probe;
 use crate::tasks::{self, Task};
 use std::io;
@@ -93,6 +94,7 @@ fn start(shared: &Arc<Shared>, log: &Rc<logging::Sender>, means: &Rc<probe::Mean
         tasks::start("log sender", Rc::clone(log).run()),
         tasks::start("ring servers", logging::forward::run(generation(), Rc::clone(log))),
         tasks::start("page history", admin::page::history::run(generation())),
+        tasks::start("ocsp updates", ocsp::run(generation(), Rc::clone(log))),
         tasks::start("checks", probe::run(generation(), Rc::clone(log), Rc::clone(means))),
     ]
 }

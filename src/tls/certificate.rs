@@ -27,7 +27,7 @@ pub struct Certificate {
     /// Common name and alternative names: what SNI is matched with where no filter says otherwise.
     pub names: Vec<String>,
     pub certified: Arc<CertifiedKey>,
-    /// There was an OCSP response beside it: whom such responses are about.
+    /// There was an OCSP response beside it, or one is to be fetched: whom such responses are about.
     pub ocsp: Option<Staple>,
 }
 
@@ -35,8 +35,13 @@ pub struct Certificate {
 #[derive(Clone, Debug)]
 pub struct Staple {
     pub id: ocsp::Id,
-    /// HAProxy's sentence about why there is none.
-    pub response: Result<ocsp::Response, &'static str>,
+    /// The certificate's authority.
+    pub issuer: CertificateDer<'static>,
+    /// Whom the certificate says to ask.
+    pub responder: Option<String>,
+    pub response: Option<ocsp::Response>,
+    /// HAProxy's sentence about why what was given is no response to this certificate.
+    pub doubt: Option<&'static str>,
 }
 
 /// What files (or the administrator) gave, before it is put together.
@@ -47,6 +52,8 @@ pub struct Parts {
     pub key: Option<PrivateKeyDer<'static>>,
     pub ocsp: Option<Vec<u8>>,
     pub issuer: Option<CertificateDer<'static>>,
+    /// `ocsp-update on`: the responder is asked, again and again.
+    pub updates: bool,
 }
 
 impl Clone for Parts {
@@ -56,6 +63,7 @@ impl Clone for Parts {
             key: self.key.as_ref().map(PrivateKeyDer::clone_key),
             ocsp: self.ocsp.clone(),
             issuer: self.issuer.clone(),
+            updates: self.updates,
         }
     }
 }
@@ -161,7 +169,7 @@ impl Parts {
             return Err(Problem::KeyMismatch);
         }
         let staple = self.staple(first)?;
-        if staple.as_ref().is_some_and(|staple| staple.response.is_ok()) {
+        if staple.as_ref().is_some_and(|staple| staple.response.is_some()) {
             certified.ocsp = self.ocsp.clone();
         }
         Ok(Certificate { kind, names, certified: Arc::new(certified), ocsp: staple, parts: self })
@@ -169,9 +177,12 @@ impl Parts {
 }
 
 impl Parts {
-    /// What the OCSP response is worth, if there is one.
+    /// What the OCSP response is worth, if there is one, or whom to ask for one.
     fn staple(&self, first: &CertificateDer<'_>) -> Result<Option<Staple>, Problem> {
-        let Some(response) = &self.ocsp else { return Ok(None) };
+        let responder = ocsp::responder(first);
+        if self.ocsp.is_none() && !(self.updates && responder.is_some()) {
+            return Ok(None);
+        }
         let made = |issuer: &CertificateDer<'_>| {
             let both = X509Certificate::from_der(first).ok().zip(X509Certificate::from_der(issuer).ok());
             both.is_some_and(|((_, one), (_, issuer))| one.issuer() == issuer.subject())
@@ -180,13 +191,16 @@ impl Parts {
             return Err(Problem::NotTheIssuer);
         }
         let issuer = self.issuer.as_ref().or_else(|| self.chain.iter().skip(1).find(|issuer| made(issuer)));
-        let id = issuer.and_then(|issuer| ocsp::Id::of(first, issuer)).ok_or(Problem::NoIssuer)?;
-        let response = ocsp::parse(response).and_then(|response| {
-            let ours = response.id == id;
-            ours.then_some(response)
-                .ok_or("OCSP single response: Certificate ID does not match certificate and issuer")
-        });
-        Ok(Some(Staple { id, response }))
+        let known = issuer.and_then(|issuer| Some((ocsp::Id::of(first, issuer)?, issuer.clone())));
+        let without = if self.ocsp.is_some() { Problem::NoIssuer } else { Problem::NobodyToAsk };
+        let (id, issuer) = known.ok_or(without)?;
+        let response = self.ocsp.as_ref().map(|response| ocsp::about(response, &id));
+        let (response, doubt) = match response {
+            Some(Ok(response)) => (Some(response), None),
+            Some(Err(doubt)) => (None, Some(doubt)),
+            None => (None, None),
+        };
+        Ok(Some(Staple { id, issuer, responder, response, doubt }))
     }
 }
 
@@ -201,6 +215,8 @@ pub enum Problem {
     /// Of the OCSP response beside it.
     NoIssuer,
     NotTheIssuer,
+    /// Its responder is to be asked for OCSP responses, and cannot be.
+    NobodyToAsk,
     Unusable(String),
 }
 
@@ -218,6 +234,9 @@ impl Problem {
             }
             Self::NoIssuer => format!(
                 "'{path}.ocsp' is present and activates OCSP but it is impossible to compute the OCSP certificate ID (maybe the issuer could not be found)'."
+            ),
+            Self::NobodyToAsk => format!(
+                "'{path}' has an OCSP auto-update set to 'on' but an error occurred (maybe the OCSP URI or the issuer could not be found)'."
             ),
             Self::NotTheIssuer => format!("'{path}.issuer' is not an issuer'."),
             Self::Unusable(why) => format!("unable to use the certificate from file '{path}' ({why})."),

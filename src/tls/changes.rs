@@ -97,7 +97,7 @@ impl Store {
             Some((_, parts)) => parts,
             None => match self.find(&name) {
                 Some(Found::Certificate(parts)) => parts,
-                _ => Parts::default(),
+                _ => Parts { updates: self.updates.by_default(), ..Parts::default() },
             },
         };
         fill(&mut parts, part, contents, called).map_err(Refusal::Bad)?;
@@ -118,6 +118,7 @@ impl Store {
         if parts.key.is_none() || parts.chain.is_empty() {
             return Err(Refusal::Incomplete);
         }
+        let parts = self.with_newer_response(name, parts);
         let certificate = parts.build().map_err(|problem| Refusal::Bad(problem.sentence(name)))?;
         let shown = self.put(name, certificate)?;
         lock(&self.changes).begun = None;

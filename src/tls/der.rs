@@ -23,17 +23,25 @@ pub fn tagged(der: &[u8], wanted: u8) -> Option<(&[u8], &[u8])> {
     element(der).filter(|(tag, ..)| *tag == wanted).map(|(_, contents, rest)| (contents, rest))
 }
 
-/// Appends an element with less than 128 bytes in it; a longer one is left out.
+/// Appends an element; its length in as few bytes as it takes.
 pub fn push(tag: u8, contents: &[u8], out: &mut Vec<u8>) {
-    if let Some(length) = u8::try_from(contents.len()).ok().filter(|n| *n < 0x80) {
-        out.extend_from_slice(&[tag, length]);
-        out.extend_from_slice(contents);
+    out.push(tag);
+    match u8::try_from(contents.len()) {
+        Ok(short) if short < 0x80 => out.push(short),
+        _ => {
+            let bytes = contents.len().to_be_bytes();
+            let from = bytes.iter().position(|byte| *byte != 0).unwrap_or(0);
+            let bytes = bytes.get(from..).unwrap_or_default();
+            out.push(0x80 | bytes.len() as u8);
+            out.extend_from_slice(bytes);
+        }
     }
+    out.extend_from_slice(contents);
 }
 
 #[cfg(test)]
 mod tests {
-    use super::element;
+    use super::{element, push};
 
     #[test]
     fn lengths() {
@@ -42,6 +50,15 @@ mod tests {
         assert_eq!(element(&[0x30, 0x82, 0, 1, 7]), Some((0x30, &[7][..], &[][..])));
         for bad in [&[][..], &[0x30], &[0x30, 2, 7], &[0x30, 0x80], &[0x30, 0x85, 0, 0, 0, 0, 0]] {
             assert_eq!(element(bad), None);
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        for length in [0, 1, 0x7f, 0x80, 0xff, 0x100, 70_000] {
+            let (contents, mut out) = (vec![7; length], Vec::new());
+            push(4, &contents, &mut out);
+            assert_eq!(element(&out), Some((4, &contents[..], &[][..])));
         }
     }
 }

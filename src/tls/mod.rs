@@ -24,6 +24,7 @@ pub mod sni;
 pub mod store;
 pub mod tickets;
 pub mod trust;
+pub mod updates;
 pub mod verify;
 pub mod x509;
 

@@ -174,7 +174,7 @@ struct Only {
 
 impl Only {
     fn new(certified: Arc<CertifiedKey>, certificate: &Certificate) -> Self {
-        let response = certificate.ocsp.as_ref().and_then(|staple| staple.response.as_ref().ok());
+        let response = certificate.ocsp.as_ref().and_then(|staple| staple.response.as_ref());
         let bare = response.map(|response| {
             (Arc::new(CertifiedKey { ocsp: None, ..(*certified).clone() }), response.next_update)
         });

@@ -1,10 +1,11 @@
 //! Every certificate of the configuration by the name of its file, each replaceable while it is in use.
 
 use super::Door;
-use super::certificate::{Certificate, Extra, Problem, load};
+use super::certificate::{Certificate, Extra, Parts, Problem, load};
 use super::changes::Changes;
 use super::tickets::TicketKeys;
 use super::trust::Trust;
+use super::updates::Updates;
 use arc_swap::ArcSwap;
 use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache, StoresServerSessions};
 use std::collections::BTreeMap;
@@ -20,6 +21,8 @@ pub struct Slot {
     current: ArcSwap<Certificate>,
     /// Server lines that show it.
     kept: AtomicU32,
+    /// Whether its OCSP responses are kept fresh, once the first `bind` line or `crt-store` has said so.
+    updates: OnceLock<bool>,
 }
 
 impl Slot {
@@ -38,6 +41,26 @@ impl Slot {
     pub fn certificate(&self) -> Arc<Certificate> {
         self.current.load_full()
     }
+
+    /// Are its OCSP responses kept fresh (`ocsp-update`)? `None`: nobody has said so.
+    #[must_use]
+    pub fn updates(&self) -> Option<bool> {
+        self.updates.get().copied()
+    }
+
+    /// Says whether its OCSP responses are kept fresh, before it is shown to anybody. `false`: it was said otherwise.
+    ///
+    /// # Errors
+    /// Nobody can be asked for them.
+    pub fn keep_fresh(&self, on: bool) -> Result<bool, Problem> {
+        let begins = self.updates.get().is_none();
+        let same = *self.updates.get_or_init(|| on) == on;
+        if on && begins {
+            let parts = Parts { updates: true, ..self.certificate().parts.clone() };
+            self.current.store(Arc::new(parts.build()?));
+        }
+        Ok(same)
+    }
 }
 
 /// The certificates of one generation, and the `bind` lines that show them.
@@ -51,6 +74,7 @@ pub struct Store {
     pub(super) trust: Trust,
     tickets: Mutex<Vec<Arc<TicketKeys>>>,
     sessions: OnceLock<Arc<ServerSessionMemoryCache>>,
+    pub updates: Updates,
     apart: AtomicU32,
 }
 
@@ -84,6 +108,7 @@ impl Store {
             name: Arc::clone(&name),
             current: ArcSwap::from_pointee(certificate),
             kept: AtomicU32::new(0),
+            updates: OnceLock::new(),
         });
         lock(&self.slots).insert(name, Arc::clone(&slot));
         slot

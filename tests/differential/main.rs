@@ -24,6 +24,7 @@ mod rig;
 mod routing;
 mod tls;
 mod tls_grades;
+mod tls_ocsp;
 mod tls_sessions;
 mod tls_settings;
 mod tls_stores;

@@ -94,7 +94,6 @@ fn what_is_wrong_is_said() {
         "'@web/x' already exists.",
     );
     check(&format!("{bind}    load crt one.pem alias x\n    crt-base /\n"), "must come before");
-    check(&format!("{bind}    load crt one.pem alias x ocsp-update on\n"), "not supported by weir yet");
     check(&format!("{bind}    load crt one.pem alias x foo bar\n"), "unknown keyword 'foo'");
     check(
         "HEADfrontend f\n    bind 127.0.0.1:1 ssl\n    ssl-f-use\n",

@@ -154,7 +154,10 @@ fn commit(call: &mut Call<'_>) -> Answer {
         return Answer::error("'commit ssl cert expects a filename");
     }
     let why = match store(call).commit(name) {
-        Ok(shown) => return Answer::text(format!("Committing {name}{}\nSuccess!\n", ".".repeat(shown))),
+        Ok(shown) => {
+            call.live().process.certificate_changes.notify_one();
+            return Answer::text(format!("Committing {name}{}\nSuccess!\n", ".".repeat(shown)));
+        }
         Err(Refusal::NotBegun) => "No ongoing transaction! !".to_owned(),
         Err(Refusal::Other(begun)) => {
             format!("The ongoing transaction is about '{begun}' but you are trying to set '{name}'")

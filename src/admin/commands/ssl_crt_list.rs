@@ -112,6 +112,7 @@ fn add(call: &mut Call<'_>) -> Answer {
         }
         added += 1;
     }
+    call.live().process.certificate_changes.notify_one();
     Answer::text(format!(
         "Inserting certificate '{name}' in crt-list '{list}'{}\nSuccess!\n",
         ".".repeat(added)
@@ -154,5 +155,6 @@ fn delete(call: &mut Call<'_>) -> Answer {
             return cannot(why);
         }
     }
+    call.live().process.certificate_changes.notify_one();
     Answer::message(severity::NOTICE, format!("Entry '{name}' deleted in crtlist '{list}'!"))
 }

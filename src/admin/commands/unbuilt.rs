@@ -21,8 +21,6 @@ pub const TABLE: &[Command] = &[
     row("show quic", Operator),
     row("show ssl ech", Operator),
     row("show ssl jwt", Operator),
-    row("show ssl ocsp-updates", Operator),
-    row("update ssl ocsp-response", Admin),
 ];
 
 fn not_yet(call: &mut Call<'_>) -> Answer {

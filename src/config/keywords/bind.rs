@@ -203,7 +203,6 @@ pub const UNSUPPORTED: &[&str] = &[
     "ktls",
     "npn",
     "cafile",
-    "ocsp-update",
 ];
 
 fn bind(parser: &mut Parser, line: &Line) {

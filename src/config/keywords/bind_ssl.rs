@@ -18,6 +18,7 @@ pub struct SslOption {
     pub args: &'static str,
     pub doc: &'static str,
     pub(super) taken: usize,
+    bind: bool,
     listed: bool,
     global: bool,
     apply: fn(&mut Parser, &Line, usize, &mut TlsOptions),
@@ -27,12 +28,18 @@ type Apply = fn(&mut Parser, &Line, usize, &mut TlsOptions);
 
 const fn on_bind(name: &'static str, args: &'static str, doc: &'static str, apply: Apply) -> SslOption {
     let taken = if args.is_empty() { 0 } else { 1 };
-    SslOption { name, args, doc, taken, listed: false, global: false, apply }
+    SslOption { name, args, doc, taken, bind: true, listed: false, global: false, apply }
 }
 
 impl SslOption {
     const fn listed(mut self) -> Self {
         self.listed = true;
+        self
+    }
+
+    /// Of a certificate: a line that shows several has no place for it.
+    const fn only_listed(mut self) -> Self {
+        (self.bind, self.listed) = (false, true);
         self
     }
 
@@ -116,6 +123,14 @@ pub const OPTIONS: &[SslOption] = &[
     .global(),
     on_bind("no-tls-tickets", "", "No stateless tickets.", |_, _, _, o| o.no_tickets = true).global(),
     on_bind(
+        "ocsp-update",
+        "<on | off>",
+        "Keeps the certificate's OCSP response fresh: the responder it names is asked, over HTTP, as long as it is shown. Only in lists, and on \
+         'load' lines.",
+        |p, l, i, o| o.fresh = on_or_off(p, l, i),
+    )
+    .only_listed(),
+    on_bind(
         "tls-ticket-keys",
         "<file>",
         "The keys of tickets: at least three, of 48 or of 80 bytes in base64, a line each. The last but one makes tickets.",
@@ -158,6 +173,18 @@ pub const OPTIONS: &[SslOption] = &[
     .listed(),
 ];
 
+/// `ocsp-update`; `None`: neither, and that is reported.
+pub(super) fn on_or_off(parser: &mut Parser, line: &Line, i: usize) -> Option<bool> {
+    match line.word(i + 1) {
+        "on" => Some(true),
+        "off" => Some(false),
+        _ => {
+            parser.alert(line, i + 1, format!("'{}' : expecting <on|off>", line.word(i)));
+            None
+        }
+    }
+}
+
 /// What a `bind` line says of TLS.
 #[derive(Default)]
 pub(super) struct SslDraft {
@@ -190,6 +217,14 @@ pub(super) fn apply(parser: &mut Parser, line: &Line, i: usize, settings: &mut S
     let draft = &mut settings.ssl;
     let context = format!("'bind {}' in section '{}'", line.word(1), parser.section.name());
     if let Some(option) = OPTIONS.iter().find(|o| o.name == word) {
+        if !option.bind {
+            let message = format!("{context} : '{word}' is no option of 'bind' lines.");
+            let diagnostic = Diagnostic::at(Severity::Alert, line, i, message);
+            parser.report(diagnostic.hint(
+                "it belongs on the certificate's line in a crt-list or on its 'load' line in a crt-store; 'ocsp-update.mode on' in the global section is for all",
+            ));
+            return Some(option.taken);
+        }
         let before = parser.diagnostics.len();
         (option.apply)(parser, line, i, &mut draft.options);
         for said in parser.diagnostics.get_mut(before..).unwrap_or_default() {
@@ -207,6 +242,7 @@ pub(super) fn apply(parser: &mut Parser, line: &Line, i: usize, settings: &mut S
                 Ok(found) => {
                     let is_default = word == "default-crt";
                     certificates::doubts(parser, line, i + 1, &found);
+                    certificates::claim(parser, line, i + 1, &found, None);
                     let found = found.into_iter().map(|s| certificates::Source { is_default, ..s });
                     draft.sources.extend(found);
                 }
@@ -270,6 +306,7 @@ pub fn front_certificate(parser: &mut Parser, line: &Line) {
     let Some(options) = listed_options(parser, &inner) else { return };
     match certificates::open(parser, line, &file) {
         Ok(sources) => {
+            certificates::claim(parser, line, at + 1, &sources, options.fresh);
             if let Some(draft) = parser.draft() {
                 let list = Some((format!("@{}", draft.proxy.name).into(), line.place.line));
                 draft.uses.extend(sources.into_iter().map(|s| certificates::Source {

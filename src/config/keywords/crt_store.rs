@@ -1,5 +1,6 @@
 //! `crt-store` sections: certificates loaded by a name, from files that need not stand beside each other.
 
+use super::bind_ssl;
 use crate::config::keyword::{CRT_STORE, Keyword};
 use crate::config::parser::Parser;
 use crate::config::raw::Line;
@@ -24,7 +25,7 @@ pub const TABLE: &[Keyword] = &[
     Keyword::new(
         "load",
         CRT_STORE,
-        "crt <file> [alias <name>] [key <file>] [ocsp <file>] [issuer <file>]",
+        "crt <file> [alias <name>] [key <file>] [ocsp <file>] [issuer <file>] [ocsp-update <on | off>]",
         "Loads a certificate. 'bind' lines call it '@<section>/<name>', where the name is the alias or else the file.",
         load,
     ),
@@ -66,6 +67,7 @@ fn base(parser: &mut Parser, line: &Line, which: fn(&mut CrtStore) -> &mut Optio
 fn load(parser: &mut Parser, line: &Line) {
     let (mut crt, mut alias) = (None, None);
     let mut files = Files::default();
+    let mut fresh = None;
     let mut i = 1;
     while i < line.words.len() {
         let (word, value) = (line.word(i), line.word(i + 1));
@@ -78,11 +80,14 @@ fn load(parser: &mut Parser, line: &Line) {
             "key" => files.key = Some(path(parser, line, value, true)),
             "ocsp" => files.ocsp = Some(path(parser, line, value, false)),
             "issuer" => files.issuer = Some(path(parser, line, value, false)),
-            "ocsp-update" if value == "off" => {}
+            "ocsp-update" => {
+                let Some(on) = bind_ssl::on_or_off(parser, line, i) else { return };
+                fresh = Some(on);
+            }
             "sctl" => {
                 parser.no_effect(line, i, "timestamps are shown only where they stand in a certificate")
             }
-            "ocsp-update" | "acme" | "domains" | "jwt" => {
+            "acme" | "domains" | "jwt" => {
                 return parser.unsupported(line, i, &format!("load ... {word}"));
             }
             other => return parser.alert(line, i, format!("'load' : unknown keyword '{other}'.")),
@@ -102,7 +107,11 @@ fn load(parser: &mut Parser, line: &Line) {
     let certificate = path(parser, line, file, false);
     match load_from(&certificate, &files, parser.tls.extra) {
         Ok(loaded) => {
-            parser.tls.store.insert(&name, loaded);
+            let slot = parser.tls.store.insert(&name, loaded);
+            let fresh = fresh.map(|fresh| fresh && !parser.global.ocsp_updates.disabled);
+            if let Some(Err(problem)) = fresh.map(|fresh| slot.keep_fresh(fresh)) {
+                parser.alert(line, at, format!("'load' : {}", problem.sentence(file)));
+            }
         }
         Err(problem) => parser.alert(line, at, format!("'load' : {}", problem.sentence(file))),
     }

@@ -22,6 +22,7 @@ pub mod http_rules;
 pub mod l4;
 pub mod log;
 pub mod mail;
+mod ocsp;
 pub mod options;
 pub mod proxy;
 pub mod replies;
@@ -47,6 +48,7 @@ pub const TABLES: &[&[Keyword]] = &[
     global::TABLE,
     tune::TABLE,
     tls::TABLE,
+    ocsp::TABLE,
     log::TABLE,
     mail::TABLE,
     crt_store::TABLE,

@@ -3,6 +3,7 @@
 use super::l4::L4Global;
 use super::probes::ExternalChecks;
 use super::{Bind, LogTarget};
+use crate::tls::updates::Manner;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +66,7 @@ pub struct Global {
     pub anon_key: u32,
     /// (lower-case name, name as it is to be sent)
     pub h1_case_adjust: Vec<(Arc<str>, Arc<str>)>,
+    pub ocsp_updates: Manner,
     pub tune: Tune,
     pub l4: L4Global,
 }
@@ -160,6 +162,7 @@ impl Default for Global {
             localpeer: None,
             anon_key: 0,
             h1_case_adjust: Vec::new(),
+            ocsp_updates: Manner::default(),
             tune: Tune::default(),
             l4: L4Global::default(),
         }
