@@ -16,12 +16,15 @@ pub struct Ring {
     /// `hash-balance-factor` in percent; 0: off.
     factor: u32,
     affinity: Affinity,
+    /// The only server with points, if there is just one.
+    only: Option<usize>,
 }
 
 impl Ring {
     #[must_use]
     pub fn new(pool: &Pool, factor: u32, affinity: Affinity) -> Self {
-        let mut ring = Self { points: Vec::new(), last: None, before: Vec::new(), factor, affinity };
+        let mut ring =
+            Self { points: Vec::new(), last: None, before: Vec::new(), factor, affinity, only: None };
         ring.changed(pool);
         ring
     }
@@ -33,6 +36,8 @@ impl Ring {
             self.points.extend((0..s.effective).map(|n| (avalanche(base.wrapping_add(n)), i)));
         }
         self.points.sort_unstable();
+        let first = self.points.first().map(|p| p.1);
+        self.only = first.filter(|i| self.points.iter().all(|p| p.1 == *i));
         let mut sums = [0_u32; 2];
         self.before = pool
             .servers
@@ -106,6 +111,9 @@ impl Ring {
 
     /// `balance random`: the least loaded of `draws` servers drawn; `None` if that one is full.
     pub fn draw(&self, pool: &Pool, draws: u32, random: u32, avoid: Option<usize>) -> Option<usize> {
+        if let Some(only) = self.only {
+            return pool.has_room(only).then_some(only);
+        }
         let mut state = random;
         let mut best = self.by_hash(pool, state, avoid)?;
         for _ in 1..draws.max(1) {
@@ -121,5 +129,52 @@ impl Ring {
             }
         }
         pool.has_room(best).then_some(best)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::pool::Candidate;
+
+    fn pool(servers: u32) -> Pool {
+        let server = |id| Candidate {
+            id,
+            weight: 1,
+            effective: 16,
+            usable: true,
+            maxconn: 1,
+            minconn: 1,
+            ramp: 100,
+            ..Candidate::default()
+        };
+        Pool::new((1..=servers).map(server).collect(), 0, false)
+    }
+
+    #[test]
+    fn the_only_server_is_drawn_until_it_is_full_and_as_long_as_it_is_alone() {
+        let mut pool = pool(2);
+        pool.servers[1].usable = false;
+        pool.recount();
+        let mut ring = Ring::new(&pool, 0, Affinity::Always);
+        for random in 0..100 {
+            assert_eq!(ring.draw(&pool, 2, random * 12_345_678, None), Some(0));
+        }
+        pool.take(0);
+        assert_eq!(ring.draw(&pool, 2, 7, None), None, "it is full");
+        pool.release(0);
+        pool.servers[1].usable = true;
+        pool.recount();
+        ring.changed(&pool);
+        let drawn: Vec<_> = (1..100).filter_map(|n| ring.draw(&pool, 1, n * 42_949_672, None)).collect();
+        assert!(drawn.contains(&0) && drawn.contains(&1), "{drawn:?}");
+        pool.servers[0].usable = false;
+        pool.recount();
+        ring.changed(&pool);
+        assert_eq!(ring.draw(&pool, 2, 7, None), Some(1));
+        pool.servers[1].usable = false;
+        pool.recount();
+        ring.changed(&pool);
+        assert_eq!(ring.draw(&pool, 2, 7, None), None, "nobody is left");
     }
 }
