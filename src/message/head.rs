@@ -313,6 +313,15 @@ impl Head {
         self.remove_where(|n, _| n == name)
     }
 
+    /// Removes the field at `index` if it has that name; answers whether it did.
+    pub fn remove_at(&mut self, index: usize, name: &[u8]) -> bool {
+        let found = self.fields.get(index).is_some_and(|f| self.bytes(f.name) == name);
+        if found {
+            self.fields.remove(index);
+        }
+        found
+    }
+
     /// Removes the fields `gone` answers true for.
     pub fn remove_where(&mut self, mut gone: impl FnMut(&[u8], &[u8]) -> bool) -> usize {
         let before = self.fields.len();

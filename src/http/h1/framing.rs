@@ -45,6 +45,8 @@ struct Seen {
     unknown_coding: bool,
     transfer_encoding: bool,
     connection: u32,
+    /// Place of the last `Connection` among the fields.
+    connection_at: usize,
     close: bool,
     keep_alive: bool,
     connection_upgrade: bool,
@@ -64,7 +66,9 @@ struct Seen {
 /// # Errors
 /// Ambiguous framing or host.
 pub fn request(head: &mut Head, relaxed: bool, placed: bool) -> Result<RequestFraming, Fault> {
-    let seen = scan(head)?;
+    let mut seen = Seen::default();
+    seen.scan(head)?;
+    let seen = &seen;
     let ambiguous = seen.lengths > 1 || (seen.transfer_encoding && seen.lengths > 0);
     if ambiguous && !relaxed {
         return Err(Fault::Bad);
@@ -79,7 +83,7 @@ pub fn request(head: &mut Head, relaxed: bool, placed: bool) -> Result<RequestFr
         head.remove(b"content-length");
         BodyLength::Chunked
     } else {
-        single_length(head, &seen);
+        single_length(head, seen);
         seen.length.map_or(BodyLength::None, |n| if n == 0 { BodyLength::None } else { BodyLength::Known(n) })
     };
     // RFC 6455 4.2.1: without a key there is nothing the server could accept.
@@ -87,9 +91,9 @@ pub fn request(head: &mut Head, relaxed: bool, placed: bool) -> Result<RequestFr
         return Err(Fault::Bad);
     }
     if !placed {
-        target_and_host(head, &seen, relaxed)?;
+        target_and_host(head, seen, relaxed)?;
     }
-    clean_connection(head, &seen);
+    clean_connection(head, seen);
     let http11 = head.version() >= Version::HTTP_11;
     let keep_alive = if http11 { !seen.close } else { seen.keep_alive && !seen.close };
     Ok(RequestFraming {
@@ -107,7 +111,9 @@ pub fn request(head: &mut Head, relaxed: bool, placed: bool) -> Result<RequestFr
 /// # Errors
 /// Contradictory lengths.
 pub fn response(head: &mut Head, method: Method, relaxed: bool) -> Result<ResponseFraming, Fault> {
-    let seen = scan(head)?;
+    let mut seen = Seen::default();
+    seen.scan(head)?;
+    let seen = &seen;
     let status = head.status();
     let tunnel = status == 101 || (method == Method::Connect && (200..300).contains(&status));
     if seen.chunked > 1 || seen.unknown_coding || (seen.chunked > 0 && !seen.chunked_last) {
@@ -123,9 +129,9 @@ pub fn response(head: &mut Head, method: Method, relaxed: bool) -> Result<Respon
     } else if seen.transfer_encoding {
         head.remove(b"content-length");
     } else {
-        single_length(head, &seen);
+        single_length(head, seen);
     }
-    clean_connection(head, &seen);
+    clean_connection(head, seen);
     let length = if status < 200 || matches!(status, 204 | 304) || method == Method::Head || tunnel {
         BodyLength::None
     } else if seen.transfer_encoding {
@@ -150,26 +156,31 @@ pub fn response(head: &mut Head, method: Method, relaxed: bool) -> Result<Respon
 /// 16 bytes in base64.
 const WEBSOCKET_KEY: usize = 24;
 
-fn scan(head: &Head) -> Result<Seen, Fault> {
-    let mut seen = Seen::default();
-    for (name, value) in head.fields() {
-        match name {
-            b"content-length" => content_length(value, &mut seen)?,
-            b"transfer-encoding" => transfer_encoding(value, &mut seen),
-            b"connection" => connection(value, &mut seen),
-            b"upgrade" => {
-                seen.upgrade = true;
-                let mut protocols = value.split(|b| *b == b',').map(<[u8]>::trim_ascii);
-                seen.websocket |= protocols.any(|p| p.eq_ignore_ascii_case(b"websocket"));
+impl Seen {
+    /// Looks through the fields. In place: a struct of so many flags is dear to hand over.
+    fn scan(&mut self, head: &Head) -> Result<(), Fault> {
+        for (at, (name, value)) in head.fields().enumerate() {
+            match name {
+                b"content-length" => content_length(value, self)?,
+                b"transfer-encoding" => transfer_encoding(value, self),
+                b"connection" => {
+                    self.connection_at = at;
+                    connection(value, self);
+                }
+                b"upgrade" => {
+                    self.upgrade = true;
+                    let mut protocols = value.split(|b| *b == b',').map(<[u8]>::trim_ascii);
+                    self.websocket |= protocols.any(|p| p.eq_ignore_ascii_case(b"websocket"));
+                }
+                b"sec-websocket-key" => self.websocket_key |= value.len() == WEBSOCKET_KEY,
+                b"sec-websocket-accept" => self.websocket_accept = true,
+                b"expect" => self.expect |= value.eq_ignore_ascii_case(b"100-continue"),
+                b"host" => self.hosts += 1,
+                _ => {}
             }
-            b"sec-websocket-key" => seen.websocket_key |= value.len() == WEBSOCKET_KEY,
-            b"sec-websocket-accept" => seen.websocket_accept = true,
-            b"expect" => seen.expect |= value.eq_ignore_ascii_case(b"100-continue"),
-            b"host" => seen.hosts += 1,
-            _ => {}
         }
+        Ok(())
     }
-    Ok(seen)
 }
 
 /// RFC 9110 8.6: digits only; a list is taken when all its members are equal.
@@ -235,7 +246,10 @@ fn clean_connection(head: &mut Head, seen: &Seen) {
         return;
     }
     if !seen.other_token {
-        head.remove(b"connection");
+        let found = seen.connection == 1 && head.remove_at(seen.connection_at, b"connection");
+        if !found {
+            head.remove(b"connection");
+        }
         return;
     }
     let mut rest = Vec::new();
