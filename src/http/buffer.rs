@@ -249,6 +249,9 @@ pub fn poll_send(
     inbox: &mut Inbox,
     moved: &mut bool,
 ) -> Poll<io::Result<()>> {
+    if out.is_empty() && inbox.pending().is_empty() {
+        return Poll::Ready(Ok(()));
+    }
     poll_send_all(cx, stream, out, inbox, moved, false)
 }
 

@@ -364,11 +364,9 @@ impl Exchange<'_> {
             return true;
         }
         let own = self.client.own.take().filter(|own| Arc::ptr_eq(&own.server, server));
-        let own = own.and_then(|own| own.take()).filter(|idle| {
-            idle.sni.as_deref() == sni
-                && idle.downs == server.downs()
-                && idle.is_alive(std::task::Waker::noop())
-        });
+        let own = own
+            .and_then(|own| own.take())
+            .filter(|idle| idle.sni.as_deref() == sni && idle.downs == server.downs() && idle.is_silent());
         let pools = &self.client.session.engine.pools;
         let first = self.client.requests == 0;
         let reuse = conf.reuse_to(&server.conf);

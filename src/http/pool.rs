@@ -37,7 +37,15 @@ impl Idle {
         self.stream.take()
     }
 
-    /// Still open and silent. Mostly nobody is asked: readiness was noted when it came. Only after a read that filled
+    /// Still open and silent, as far as the reactor has noticed.
+    pub fn is_silent(&self) -> bool {
+        match &self.stream {
+            Some(stream) if stream.is_readable() => self.is_alive(Waker::noop()),
+            stream => stream.is_some(),
+        }
+    }
+
+    /// Still open and silent; `waker` is woken when that changes. Mostly nobody is asked: readiness was noted when it came. Only after a read that filled
     /// its buffer (or a splice) readiness is stale, and one more read tells.
     pub fn is_alive(&self, waker: &Waker) -> bool {
         let Some(stream) = &self.stream else { return false };
@@ -144,7 +152,7 @@ impl Pools {
             } else {
                 here.unproven.sub(1)
             };
-            if idle.downs == server.downs() && idle.is_alive(Waker::noop()) {
+            if idle.downs == server.downs() && idle.is_silent() {
                 return Some(idle);
             }
         }

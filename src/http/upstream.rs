@@ -198,7 +198,7 @@ impl Exchange<'_> {
         watched: bool,
     ) -> Poll<Result<ResponseFraming, Asked>> {
         loop {
-            let mut moved = false;
+            let (mut moved, mut answered) = (false, false);
             if !self.to_client.is_empty() {
                 let sent = buffer::poll_send(
                     cx,
@@ -218,10 +218,11 @@ impl Exchange<'_> {
             if let Poll::Ready(Err(failure)) = self.poll_request(cx, &mut moved) {
                 return Poll::Ready(Err(Asked::Client(failure)));
             }
-            if let Poll::Ready(answer) = self.poll_head(cx, limits, &mut moved) {
+            if let Poll::Ready(answer) = self.poll_head(cx, limits, &mut answered) {
                 return Poll::Ready(answer.map_err(Asked::Server));
             }
-            if !moved {
+            // What was sent leaves nothing more to do; an interim answer is passed on, and the next one waited for.
+            if !answered {
                 break;
             }
         }

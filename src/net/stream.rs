@@ -10,7 +10,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -128,6 +128,15 @@ impl Stream {
     /// Ready when a read may answer something: bytes, end or error. A fresh one may always be tried.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         watched!(self, s => s.poll_read_ready(cx), _ => Poll::Ready(Ok(())), t => t.poll_read_ready(cx))
+    }
+
+    /// Has the reactor noticed something to read? Nobody is woken later.
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
+        match self {
+            Self::Tcp(s) => s.try_io(Interest::READABLE, || Ok(())).is_ok(),
+            other => other.poll_read_ready(&mut Context::from_waker(Waker::noop())).is_ready(),
+        }
     }
 
     /// Reads what is there; 0 is the end of the stream (or an empty `buf`).
