@@ -3,7 +3,7 @@
 
 use super::exchange::Exchange;
 use crate::live::counters::Timed;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Counts an exchange that ended at `now`.
 pub fn exchange(exchange: &Exchange<'_>, now: Instant) {
@@ -188,7 +188,11 @@ fn times(exchange: &Exchange<'_>, now: Instant) -> Option<Timed> {
     })
 }
 
+/// Whole milliseconds, mostly none: what needs no arithmetic does without.
 fn span(from: Instant, to: Instant) -> u64 {
-    let span: Duration = to.saturating_duration_since(from);
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+    if to <= from {
+        return 0;
+    }
+    let span = to.saturating_duration_since(from);
+    span.as_secs().saturating_mul(1000).saturating_add(u64::from(span.subsec_millis()))
 }

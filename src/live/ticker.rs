@@ -21,11 +21,13 @@ impl Ticker {
 
     /// Wall clock at `mono`: the two clocks are compared once a second.
     pub fn wall(&self, mono: Instant) -> SystemTime {
-        let mut epoch = self.epoch.get();
-        if mono.saturating_duration_since(epoch.mono) > Duration::from_secs(1) {
-            epoch = Now::read();
-            self.epoch.set(epoch);
+        let epoch = self.epoch.get();
+        let since = mono.saturating_duration_since(epoch.mono);
+        if since <= Duration::from_secs(1) {
+            return epoch.wall + since;
         }
+        let epoch = Now::read();
+        self.epoch.set(epoch);
         epoch.wall + mono.saturating_duration_since(epoch.mono)
     }
 
