@@ -44,7 +44,7 @@ impl Rig {
             "global\n    nbthread 1\n    stats socket {} level admin\n    log {address}:{LOG} local0\n{global}defaults\n    mode http\n    timeout connect 20s\n    \
              timeout client 20s\n    timeout server 20s\n    option httplog\n    log global\nfrontend f\n    bind {address}:{FRONT}\n    \
              http-request return status 200 content-type text/plain string here if {{ path /here }}\n    \
-             http-request deny if {{ path /deny }}\n    default_backend b\nbackend b\n    server s {address}:{ORIGIN}\n",
+             http-request deny if {{ path /deny }}\n    http-request silent-drop if {{ path /drop }}\n    default_backend b\nbackend b\n    server s {address}:{ORIGIN}\n",
             socket.display()
         );
         let proxy = Proxy::start_in(program, dir, &config, &["-db"], address, &[FRONT])
@@ -768,6 +768,29 @@ fn idle_connections_end_with_a_goaway() {
         }
         assert_eq!(peer.wait(GOAWAY, 0).payload[4..8], [0; 4], "{timeouts} {asks}");
         assert_eq!(peer.next(), None);
+    }
+}
+
+/// `silent-drop` ends the whole connection, and its client goes on waiting.
+#[test]
+fn a_dropped_client_hears_nothing() {
+    for program in [Program::HaProxy, Program::Weir] {
+        let rig = Rig::start(program, "", &[harness::origin::OK]);
+        let mut peer = Peer::new(rig.front());
+        peer.get(1, "/drop");
+        assert!(rig.log.wait_for("/drop", PATIENCE).is_some());
+        if program == Program::Weir {
+            // haproxy forgets the connection only after `timeout client`.
+            let open = |(name, n): &(String, String)| name == "h2_open_connections" && n != "0";
+            let begun = Instant::now();
+            while rig.counts("f,FRONTEND").iter().any(open) {
+                assert!(begun.elapsed() < PATIENCE, "the connection is still there");
+            }
+        }
+        let (kinds, open) = peer.heard();
+        assert!(kinds.iter().all(|kind| [SETTINGS, WINDOW_UPDATE].contains(kind)), "{kinds:?}");
+        assert!(open, "the client was told");
+        rig.serves_others("silent-drop");
     }
 }
 

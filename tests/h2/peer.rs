@@ -74,6 +74,20 @@ impl Peer {
         Some(Frame { kind: head[3], flags: head[4], stream, payload })
     }
 
+    /// The kinds of the frames that are here, and whether the connection is still open as far as we can tell.
+    pub fn heard(&mut self) -> (Vec<u8>, bool) {
+        self.socket.set_nonblocking(true).unwrap();
+        let mut bytes = Vec::new();
+        let end = self.socket.read_to_end(&mut bytes);
+        let open = end.is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock);
+        let (mut kinds, mut rest) = (Vec::new(), &bytes[..]);
+        while let [_, a, b, kind, ..] = rest {
+            kinds.push(*kind);
+            rest = &rest[9 + (usize::from(*a) << 8 | usize::from(*b))..];
+        }
+        (kinds, open)
+    }
+
     /// The first frame of that kind and stream.
     pub fn wait(&mut self, kind: u8, stream: u32) -> Frame {
         loop {
