@@ -1,26 +1,39 @@
 //! Which addresses are this host's.
 
-use std::fs;
-use std::net::{IpAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use socket2::{Domain, Socket, Type};
+use std::net::{IpAddr, SocketAddr};
 
-/// Is it an address of this host? Binding tells, unless foreign addresses may be bound: then only loopback ones are known to be.
+/// Is it an address of this host? To itself a host talks from the very address it talks to, which a socket says once it is
+/// connected; nothing is sent. Binding would tell as well, unless `ip_nonlocal_bind` lets any address be bound.
 #[must_use]
 pub fn is_local(address: IpAddr) -> bool {
-    if address.is_loopback() {
+    let address = address.to_canonical();
+    if address.is_loopback() || address.is_unspecified() {
         return true;
     }
-    !may_bind_any() && UdpSocket::bind((address, 0)).is_ok()
+    // Any port but 0 will do.
+    let there = SocketAddr::new(address, 9);
+    let talks_from = || {
+        let socket = Socket::new(Domain::for_address(there), Type::DGRAM, None)?;
+        socket.connect(&there.into())?;
+        socket.local_addr()
+    };
+    talks_from().is_ok_and(|here| here.as_socket().is_some_and(|here| here.ip() == address))
 }
 
-/// May addresses of other hosts be bound? Behind another root, as it was when that could be read last.
-#[must_use]
-pub fn may_bind_any() -> bool {
-    static LAST: AtomicBool = AtomicBool::new(false);
-    let nonlocal = ["/proc/sys/net/ipv4/ip_nonlocal_bind", "/proc/sys/net/ipv6/ip_nonlocal_bind"];
-    let texts: Vec<String> = nonlocal.iter().filter_map(|path| fs::read_to_string(path).ok()).collect();
-    if !texts.is_empty() {
-        LAST.store(texts.iter().any(|text| text.trim() != "0"), Relaxed);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_reserved_for_examples_is_elsewhere() {
+        let check =
+            |address: &str, expected| assert_eq!(is_local(address.parse().unwrap()), expected, "{address}");
+        check("127.1.2.3", true);
+        check("::1", true);
+        check("::ffff:127.0.0.1", true);
+        check("192.0.2.1", false);
+        check("2001:db8::1", false);
+        check("255.255.255.255", false);
     }
-    LAST.load(Relaxed)
 }

@@ -34,8 +34,6 @@ impl Host {
     /// What could not be set, and how to set it by hand.
     pub fn prepare(v4: bool, v6: bool) -> Result<Self, String> {
         let mut host = Self::default();
-        // Asked now, so that it is known when the process is behind another root.
-        let _ = crate::net::own::may_bind_any();
         for path in FORWARDING.into_iter().zip([v4, v6]).filter_map(|(path, serves)| serves.then_some(path)) {
             let was = fs::read_to_string(path).unwrap_or_default();
             if was.trim() == "0" {
