@@ -181,6 +181,13 @@ impl Parser {
         };
         let mut diagnostic = Diagnostic::at(Severity::Alert, line, index, message);
         diagnostic.hint = error.hint;
+        if self.replaying && error.misplaced {
+            // In the `defaults` nothing was wrong with it.
+            let proxy = self.drafts.last().map_or("", |d| &*d.proxy.name);
+            diagnostic.message = format!("{} (inherited by '{proxy}')", diagnostic.message);
+            self.diagnostics.push(diagnostic);
+            return;
+        }
         self.report(diagnostic);
     }
 

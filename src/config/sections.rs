@@ -13,7 +13,7 @@ use super::raw::Line;
 use super::section_names::{BUILT, UNSUPPORTED};
 use super::suggest;
 use super::vrrp;
-use crate::expr::{Directory, Scope};
+use crate::expr::{Directory, Own, Scope};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -421,6 +421,11 @@ impl Walker<'_> {
             userlists: self.parser.userlists.clone(),
             directory: self.parser.directory.clone(),
             patterns: Arc::clone(&self.parser.patterns),
+            own: (section != Section::Defaults).then(|| Own {
+                name: header.word(1).to_owned(),
+                front: section.has_front(),
+                back: section.has_back(),
+            }),
             ..Scope::default()
         };
         let mut draft = Draft::new(section, header.clone(), proxy, scope);

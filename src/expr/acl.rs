@@ -90,8 +90,8 @@ impl Acl {
 
     /// The fetch this ACL uses that never yields anything at `site` (HAProxy warns: it will never match).
     #[must_use]
-    pub fn never_matches_at(&self, site: Site) -> Option<&'static str> {
-        let all = !self.tests.is_empty() && self.tests.iter().all(|t| !t.needs().available_at(site));
+    pub fn never_matches_in(&self, site: Site, scope: &Scope) -> Option<&'static str> {
+        let all = !self.tests.is_empty() && self.tests.iter().all(|t| !t.needs().available_in(site, scope));
         all.then(|| self.tests.first().map(|t| t.expr.fetch.name)).flatten()
     }
 

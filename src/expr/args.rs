@@ -2,7 +2,7 @@
 
 use super::pattern::View;
 use super::regex::Regex;
-use super::{Directory, Scope};
+use super::{Directory, Own, Scope};
 use crate::config::model::{Userlist, VarScope};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -206,6 +206,34 @@ pub(crate) fn parse(texts: Option<&[Vec<u8>]>, spec: &Spec, scope: &Scope) -> Re
     Ok(out)
 }
 
+/// What names no proxy means the one it stands in, which has to have the side asked for.
+pub(crate) fn complete(args: &mut Vec<Arg>, spec: &Spec, own: &Own, scope: &Scope) -> Result<(), String> {
+    for (i, kind) in spec.kinds.iter().enumerate() {
+        let absent = matches!(args.get(i), None | Some(Arg::Absent));
+        match (kind, args.get_mut(i)) {
+            (Kind::Frontend | Kind::Backend, _) if absent => {
+                let has = if *kind == Kind::Frontend { own.front } else { own.back };
+                if !has {
+                    let (name, side) = (&own.name, kind.name());
+                    return Err(format!(
+                        "proxy '{name}' has no {side} capability: name a {side} in parentheses"
+                    ));
+                }
+                args.truncate(i);
+                args.push(Arg::Name(own.name.clone()));
+            }
+            (Kind::Server, Some(Arg::Server { backend: backend @ None, server })) => {
+                if let Some(directory) = &scope.directory {
+                    directory.check_own_server(own, server)?;
+                }
+                *backend = Some(own.name.clone());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 fn one(bytes: &[u8], kind: Kind, scope: &Scope) -> Result<Option<Arg>, String> {
     let shown = || String::from_utf8_lossy(bytes).into_owned();
     let as_str = std::str::from_utf8(bytes).ok();
@@ -263,6 +291,16 @@ impl Directory {
             _ => self.backends.contains_key(name),
         };
         if known { Ok(()) } else { Err(format!("unable to find {} '{name}'", kind.name())) }
+    }
+
+    fn check_own_server(&self, own: &Own, server: &str) -> Result<(), String> {
+        if own.back {
+            return self.check_server(&own.name, server);
+        }
+        let name = &own.name;
+        Err(format!(
+            "unable to find server '{server}' in proxy '{name}', which has none: write '<backend>/{server}'"
+        ))
     }
 
     fn check_server(&self, backend: &str, server: &str) -> Result<(), String> {

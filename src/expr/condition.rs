@@ -58,7 +58,7 @@ impl Condition {
                 name = next.get(more..).unwrap_or_default();
             }
             let (acl, next) = term(words, at, name, site, scope)?;
-            if let Some(fetch) = acl.never_matches_at(site) {
+            if let Some(fetch) = acl.never_matches_in(site, scope) {
                 condition.warnings.push(never_matches(&acl.name, fetch));
             }
             let inside = words.get(at + 1..next.saturating_sub(1)).unwrap_or_default();

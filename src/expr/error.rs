@@ -9,20 +9,27 @@ pub struct ExprError {
     pub hint: Option<String>,
     /// It exists in HAProxy but not here yet.
     pub unsupported: bool,
+    /// Right in itself, wrong in the proxy it stands in (for `defaults`: in one that stands on them).
+    pub misplaced: bool,
 }
 
 impl ExprError {
     pub(crate) fn new(word: usize, message: impl Into<String>) -> Self {
-        Self { word, message: message.into(), hint: None, unsupported: false }
+        Self { word, message: message.into(), hint: None, unsupported: false, misplaced: false }
     }
 
     pub(crate) fn unsupported(word: usize, what: &str) -> Self {
-        Self { word, message: format!("{what} is not supported by weir yet"), hint: None, unsupported: true }
+        let message = format!("{what} is not supported by weir yet");
+        Self { unsupported: true, ..Self::new(word, message) }
     }
 
     pub(crate) fn hint(mut self, near: Option<&str>) -> Self {
         self.hint = near.map(|n| format!("did you mean '{n}'?"));
         self
+    }
+
+    pub(crate) fn misplaced(self) -> Self {
+        Self { misplaced: true, ..self }
     }
 
     pub(crate) fn context(mut self, before: &str) -> Self {

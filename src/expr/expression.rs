@@ -51,7 +51,7 @@ impl Expr {
         if !rest.is_empty() {
             return Err(trailing(text, rest));
         }
-        expr.check_site()?;
+        expr.check_site(scope)?;
         Ok((expr, taken))
     }
 
@@ -77,6 +77,9 @@ impl Expr {
     ) -> Result<Self, ExprError> {
         let wrong = |m: String| ExprError::new(0, format!("fetch method '{}' : {m}", call.name));
         let mut args = args::parse(call.args.as_deref(), &fetch.args, scope).map_err(wrong)?;
+        if let Some(own) = &scope.own {
+            args::complete(&mut args, &fetch.args, own, scope).map_err(|m| wrong(m).misplaced())?;
+        }
         if let Some(prepare) = fetch.prepare {
             prepare.run(&mut args, scope).map_err(wrong)?;
         }
@@ -103,8 +106,8 @@ impl Expr {
         Ok(Self { fetch, args, converters: steps, site, output, changes })
     }
 
-    fn check_site(&self) -> Result<(), ExprError> {
-        if self.fetch.needs.available_at(self.site) {
+    fn check_site(&self, scope: &Scope) -> Result<(), ExprError> {
+        if self.fetch.needs.available_in(self.site, scope) {
             return Ok(());
         }
         let (name, need) = (self.fetch.name, self.fetch.needs.describe());
@@ -113,7 +116,8 @@ impl Expr {
             format!(
                 "sample fetch <{name}> may not be reliably used here because it needs '{need}' which is not available here."
             ),
-        ))
+        )
+        .misplaced())
     }
 
     /// As [`Expr::parse_prefix`], refused where the fetch does not exist.
@@ -123,7 +127,7 @@ impl Expr {
         scope: &Scope,
     ) -> Result<(Self, &'t str), ExprError> {
         let (expr, rest) = Self::parse_prefix(text, site, scope)?;
-        expr.check_site()?;
+        expr.check_site(scope)?;
         Ok((expr, rest))
     }
 

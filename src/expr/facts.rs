@@ -119,7 +119,9 @@ pub struct Payload<'a> {
 
 /// State of the process's proxies and servers, by name as expressions give them.
 pub trait LiveFacts {
-    fn proxy_by_name(&self, name: &str) -> Option<ProxyIndex>;
+    /// A frontend and a backend may have the same name.
+    fn frontend_by_name(&self, name: &str) -> Option<ProxyIndex>;
+    fn backend_by_name(&self, name: &str) -> Option<ProxyIndex>;
     /// Usable servers of a backend.
     fn nbsrv(&self, backend: ProxyIndex) -> i64;
     fn server_is_up(&self, backend: ProxyIndex, server: &str) -> bool;

@@ -184,8 +184,11 @@ impl Facts for Mock {
 }
 
 impl LiveFacts for Mock {
-    fn proxy_by_name(&self, name: &str) -> Option<ProxyIndex> {
-        ["www", "app", "db"].iter().position(|n| *n == name).map(|i| ProxyIndex(i as u32))
+    fn frontend_by_name(&self, name: &str) -> Option<ProxyIndex> {
+        (name == "www").then_some(ProxyIndex(0))
+    }
+    fn backend_by_name(&self, name: &str) -> Option<ProxyIndex> {
+        ["app", "db"].iter().position(|n| *n == name).map(|i| ProxyIndex(i as u32 + 1))
     }
     fn nbsrv(&self, backend: ProxyIndex) -> i64 {
         i64::from(backend.0) * 2

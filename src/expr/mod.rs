@@ -65,6 +65,8 @@ pub enum Site {
     ErrorReply,
     Log,
     Check,
+    /// `set-var` of the `global` section: there is no traffic and nothing runs yet.
+    Global,
 }
 
 /// Names an expression may use: ACLs and userlists declared before it, the directory of relative files.
@@ -78,6 +80,16 @@ pub struct Scope {
     pub(crate) predefined: std::sync::Mutex<Vec<std::sync::Arc<Acl>>>,
     /// Every proxy and server of the configuration, where known: names in arguments are checked against it.
     pub directory: Option<std::sync::Arc<Directory>>,
+    /// The proxy whose lines are read; none outside proxies, and in `defaults`, which stand for several.
+    pub own: Option<Own>,
+}
+
+/// The proxy an expression stands in, and which sides it has.
+#[derive(Clone, Debug)]
+pub struct Own {
+    pub name: String,
+    pub front: bool,
+    pub back: bool,
 }
 
 /// Names of a configuration's proxies and servers.

@@ -39,13 +39,16 @@ impl StoreIf {
 
     /// Sets the variable to `new` if the conditions hold.
     pub fn store(self, scope: VarScope, name: &str, new: Value, facts: &mut dyn Facts) {
-        if self.0 == 0 || self.holds(facts.var(scope, name).as_ref(), &new) {
+        // HAProxy makes those of the process when it reads their names: they exist before they are set.
+        let made = scope == VarScope::Process;
+        if self.0 == 0 || self.holds(facts.var(scope, name).as_ref(), made, &new) {
             facts.set_var(scope, name, new);
         }
     }
 
-    fn holds(self, old: Option<&Value>, new: &Value) -> bool {
-        let exists = old.is_some();
+    fn holds(self, old: Option<&Value>, made: bool, new: &Value) -> bool {
+        let is_set = old.is_some();
+        let exists = is_set || made;
         let empty = matches!(new, Value::Str(s) | Value::Bin(s) if s.is_empty());
         // Compared only when both are integers, else taken to hold.
         let order = match (old, new) {
@@ -57,8 +60,8 @@ impl StoreIf {
             !exists,
             empty,
             !empty,
-            exists,
-            !exists,
+            is_set,
+            !is_set,
             order.is_none_or(|o| o == Ordering::Greater),
             order.is_none_or(|o| o == Ordering::Less),
         ];
@@ -74,7 +77,7 @@ mod tests {
     fn conditions_decide() {
         let check = |names: &str, old: Option<Value>, new: Value, expected: bool| {
             let parsed = StoreIf::parse(names.split(',').map(str::as_bytes)).unwrap();
-            assert_eq!(parsed.holds(old.as_ref(), &new), expected, "{names} {old:?} {new:?}");
+            assert_eq!(parsed.holds(old.as_ref(), false, &new), expected, "{names} {old:?} {new:?}");
         };
         let text = |t: &str| Value::Str(t.into());
         check("ifexists", None, text("a"), false);

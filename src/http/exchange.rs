@@ -312,7 +312,7 @@ impl<'a> Exchange<'a> {
                 UseBackend::Static(index) => Some(*index),
                 UseBackend::Dynamic(format) => {
                     let name = rules::render(format, self.ctx);
-                    std::str::from_utf8(&name).ok().and_then(|n| generation.proxy_by_name(n))
+                    std::str::from_utf8(&name).ok().and_then(|n| generation.backend_by_name(n))
                 }
             };
             // One that was taken out of the choice is passed over.

@@ -30,6 +30,7 @@ pub mod reload;
 pub mod restore;
 pub mod rings;
 pub mod rules;
+pub mod scene;
 mod secure;
 pub mod server;
 pub mod servers;
@@ -256,8 +257,14 @@ fn count<T: TryInto<i64>>(n: T) -> i64 {
 }
 
 impl LiveFacts for Generation {
-    fn proxy_by_name(&self, name: &str) -> Option<ProxyIndex> {
-        self.proxies.iter().find(|p| &*p.conf.name == name).map(|p| p.index)
+    fn frontend_by_name(&self, name: &str) -> Option<ProxyIndex> {
+        let fits = |p: &&Arc<LiveProxy>| &*p.conf.name == name && p.conf.front.is_some();
+        self.proxies.iter().find(fits).map(|p| p.index)
+    }
+
+    fn backend_by_name(&self, name: &str) -> Option<ProxyIndex> {
+        let fits = |p: &&Arc<LiveProxy>| &*p.conf.name == name && p.back.is_some();
+        self.proxies.iter().find(fits).map(|p| p.index)
     }
 
     fn nbsrv(&self, backend: ProxyIndex) -> i64 {

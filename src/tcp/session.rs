@@ -234,7 +234,7 @@ impl Session {
                     let mut name = Vec::new();
                     format.render(&mut self.ctx, &mut name);
                     let name = String::from_utf8_lossy(&name).into_owned();
-                    self.ctx.generation.proxy_by_name(&name)
+                    self.ctx.generation.backend_by_name(&name)
                 }
             };
             let published = index.filter(|i| self.ctx.generation.is_published(*i));

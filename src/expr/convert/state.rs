@@ -42,7 +42,7 @@ fn unset_var(args: &[Arg], sample: Sample<'static>, facts: &mut dyn Facts) -> Op
 fn nbsrv<'a>(_: &'a [Arg], sample: Sample<'a>, call: &Call<'a>) -> Option<Sample<'a>> {
     let name = sample.into_text();
     let live = call.facts.live();
-    Some(Sample::Int(live.nbsrv(live.proxy_by_name(std::str::from_utf8(&name).ok()?)?)))
+    Some(Sample::Int(live.nbsrv(live.backend_by_name(std::str::from_utf8(&name).ok()?)?)))
 }
 
 /// What `read` says of the server that `name` (`backend/server` or `server`) means.
@@ -55,7 +55,7 @@ fn of_server<'a>(
     let name = std::str::from_utf8(&name).ok()?;
     let live = call.facts.live();
     match name.split_once('/') {
-        Some((backend, server)) => read(live, live.proxy_by_name(backend)?, server),
+        Some((backend, server)) => read(live, live.backend_by_name(backend)?, server),
         None => read(live, call.facts.backend()?.index?, name),
     }
 }

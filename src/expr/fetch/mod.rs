@@ -21,7 +21,7 @@ mod variable;
 
 use super::args::{Arg, Spec};
 use super::sample::{Sample, Type};
-use super::{Facts, Site};
+use super::{Facts, Scope, Site};
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
@@ -44,8 +44,10 @@ pub(crate) struct Fetch {
 /// What a fetch reads, which decides where it may stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Needs {
-    /// Constants, the process, proxies.
+    /// Constants and the process.
     Nothing,
+    /// What proxies and servers do: not known before they run.
+    Internal,
     Client,
     Frontend,
     Backend,
@@ -64,7 +66,17 @@ pub(crate) enum Needs {
 }
 
 impl Needs {
+    /// Is it there in the rules of the scope's proxy? A frontend's own rules on requests run before there is a backend.
+    pub fn available_in(self, site: Site, scope: &Scope) -> bool {
+        let before_routing = matches!(site, Site::TcpContent | Site::HttpRequest | Site::UseBackend)
+            && scope.own.as_ref().is_some_and(|own| !own.back);
+        self.available_at(site) && !(self == Self::Backend && before_routing)
+    }
+
     pub fn available_at(self, site: Site) -> bool {
+        if site == Site::Global {
+            return self == Self::Nothing;
+        }
         use Site::{
             Balance, Check, ErrorReply, HttpAfterResponse, HttpRequest, HttpResponse, Log, TcpConnection,
             TcpContent, TcpResponse, TcpSession, UseBackend,
@@ -72,7 +84,7 @@ impl Needs {
         let request = matches!(site, TcpContent | HttpRequest | UseBackend | Balance | ErrorReply);
         let response = matches!(site, TcpResponse | HttpResponse | HttpAfterResponse | ErrorReply | Check);
         match self {
-            Self::Nothing | Self::Client | Self::Frontend => true,
+            Self::Nothing | Self::Internal | Self::Client | Self::Frontend => true,
             Self::Backend => !matches!(site, TcpConnection | TcpSession),
             Self::Server => response || matches!(site, Log | Balance),
             Self::Request | Self::RequestBytes => request,
@@ -85,10 +97,10 @@ impl Needs {
 
     pub fn describe(self) -> &'static str {
         match self {
-            Self::Nothing => "internal state",
+            Self::Nothing | Self::Internal => "internal state",
             Self::Client => "client address",
             Self::Frontend => "client-side information",
-            Self::Backend => "backend information",
+            Self::Backend => "backend",
             Self::Server => "server information",
             Self::Request | Self::Either => "HTTP request headers",
             Self::RequestBytes => "request buffer",

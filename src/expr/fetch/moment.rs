@@ -16,7 +16,7 @@ pub(super) const ROWS: &[Fetch] = &[
     row("request_date", UNIT, Type::Int, Needs::Client, Eval::One(|c| moment(c, c.facts.log().request_date.or(Some(c.facts.conn().accepted)))), "Date of the request's first byte."),
     row("rand", Spec { required: 0, kinds: &[Kind::Int] }, Type::Int, Needs::Nothing, Eval::Changing(rand), "A random number from 0 below the range given (2^32)."),
     row("uuid", Spec { required: 0, kinds: &[Kind::Int] }, Type::Str, Needs::Nothing, Eval::Changing(uuid), "A UUID of version 4 (random) or 7 (time, then random).").prepared(prepare_uuid),
-    row("unique-id", NONE, Type::Str, Needs::Nothing, Eval::Changing(|_, f| f.unique_id().map(Sample::owned)), "The request's unique id, made on first use."),
+    row("unique-id", NONE, Type::Str, Needs::Internal, Eval::Changing(|_, f| f.unique_id().map(Sample::owned)), "The request's unique id, made on first use."),
 ];
 
 fn since_epoch(date: SystemTime) -> Duration {

@@ -21,7 +21,7 @@ pub(super) const ROWS: &[Fetch] = &[
     row("res.payload_lv", LENGTH_VALUE, Type::Bin, Needs::ResponseBytes, Eval::Content(|c| counted(c, c.facts.response_payload())), "As `req.payload_lv`, in the response buffer."),
     row("payload_lv", LENGTH_VALUE, Type::Bin, Needs::Either, Eval::Content(|c| counted(c, directed(c))), "`req.payload_lv` or `res.payload_lv`, by the direction of the rule."),
     row("req.proto_http", NONE, Type::Bool, Needs::RequestKept, Eval::Content(is_http), "Whether the request parses as HTTP.").also(&["req_proto_http"]),
-    row("wait_end", NONE, Type::Bool, Needs::Nothing, Eval::Content(wait_end), "True once no more bytes are waited for."),
+    row("wait_end", NONE, Type::Bool, Needs::Internal, Eval::Content(wait_end), "True once no more bytes are waited for."),
     row("req.rdp_cookie", OPTIONAL_NAME, Type::Str, Needs::RequestBytes, Eval::Content(|c| rdp(c, false)), "Value of the cookie in an RDP connection request.").also(&["rdp_cookie"]),
     row("req.rdp_cookie_cnt", OPTIONAL_NAME, Type::Int, Needs::RequestBytes, Eval::Content(|c| rdp(c, true)), "1 when an RDP connection request has the cookie.").also(&["rdp_cookie_cnt"]),
     row("req.body", NONE, Type::Bin, Needs::Request, Eval::One(|c| Some(Sample::Bin(c.facts.request_payload()?.bytes.into()))), "What there is of the request's body."),

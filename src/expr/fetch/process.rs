@@ -135,7 +135,7 @@ pub(super) const ROWS: &[Fetch] = &[
         "stopping",
         NONE,
         Type::Bool,
-        Needs::Nothing,
+        Needs::Internal,
         Eval::One(|c| Some(Sample::Bool(c.facts.live().is_stopping()))),
         "Whether the process stops once its connections end.",
     ),
@@ -151,7 +151,7 @@ pub(super) const ROWS: &[Fetch] = &[
         "nbsrv",
         BACKEND,
         Type::Int,
-        Needs::Nothing,
+        Needs::Internal,
         Eval::One(|c| of_backend(c, |l, i| l.nbsrv(i))),
         "Usable servers of the backend.",
     ),
@@ -159,7 +159,7 @@ pub(super) const ROWS: &[Fetch] = &[
         "connslots",
         BACKEND,
         Type::Int,
-        Needs::Nothing,
+        Needs::Internal,
         Eval::One(|c| of_backend(c, |l, i| l.connslots(i))),
         "Connections and queue places left on the backend's servers; -1 when a server has no limit.",
     ),
@@ -167,7 +167,7 @@ pub(super) const ROWS: &[Fetch] = &[
         "avg_queue",
         BACKEND,
         Type::Int,
-        Needs::Nothing,
+        Needs::Internal,
         Eval::One(|c| of_backend(c, |l, i| l.avg_queue(i))),
         "Queued connections of the backend and its servers divided by its usable servers, rounded up.",
     ),
@@ -175,7 +175,7 @@ pub(super) const ROWS: &[Fetch] = &[
         "queue",
         BACKEND,
         Type::Int,
-        Needs::Nothing,
+        Needs::Internal,
         Eval::One(|c| of_backend(c, |l, i| l.queue(i))),
         "Queued connections of the backend and its servers.",
     ),
@@ -183,7 +183,7 @@ pub(super) const ROWS: &[Fetch] = &[
         "be_conn",
         BACKEND,
         Type::Int,
-        Needs::Nothing,
+        Needs::Internal,
         Eval::One(|c| of_backend(c, |l, i| l.be_conn(i))),
         "Connections now on the backend.",
     ),
@@ -191,7 +191,7 @@ pub(super) const ROWS: &[Fetch] = &[
         "be_sess_rate",
         BACKEND,
         Type::Int,
-        Needs::Nothing,
+        Needs::Internal,
         Eval::One(|c| of_backend(c, |l, i| l.be_sess_rate(i))),
         "Sessions given to the backend in the last second.",
     ),
@@ -199,7 +199,7 @@ pub(super) const ROWS: &[Fetch] = &[
         "be_conn_free",
         BACKEND,
         Type::Int,
-        Needs::Nothing,
+        Needs::Internal,
         Eval::One(|c| of_backend(c, |l, i| l.be_conn_free(i))),
         "Connections the backend's usable servers have room for, queues aside; -1 when one has no limit.",
     ),
@@ -215,7 +215,7 @@ pub(super) const ROWS: &[Fetch] = &[
         "fe_conn",
         FRONTEND,
         Type::Int,
-        Needs::Nothing,
+        Needs::Internal,
         Eval::One(|c| of_frontend(c, |l, i| l.fe_conn(i))),
         "Connections now on the frontend.",
     ),
@@ -223,7 +223,7 @@ pub(super) const ROWS: &[Fetch] = &[
         "fe_sess_rate",
         FRONTEND,
         Type::Int,
-        Needs::Nothing,
+        Needs::Internal,
         Eval::One(|c| of_frontend(c, |l, i| l.fe_sess_rate(i))),
         "Sessions accepted by the frontend in the last second.",
     ),
@@ -231,7 +231,7 @@ pub(super) const ROWS: &[Fetch] = &[
         "fe_req_rate",
         FRONTEND,
         Type::Int,
-        Needs::Nothing,
+        Needs::Internal,
         Eval::One(|c| of_frontend(c, |l, i| l.fe_req_rate(i))),
         "HTTP requests the frontend got in the last second.",
     ),
@@ -239,7 +239,7 @@ pub(super) const ROWS: &[Fetch] = &[
         "srv_is_up",
         SERVER,
         Type::Bool,
-        Needs::Nothing,
+        Needs::Internal,
         Eval::One(server_is_up),
         "Whether the server is up.",
     ),
@@ -247,7 +247,7 @@ pub(super) const ROWS: &[Fetch] = &[
         "srv_conn",
         SERVER,
         Type::Int,
-        Needs::Nothing,
+        Needs::Internal,
         Eval::One(|c| of_server(c, ServerNumber::Connections)),
         "Connections now on the server.",
     ),
@@ -255,7 +255,7 @@ pub(super) const ROWS: &[Fetch] = &[
         "srv_conn_free",
         SERVER,
         Type::Int,
-        Needs::Nothing,
+        Needs::Internal,
         Eval::One(|c| of_server(c, ServerNumber::ConnectionsFree)),
         "Connections the server has room for, its queue aside; -1 when it has no limit.",
     ),
@@ -263,7 +263,7 @@ pub(super) const ROWS: &[Fetch] = &[
         "srv_queue",
         SERVER,
         Type::Int,
-        Needs::Nothing,
+        Needs::Internal,
         Eval::One(|c| of_server(c, ServerNumber::Queued)),
         "Connections that wait for the server.",
     ),
@@ -271,7 +271,7 @@ pub(super) const ROWS: &[Fetch] = &[
         "srv_sess_rate",
         SERVER,
         Type::Int,
-        Needs::Nothing,
+        Needs::Internal,
         Eval::One(|c| of_server(c, ServerNumber::SessionRate)),
         "Sessions given to the server in the last second.",
     ),
@@ -279,7 +279,7 @@ pub(super) const ROWS: &[Fetch] = &[
         "srv_iweight",
         SERVER,
         Type::Int,
-        Needs::Nothing,
+        Needs::Internal,
         Eval::One(|c| of_server(c, ServerNumber::InitialWeight)),
         "The server's weight as configured.",
     ),
@@ -287,7 +287,7 @@ pub(super) const ROWS: &[Fetch] = &[
         "srv_uweight",
         SERVER,
         Type::Int,
-        Needs::Nothing,
+        Needs::Internal,
         Eval::One(|c| of_server(c, ServerNumber::Weight)),
         "The server's weight as configured or set since.",
     ),
@@ -295,7 +295,7 @@ pub(super) const ROWS: &[Fetch] = &[
         "srv_weight",
         SERVER,
         Type::Int,
-        Needs::Nothing,
+        Needs::Internal,
         Eval::One(|c| of_server(c, ServerNumber::EffectiveWeight)),
         "The server's weight in effect: less than that set while it starts slowly.",
     ),
@@ -305,10 +305,14 @@ fn count(n: usize) -> Option<Sample<'static>> {
     i64::try_from(n).ok().map(Sample::Int)
 }
 
-/// The backend named by the first argument, else the current one.
+/// The backend named by the first argument, else (in `defaults`) the current one.
 fn backend(call: &Call<'_>) -> Option<ProxyIndex> {
     match call.args.first() {
-        Some(Arg::Name(name)) => call.facts.live().proxy_by_name(name),
+        Some(Arg::Name(name)) => match call.facts.backend() {
+            // Mostly it is the one at work.
+            Some(current) if *current.name == **name => current.index,
+            _ => call.facts.live().backend_by_name(name),
+        },
         _ => call.facts.backend().or(call.facts.frontend())?.index,
     }
 }
@@ -319,7 +323,10 @@ fn of_backend(call: &Call<'_>, read: fn(&dyn LiveFacts, ProxyIndex) -> i64) -> O
 
 fn of_frontend(call: &Call<'_>, read: fn(&dyn LiveFacts, ProxyIndex) -> i64) -> Option<Sample<'static>> {
     let index = match call.args.first() {
-        Some(Arg::Name(name)) => call.facts.live().proxy_by_name(name)?,
+        Some(Arg::Name(name)) => match call.facts.frontend() {
+            Some(current) if *current.name == **name => current.index?,
+            _ => call.facts.live().frontend_by_name(name)?,
+        },
         _ => call.facts.frontend()?.index?,
     };
     Some(Sample::Int(read(call.facts.live(), index)))
@@ -327,7 +334,7 @@ fn of_frontend(call: &Call<'_>, read: fn(&dyn LiveFacts, ProxyIndex) -> i64) -> 
 
 fn server<'a>(call: &Call<'a>) -> Option<(ProxyIndex, &'a str)> {
     match call.args.first()? {
-        Arg::Server { backend: Some(b), server } => Some((call.facts.live().proxy_by_name(b)?, server)),
+        Arg::Server { backend: Some(b), server } => Some((call.facts.live().backend_by_name(b)?, server)),
         Arg::Server { backend: None, server } => Some((call.facts.backend()?.index?, server)),
         _ => None,
     }

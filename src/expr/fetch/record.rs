@@ -19,7 +19,7 @@ pub(super) const ROWS: &[Fetch] = &[
     row("capture.req.ver", NONE, Type::Str, Needs::RequestKept, Eval::One(|c| captured_version(word(c, 2)?)), "The request's version, `HTTP/1.0` or `HTTP/1.1`, to the end."),
     row("capture.res.ver", NONE, Type::Str, Needs::ResponseKept, Eval::One(response_version), "The response's version, to the end."),
     row("txn.status", NONE, Type::Int, Needs::ResponseKept, Eval::One(|c| number(c, |l| l.status.into())), "Status of the answer."),
-    row("txn.sess_term_state", NONE, Type::Str, Needs::Nothing, Eval::One(|c| Some(Sample::text(c.facts.log().termination.get(..2)?))), "The two letters of the termination state."),
+    row("txn.sess_term_state", NONE, Type::Str, Needs::Internal, Eval::One(|c| Some(Sample::text(c.facts.log().termination.get(..2)?))), "The two letters of the termination state."),
     row("txn.conn_retries", NONE, Type::Int, Needs::ResponseKept, Eval::One(|c| number(c, |l| l.retries.into())), "Connection retries."),
     row("txn.redispatched", NONE, Type::Bool, Needs::ResponseKept, Eval::One(|c| Some(Sample::Bool(c.facts.log().redispatched))), "Whether another server was taken after a failed connection."),
     row("txn.timer.total", NONE, Type::Int, Needs::RequestKept, Eval::One(|c| timer(c, |l| l.active)), "`%Ta`."),
@@ -51,8 +51,8 @@ pub(super) const ROWS: &[Fetch] = &[
     row("cur_queue_timeout", NONE, Type::Int, Needs::Backend, Eval::One(|c| set(c, Setting::QueueTimeout).or_else(|| millis(c.facts.backend()?.timeouts.queue))), "`timeout queue` in force, in milliseconds: as a rule set it, else that of the backend."),
     row("cur_tunnel_timeout", NONE, Type::Int, Needs::Backend, Eval::One(|c| set(c, Setting::TunnelTimeout).or_else(|| millis(c.facts.backend()?.timeouts.tunnel))), "`timeout tunnel` in force, in milliseconds: as a rule set it, else that of the backend."),
     row("cur_tarpit_timeout", NONE, Type::Int, Needs::Backend, Eval::One(|c| set(c, Setting::TarpitTimeout).or_else(|| millis(c.facts.backend()?.timeouts.tarpit))), "`timeout tarpit` in force, in milliseconds: as a rule set it, else that of the backend."),
-    row("prio_class", NONE, Type::Int, Needs::Nothing, Eval::One(|c| set(c, Setting::PriorityClass)), "Priority class in queues, as `set-priority-class` set it."),
-    row("prio_offset", NONE, Type::Int, Needs::Nothing, Eval::One(|c| set(c, Setting::PriorityOffset)), "Priority offset in queues, as `set-priority-offset` set it."),
+    row("prio_class", NONE, Type::Int, Needs::Internal, Eval::One(|c| set(c, Setting::PriorityClass)), "Priority class in queues, as `set-priority-class` set it."),
+    row("prio_offset", NONE, Type::Int, Needs::Internal, Eval::One(|c| set(c, Setting::PriorityOffset)), "Priority offset in queues, as `set-priority-offset` set it."),
 ];
 
 fn signed(n: u64) -> i64 {

@@ -18,7 +18,10 @@ use std::time::SystemTime;
 struct Nothing;
 
 impl LiveFacts for Nothing {
-    fn proxy_by_name(&self, _: &str) -> Option<ProxyIndex> {
+    fn frontend_by_name(&self, _: &str) -> Option<ProxyIndex> {
+        None
+    }
+    fn backend_by_name(&self, _: &str) -> Option<ProxyIndex> {
         None
     }
     fn nbsrv(&self, _: ProxyIndex) -> i64 {
