@@ -304,6 +304,121 @@ fn maxconn_leaves_the_next_client_waiting() {
     assert!(third.response(false).starts_with(b"HTTP/1.1 200"));
 }
 
+/// Where any address may be bound, binding does not tell whose it is.
+#[test]
+fn own_addresses_are_known_under_ip_nonlocal_bind() {
+    if !is_root() {
+        println!("skipped: needs root");
+        return;
+    }
+    let dir = TempDir::new().unwrap();
+    let (file, socket) = (dir.path().join("proxy.cfg"), dir.path().join("front.sock"));
+    let config = format!(
+        "{DEFAULTS}frontend f\n    bind unix@{} accept-proxy\n    http-request return status 200 hdr x-local %[src_is_local]%[dst_is_local]\n",
+        socket.display()
+    );
+    std::fs::write(&file, config).unwrap();
+    // A namespace of its own; the unix socket is reached from outside.
+    let prepare = "ip link set lo up && ip addr add 192.0.2.5/32 dev lo && ip addr add 2001:db8::5/128 dev lo && \
+                   sysctl -qw net.ipv4.ip_nonlocal_bind=1 net.ipv6.ip_nonlocal_bind=1 && exec \"$@\"";
+    let mut weir = Command::new("unshare")
+        .args(["-n", "sh", "-c", prepare, "sh"])
+        .arg(Program::Weir.path())
+        .args(["-db", "-f"])
+        .arg(&file)
+        .spawn()
+        .unwrap();
+    let connected = eventually(|| UnixStream::connect(&socket).is_ok());
+    let ask = |from: &str| {
+        let mut stream = UnixStream::connect(&socket).ok()?;
+        stream.write_all(format!("PROXY {from} 1000 80\r\nGET / HTTP/1.0\r\n\r\n").as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        answer.lines().find_map(|line| line.strip_prefix("x-local: ").map(str::to_owned))
+    };
+    let answers =
+        ["TCP4 192.0.2.5 192.0.2.6", "TCP4 198.51.100.1 192.0.2.5", "TCP6 2001:db8::5 2001:db8::6"].map(ask);
+    weir.kill().unwrap();
+    weir.wait().unwrap();
+    assert!(connected);
+    assert_eq!(answers.map(Option::unwrap_or_default), ["10", "01", "10"]);
+}
+
+/// Clients of one `bind` line with `ssl` and connections to servers count together.
+#[test]
+fn maxsslconn_leaves_the_next_client_waiting() {
+    let (address, dir) = (harness::own_address(), TempDir::new().unwrap());
+    harness::certificates::authority(dir.path(), "ca");
+    harness::certificates::leaf(dir.path(), "ca", "own", &["h"]);
+    let config = format!(
+        "global\n    maxsslconn 1\n{DEFAULTS}frontend f\n    bind {address}:8080\n    bind {address}:8443 ssl crt {}\n    http-request return status 200\n",
+        dir.path().join("own.pem").display()
+    );
+    let _proxy = start(&config, address);
+    let at = SocketAddr::new(address.into(), 8443);
+    let first = TcpStream::connect(at).unwrap();
+    // What is no handshake is answered all the same, once its turn has come.
+    let mut second = TcpStream::connect(at).unwrap();
+    second.write_all(GET).unwrap();
+    second.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    let early = second.read(&mut [0; 1]);
+    assert!(early.is_err(), "served beyond maxsslconn: {early:?}");
+    // Others do not mind.
+    let mut plain = Client::connect(front(address));
+    plain.send(GET);
+    assert!(plain.response(false).starts_with(b"HTTP/1.1 200"));
+    drop(first);
+    second.set_read_timeout(Some(LIMIT)).unwrap();
+    let answer = second.read(&mut [0; 1]);
+    let waited = answer.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock);
+    assert!(!waited, "not served after the first has gone");
+}
+
+#[test]
+fn maxsslconn_refuses_connections_to_servers_beyond_it() {
+    let address = harness::own_address();
+    let origin = TcpListener::bind((address, 9001)).unwrap();
+    let config = format!(
+        "global\n    maxsslconn 1\n{DEFAULTS}    retries 0\nlisten l\n    bind {address}:8080\n    server s {address}:9001 ssl verify none\n"
+    );
+    let _proxy = start(&config, address);
+    let mut first = Client::connect(front(address));
+    first.send(GET);
+    // Its handshake is under way: the first bytes of it are there, and never answered.
+    let mut held = origin.accept().unwrap().0;
+    held.read_exact(&mut [0; 5]).unwrap();
+    let mut second = Client::connect(front(address));
+    second.send(GET);
+    assert!(second.response(false).starts_with(b"HTTP/1.1 503"));
+    drop((first, held));
+}
+
+#[test]
+fn capabilities_outlive_a_change_of_user() {
+    if !is_root() {
+        println!("skipped: needs root");
+        return;
+    }
+    for (line, effective) in [
+        ("", "0000000000000000"),
+        ("    setcap cap_net_bind_service\n", "0000000000000400"),
+        ("    setcap cap_net_raw,cap_net_bind_service\n", "0000000000002400"),
+    ] {
+        let address = harness::own_address();
+        let config = format!("global\n    user nobody\n{line}{}", answering(address));
+        let proxy = start(&config, address);
+        // The threads that serve were started afterwards.
+        let threads =
+            || std::fs::read_dir(format!("/proc/{}/task", proxy.pid())).into_iter().flatten().flatten();
+        let status = |entry: std::fs::DirEntry| {
+            std::fs::read_to_string(entry.path().join("status")).unwrap_or_default()
+        };
+        let expected = format!("CapEff:\t{effective}");
+        let all = || threads().map(status).all(|s| s.contains("Uid:\t65534\t65534") && s.contains(&expected));
+        assert!(eventually(all), "{line}: {:?}", threads().map(status).collect::<Vec<_>>());
+    }
+}
+
 /// The bound is one that a slow machine cannot miss: no run may be faster than the limits allow.
 #[test]
 fn rates_hold_clients_back() {

@@ -74,7 +74,7 @@ impl Secure {
         tls.set_buffer_limit(None);
         Self {
             socket,
-            _counted: Counted::new(),
+            _counted: Counted::new(&tls),
             server: None,
             inner: RefCell::new(Inner {
                 tls,

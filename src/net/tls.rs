@@ -2,7 +2,7 @@
 //!
 //! rustls speaks TLS 1.2 and 1.3. What is older is not there on purpose.
 
-use super::{Stream, secure};
+use super::{Stream, secure, tls_counts};
 use crate::config::model::ServerTls;
 use crate::tls::sigalgs::{self, allowed};
 use crate::tls::{ServerHandshake, Slot, Version, signature};
@@ -127,6 +127,9 @@ impl Connector {
         }
         let session = ClientConnection::new(config, name).map_err(|_| TlsError::Handshake)?;
         let asked = sni.is_some();
+        if !tls_counts::has_room() {
+            return Err(TlsError::Handshake);
+        }
         let mut stream =
             secure::shake(stream, session.into()).await.map_err(|error| explain(&error, asked))?;
         if let Stream::Tls(secure) = &mut stream {

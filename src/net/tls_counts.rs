@@ -2,7 +2,15 @@
 
 use rustls::{Connection, HandshakeKind};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
+/// `maxsslconn`; 0: none.
+static MOST: AtomicU64 = AtomicU64::new(0);
+/// Told when a connection to a server ends while there is a limit.
+static FREED: Notify = Notify::const_new();
+/// Connections to servers.
+static SERVERS: AtomicU64 = AtomicU64::new(0);
 static OPEN: AtomicU64 = AtomicU64::new(0);
 static ALL: AtomicU64 = AtomicU64::new(0);
 static CLIENTS: AtomicU64 = AtomicU64::new(0);
@@ -35,6 +43,36 @@ impl TlsCounts {
     }
 }
 
+/// `maxsslconn` from now on.
+pub fn limit(most: u64) {
+    MOST.store(most, Relaxed);
+}
+
+#[must_use]
+pub fn most() -> u64 {
+    MOST.load(Relaxed)
+}
+
+/// How many clients may speak TLS beside the connections to servers there are now; `None`: any number.
+#[must_use]
+pub fn room_for_clients() -> Option<u64> {
+    match most() {
+        0 => None,
+        most => Some(most.saturating_sub(SERVERS.load(Relaxed))),
+    }
+}
+
+/// Becomes ready when there may be more room for clients; to be enabled before looking.
+pub fn watch() -> Notified<'static> {
+    FREED.notified()
+}
+
+/// May another connection to a server begin?
+pub(super) fn has_room() -> bool {
+    let most = most();
+    most == 0 || OPEN.load(Relaxed) < most
+}
+
 /// A client that is to speak TLS is there.
 pub(super) fn client() {
     CLIENTS.fetch_add(1, Relaxed);
@@ -42,19 +80,31 @@ pub(super) fn client() {
 
 /// Counts a connection as open while it lives.
 #[derive(Debug)]
-pub(super) struct Counted(());
+pub(super) struct Counted {
+    to_server: bool,
+}
 
 impl Counted {
-    pub fn new() -> Self {
+    pub fn new(tls: &Connection) -> Self {
         OPEN.fetch_add(1, Relaxed);
         ALL.fetch_add(1, Relaxed);
-        Self(())
+        let to_server = matches!(tls, Connection::Client(_));
+        if to_server {
+            SERVERS.fetch_add(1, Relaxed);
+        }
+        Self { to_server }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
         OPEN.fetch_sub(1, Relaxed);
+        if self.to_server {
+            SERVERS.fetch_sub(1, Relaxed);
+            if most() > 0 {
+                FREED.notify_waiters();
+            }
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::Shared;
 use crate::live::LiveProxy;
+use crate::net::tls_counts;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
@@ -18,6 +19,8 @@ pub struct Room {
     conns: Budget,
     sessions: Budget,
     ssl: Budget,
+    /// Places of `bind` lines with `ssl` that are taken.
+    ssl_conns: AtomicUsize,
 }
 
 impl Room {
@@ -117,9 +120,11 @@ impl Gate {
             let room = &self.shared.room;
             let freed = room.freed.notified();
             let changed = self.shared.generation.process.limits.watch();
-            tokio::pin!(freed, changed);
+            let of_servers = tls_counts::watch();
+            tokio::pin!(freed, changed, of_servers);
             freed.as_mut().enable();
             changed.as_mut().enable();
+            of_servers.as_mut().enable();
             room.waiting.fetch_add(1, SeqCst);
             let process = &self.shared.generation.process;
             if process.connections.load(SeqCst) >= process.limits.maxconn() {
@@ -131,6 +136,7 @@ impl Gate {
                 tokio::select! {
                     () = freed => {}
                     () = changed => {}
+                    () = of_servers, if self.ssl => {}
                 }
             }
             room.waiting.fetch_sub(1, SeqCst);
@@ -144,11 +150,19 @@ impl Gate {
     /// so counting comes before accepting.
     pub fn try_enter(self: &Rc<Self>) -> Option<Inside> {
         let process = &self.shared.generation.process;
-        let places: [(&AtomicUsize, usize); 3] = [
+        let ssl_most = if self.ssl { tls_counts::room_for_clients() } else { None };
+        // Servers have taken all there is.
+        if ssl_most == Some(0) {
+            return None;
+        }
+        let ssl_most = ssl_most.map_or(0, |most| usize::try_from(most).unwrap_or(usize::MAX));
+        let every: [(&AtomicUsize, usize); 4] = [
             (&process.connections, process.limits.maxconn()),
             (&self.proxy.front.places, self.front_max()),
             (&self.bind_conns, self.bind_max.unwrap_or(0)),
+            (&self.shared.room.ssl_conns, ssl_most),
         ];
+        let places = if self.ssl { &every[..] } else { &every[..3] };
         // Looking first leaves the counts alone while they are full, so that nobody sees a place taken that never was.
         if places.iter().any(|(now, most)| *most > 0 && now.load(SeqCst) >= *most) {
             return None;
@@ -223,6 +237,9 @@ impl Drop for Inside {
         for now in [&gate.shared.generation.process.connections, &gate.proxy.front.places, &*gate.bind_conns]
         {
             now.fetch_sub(1, SeqCst);
+        }
+        if gate.ssl {
+            gate.shared.room.ssl_conns.fetch_sub(1, SeqCst);
         }
         if let Some(listener) = self.opened.get() {
             gate.proxy.front.close(listener);

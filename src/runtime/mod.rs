@@ -24,8 +24,8 @@ mod worker;
 use crate::config::Loaded;
 use crate::config::model::Config;
 use crate::config::model::global::Global;
-use crate::live::{Generation, Process, startup};
-use crate::net::raw;
+use crate::live::{Generation, Process, startup, variables};
+use crate::net::{raw, tls_counts};
 use crate::{l4, logging, probe, stats, tasks, vrrp};
 use gate::Room;
 use std::fmt;
@@ -199,11 +199,14 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     process.limits.connections.store(config.global.maxconnrate, Relaxed);
     process.limits.sessions.store(config.global.maxsessrate, Relaxed);
     process.limits.ssl.store(config.global.maxsslrate, Relaxed);
+    tls_counts::limit(config.global.maxsslconn);
+    variables::limit(&config.global.tune.vars);
     process.rings.open(&config.rings);
     tasks::profile::switch(config.global.profiling_tasks);
     let hub = logging::Hub::new(Arc::clone(&process), &config.global);
     let generation = Arc::new(Generation::build(Arc::clone(&config), process, threads, None));
     generation.process.current.set(&generation);
+    variables::adopt(&[], &generation.config.global.variables, &generation);
     for line in states::apply(&generation.config.states, &generation) {
         say("WARNING", format!("config : {line}"));
     }

@@ -2,7 +2,9 @@
 
 use super::{Options, say};
 use crate::config::model::Global;
+use crate::config::model::global::Capability;
 use crate::net::raw::{self, Forked};
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -70,19 +72,21 @@ pub fn confine(global: &Global, identity: &Identity, routes: bool, forwards: boo
         }
         raw::set_gid(gid).map_err(|_| format!("[haproxy.main()] Cannot set gid {gid}."))?;
     }
+    let kept = kept_capabilities(global, routes, forwards);
     if let Some(uid) = identity.uid {
         let lost = |_| {
-            "[haproxy.main()] Cannot keep CAP_NET_ADMIN and CAP_NET_RAW (vrrp) or CAP_BPF (mode l4)."
+            "[haproxy.main()] Cannot keep CAP_NET_ADMIN and CAP_NET_RAW (vrrp), CAP_BPF (mode l4) or what 'setcap' names."
                 .to_owned()
         };
-        let keeps_network = routes || forwards;
-        if keeps_network {
+        if !kept.is_empty() {
             rustix::thread::set_keep_capabilities(true).map_err(lost)?;
         }
         raw::set_uid(uid).map_err(|_| format!("[haproxy.main()] Cannot set uid {uid}."))?;
-        if keeps_network {
-            keep_network_capabilities(routes, forwards).map_err(lost)?;
+        if !kept.is_empty() {
+            hold_exactly(kept).map_err(lost)?;
         }
+    } else if !is_root {
+        raise(global);
     }
     if global.dumpable {
         // The change of user has forbidden it.
@@ -112,13 +116,49 @@ fn lift_dump_limits() -> rustix::io::Result<()> {
     Ok(())
 }
 
-fn keep_network_capabilities(routes: bool, forwards: bool) -> rustix::io::Result<()> {
-    use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
-    let mut network = CapabilitySet::NET_ADMIN;
-    network.set(CapabilitySet::NET_RAW, routes);
-    network.set(CapabilitySet::BPF, forwards);
-    let sets = CapabilitySets { effective: network, permitted: network, inheritable: CapabilitySet::empty() };
+/// What virtual addresses and the forwarding of packets need, and `setcap` names.
+fn kept_capabilities(global: &Global, routes: bool, forwards: bool) -> CapabilitySet {
+    let mut kept = asked_for(global);
+    kept.set(CapabilitySet::NET_ADMIN, routes || forwards || kept.contains(CapabilitySet::NET_ADMIN));
+    kept.set(CapabilitySet::NET_RAW, routes || kept.contains(CapabilitySet::NET_RAW));
+    kept.set(CapabilitySet::BPF, forwards);
+    kept
+}
+
+fn asked_for(global: &Global) -> CapabilitySet {
+    let each = global.capabilities.iter().map(|capability| match capability {
+        Capability::BindService => CapabilitySet::NET_BIND_SERVICE,
+        Capability::Raw => CapabilitySet::NET_RAW,
+        Capability::NetAdmin => CapabilitySet::NET_ADMIN,
+        Capability::SysAdmin => CapabilitySet::SYS_ADMIN,
+    });
+    each.fold(CapabilitySet::empty(), CapabilitySet::union)
+}
+
+fn hold_exactly(kept: CapabilitySet) -> rustix::io::Result<()> {
+    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
     set_capabilities(None, sets)
+}
+
+/// A process that was not started by root: what `setcap` names is used as far as it may be (file capabilities, systemd).
+fn raise(global: &Global) {
+    let asked = asked_for(global);
+    let Ok(mut sets) = capabilities(None) else { return };
+    let missing = asked.difference(sets.permitted);
+    if !missing.is_empty() {
+        let names: Vec<String> = missing.iter_names().map(|(name, _)| format!("CAP_{name}")).collect();
+        say(
+            "WARNING",
+            format!(
+                "[haproxy.main()] 'setcap' : the process may not have {} : start it as root, or let systemd (AmbientCapabilities) or setcap(8) give it.",
+                names.join(", ")
+            ),
+        );
+    }
+    sets.effective = sets.effective.union(asked.intersection(sets.permitted));
+    if set_capabilities(None, sets).is_err() {
+        say("WARNING", "[haproxy.main()] 'setcap' : the capabilities cannot be used.");
+    }
 }
 
 pub fn goes_to_background(options: &Options, global: &Global) -> bool {

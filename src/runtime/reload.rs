@@ -9,8 +9,9 @@ use super::{Options, Read, Shared, limits, line, listen, process, say};
 use crate::config::identity::same;
 use crate::config::model::{Config, Global};
 use crate::live::reload::Outcome;
-use crate::live::{Generation, MAX_THREADS, Stage, startup};
+use crate::live::{Generation, MAX_THREADS, Stage, startup, variables};
 use crate::logging::{self, level};
+use crate::net::tls_counts;
 use crate::tasks;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -95,6 +96,7 @@ impl Running<'_> {
         let hub = logging::Hub::new(Arc::clone(&process), &config.global);
         let generation = Arc::new(Generation::build(config, process, threads, Some(&old)));
         adopt(&generation, &listeners);
+        variables::adopt(&old.config.global.variables, &generation.config.global.variables, &generation);
         let shared = Arc::new(Shared {
             generation: Arc::clone(&generation),
             hub,
@@ -224,6 +226,7 @@ fn later(old: &Global, new: &Global) -> String {
     look("pidfile", old.pidfile != new.pidfile);
     look("master-worker", old.master_worker != new.master_worker);
     look("localpeer", old.localpeer != new.localpeer);
+    look("setcap", old.capabilities != new.capabilities);
     look("l4-sync", old.l4.sync != new.l4.sync);
     // Servers and counters have states of their own by now.
     look("server-state-file", old.server_state_file != new.server_state_file);
@@ -247,6 +250,8 @@ fn change_limits(old: &Global, new: &Global, generation: &Generation, maxconn: u
             limit.store(new, Relaxed);
         }
     }
+    tls_counts::limit(new.maxsslconn);
+    variables::limit(&new.tune.vars);
     limits.changed();
 }
 

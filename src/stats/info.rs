@@ -4,7 +4,7 @@ use super::json;
 use super::value::{Tags, Value};
 use crate::config::condition::VERSION;
 use crate::live::{Generation, Rates, Totals};
-use crate::net::tls_counts::TlsCounts;
+use crate::net::tls_counts::{self, TlsCounts};
 use crate::net::{raw, relay};
 use crate::{tasks, tls};
 use rustix::process::{Resource, getrlimit};
@@ -194,7 +194,12 @@ pub static FIELDS: &[Field] = &[
         |f| Some(Value::u32(f.totals.requests())),
         "Requests so far, and connections without any",
     ),
-    field("MaxSslConns", "MMP", zero, "Limit of TLS connections, 0: none"),
+    field(
+        "MaxSslConns",
+        "MMP",
+        |_| Some(Value::u32(tls_counts::most())),
+        "Limit of TLS connections (maxsslconn), 0: none",
+    ),
     field(
         "CurrSslConns",
         "MGP",

@@ -30,6 +30,82 @@ fn conditions_of_variables() {
             "tcp-request session set-var(sess.s,ifnotexists) int(1)\nhttp-request set-var(txn.v) var(sess.s)",
         ),
         variable("tcp-request content set-var(txn.v,ifexists) int(1)"),
+        variable("http-request set-var(proc.v,ifexists) int(1)\nhttp-request set-var(txn.v) var(proc.v)"),
+        variable("http-request set-var(proc.v,ifnotexists) int(1)\nhttp-request set-var(txn.v) var(proc.v)"),
+        variable("http-request set-var(proc.v,ifset) int(1)\nhttp-request set-var(txn.v) var(proc.v)"),
+        variable("http-request set-var(proc.v,ifnotset) int(1)\nhttp-request set-var(txn.v) var(proc.v)"),
+    ]);
+}
+
+#[test]
+fn variables_of_the_process_from_the_start() {
+    // A name of its own in each row: haproxy and weir are new processes, and so is each row's.
+    let row = |global: &'static str, shown: &str| {
+        Row::new(global)
+            .more(&format!("global\n{global}"))
+            .front(&format!("http-request return status 200 hdr x-v \"[{shown}]\""))
+            .get("/")
+    };
+    compare(vec![
+        row("set-var proc.a str(primary)", "%[var(proc.a)]"),
+        row("set-var proc.a int(100)\nset-var proc.b int(200),sub(proc.a)", "%[var(proc.b)]"),
+        row("set-var proc.a int(1)\nset-var proc.a,ifnotexists int(2)", "%[var(proc.a)]"),
+        row("set-var proc.a,ifexists int(2)", "%[var(proc.a,none)]"),
+        row("set-var proc.a ipv4(192.0.2.1),ipmask(24)", "%[var(proc.a)]"),
+        row("set-var proc.a str(a-b),field(2,-)", "%[var(proc.a,none)]"),
+        row("set-var proc.a var(proc.none)", "%[var(proc.a,none)]"),
+        row("set-var proc.a bool(true)", "%[var(proc.a)]"),
+        row("set-var proc.a hostname,length", "%[var(proc.a)]"),
+        row("set-var proc.a thread", "%[var(proc.a)]"),
+        row("set-var proc.a bin(616263),hex", "%[var(proc.a)]"),
+        row("set-var proc.a str(x),set-var(proc.b)", "%[var(proc.a)]%[var(proc.b)]"),
+        row("set-var-fmt proc.a \"a  b%[str(c)]\"", "%[var(proc.a)]"),
+        row("set-var proc.a int(3)\nset-var-fmt proc.b %[var(proc.a)]-%[var(proc.none)]", "%[var(proc.b)]"),
+        row("set-var proc.a,ifset int(2)", "%[var(proc.a,none)]"),
+        row("set-var proc.a,ifnotset int(2)", "%[var(proc.a,none)]"),
+    ]);
+}
+
+/// Where a limit is exceeded haproxy warns of corrupted values, and has them; here such a variable is not set.
+#[test]
+fn limits_of_variables() {
+    let row = |limits: &'static str, rules: &'static str, name: &'static str| {
+        Row::new(name)
+            .more(&format!("global\n{limits}"))
+            .front(&format!("{rules}\nhttp-request return status 200 hdr x-v \"[%[var(req.a)]/%[var(txn.b)]/%[var(txn.c)]/%[var(sess.d)]/%[var(proc.e)]]\""))
+            .get("/")
+    };
+    let set = |scope: &str, value: &str| format!("http-request set-var({scope}) {value}\n");
+    let five = [
+        ("req.a", "int(1)"),
+        ("txn.b", "int(2)"),
+        ("txn.c", "int(3)"),
+        ("sess.d", "int(4)"),
+        ("proc.e", "int(5)"),
+    ];
+    let five: &'static str = five.iter().map(|(s, v)| set(s, v)).collect::<String>().leak();
+    let text = "http-request set-var(txn.b) str(hello)\nhttp-request set-var(txn.c) int(3)";
+    compare(vec![
+        row("tune.vars.reqres-max-size 79", five, "no request variable fits"),
+        row("tune.vars.reqres-max-size 80", five, "one request variable fits"),
+        row("tune.vars.txn-max-size 160", five, "two of a transaction fit, the request's counting"),
+        row("tune.vars.txn-max-size 159", five, "one of a transaction fits"),
+        row("tune.vars.sess-max-size 240", five, "three of a session fit"),
+        row("tune.vars.proc-max-size 320", five, "four of the process fit"),
+        row("tune.vars.global-max-size 320", five, "four of all fit"),
+        row("tune.vars.global-max-size 80\ntune.vars.proc-max-size 160", five, "the smaller of two counts"),
+        row("tune.vars.txn-max-size 165", text, "a text counts its bytes"),
+        row("tune.vars.txn-max-size 164", text, "a byte too many"),
+        row(
+            "tune.vars.txn-max-size 85",
+            "http-request set-var(txn.b) str(hello)\nhttp-request unset-var(txn.b)\nhttp-request set-var(txn.c) str(there)",
+            "what is unset makes room",
+        ),
+        row(
+            "tune.vars.txn-max-size 85",
+            "http-request set-var(txn.b) str(hello)\nhttp-request set-var(txn.b) str(there)",
+            "another value takes the place of the one before",
+        ),
     ]);
 }
 

@@ -1,7 +1,9 @@
 //! Words of `global` and what sockets take from outside their line: applied by a reload, or said to need another process.
 
 use crate::Rig;
+use crate::harness::client::Client;
 use crate::harness::eventually;
+use std::net::SocketAddr;
 
 const ONE: &str = "frontend f\n    bind {A}:8080\n    http-request return status 200\n";
 fn reloads(rig: &Rig, global: &str, config: &str) -> String {
@@ -50,6 +52,29 @@ fn threads_are_bound_to_processors_and_no_longer() {
     assert_eq!(allowed(), free);
 }
 
+/// What rules have set stays until the configuration says something else.
+#[test]
+fn variables_are_set_anew_where_their_line_changed() {
+    let config = "defaults\n    mode http\n    timeout client 5s\nfrontend f\n    bind {A}:8080\n    \
+                  http-request set-var(proc.a) int(9) if { path /set }\n    \
+                  http-request return status 200 hdr x-v %[var(proc.a,none)]/%[var(proc.b,none)]\n";
+    let rig = Rig::start_with("    set-var proc.a int(1)\n", config, &[8080]);
+    let see = |path: &str, expected: &str| {
+        let mut client = Client::connect(SocketAddr::new(rig.address.into(), 8080));
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
+        let answer = String::from_utf8_lossy(&client.response(false)).into_owned();
+        assert!(answer.contains(&format!("x-v: {expected}\r\n")), "{answer}");
+    };
+    see("/", "1/none");
+    see("/set", "9/none");
+    reloads(&rig, "    set-var proc.a int(1)\n    set-var proc.b int(2)\n", config);
+    see("/", "9/2");
+    reloads(&rig, "    set-var proc.a int(3)\n    set-var proc.b int(2)\n", config);
+    see("/", "3/2");
+    reloads(&rig, "    set-var proc.a int(3)\n", config);
+    see("/", "3/none");
+}
+
 #[test]
 fn what_waits_for_another_process_is_said() {
     let rig = Rig::start(ONE, &[8080]);
@@ -65,6 +90,7 @@ fn what_waits_for_another_process_is_said() {
         ("server-state-base /nonexistent", "server-state-base"),
         ("server-state-file none", "server-state-file"),
         ("stats-file /nonexistent/stats", "stats-file"),
+        ("setcap cap_net_raw", "setcap"),
     ] {
         let answer = reloads(&rig, &format!("    {line}\n"), ONE);
         let said = format!("'{name}' has changed: it takes effect with a new process");

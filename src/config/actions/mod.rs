@@ -4,7 +4,7 @@ pub mod http;
 pub mod redirect;
 pub mod reply;
 pub mod tcp;
-mod variable;
+pub mod variable;
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::parser::Parser;
@@ -190,8 +190,8 @@ impl Arguments<'_> {
     }
 
     fn frame(&self) -> String {
-        let (kind, name) =
-            self.parser.drafts.last().map_or(("section", ""), |d| (d.section.name(), &*d.proxy.name));
+        let Some(draft) = self.parser.drafts.last() else { return format!("'{}'", self.rule) };
+        let (kind, name) = (draft.section.name(), &*draft.proxy.name);
         format!("error detected in {kind} '{name}' while parsing '{}' rule", self.rule)
     }
 

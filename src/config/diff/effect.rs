@@ -158,12 +158,14 @@ fn of_server(words: &[(String, String)]) -> &'static str {
 fn of_global(key: &str) -> &'static str {
     match key.split(' ').next().unwrap_or_default() {
         "user" | "group" | "uid" | "gid" | "chroot" | "daemon" | "pidfile" | "master-worker"
-        | "localpeer" | "l4-sync" | "server-state-base" | "server-state-file" | "stats-file" => LATER,
+        | "localpeer" | "l4-sync" | "server-state-base" | "server-state-file" | "stats-file" | "setcap" => {
+            LATER
+        }
+        "set-var" | "set-var-fmt" => "set at once",
         "nbthread" => "threads begin or end; no connection affected",
         "cpu-map" => "threads are bound anew; no connection affected",
-        "maxconn" | "maxconnrate" | "maxsessrate" | "maxsslrate" | "node" | "description" | "anonkey" => {
-            "at once"
-        }
+        "maxconn" | "maxconnrate" | "maxsessrate" | "maxsslrate" | "maxsslconn" | "node" | "description"
+        | "anonkey" => "at once",
         "profiling.tasks" => "at once",
         "ulimit-n" | "fd-hard-limit" | "strict-limits" => "at once, as far as the process may",
         "hard-stop-after" => "counts for connections that begin with it",

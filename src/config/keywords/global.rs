@@ -401,6 +401,14 @@ pub const TABLE: &[Keyword] = &[
         "Defaults for unix sockets of 'bind' lines.",
         unix_bind,
     ),
+    number!(
+        "maxsslconn",
+        "<number>",
+        0,
+        u64::MAX,
+        "TLS connections at once, those of clients and those to servers; 0: any number. At the limit clients wait to be accepted.",
+        |g, n| g.maxsslconn = n
+    ),
 ];
 
 /// Switches of HAProxy's for what is fixed here.

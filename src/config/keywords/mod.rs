@@ -24,6 +24,7 @@ pub mod log;
 pub mod mail;
 mod ocsp;
 pub mod options;
+mod process;
 pub mod proxy;
 pub mod replies;
 pub mod ring;
@@ -46,6 +47,7 @@ mod vrrp_words;
 /// Every table, in the order the manual shows them.
 pub const TABLES: &[&[Keyword]] = &[
     global::TABLE,
+    process::TABLE,
     tune::TABLE,
     tls::TABLE,
     ocsp::TABLE,

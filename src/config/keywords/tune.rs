@@ -21,6 +21,13 @@ macro_rules! h2 {
     };
 }
 
+/// A variable counts 80 bytes and its text. One that does not fit is not set.
+macro_rules! vars {
+    ($name:literal, $field:ident, $doc:literal) => {
+        Keyword::new($name, GLOBAL, "<size>", $doc, |p, l| size(p, l, 0, 1 << 40, |t, n| t.vars.$field = n))
+    };
+}
+
 macro_rules! accepted {
     ($name:literal, $doc:literal) => {
         Keyword::new($name, GLOBAL, "<value>", $doc, performance_only).negatable()
@@ -120,6 +127,16 @@ pub const TABLE: &[Keyword] = &[
     accepted!("tune.recv_enough", "About HAProxy's reads: accepted, nothing to tune here."),
     accepted!("tune.runqueue-depth", "About HAProxy's scheduler: accepted, nothing to tune here."),
     accepted!("tune.sched.low-latency", "About HAProxy's scheduler: accepted, nothing to tune here."),
+    vars!("tune.vars.global-max-size", all, "Bytes that all variables may take together; 0: any number."),
+    vars!("tune.vars.proc-max-size", process, "Bytes of the variables of scope 'proc' and all below it."),
+    vars!("tune.vars.sess-max-size", session, "Bytes of one session's variables, its requests' included."),
+    vars!(
+        "tune.vars.txn-max-size",
+        transaction,
+        "Bytes of one request's variables: scopes 'txn', 'req' and 'res'."
+    ),
+    vars!("tune.vars.reqres-max-size", exchange, "Bytes of scope 'req' and of scope 'res', each."),
+    vars!("tune.vars.check-max-size", check, "Bytes of one check's variables."),
     h2!(
         "tune.h2.header-table-size",
         header_table_size,

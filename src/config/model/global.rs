@@ -3,6 +3,7 @@
 use super::l4::L4Global;
 use super::probes::ExternalChecks;
 use super::{Bind, LogTarget};
+use crate::expr::{Expr, LogFormat, StoreIf};
 use crate::tls::updates::Manner;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -68,7 +69,31 @@ pub struct Global {
     pub h1_case_adjust: Vec<(Arc<str>, Arc<str>)>,
     pub ocsp_updates: Manner,
     pub tune: Tune,
+    /// In the order of their lines.
+    pub variables: Vec<SetVariable>,
+    /// `maxsslconn`; 0: none.
+    pub maxsslconn: u64,
+    /// `setcap`: what stays when the user changes.
+    pub capabilities: Vec<Capability>,
     pub l4: L4Global,
+}
+
+/// What a process may be allowed beside its user's rights (capabilities(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capability {
+    BindService,
+    Raw,
+    NetAdmin,
+    SysAdmin,
+}
+
+impl Capability {
+    pub const NAMES: [(&str, Self); 4] = [
+        ("cap_net_bind_service", Self::BindService),
+        ("cap_net_raw", Self::Raw),
+        ("cap_net_admin", Self::NetAdmin),
+        ("cap_sys_admin", Self::SysAdmin),
+    ];
 }
 
 /// `tune.*` that have a meaning here. Sizes in bytes.
@@ -91,6 +116,37 @@ pub struct Tune {
     pub splice: bool,
     /// `tune.h2.*`
     pub h2: super::tune_h2::TuneH2,
+    /// `tune.vars.*`
+    pub vars: VariableLimits,
+}
+
+/// Bytes that variables may take, by scope; 0: any number.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct VariableLimits {
+    pub all: usize,
+    pub process: usize,
+    pub session: usize,
+    pub transaction: usize,
+    /// Each of a request's and its response's.
+    pub exchange: usize,
+    pub check: usize,
+}
+
+/// `set-var` and `set-var-fmt`: a variable of scope `proc` that is set when the process starts.
+#[derive(Debug)]
+pub struct SetVariable {
+    /// Without its scope.
+    pub name: String,
+    /// The line: what a reload compares.
+    pub text: String,
+    pub when: StoreIf,
+    pub value: Initial,
+}
+
+#[derive(Debug)]
+pub enum Initial {
+    Expr(Expr),
+    Format(LogFormat),
 }
 
 impl Default for Tune {
@@ -111,6 +167,7 @@ impl Default for Tune {
             idle_pool_shared: true,
             splice: true,
             h2: super::tune_h2::TuneH2::default(),
+            vars: VariableLimits::default(),
         }
     }
 }
@@ -164,6 +221,9 @@ impl Default for Global {
             h1_case_adjust: Vec::new(),
             ocsp_updates: Manner::default(),
             tune: Tune::default(),
+            variables: Vec::new(),
+            maxsslconn: 0,
+            capabilities: Vec::new(),
             l4: L4Global::default(),
         }
     }
