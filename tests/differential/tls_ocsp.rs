@@ -195,7 +195,8 @@ fn responses_are_fetched_and_stapled() {
     let third = Responder::start(&pki, "ours");
     relay.set(Manner::To(third.1));
     let pem = std::fs::read_to_string(pki.path("two.pem")).unwrap();
-    ask(&socket, &format!("set ssl cert {one} <<\n{pem}\n"));
+    // The file's own newline and the line's end the payload; weir closes behind it.
+    ask(&socket, &format!("set ssl cert {one} <<\n{pem}"));
     assert!(ask(&socket, &format!("commit ssl cert {one}")).contains("Success!"));
     assert_eq!(told(&syslog, "Update successful"), format!("{one} 1 \"Update successful\" 0 1"));
     assert_eq!(status(&pki, address), "good");
