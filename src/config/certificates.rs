@@ -29,6 +29,8 @@ pub struct Tls {
     pub session_lifetime: Duration,
     /// `tune.ssl.maxrecord`, `tune.ssl.hard-maxrecord`
     pub max_record: Option<usize>,
+    /// What `allow-0rtt` lets clients send early, in bytes.
+    pub early_data: u32,
     /// `ssl-default-bind-*`
     pub bind_defaults: TlsOptions,
     /// `ssl-default-server-curves` and its like.
@@ -57,6 +59,7 @@ impl Default for Tls {
             cached_sessions: 20_000,
             session_lifetime: Duration::from_secs(300),
             max_record: None,
+            early_data: 0,
             bind_defaults: TlsOptions::default(),
             server_defaults: Preferences::default(),
             claims: Vec::new(),

@@ -46,6 +46,8 @@ pub struct TlsOptions {
     pub unnamed: bool,
     pub ignored: Option<Codes>,
     pub ignored_above: Option<Codes>,
+    /// `allow-0rtt`
+    pub early: bool,
     /// `ocsp-update`, of the certificate itself.
     pub fresh: Option<bool>,
 }
@@ -73,6 +75,7 @@ impl TlsOptions {
             unnamed: self.unnamed || below.unnamed,
             ignored: self.ignored.or(below.ignored),
             ignored_above: self.ignored_above.or(below.ignored_above),
+            early: self.early || below.early,
             fresh: self.fresh,
         }
     }
@@ -128,6 +131,7 @@ impl TlsOptions {
             no_tickets: self.no_tickets,
             demand: self.demand()?,
             max_record: tls.max_record,
+            early: if self.early { tls.early_data } else { 0 },
             keeping: Keeping {
                 lifetime: tls.session_lifetime,
                 capacity: tls.cached_sessions,
@@ -153,6 +157,9 @@ pub struct DoorDraft {
 
 /// Makes the doors of a proxy and hangs them on its listeners.
 pub fn settle(parser: &mut Parser, proxy: &str, mode: Mode, binds: &mut [Bind], drafts: Vec<DoorDraft>) {
+    // As much as a request's head may be.
+    let tune = &parser.global.tune;
+    parser.tls.early_data = u32::try_from(tune.bufsize.saturating_sub(tune.maxrewrite)).unwrap_or(u32::MAX);
     for draft in drafts {
         let address = draft.line.word(1).to_owned();
         let place = format!("{}:{}", draft.line.place.file, draft.line.place.line);
@@ -189,6 +196,7 @@ pub fn settle(parser: &mut Parser, proxy: &str, mode: Mode, binds: &mut [Bind], 
             let message = format!("Proxy '{proxy}': {what}");
             parser.report(Diagnostic::at(Severity::Warning, &draft.line, 1, message));
         }
+        early_doubts(parser, &draft.line, &bind_options);
         let strict = bind_options.strict.unwrap_or(false);
         if shown.is_empty() && !draft.broken {
             let (severity, what) = if strict {
@@ -215,5 +223,19 @@ pub fn settle(parser: &mut Parser, proxy: &str, mode: Mode, binds: &mut [Bind], 
                 parser.report(Diagnostic::at(Severity::Alert, &draft.line, 1, message));
             }
         }
+    }
+}
+
+/// Says what goes with `allow-0rtt` and what does not.
+fn early_doubts(parser: &mut Parser, line: &Line, options: &TlsOptions) {
+    if !options.early {
+        return;
+    }
+    if parser.tls.cached_sessions == 0 {
+        let message = "'allow-0rtt' has no effect: early data comes with sessions of the cache, and 'tune.ssl.cachesize' is 0.";
+        parser.warning(line, 1, message);
+    } else if options.ticket_keys.is_some() {
+        let message = "'tls-ticket-keys' has no effect beside 'allow-0rtt': early data comes with sessions of the cache, and no tickets are given.";
+        parser.warning(line, 1, message);
     }
 }

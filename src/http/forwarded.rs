@@ -7,8 +7,8 @@ use crate::message::Head;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// Adds the headers of `unique-id-header`, `option forwarded`, `forwardfor` and `originalto` to the request, once its
-/// backend is known and its rules have run. A `listen` is both.
+/// Adds the headers of `unique-id-header`, `option forwarded`, `forwardfor` and `originalto` to the request, and that it came
+/// early, once its backend is known and its rules have run. A `listen` is both.
 pub fn announce(front: &Proxy, back: &Proxy, ctx: &mut dyn Editable) {
     if let Some(name) = &front.unique_id_header
         && front.unique_id_format.is_some()
@@ -24,7 +24,12 @@ pub fn announce(front: &Proxy, back: &Proxy, ctx: &mut dyn Editable) {
         }
     }
     let (src, dst) = (ctx.conn().src, ctx.conn().dst);
+    let early = ctx.conn().tls.as_ref().is_some_and(|tls| tls.is_early());
     let Some(head) = ctx.request_mut() else { return };
+    // RFC 8470 5.1
+    if early && !head.has(b"early-data") {
+        head.add(b"early-data", b"1");
+    }
     address_header(front.forward_for.as_ref(), back.forward_for.as_ref(), src, head);
     address_header(front.original_to.as_ref(), back.original_to.as_ref(), dst, head);
 }

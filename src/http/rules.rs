@@ -36,6 +36,8 @@ pub enum Verdict {
     /// Buffer the body until `at_least` bytes (0: as many as fit) or `time` has passed, then go on at `resume`.
     /// When time is over HAProxy answers 408.
     WaitForBody { time: Duration, at_least: usize, resume: usize },
+    /// Wait until the client's handshake is done, then go on at `resume`.
+    WaitForHandshake { resume: usize },
 }
 
 /// Which list runs: deny's default status and the head that header actions edit depend on it.
@@ -72,6 +74,9 @@ pub fn run(phase: Phase, list: &[HttpRule], from: usize, ctx: &mut dyn Editable)
             }
             Step::Stop(Verdict::WaitForBody { time, at_least, .. }) => {
                 return Verdict::WaitForBody { time, at_least, resume: index };
+            }
+            Step::Stop(Verdict::WaitForHandshake { .. }) => {
+                return Verdict::WaitForHandshake { resume: index };
             }
             Step::Stop(verdict) => return verdict,
         }
@@ -116,6 +121,10 @@ fn step(phase: Phase, action: &HttpAction, ctx: &mut dyn Editable) -> Step {
         HttpAction::WaitForBody { time, at_least } => {
             Verdict::WaitForBody { time: *time, at_least: *at_least, resume: 0 }
         }
+        HttpAction::WaitForHandshake if ctx.conn().tls.as_ref().is_some_and(|tls| tls.is_early()) => {
+            Verdict::WaitForHandshake { resume: 0 }
+        }
+        HttpAction::WaitForHandshake => return Step::Next,
         other => {
             return match edit(phase, other, ctx) {
                 Ok(()) => Step::Next,

@@ -3,7 +3,7 @@
 use super::applet::Asked;
 use super::cookies;
 use super::counting;
-use super::error::{Failure, Phase};
+use super::error::{Cause, Failure, Phase};
 use super::exchange::{Exchange, Stop};
 use super::forwarded;
 use super::h1::BodyLength;
@@ -16,6 +16,7 @@ use crate::live::rules::{TcpVerdict, run_tcp_rules};
 use crate::logging::level;
 use crate::message::Version;
 use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Instant;
 
 impl Exchange<'_> {
@@ -63,6 +64,11 @@ impl Exchange<'_> {
                     }
                     from = resume;
                 }
+                Verdict::WaitForHandshake { resume } => {
+                    self.handshake_done().await?;
+                    self.at = Instant::now();
+                    from = resume;
+                }
                 Verdict::WaitForBody { time, at_least, resume } => {
                     self.buffer_body(time, at_least).await?;
                     from = resume;
@@ -81,6 +87,31 @@ impl Exchange<'_> {
         let settings = &self.ctx.settings;
         let client = Peer::Client as usize;
         self.client.stream.stamp(settings.marks[client], settings.tos[client]);
+    }
+
+    /// Waits until nobody could be playing back what was recorded of another connection.
+    async fn handshake_done(&mut self) -> Result<(), Stop> {
+        let early = self.ctx.conn.tls.as_ref().and_then(|tls| tls.early.clone());
+        let Some(early) = early else { return Ok(()) };
+        let client = &mut *self.client;
+        let until = client.session.frontend.conf.timeouts.client.map(|limit| Instant::now() + limit);
+        let done = poll_fn(|cx| {
+            if early.poll_done(cx).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            // Looking whether the client is still there takes in what the handshake lacks.
+            if client.poll_gone(cx).is_ready() && !early.is_done() {
+                return Poll::Ready(Err(Failure::client_abort(Phase::Request)));
+            }
+            match until {
+                Some(until) => client
+                    .timer
+                    .poll(cx, Some(until))
+                    .map(|()| Err(Failure::new(Cause::ClientTimeout, Phase::Request, 408))),
+                None => Poll::Pending,
+            }
+        });
+        done.await.map_err(Into::into)
     }
 
     /// The client waits, then hears the answer, and never learns that nobody was busy.

@@ -56,6 +56,7 @@ pub async fn greet(
         return Err((socket, GreetError::Failed));
     };
     let config = instance.config(&hello.client_hello());
+    let early = config.max_early_data_size > 0;
     let tls = match hello.into_connection(config) {
         Ok(tls) => tls,
         Err((_, mut alert)) => {
@@ -65,12 +66,13 @@ pub async fn greet(
     };
     let mut behind = Vec::new();
     let _ = rest.read_to_end(&mut behind);
-    match secure::shake_behind(socket, Connection::from(tls), behind).await {
+    match secure::shake_behind(socket, Connection::from(tls), behind, early).await {
         Ok(stream) => {
             let shown = Arc::clone(&instance);
             let handshake = stream.secure().and_then(|secure| {
+                let early = secure.early();
                 secure.see(|tls| match tls {
-                    Connection::Server(tls) => Some(Handshake::of(tls, &shown, UnixTime::now())),
+                    Connection::Server(tls) => Some(Handshake::of(tls, &shown, early, UnixTime::now())),
                     Connection::Client(_) => None,
                 })
             });

@@ -6,6 +6,7 @@
 use super::Stream;
 use super::tls_counts::{self, Counted};
 use crate::tls::ServerHandshake;
+use crate::tls::early::Early;
 use rustls::Connection;
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -38,6 +39,21 @@ struct Inner {
     ended: bool,
     /// Nothing is to be said any more: the end was told, or the connection is broken or to vanish.
     mute: bool,
+    /// Early data may come, or came and has not been read.
+    early: Option<Box<EarlyData>>,
+}
+
+/// What a client said before its side of the handshake was done. The library bounds it (`max_early_data_size`).
+#[derive(Debug, Default)]
+struct EarlyData {
+    bytes: io::Cursor<Vec<u8>>,
+    state: Arc<Early>,
+}
+
+impl EarlyData {
+    fn is_read(&self) -> bool {
+        self.bytes.position() >= self.bytes.get_ref().len() as u64
+    }
 }
 
 /// Runs a handshake to its end. What the other side sent behind it stays inside.
@@ -45,17 +61,21 @@ struct Inner {
 /// # Errors
 /// `UnexpectedEof` when the other side closed, `InvalidData` around a [`rustls::Error`], else the socket's own.
 pub async fn shake(socket: Stream, tls: Connection) -> io::Result<Stream> {
-    shake_behind(socket, tls, Vec::new()).await.map_err(|(_, error)| error)
+    shake_behind(socket, tls, Vec::new(), false).await.map_err(|(_, error)| error)
 }
 
 /// The same where the first bytes from the other side have been read already. An error comes with the plain stream.
+/// `early`: done as soon as a client has said something early; the rest of the handshake goes on as it is read from.
 pub async fn shake_behind(
     socket: Stream,
     tls: Connection,
     read: Vec<u8>,
+    early: bool,
 ) -> Result<Stream, (Stream, io::Error)> {
     let mut secure = Box::new(Secure::new(socket, tls));
-    secure.inner.get_mut().read = io::Cursor::new(read);
+    let inner = secure.inner.get_mut();
+    inner.read = io::Cursor::new(read);
+    inner.early = early.then(Box::default);
     match poll_fn(|cx| secure.poll_shake(cx)).await {
         Ok(()) => {
             secure.see(tls_counts::shaken);
@@ -82,6 +102,7 @@ impl Secure {
                 owed: 0,
                 ended: false,
                 mute: false,
+                early: None,
             }),
         }
     }
@@ -97,6 +118,11 @@ impl Secure {
         self.server.as_ref()
     }
 
+    /// The client has said something before its side of the handshake was done: whether that is done now.
+    pub(super) fn early(&self) -> Option<Arc<Early>> {
+        self.inner.borrow().early.as_ref().map(|early| Arc::clone(&early.state))
+    }
+
     pub(super) fn keep(&mut self, said: ServerHandshake) {
         self.server = Some(Arc::new(said));
     }
@@ -109,9 +135,15 @@ impl Secure {
     fn poll_shake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { socket, inner, .. } = self;
         let inner = inner.get_mut();
+        if inner.early.is_some()
+            && let Err(error) = inner.process()
+        {
+            let _ = inner.flush(socket);
+            return Poll::Ready(Err(error));
+        }
         loop {
             ready!(inner.poll_flush(socket, cx))?;
-            if !inner.tls.is_handshaking() {
+            if !inner.tls.is_handshaking() || inner.has_early() {
                 return Poll::Ready(Ok(()));
             }
             if inner.ended {
@@ -247,11 +279,38 @@ impl Inner {
     }
 
     fn has_something(&mut self) -> bool {
-        !matches!(self.tls.reader().fill_buf(), Err(e) if would_block(&e))
+        self.has_early() || !matches!(self.tls.reader().fill_buf(), Err(e) if would_block(&e))
+    }
+
+    fn has_early(&self) -> bool {
+        self.early.as_ref().is_some_and(|early| !early.is_read())
+    }
+
+    /// Looks at what came: early data is put aside, to be read before the rest.
+    fn process(&mut self) -> io::Result<()> {
+        self.tls.process_new_packets().map_err(|error| {
+            self.mute = true;
+            io::Error::new(io::ErrorKind::InvalidData, error)
+        })?;
+        if let Some(early) = &mut self.early {
+            if let Connection::Server(tls) = &mut self.tls
+                && let Some(mut data) = tls.early_data()
+            {
+                let _all = data.read_to_end(early.bytes.get_mut())?;
+            }
+            if !self.tls.is_handshaking() {
+                early.state.finish();
+                self.early.take_if(|early| early.is_read());
+            }
+        }
+        Ok(())
     }
 
     /// What is there in clear; `None`: more has to come. 0 is the end, told or not.
     fn read(&mut self, buf: &mut [u8]) -> Option<io::Result<usize>> {
+        if let Some(early) = self.early.as_mut().filter(|early| !early.is_read()) {
+            return Some(early.bytes.read(buf));
+        }
         match self.tls.reader().read(buf) {
             Err(e) if would_block(&e) => self.ended.then_some(Ok(0)),
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Some(Ok(0)),
@@ -261,6 +320,10 @@ impl Inner {
 
     /// The same, copied from where it was deciphered.
     fn read_into(&mut self, buf: &mut ReadBuf<'_>) -> Option<io::Result<()>> {
+        if let Some(early) = self.early.as_mut().filter(|early| !early.is_read()) {
+            let read = early.bytes.read(buf.initialize_unfilled());
+            return Some(read.map(|n| buf.advance(n)));
+        }
         let mut reader = self.tls.reader();
         let taken = match reader.fill_buf() {
             Ok(clear) => {
@@ -296,12 +359,7 @@ impl Inner {
         let read = if first { self.tls.read_tls(&mut self.read) } else { self.tls.read_tls(source) };
         match read {
             Ok(0) => self.ended = true,
-            Ok(_) => {
-                self.tls.process_new_packets().map_err(|error| {
-                    self.mute = true;
-                    io::Error::new(io::ErrorKind::InvalidData, error)
-                })?;
-            }
+            Ok(_) => self.process()?,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
         }

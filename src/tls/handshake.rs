@@ -2,6 +2,7 @@
 
 use super::ciphers;
 use super::door::Instance;
+use super::early::Early;
 use super::verify::Verdict;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::{ClientConnection, CommonState, HandshakeKind, ProtocolVersion, ServerConnection};
@@ -29,17 +30,30 @@ pub struct Handshake {
     pub verdict: Verdict,
     /// What it was shown.
     pub shown: Arc<Instance>,
+    /// It spoke before its side of the handshake was done.
+    pub early: Option<Arc<Early>>,
 }
 
 impl Handshake {
+    /// What is said now may be said again by somebody else: the handshake is not done.
     #[must_use]
-    pub fn of(tls: &ServerConnection, shown: &Arc<Instance>, now: UnixTime) -> Self {
+    pub fn is_early(&self) -> bool {
+        self.early.as_ref().is_some_and(|early| !early.is_done())
+    }
+
+    #[must_use]
+    pub fn of(
+        tls: &ServerConnection,
+        shown: &Arc<Instance>,
+        early: Option<Arc<Early>>,
+        now: UnixTime,
+    ) -> Self {
         let client = tls.peer_certificates().map(<[_]>::to_vec).unwrap_or_default();
         let verdict = match (&shown.verifier, client.as_slice()) {
             (Some(verifier), [end, above @ ..]) => verifier.look_again(end, above, now),
             _ => Verdict::default(),
         };
-        Self { agreed: Agreed::of(tls, tls.server_name()), client, verdict, shown: Arc::clone(shown) }
+        Self { agreed: Agreed::of(tls, tls.server_name()), client, verdict, shown: Arc::clone(shown), early }
     }
 }
 

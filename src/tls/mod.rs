@@ -14,6 +14,7 @@ pub mod changes;
 pub mod ciphers;
 pub mod der;
 pub mod door;
+pub mod early;
 pub mod handshake;
 pub mod names;
 pub mod ocsp;

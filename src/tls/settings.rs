@@ -45,6 +45,8 @@ pub struct Settings {
     pub verifier: Option<Arc<Verifier>>,
     /// The largest record, in bytes.
     pub max_record: Option<usize>,
+    /// `allow-0rtt`: bytes that a client may send before its side of the handshake is done; 0: none.
+    pub early: u32,
     pub keeping: Keeping,
     pub resumption: Resumption,
 }
@@ -136,7 +138,11 @@ impl Settings {
         config.max_fragment_size = self.max_record;
         config.session_storage =
             self.resumption.sessions.clone().unwrap_or_else(|| Arc::new(NoServerSessionStorage {}));
-        if let Some(tickets) = self.resumption.tickets.as_ref().filter(|_| !self.no_tickets) {
+        // Early data comes with sessions that are kept here and given out once (RFC 8446 8.1), not with tickets.
+        config.max_early_data_size = self.early;
+        config.send_half_rtt_data = self.early > 0;
+        let no_tickets = self.no_tickets || self.early > 0;
+        if let Some(tickets) = self.resumption.tickets.as_ref().filter(|_| !no_tickets) {
             config.ticketer = Arc::clone(tickets);
         }
         Ok(config)

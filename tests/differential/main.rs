@@ -23,6 +23,7 @@ mod rewriting;
 mod rig;
 mod routing;
 mod tls;
+mod tls_early;
 mod tls_grades;
 mod tls_ocsp;
 mod tls_sessions;

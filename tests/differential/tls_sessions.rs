@@ -37,7 +37,7 @@ pub(super) fn s_client(dir: &Path, address: Ipv4Addr, options: &str, request: &s
 
 pub(super) const CLOSE: &str = "GET / HTTP/1.1\r\nHost: server.test\r\nConnection: close\r\n\r\n";
 
-fn start(program: Program, pki: &Pki, global: &str, sections: &str, address: Ipv4Addr) -> Proxy {
+pub(super) fn start(program: Program, pki: &Pki, global: &str, sections: &str, address: Ipv4Addr) -> Proxy {
     let config = format!(
         "global\n    nbthread 1\n    {SUITES}\n{global}\ndefaults\n    mode http\n    timeout client 20s\n    timeout connect 5s\n    \
          timeout server 20s\n{sections}\n"

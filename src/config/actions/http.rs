@@ -190,6 +190,7 @@ pub const TABLE: &[Row] = &[
     row("set-map(", BOTH, "<file-name>) <key fmt> <value fmt>", |a, _| {
         patterns(a, |a| Some(PatternEdit::Set(a.format("exactly 2 arguments")?)))
     }),
+    row("wait-for-handshake", REQ, "", |_, _| Some(HttpAction::WaitForHandshake)),
     row("wait-for-body", BOTH, "time <time> [ at-least <bytes> ]", wait_for_body),
 ];
 
@@ -237,7 +238,6 @@ pub const UNSUPPORTED: &[&str] = &[
     "set-headers-bin",
     "set-retries",
     "track-sc",
-    "wait-for-handshake",
 ];
 
 /// Reads word `arguments.at` as an action's name, and its arguments up to the condition.

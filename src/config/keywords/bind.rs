@@ -196,7 +196,6 @@ pub const UNSUPPORTED: &[&str] = &[
     "severity-output",
     "tcp-md5sig",
     "tcp-ss",
-    "allow-0rtt",
     "ca-sign-file",
     "ca-sign-pass",
     "generate-certificates",

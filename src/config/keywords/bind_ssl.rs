@@ -59,6 +59,14 @@ pub const OPTIONS: &[SslOption] = &[
     .listed(),
     on_bind("no-alpn", "", "Offers no protocol by ALPN.", |_, _, _, o| o.alpn = Some(Vec::new())).listed(),
     on_bind(
+        "allow-0rtt",
+        "",
+        "Takes a request before the client's handshake is done (TLS 1.3): somebody could play it again. 'http-request wait-for-handshake' \
+         waits, servers see 'Early-Data: 1'.",
+        |_, _, _, o| o.early = true,
+    )
+    .listed(),
+    on_bind(
         "ca-file",
         "<file | directory | @system-ca>",
         "Authorities for clients' certificates; clients are told their names.",

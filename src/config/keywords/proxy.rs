@@ -363,7 +363,7 @@ fn retry_on(parser: &mut Parser, line: &Line) {
                 parser.diag(
                     line,
                     i,
-                    "'0rtt-rejected' has no effect in weir: servers are not reached by TLS.",
+                    "'0rtt-rejected' has no effect in weir: no early data is sent to servers, so that none is rejected.",
                 );
             }
             "all-retryable-errors" => {

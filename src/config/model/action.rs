@@ -197,6 +197,7 @@ pub enum HttpAction {
         time: Duration,
         at_least: usize,
     },
+    WaitForHandshake,
     /// `add-acl`, `del-acl`, `set-map`, `del-map`
     EditPatterns {
         file: PatternFile,

@@ -26,7 +26,7 @@ pub(super) const ROWS: &[Fetch] = &[
     of!("ssl_fc_curve", Str, |c| Some(Sample::text(tls(c)?.agreed.curve?.as_bytes())), "Key exchange group."),
     of!("ssl_fc_err", Int, |c| tls(c).map(|_| Sample::Int(0)), "Number of the library's last error: 0, a connection that failed has no expressions."),
     of!("ssl_fc_has_crt", Bool, |c| tls(c).map(|t| Sample::Bool(!t.agreed.resumed && !t.client.is_empty())), "Whether the client showed a certificate in this handshake."),
-    of!("ssl_fc_has_early", Bool, |c| tls(c).map(|_| Sample::Bool(false)), "Whether the request came before the handshake was done: never, early data is not taken."),
+    of!("ssl_fc_has_early", Bool, |c| tls(c).map(|t| Sample::Bool(t.is_early())), "Whether the client has spoken before the handshake was done, and it is not done yet."),
     of!("ssl_fc_has_sni", Bool, |c| tls(c).map(|t| Sample::Bool(t.agreed.sni.is_some())), "Whether the client said a name."),
     of!("ssl_fc_is_resumed", Bool, |c| Some(Sample::Bool(tls(c).is_some_and(|t| t.agreed.resumed))), "Whether a session went on by ticket or cache."),
     of!("ssl_fc_protocol", Str, |c| Some(Sample::text(tls(c)?.agreed.version?.as_bytes())), "Version: 'TLSv1.2' or 'TLSv1.3'."),
