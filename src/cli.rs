@@ -14,7 +14,7 @@ use crate::config::model::Proxy;
 use crate::config::{self, Loaded};
 use crate::live::startup;
 use crate::runtime::{self, Options, Source, master, say};
-use crate::{demo, net, top, vrrp};
+use crate::{demo, memory, net, top, vrrp};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -181,9 +181,11 @@ fn read(args: &Args) -> runtime::Read {
         .map_err(|problem| preamble() + &runtime::line("ALERT", format!("config : {problem}")))?;
     let mut environment = Environment::of_process();
     identity::environment(&mut environment, args.local_peer.as_deref());
-    let loaded = config::load(&sources, &environment).map_err(|diagnostics| {
+    let (loaded, memory) = memory::measure(|| config::load(&sources, &environment));
+    let mut loaded = loaded.map_err(|diagnostics| {
         preamble() + &diagnostic::render_refusal(&diagnostics, std::process::id(), args.with_diag)
     })?;
+    loaded.config.memory = memory;
     let warned = loaded.diagnostics.iter().any(|d| d.severity == Severity::Warning);
     let mut text = String::new();
     if warned || !args.options.quiet {

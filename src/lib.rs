@@ -4,6 +4,7 @@
 // layer 0: vocabulary (no IO, no clock)
 pub mod clock;
 pub mod ids;
+pub mod memory;
 pub mod message;
 pub mod random;
 pub mod wire;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 /// Tasks are allocated at 128 bytes' alignment, of which glibc's allocator wastes nearly as much again (docs/decisions).
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: weir::memory::Counting<mimalloc::MiMalloc> = weir::memory::Counting(mimalloc::MiMalloc);
 
 fn main() -> ExitCode {
     weir::cli::main()

@@ -5,6 +5,8 @@
 mod changes;
 #[path = "reload/differences.rs"]
 mod differences;
+#[path = "reload/generations.rs"]
+mod generations;
 #[path = "reload/globals.rs"]
 mod globals;
 mod harness;

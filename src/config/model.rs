@@ -61,6 +61,8 @@ pub struct Config {
     pub files: Vec<PathBuf>,
     /// As it was read, for who asks the process.
     pub written: super::written::Written,
+    /// Bytes that reading it has left on the heap; 0 where nobody counts.
+    pub memory: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -46,6 +46,7 @@ pub fn resolve(mut parser: Parser, files: Vec<PathBuf>) -> (Config, Vec<Diagnost
     idle_edits(&mut parser);
     let config = Config {
         written: super::written::Written::default(),
+        memory: 0,
         global: parser.global,
         proxies: proxies.into_iter().map(Arc::new).collect(),
         userlists: parser.userlists,

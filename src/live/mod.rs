@@ -60,6 +60,7 @@ pub use server::{LiveServer, OperState};
 use crate::config::model::{Bind, Config, Proxy, UseBackend};
 use crate::expr::facts::{LiveFacts, ServerNumber};
 use crate::ids::ProxyIndex;
+use crate::memory;
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -75,12 +76,14 @@ pub struct Generation {
     /// (tracked, tracking) servers (`track`).
     tracking: RwLock<Vec<(ServerAt, ServerAt)>>,
     /// For each `mailers` section and each of its mailers.
-    pub outboxes: Vec<Vec<Outbox>>,
+    pub outboxes: Vec<Vec<Arc<Outbox>>>,
     /// From 1, one more with each reload.
     pub number: u64,
     /// Worker threads.
     pub threads: usize,
     pub born: Instant,
+    /// Bytes on the heap for it: its configuration and its own state, without what goes on from the one before.
+    pub memory: usize,
     stage: AtomicU8,
 }
 
@@ -138,6 +141,13 @@ impl Generation {
         threads: usize,
         previous: Option<&Self>,
     ) -> Self {
+        let (mut generation, memory) = memory::measure(|| Self::make(config, process, threads, previous));
+        generation.memory = generation.config.memory + memory;
+        generation.process.reloads.begin(generation.number, generation.born, generation.memory);
+        generation
+    }
+
+    fn make(config: Arc<Config>, process: Arc<Process>, threads: usize, previous: Option<&Self>) -> Self {
         let now = Instant::now();
         let full_loads = full_loads(&config, process.limits.maxconn());
         let proxies = config
@@ -155,8 +165,7 @@ impl Generation {
                 Arc::new(LiveProxy { index, conf: Arc::clone(conf), front, back, captures })
             })
             .collect();
-        let outboxes =
-            config.mailers.iter().map(|m| m.mailers.iter().map(|_| Outbox::default()).collect()).collect();
+        let outboxes = outbox::all(&config, previous);
         let generation = Self {
             config,
             proxies,
@@ -166,6 +175,7 @@ impl Generation {
             number: previous.map_or(1, |p| p.number + 1),
             threads,
             born: now,
+            memory: 0,
             stage: AtomicU8::new(Stage::Running as u8),
         };
         for (tracked, by) in generation.find_tracking() {
@@ -175,7 +185,6 @@ impl Generation {
         if let Some(previous) = previous {
             generation.config.tls.inherit_updates(&previous.config.tls);
         }
-        generation.process.reloads.begin(generation.number, now);
         generation
     }
 

@@ -1,9 +1,10 @@
 //! Mail that waits for its mailers. Bounded: a mail server that does not answer must not fill the memory.
 
 use super::{Generation, Notice};
-use crate::config::model::mail::EmailAlert;
+use crate::config::model::Config;
+use crate::config::model::mail::{EmailAlert, Mailers};
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 use tokio::sync::Notify;
 
@@ -30,11 +31,27 @@ pub struct Outbox {
     posted: Notify,
 }
 
+/// Those of a configuration's mailers. A mailer of the same section and name goes on with what waits for it.
+pub(super) fn all(config: &Config, previous: Option<&Generation>) -> Vec<Vec<Arc<Outbox>>> {
+    let before = |section: &str, mailer: &str| {
+        let previous = previous?;
+        let known = previous.config.mailers.iter().zip(&previous.outboxes);
+        let (conf, boxes) = known.into_iter().find(|(conf, _)| *conf.name == *section)?;
+        let place = conf.mailers.iter().position(|m| *m.name == *mailer)?;
+        boxes.get(place).cloned()
+    };
+    let of = |section: &Mailers| {
+        let mailers = section.mailers.iter();
+        mailers.map(|m| before(&section.name, &m.name).unwrap_or_default()).collect()
+    };
+    config.mailers.iter().map(of).collect()
+}
+
 impl Outbox {
-    /// The next letter, when there is one.
+    /// The next letter, when there is one. It stays the next one until it is [`Self::done`]: a reload may come in between.
     pub async fn next(&self) -> Letter {
         loop {
-            let letter = self.letters.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            let letter = self.letters().front().cloned();
             match letter {
                 Some(letter) => return letter,
                 None => self.posted.notified().await,
@@ -42,9 +59,18 @@ impl Outbox {
         }
     }
 
+    /// The next letter was taken, or refused for good.
+    pub fn done(&self) {
+        self.letters().pop_front();
+    }
+
+    fn letters(&self) -> MutexGuard<'_, VecDeque<Letter>> {
+        self.letters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// `false`: the queue is full, the letter is lost.
     fn post(&self, letter: Letter) -> bool {
-        let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut letters = self.letters();
         let room = letters.len() < LONGEST;
         if room {
             letters.push_back(letter);

@@ -96,6 +96,15 @@ impl History {
     }
 }
 
+/// Of a generation.
+#[derive(Clone, Copy, Debug)]
+pub struct Birth {
+    number: u64,
+    pub at: Instant,
+    /// Bytes: its configuration and its own state.
+    pub memory: usize,
+}
+
 pub type Answer = oneshot::Sender<Outcome>;
 
 /// Where reloads are asked for.
@@ -107,8 +116,8 @@ pub struct Requests {
     /// Those that the master answers, by their numbers.
     elsewhere: Mutex<(u64, HashMap<u64, Vec<Answer>>)>,
     telling: Arc<Telling>,
-    /// When each generation began, those without connections too: two numbers for each reload.
-    births: Mutex<Vec<(u64, Instant)>>,
+    /// When each generation began, those without connections too, and with how much memory: three numbers for each reload.
+    births: Mutex<Vec<Birth>>,
 }
 
 impl Default for Requests {
@@ -190,9 +199,9 @@ impl Requests {
     }
 
     /// A generation begins.
-    pub fn begin(&self, number: u64, now: Instant) {
+    pub fn begin(&self, number: u64, at: Instant, memory: usize) {
         let mut births = lock(&self.births);
-        births.push((number, now));
+        births.push(Birth { number, at, memory });
         // Of what nobody is likely to ask for any more the oldest are forgotten.
         if births.len() > BIRTHS {
             births.remove(0);
@@ -200,8 +209,8 @@ impl Requests {
     }
 
     #[must_use]
-    pub fn born(&self, number: u64) -> Option<Instant> {
-        lock(&self.births).iter().find(|(n, _)| *n == number).map(|(_, at)| *at)
+    pub fn born(&self, number: u64) -> Option<Birth> {
+        lock(&self.births).iter().find(|birth| birth.number == number).copied()
     }
 
     /// Reloads so far: (done, refused).

@@ -6,6 +6,7 @@
 use super::{LiveProxy, LiveServer};
 use crate::expr::facts::ConnFacts;
 use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -22,10 +23,16 @@ pub struct Card {
     waker: OnceCell<Waker>,
     calls: Cell<u32>,
     place: u32,
-    /// Number of the generation it began with.
-    generation: u32,
-    killed: Cell<bool>,
+    /// Number of the generation it began with. The highest bit, [`KILLED`], stands here so that a card is no larger.
+    generation: Cell<u32>,
+    /// Bytes on the heap that came while it was served, and have not gone so.
+    memory: Cell<i32>,
 }
+
+/// The session was told to end.
+const KILLED: u32 = 1 << 31;
+
+const _: () = assert!(size_of::<Card>() <= 48);
 
 /// What a session knows of its client's connection.
 #[derive(Clone, Debug)]
@@ -104,8 +111,8 @@ impl Card {
                 waker: OnceCell::new(),
                 calls: Cell::new(0),
                 place,
-                generation: u32::try_from(generation).unwrap_or(u32::MAX),
-                killed: Cell::new(false),
+                generation: Cell::new(u32::try_from(generation).unwrap_or(u32::MAX) & !KILLED),
+                memory: Cell::new(0),
             });
             if let Some(slot) = cards.get_mut(place as usize) {
                 *slot = Some(Rc::clone(&card));
@@ -141,7 +148,7 @@ impl Card {
     pub fn end(&self) {
         *self.session.borrow_mut() = None;
         self.calls.set(0);
-        self.killed.set(false);
+        self.generation.set(self.generation.get() & !KILLED);
     }
 
     /// The session's id; `None` between two.
@@ -178,11 +185,21 @@ impl Card {
     /// Was the session told to end?
     #[must_use]
     pub fn is_killed(&self) -> bool {
-        self.killed.get()
+        self.generation.get() & KILLED != 0
+    }
+
+    fn generation(&self) -> u64 {
+        u64::from(self.generation.get() & !KILLED)
+    }
+
+    /// So many bytes more, or less, are on the heap since its turn began.
+    pub fn holds(&self, more: isize) {
+        let more = i32::try_from(more).unwrap_or(if more < 0 { i32::MIN } else { i32::MAX });
+        self.memory.set(self.memory.get().saturating_add(more));
     }
 
     fn kill(&self) {
-        self.killed.set(true);
+        self.generation.set(self.generation.get() | KILLED);
         if let Some(waker) = self.waker.get() {
             waker.wake_by_ref();
         }
@@ -249,16 +266,17 @@ pub async fn wake_slowly(time: Duration) {
 pub fn end_generation(number: u64) {
     HERE.with(|here| {
         let cards = here.cards.borrow();
-        cards.iter().flatten().filter(|c| u64::from(c.generation) == number).for_each(|c| c.kill());
+        cards.iter().flatten().filter(|c| c.generation() == number).for_each(|c| c.kill());
     });
 }
 
 impl Registry {
     /// Connections that began with each generation.
-    fn by_generation(&self) -> Vec<(u64, usize)> {
-        let mut counts = std::collections::BTreeMap::new();
+    fn by_generation(&self) -> Vec<(u64, Left)> {
+        let mut counts = BTreeMap::<u64, Left>::new();
         for card in self.cards.borrow().iter().flatten() {
-            *counts.entry(u64::from(card.generation)).or_default() += 1;
+            let one = Left { connections: 1, memory: i64::from(card.memory.get()) };
+            counts.entry(card.generation()).or_default().add(one);
         }
         counts.into_iter().collect()
     }
@@ -276,6 +294,26 @@ impl Registry {
         let cards = self.cards.borrow();
         let chosen = cards.iter().flatten().filter(|c| c.is(&which));
         chosen.map(|c| c.kill()).count()
+    }
+}
+
+/// What is left of a generation: connections, and the bytes on the heap that came with them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    pub connections: usize,
+    memory: i64,
+}
+
+impl Left {
+    fn add(&mut self, other: Self) {
+        self.connections += other.connections;
+        self.memory += other.memory;
+    }
+
+    /// What was taken by one and given back by another counts for the first: a sum may be below zero.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        usize::try_from(self.memory).unwrap_or(0)
     }
 }
 
@@ -359,11 +397,11 @@ impl Roster {
     }
 
     /// Connections that began with each generation, on all threads.
-    pub async fn by_generation(&self) -> std::collections::BTreeMap<u64, usize> {
-        let mut all = std::collections::BTreeMap::new();
+    pub async fn by_generation(&self) -> BTreeMap<u64, Left> {
+        let mut all = BTreeMap::<u64, Left>::new();
         for mailbox in &self.0 {
-            for (number, count) in self.ask(mailbox, Registry::by_generation).await.unwrap_or_default() {
-                *all.entry(number).or_default() += count;
+            for (number, left) in self.ask(mailbox, Registry::by_generation).await.unwrap_or_default() {
+                all.entry(number).or_default().add(left);
             }
         }
         all

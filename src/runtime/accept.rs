@@ -8,6 +8,7 @@ use crate::expr::facts::ConnFacts;
 use crate::live::doors::Phase;
 use crate::live::sessions::{Card, Entry};
 use crate::live::variables::Variables;
+use crate::memory;
 use crate::net::{Accepted, Listener, Stream, raw};
 use crate::tasks;
 use socket2::Socket;
@@ -113,6 +114,7 @@ fn begin(
         stream.shorten_segments(less.unsigned_abs());
     }
     let (dst, wall, at) = (listener.destination(&stream), SystemTime::now(), Instant::now());
+    let before = memory::held();
     let entry = Card::register(gate.shared.generation.number);
     let accepted = Accepted {
         card: Rc::clone(entry.card()),
@@ -131,8 +133,10 @@ fn begin(
         variables: Variables::default(),
     };
     if let Some(session) = session::begin(accepted, Arc::clone(&gate.proxy), worker) {
+        let card = Rc::clone(entry.card());
         let connection = Connection(Box::new(Held { session, entry, _inside: inside }));
         tasks::anonymous(connection);
+        card.holds(memory::held() - before);
     }
 }
 
@@ -152,7 +156,9 @@ impl Future for Connection {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let held = &mut *self.0;
         held.entry.card().called(cx);
+        let before = memory::held();
         let polled = tasks::profile::measure("client connection", || held.session.as_mut().poll(cx));
+        held.entry.card().holds(memory::held() - before);
         // Who was told to end and has no better way is dropped.
         if held.entry.card().is_killed() { Poll::Ready(()) } else { polled }
     }

@@ -33,7 +33,7 @@ pub const TABLE: &[Command] = &[
         "show generations",
         User,
         "show generations",
-        "the configurations that serve connections: number, age, connections",
+        "the configurations that serve connections: number, age, connections left, memory",
         show_generations,
     ),
 ];
@@ -71,14 +71,16 @@ fn show_generations(call: &mut Call<'_>) -> Answer {
             let mut connections = live.process.sessions.by_generation().await;
             connections.entry(live.number).or_default();
             let (done, refused) = live.process.reloads.counts();
-            let mut text =
-                format!("# reloads: {done} done, {refused} refused\n# number age(s) connections\n");
+            let mut text = format!(
+                "# reloads: {done} done, {refused} refused\n# number age(s) connections memory(kB)\n"
+            );
             let now = Instant::now();
-            for (number, connections) in connections.iter().rev() {
+            for (number, left) in connections.iter().rev() {
                 let born = live.process.reloads.born(*number);
-                let age = born.map_or(0, |born| now.saturating_duration_since(born).as_secs());
+                let age = born.map_or(0, |born| now.saturating_duration_since(born.at).as_secs());
+                let memory = (born.map_or(0, |born| born.memory) + left.memory()).div_ceil(1024);
                 let which = if *number == live.number { " (current)" } else { "" };
-                let _ = writeln!(text, "{number} {age} {connections}{which}");
+                let _ = writeln!(text, "{number} {age} {} {memory}{which}", left.connections);
             }
             console.write(text.as_bytes()).await
         })

@@ -39,7 +39,9 @@ async fn serve(generation: &Generation, section: usize, mailer: usize, log: &log
     };
     loop {
         let letter = outbox.next().await;
-        if let Err(error) = deliver(mailer, &letter, conf.timeout).await {
+        let delivered = deliver(mailer, &letter, conf.timeout).await;
+        outbox.done();
+        if let Err(error) = delivered {
             let text = format!(
                 "Mailer {}/{} did not take the mail about: {}. ({error})",
                 conf.name, mailer.name, letter.text
