@@ -46,8 +46,7 @@ type Sections = Vec<(String, Vec<Words>)>;
 pub fn diff(old: &[Source], new: &[Source], environment: &Environment) -> Vec<Difference> {
     let (old, new) = (sections(old, environment), sections(new, environment));
     let forwarded = [&old, &new].map(forwarded);
-    // Forwarding begins and ends with the process.
-    let begins = forwarded[0].is_empty() != forwarded[1].is_empty();
+    let (begins, ends) = (forwarded[0].is_empty(), forwarded[1].is_empty());
     let is_l4 = |name: &str| forwarded.iter().any(|all| all.contains(name));
     let mut all = Vec::new();
     for (name, lines) in &new {
@@ -62,7 +61,7 @@ pub fn diff(old: &[Source], new: &[Source], environment: &Environment) -> Vec<Di
         }
     }
     for difference in all.iter_mut().filter(|d| is_l4(&d.section)) {
-        difference.effect = if begins { effect::NEW_PROCESS } else { "new flows" };
+        difference.effect = effect::of_l4(begins, ends);
     }
     let confined = old.iter().any(|(name, lines)| name == "global" && lines.iter().any(|l| is(l, "chroot")));
     if confined && !all.is_empty() {

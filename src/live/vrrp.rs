@@ -131,8 +131,8 @@ pub enum Order {
 #[derive(Debug)]
 pub enum Call {
     Show(oneshot::Sender<Vec<RouterView>>),
-    /// For the router at this place of the configuration.
-    Order(usize, Order, oneshot::Sender<Result<(), String>>),
+    /// For the router of this name.
+    Order(Arc<str>, Order, oneshot::Sender<Result<(), String>>),
 }
 
 #[derive(Debug)]
@@ -176,8 +176,12 @@ impl Generation {
     /// Why it was not followed.
     pub async fn vrrp_order(&self, at: usize, order: Order) -> Result<(), String> {
         let gone = || "The virtual routers have stopped.".to_owned();
+        let Some(router) = self.config.vrrp.routers.get(at) else {
+            return Err("No such vrrp section.".to_owned());
+        };
         let (tell, told) = oneshot::channel();
-        self.process.vrrp.calls.send(Call::Order(at, order, tell)).await.map_err(|_| gone())?;
+        let name = Arc::clone(&router.name);
+        self.process.vrrp.calls.send(Call::Order(name, order, tell)).await.map_err(|_| gone())?;
         told.await.unwrap_or_else(|_| Err(gone()))
     }
 }

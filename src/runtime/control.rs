@@ -1,5 +1,6 @@
 //! The main thread while the workers run: signals, checks, the end.
 
+use super::duty::{Duty, Networks};
 use super::reload::{self, Running};
 use super::services::Services;
 use super::trial::{self, Trial};
@@ -7,10 +8,10 @@ use super::worker::{Phase, Workers};
 use super::{Options, Read, Shared, back_door, listen, master, say};
 use crate::admin;
 use crate::live::reload::{Answer, Wish};
-use crate::live::{Generation, Stage, counters, startup};
+use crate::live::{Process, Stage, counters, startup};
 use crate::logging::{self, level};
 use crate::net::raw;
-use crate::{l4, probe, tasks, vrrp};
+use crate::{probe, tasks};
 use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
@@ -27,9 +28,6 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// How long clients may take to read what came of a reload.
 const LAST_ANSWER: Duration = Duration::from_secs(1);
-
-/// How long handing over virtual addresses may take: the routers' own bound, and what the system needs to remove them.
-const HAND_OVER: Duration = vrrp::settings::LONGEST_HAND_OVER.saturating_add(Duration::from_secs(2));
 
 /// Why the process ends.
 enum End {
@@ -73,11 +71,11 @@ pub fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-struct Signals {
+pub struct Signals {
     usr1: Signal,
     usr2: Signal,
-    term: Signal,
-    int: Signal,
+    pub term: Signal,
+    pub int: Signal,
     hup: Signal,
     quit: Signal,
     ttou: Signal,
@@ -123,7 +121,7 @@ async fn control(
     let log = logging::Sender::new(&shared.hub);
     let _lasting = [
         tasks::start("log sender", Rc::clone(&log).run()),
-        tasks::start("applets", applets(Arc::clone(shared), Rc::clone(&log))),
+        tasks::start("applets", applets(Arc::clone(&shared.generation.process), Rc::clone(&log))),
     ];
     let (tell_holds, mut holds) = mpsc::unbounded_channel();
     let _master = options.channel.as_ref().and_then(|channel| {
@@ -140,7 +138,7 @@ async fn control(
     });
     startup::is_over();
     let process = Arc::clone(&shared.generation.process);
-    let duty = Duty::start(networks, &shared.generation, &log);
+    let mut duty = Duty::start(networks, &shared.generation, &log);
     let mut reading: Option<Reading<'_>> = None;
     let mut trial: Option<Trial> = None;
     let mut held = Vec::new();
@@ -165,16 +163,16 @@ async fn control(
             _ = signals.quit.recv() => {}
             _ = signals.usr2.recv() => drop(process.reloads.ask(Wish::Reload(None))),
             () = process.reloads.asked(), if reading.is_none() => {
-                let running = Running { shared, workers, services: &mut services, options };
+                let running = Running { shared, workers, services: &mut services, duty: &mut duty, options };
                 let begun = trial::begin_what_is_asked(&process, running, &mut trial).await;
                 reading = begun.map(|(limit, askers)| Reading::begin(options, limit, askers));
             }
             () = Trial::expired(trial.as_ref()) => {
-                let running = Running { shared, workers, services: &mut services, options };
+                let running = Running { shared, workers, services: &mut services, duty: &mut duty, options };
                 trial::end(&mut trial, running).await;
             }
             (read, limit, askers) = Reading::end(&mut reading) => {
-                let running = Running { shared, workers, services: &mut services, options };
+                let running = Running { shared, workers, services: &mut services, duty: &mut duty, options };
                 trial = trial::change(read, limit, askers, running).await;
             }
             Some(hold) = holds.recv() => {
@@ -216,56 +214,10 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// What was opened for the network while the process had its privileges.
-pub struct Networks {
-    pub vrrp: Option<vrrp::io::Prepared>,
-    pub l4: Option<l4::io::Prepared>,
-}
-
-/// The virtual routers, which hand their addresses over before anything else ends, and then the forwarding.
-struct Duty(Vec<(Rc<tokio::sync::Notify>, tasks::Task)>);
-
-impl Duty {
-    fn start(networks: Networks, generation: &Arc<Generation>, log: &Rc<logging::Sender>) -> Self {
-        let mut duty = Self(Vec::new());
-        if let Some(prepared) = networks.vrrp {
-            let stop = Rc::new(tokio::sync::Notify::new());
-            let routers = vrrp::io::run(prepared, Arc::clone(generation), Rc::clone(log), Rc::clone(&stop));
-            duty.0.push((stop, tasks::start("vrrp", routers)));
-        }
-        if let Some(prepared) = networks.l4 {
-            let stop = Rc::new(tokio::sync::Notify::new());
-            let forwarding = l4::io::run(prepared, Arc::clone(generation), Rc::clone(log), Rc::clone(&stop));
-            duty.0.push((stop, tasks::start("l4", forwarding)));
-        }
-        duty
-    }
-
-    /// Clients are served until the addresses have a new holder. A further signal to end, which is answered, cuts that short.
-    async fn end(self, signals: &mut Signals) -> Option<i32> {
-        let mut hurried = None;
-        for (stop, mut task) in self.0 {
-            stop.notify_one();
-            let ended = async {
-                loop {
-                    hurried = Some(tokio::select! {
-                        () = &mut task => break,
-                        _ = signals.term.recv() => libc::SIGTERM,
-                        _ = signals.int.recv() => libc::SIGINT,
-                    });
-                    stop.notify_one();
-                }
-            };
-            let _ = tokio::time::timeout(HAND_OVER, ended).await;
-        }
-        hurried
-    }
-}
-
 /// The services of our own that answer requests.
-async fn applets(shared: Arc<Shared>, log: Rc<logging::Sender>) {
+async fn applets(process: Arc<Process>, log: Rc<logging::Sender>) {
     let served = [admin::page::applet(log), admin::prometheus::applet()];
-    shared.generation.process.applets.run(&served).await;
+    process.applets.run(&served).await;
 }
 
 /// USR1: the listeners close, what runs goes on to its end, or to `hard-stop-after`.

@@ -7,6 +7,7 @@
 mod accept;
 pub mod back_door;
 mod control;
+mod duty;
 mod gate;
 mod limits;
 mod listen;
@@ -177,7 +178,8 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     old.extend(options.channel.as_ref().and_then(|_| master::Channel::predecessor()));
     // What fails is to fail before the old process is told.
     let identity = process::Identity::find(global)?;
-    let vrrp = vrrp::io::Prepared::open(&config, startup.open_files(), &old)?;
+    let open_files = startup.open_files();
+    let vrrp = vrrp::io::Prepared::open(&config, open_files, &old)?;
     let mut l4 = l4::io::Prepared::open(&config, &old)?;
     process::signal_old(options);
     let pidfile = process::open_pidfile(options.pidfile.as_deref().or(global.pidfile.as_deref()))?;
@@ -230,5 +232,5 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
         _ if options.notify => process::notify_ready(),
         _ => {}
     }
-    control::run(shared, workers, admin_sockets, options, startup, control::Networks { vrrp, l4 })
+    control::run(shared, workers, admin_sockets, options, startup, duty::Networks { vrrp, l4, open_files })
 }

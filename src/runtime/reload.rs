@@ -3,10 +3,10 @@
 //! Everything that can fail comes first: the whole configuration is read, and new addresses are bound. Only then threads
 //! and services change over, one after another, while the listening sockets that stay are never closed.
 
+use super::duty::{self, Duty};
 use super::services::Services;
 use super::worker::Workers;
 use super::{Options, Read, Shared, limits, line, listen, process, say};
-use crate::config::identity::same;
 use crate::config::model::{Config, Global};
 use crate::live::reload::Outcome;
 use crate::live::{Generation, MAX_THREADS, Stage, startup, variables};
@@ -31,7 +31,16 @@ pub struct Running<'a> {
     pub shared: &'a mut Arc<Shared>,
     pub workers: &'a mut Workers,
     pub services: &'a mut Services,
+    pub duty: &'a mut Duty,
     pub options: &'a Options,
+}
+
+/// All that a configuration needs and that may fail.
+struct Prepared {
+    listeners: listen::Listeners,
+    sockets: Vec<crate::admin::listen::Bound>,
+    maxconn: usize,
+    network: duty::Change,
 }
 
 impl Running<'_> {
@@ -81,8 +90,9 @@ impl Running<'_> {
         let old = Arc::clone(&self.shared.generation);
         refuse(&old.config, &config)?;
         let threads = process::thread_count(&config.global).min(MAX_THREADS);
-        let prepared = self.prepare(&old, &config, threads);
-        let (listeners, sockets, maxconn) = prepared.map_err(|problem| format!("{problem}\n"))?;
+        let prepared = self.prepare(&old, &config, threads).await;
+        let Prepared { listeners, sockets, maxconn, network } =
+            prepared.map_err(|problem| line("ALERT", problem))?;
         let mut said = later(&old.config.global, &config.global);
 
         // Nothing fails from here on but for want of memory or threads.
@@ -103,7 +113,13 @@ impl Running<'_> {
             room: Arc::clone(&self.shared.room),
             proxy_maxconn: self.shared.proxy_maxconn,
         });
-        let begun = self.workers.assign(&shared, listeners)?;
+        let begun = match self.workers.assign(&shared, listeners) {
+            Ok(begun) => begun,
+            Err(problem) => {
+                network.undo();
+                return Err(problem);
+            }
+        };
         for told in begun {
             let _ = told.await;
         }
@@ -115,23 +131,26 @@ impl Running<'_> {
         }
         *self.shared = shared;
         generation.process.l4.changed.notify_one();
+        self.duty.change(network, &generation).await;
         Ok(said)
     }
 
     /// Binds what is not bound yet.
-    fn prepare(
+    async fn prepare(
         &self,
         old: &Generation,
-        config: &Config,
+        config: &Arc<Config>,
         threads: usize,
-    ) -> Result<(listen::Listeners, Vec<crate::admin::listen::Bound>, usize), String> {
+    ) -> Result<Prepared, String> {
         let before = old.proxies.iter().flat_map(|p| p.front.doors.listeners()).collect();
         let mut there = listen::There { before, ..listen::There::default() };
         let listeners = listen::open_all(config, self.options, threads, &mut there)?;
         let sockets = listen::open_admin(config, &self.services.sockets, &mut Vec::new())?;
         let beside = listeners.count() + sockets.len() + config.global.stats_maxconn;
         let maxconn = limits::apply(config, self.options, beside, threads)?;
-        Ok((listeners, sockets, maxconn))
+        // Last: what has begun is not to be undone.
+        let network = self.duty.prepare(&old.config, config).await?;
+        Ok(Prepared { listeners, sockets, maxconn, network })
     }
 
     /// On standard error, in the log, and for whoever looks later.
@@ -180,18 +199,6 @@ fn refuse(old: &Config, new: &Config) -> Result<(), String> {
         return line(format!(
             "this process has its root in {} and cannot read its configuration any more: reload by its master (-W), or start a new process with -sf {}",
             root.display(),
-            std::process::id()
-        ));
-    }
-    if !same(&old.vrrp, &new.vrrp) {
-        return line(format!(
-            "the vrrp sections have changed: start a new process with -sf {}, which takes the addresses over",
-            std::process::id()
-        ));
-    }
-    if old.l4_services.is_empty() != new.l4_services.is_empty() {
-        return line(format!(
-            "mode l4 begins or ends with this configuration: start a new process with -sf {}",
             std::process::id()
         ));
     }

@@ -19,6 +19,6 @@ mod tests;
 pub mod watch;
 
 pub use counts::{Counts, DropReason};
-pub use node::{Group, Node};
+pub use node::{Group, Node, Origin};
 pub use router::{Burst, Input, Output, Received, Router, State};
 pub use settings::{Preempt, Settings};

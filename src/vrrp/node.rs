@@ -14,6 +14,14 @@ pub struct Group {
     pub members: Vec<usize>,
 }
 
+/// Where a router of another configuration comes from.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// It was at this place.
+    Place(usize),
+    New(Box<Router>),
+}
+
 #[derive(Clone, Debug)]
 pub struct Node {
     pub routers: Vec<Router>,
@@ -28,6 +36,38 @@ impl Node {
     pub fn new(routers: Vec<Router>, groups: Vec<Group>) -> Self {
         let faults = vec![None; routers.len()];
         Self { routers, groups, faults, outputs: VecDeque::new() }
+    }
+
+    /// Other routers and groups. What is in no place any more is to be stopped before.
+    pub fn replace(&mut self, routers: Vec<Origin>, groups: Vec<Group>) {
+        let mut known: Vec<Option<Router>> = self.routers.drain(..).map(Some).collect();
+        let faults = std::mem::take(&mut self.faults);
+        for origin in routers {
+            let (router, fault) = match origin {
+                Origin::Place(at) => {
+                    let Some(router) = known.get_mut(at).and_then(Option::take) else { continue };
+                    (router, faults.get(at).cloned().flatten())
+                }
+                Origin::New(router) => (*router, None),
+            };
+            self.routers.push(router);
+            self.faults.push(fault);
+        }
+        self.groups = groups;
+    }
+
+    /// Has the members of groups with a master take over as well: they may be new there.
+    pub fn join(&mut self, now: Instant) {
+        for group in self.groups.clone() {
+            let mut members = group.members.iter().filter_map(|at| self.routers.get(*at));
+            let Some(master) = members.find(|r| r.state() == State::Master) else { continue };
+            let reason = format!("{} of group {} is master", master.settings.name, group.name);
+            for &at in &group.members {
+                if self.routers.get(at).is_some_and(|r| r.state() == State::Backup && !r.yields()) {
+                    self.handle_input(at, Input::TakeOver(reason.clone()), now);
+                }
+            }
+        }
     }
 
     /// Outputs with the place of the router they come from.

@@ -16,6 +16,7 @@
 
 mod examine;
 mod master;
+mod renew;
 
 use super::counts::Counts;
 use super::settings::{Preempt, Settings};
@@ -34,6 +35,8 @@ pub enum Input<'a> {
     Priority(u8),
     /// Adverts are sent from another address now.
     Source(IpAddr),
+    /// The configuration says something else. An unspecified source is the one it has.
+    Settings(Box<Settings>),
     /// It cannot serve, and why; it can again.
     Fault(String),
     Clear,
@@ -209,6 +212,12 @@ impl Router {
         self.priority
     }
 
+    /// The addresses are on this machine: it is master, or hands them over.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.lets_go_at.is_some() || matches!(self.phase, Phase::Master { .. } | Phase::Leaving { .. })
+    }
+
     /// Told to leave the addresses to others.
     #[must_use]
     pub fn yields(&self) -> bool {
@@ -256,6 +265,7 @@ impl Router {
             }
             Input::Priority(priority) => self.priority = priority.max(1),
             Input::Source(source) => self.settings.source = source,
+            Input::Settings(settings) => self.renew(*settings, now),
             Input::Fault(reason) => self.fail(reason),
             Input::Clear => self.clear(now),
             Input::Yield(reason) => self.give_way(&reason, now),

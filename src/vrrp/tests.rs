@@ -439,3 +439,61 @@ fn a_group_moves_together() {
     node.handle_input(0, Input::Clear, after(4300));
     assert_eq!(states(&mut node), (State::Backup, State::Backup));
 }
+
+/// The configuration says something else: the state stays, and the others learn of it.
+#[test]
+fn other_settings() {
+    let v3 = |priority| Settings { version: Version::V3, auth: Auth::None, ..settings(1, priority) };
+    let other = |edit: fn(&mut Settings)| {
+        let mut s = Settings { source: Ipv4Addr::UNSPECIFIED.into(), ..v3(156) };
+        edit(&mut s);
+        Input::Settings(Box::new(s))
+    };
+    let mut b = Bench::new(v3(156));
+    b.wait(4000);
+    assert_eq!(b.router.state(), State::Master);
+    assert_eq!(b.input(other(|_| {})), "");
+    assert_eq!(b.wait(392), "4391:send156", "nothing is new");
+    assert_eq!(b.input(other(|s| s.interval = Duration::from_secs(3))), "");
+    assert_eq!(b.wait(4000), "4393:send156 7392:send156", "at once, and then in the new rhythm");
+    assert_eq!(b.input(other(|s| s.addresses.push(Ipv4Addr::new(10, 0, 0, 101).into()))), "announce");
+    assert_eq!(b.router.settings.source, settings(1, 156).source, "the one it has");
+
+    // A backup waits for the one it hears, in that one's rhythm, from now on.
+    let mut b = Bench::new(v3(100));
+    b.wait(1000);
+    b.hear(2, 150);
+    b.wait(2000);
+    b.input(other(|s| s.preempt = Preempt::Never));
+    assert_eq!(b.wait(3600), "");
+    assert!(b.wait(100).contains("master"));
+    // But one that stops is followed as soon as before.
+    let mut b = Bench::new(v3(100));
+    b.wait(1000);
+    b.hear(2, 0);
+    b.input(other(|s| s.preempt = Preempt::Never));
+    assert!(b.wait(610).contains("master"));
+}
+
+/// Routers change places, leave and come; a group's newcomer follows its master.
+#[test]
+fn other_routers() {
+    let zero = Instant::now();
+    let mut node = Node::new(vec![Router::new(settings(1, 200)), Router::new(settings(2, 100))], Vec::new());
+    (0..2).for_each(|at| node.handle_input(at, Input::Start, zero));
+    node.handle_input(0, Input::Fault("eth0 is down".into()), zero);
+    node.handle_timeout(zero + Duration::from_secs(4));
+    while node.poll_output().is_some() {}
+    let group = Group { name: "VG".into(), members: vec![0, 1] };
+    let new = Origin::New(Box::new(Router::new(settings(3, 100))));
+    node.replace(vec![Origin::Place(1), new], vec![group]);
+    let now = zero + Duration::from_secs(5);
+    node.handle_input(1, Input::Start, now);
+    let states: Vec<State> = node.routers.iter().map(Router::state).collect();
+    assert_eq!(states, [State::Master, State::Backup]);
+    node.join(now);
+    assert_eq!(node.routers[1].state(), State::Master);
+    // The fault was that of the router that has left.
+    node.handle_input(1, Input::Clear, now);
+    assert_eq!(node.routers[1].state(), State::Master);
+}

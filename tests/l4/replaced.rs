@@ -154,6 +154,50 @@ fn connections_outlive_a_hundred_reloads() {
     assert_eq!(director.left(), (1, 1));
 }
 
+/// Twice, so that what the first time has left behind would be seen.
+#[test]
+fn forwarding_begins_and_ends_with_a_reload() {
+    let net = Net::new("r");
+    net.on("s1", "ip route replace default via 10.72.0.1");
+    net.on("d", "sysctl -qw net.ipv4.ip_forward=0");
+    net.hold_address("s2");
+    let _origins = [net.origin("s1", 8080, "::"), net.origin("s2", 8080, "::")];
+    let director = Director::new(&net);
+    let socket = director.file("weir.sock");
+    let ask = |command: &str| crate::harness::console::ask(std::path::Path::new(&socket), command);
+    let write = |sections: &str| {
+        let global = format!("global\n stats socket {socket} level admin\n");
+        let other = "listen l\n mode http\n bind 127.0.0.1:27010\n timeout client 1s\n";
+        std::fs::write(director.file("weir.cfg"), [&global, other, sections].concat()).unwrap();
+    };
+    write("");
+    let mut weir = director.start(&[]);
+    wait_until("it serves", || ask("show info").contains("Uptime"));
+    for _ in 0..2 {
+        assert_eq!(director.left(), (0, 0));
+        assert!(!answers(&net, 80));
+        write(CONFIG);
+        let answer = ask("reload");
+        assert!(answer.starts_with("Success=1"), "{answer}");
+        wait_until("both are forwarded", || answers(&net, 80) && answers(&net, 8080));
+        let way = ask(&format!("show l4 explain tcp 10.72.0.2:1234 {VIP}:80"));
+        assert!(way.contains("10.72.0.11:8080"), "{way}");
+        // What is refused leaves it as it is.
+        write(&CONFIG.replace("forward dr", "forward nowhere"));
+        let answer = ask("reload");
+        assert!(answer.starts_with("Success=0"), "{answer}");
+        assert_eq!(director.left(), (1, 1));
+        assert!(answers(&net, 80));
+        write("");
+        let answer = ask("reload");
+        assert!(answer.starts_with("Success=1"), "{answer}");
+        assert_eq!(net.on("d", "cat /proc/sys/net/ipv4/ip_forward").trim(), "0");
+    }
+    assert_eq!(director.left(), (0, 0));
+    assert!(!answers(&net, 80));
+    weir.end("TERM");
+}
+
 #[test]
 fn a_process_of_another_user_behind_another_root_forwards_and_puts_all_away() {
     let net = Net::new("r");

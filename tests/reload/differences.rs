@@ -611,21 +611,6 @@ fn what_needs_another_process() {
         assert_eq!(status(rig.at(8080)), "200");
         assert!(rig.ask("show generations").contains("# reloads: 0 done, 1 refused"));
     };
-    let vrrp = "vrrp V\n    interface lo\n    virtual-router-id 50\n    address 10.98.0.1/24\n";
-    pair(
-        FRONT,
-        &format!("{vrrp}{FRONT}"),
-        &["vrrp V: added (needs a new process: a reload is refused)"],
-        |_| (),
-        same,
-    );
-    pair(
-        FRONT,
-        &format!("{FRONT}listen v\n    mode l4\n    bind 10.98.0.1:80\n    server s 10.98.0.2:80\n"),
-        &["listen v: added (needs a new process: a reload is refused)"],
-        |_| (),
-        same,
-    );
     pair(
         &format!("    chroot /\n{FRONT}"),
         &format!("    chroot /\n    maxconn 7\n{FRONT}"),

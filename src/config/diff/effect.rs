@@ -5,6 +5,15 @@ use crate::config::keywords;
 
 pub(super) const NEW_PROCESS: &str = "needs a new process: a reload is refused";
 
+/// The first section in `mode l4` comes, the last one goes, or one among others changes.
+pub(super) fn of_l4(begins: bool, ends: bool) -> &'static str {
+    match (begins, ends) {
+        (true, _) => "forwarding begins",
+        (_, true) => "forwarding ends, with its flows",
+        _ => "new flows",
+    }
+}
+
 const LATER: &str = "takes effect with a new process";
 const CHECKS: &str = "checks from the next on";
 const NEW: &str = "new connections";
@@ -20,7 +29,9 @@ pub(super) fn of_section(section: &str, change: &str) -> &'static str {
         ("frontend" | "listen", _) => "its addresses are closed; its connections finish",
         ("backend", "added") => "its checks begin",
         ("backend", _) => "its connections finish; its checks end",
-        ("vrrp" | "vrrp-group" | "vrrp-script", _) => NEW_PROCESS,
+        ("vrrp", "added") => "begins as backup",
+        ("vrrp", _) => "stops at once, so that another node takes its addresses",
+        ("vrrp-group" | "vrrp-script", _) => OF_ROUTERS,
         _ => "what refers to it changes",
     }
 }
@@ -41,7 +52,8 @@ pub(super) fn of_file(words: &[String]) -> &'static str {
 pub(super) fn of_line(section: &str, key: &str, change: &Changed) -> &'static str {
     let name = key.split(' ').next().unwrap_or_default();
     match kind(section) {
-        "vrrp" | "vrrp-group" | "vrrp-script" => return NEW_PROCESS,
+        "vrrp" => return of_vrrp(name, change),
+        "vrrp-group" | "vrrp-script" => return OF_ROUTERS,
         "global" => return of_global(key),
         "defaults" => return "new connections of the proxies that take it from here",
         "crt-store" => return "new handshakes",
@@ -71,6 +83,24 @@ pub(super) fn of_line(section: &str, key: &str, change: &Changed) -> &'static st
         ("load-server-state-from-file", _) => LATER,
         ("log" | "log-format" | "log-tag" | "error-log-format", _) => "new connections' lines",
         _ => NEW,
+    }
+}
+
+const OF_ROUTERS: &str = "at once; routers stay in their states";
+
+fn of_vrrp(name: &str, change: &Changed) -> &'static str {
+    match (name, change) {
+        // A second one is another way to the same routers.
+        ("interface", Changed::Lines) => "at once; another router, if it is the first one",
+        ("interface" | "virtual-router-id" | "use-vmac", _) => {
+            "another router: the one before stops at once, this one begins as backup"
+        }
+        ("priority", _) => "with the next advert; the state stays unless the protocol says otherwise",
+        ("address" | "route" | "rule", _) => {
+            "put and taken at once where this node is master, which it stays"
+        }
+        ("state" | "start-delay", _) => LATER,
+        _ => OF_ROUTERS,
     }
 }
 

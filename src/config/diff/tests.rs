@@ -164,12 +164,32 @@ fn the_process() {
         "stats socket /b",
         &["stats socket: /a -> /b (the administration sockets that stay go on)"],
     );
-    check_in(
-        "vrrp v",
+}
+
+#[test]
+fn lines_of_routers() {
+    let check = |old: &str, new: &str, expected: &[&str]| check_in("vrrp v", old, new, expected);
+    check(
         "priority 100",
         "priority 150",
-        &["priority: 100 -> 150 (needs a new process: a reload is refused)"],
+        &["priority: 100 -> 150 (with the next advert; the state stays unless the protocol says otherwise)"],
     );
+    check(
+        "address 10.0.0.1/24",
+        "address 10.0.0.2/24",
+        &[
+            "address: 10.0.0.1/24 -> 10.0.0.2/24 (put and taken at once where this node is master, which it stays)",
+        ],
+    );
+    check(
+        "virtual-router-id 5",
+        "virtual-router-id 6",
+        &[
+            "virtual-router-id: 5 -> 6 (another router: the one before stops at once, this one begins as backup)",
+        ],
+    );
+    check("state backup", "state master", &["state: backup -> master (takes effect with a new process)"]);
+    check("nopreempt", "", &["removed: nopreempt (at once; routers stay in their states)"]);
 }
 
 #[test]
@@ -220,7 +240,7 @@ fn what_a_process_cannot_do() {
     };
     let front = "frontend f\n bind :80\n";
     let l4 = "listen v\n mode l4\n bind 10.0.0.1:80\n server a 10.0.0.2:80\n";
-    check(front, &format!("{front}{l4}"), &["listen v: added (needs a new process: a reload is refused)"]);
+    check(front, &format!("{front}{l4}"), &["listen v: added (forwarding begins)"]);
     check(l4, &l4.replace("0.2", "0.3"), &["listen v: server a: 10.0.0.2:80 -> 10.0.0.3:80 (new flows)"]);
     check(
         &format!("global\n chroot /var/empty\n{front}"),

@@ -76,6 +76,11 @@ impl Prepared {
         }
     }
 
+    /// It does not come to forwarding after all, and the process goes on.
+    pub fn undo(mut self) {
+        self.host.restore();
+    }
+
     /// For the parent of a process that goes to the background: the child has it all, and undoes it.
     pub fn leave_to_child(self) {
         std::mem::forget(self);
@@ -149,6 +154,9 @@ pub async fn run(
         }
     }
     process.l4.set_running(false);
+    if let Some(questions) = questions {
+        process.l4.desk.leave(questions);
+    }
     if engine.plane.is_ours() {
         engine.host.restore();
     }

@@ -65,10 +65,16 @@ impl Default for Desk {
 }
 
 impl Desk {
-    /// For the engine, once.
+    /// For the engine, until it leaves.
     #[must_use]
     pub fn attend(&self) -> Option<mpsc::Receiver<Question>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The engine ends, and another one may begin. Whoever waits learns that nobody answers.
+    pub fn leave(&self, mut questions: mpsc::Receiver<Question>) {
+        while questions.try_recv().is_ok() {}
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(questions);
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the administration asks and orders.
 
 use super::Shell;
+use crate::config::model::Config;
 use crate::config::model::vrrp::{SCOPES, Tracked, VirtualAddress, Vrrp};
 use crate::live::vrrp::{Call, ChangeView, CountsView, HeardView, Order, RouterView, TrackerView};
 use crate::logging::level;
@@ -40,16 +41,15 @@ impl Shell {
                 let all = self.routers().iter().enumerate().map(|(at, r)| self.view(at, r, now)).collect();
                 let _ = tell.send(all);
             }
-            Call::Order(at, order, tell) => {
-                let _ = tell.send(self.order(at, order, now));
+            Call::Order(name, order, tell) => {
+                let at = self.routers().iter().position(|r| r.name == name);
+                let done = at.map_or_else(gone, |at| self.order(at, order, now));
+                let _ = tell.send(done);
             }
         }
     }
 
     fn order(&mut self, at: usize, order: Order, now: Instant) -> Result<(), String> {
-        if at >= self.routers().len() {
-            return Err("No such vrrp section.".to_owned());
-        }
         let members = self.node.members(at);
         match order {
             Order::Priority(priority) => return self.set_priority(at, priority, now),
@@ -178,19 +178,28 @@ impl Shell {
     }
 
     fn tracked(&self, what: &Tracked) -> String {
-        let config = &self.config.config;
-        let proxy = |i: crate::ids::ProxyIndex| config.proxies.get(i.get()).map_or("?", |p| &*p.name);
-        match what {
-            Tracked::Interface(name) => format!("interface {name}"),
-            Tracked::Script(i) => format!("script {}", config.vrrp.scripts.get(*i).map_or("?", |s| &*s.name)),
-            Tracked::Backend { proxy: i, .. } => format!("backend {}", proxy(*i)),
-            Tracked::File(path) => format!("file {}", path.display()),
-            Tracked::Process { name, .. } => format!("process {name}"),
-            Tracked::L4(None) => "l4".to_owned(),
-            Tracked::L4(Some((i, _))) => format!("l4 {}", proxy(*i)),
-            Tracked::Frontend(i) => format!("frontend {}", proxy(*i)),
-        }
+        tracked(&self.config.config, what)
     }
+}
+
+/// What is tracked, as its line names it.
+pub fn tracked(config: &Config, what: &Tracked) -> String {
+    let proxy = |i: crate::ids::ProxyIndex| config.proxies.get(i.get()).map_or("?", |p| &*p.name);
+    match what {
+        Tracked::Interface(name) => format!("interface {name}"),
+        Tracked::Script(i) => format!("script {}", config.vrrp.scripts.get(*i).map_or("?", |s| &*s.name)),
+        Tracked::Backend { proxy: i, .. } => format!("backend {}", proxy(*i)),
+        Tracked::File(path) => format!("file {}", path.display()),
+        Tracked::Process { name, .. } => format!("process {name}"),
+        Tracked::L4(None) => "l4".to_owned(),
+        Tracked::L4(Some((i, _))) => format!("l4 {}", proxy(*i)),
+        Tracked::Frontend(i) => format!("frontend {}", proxy(*i)),
+    }
+}
+
+/// A reload has taken the section away.
+fn gone() -> Result<(), String> {
+    Err("No such vrrp section.".to_owned())
 }
 
 /// Where its adverts go.

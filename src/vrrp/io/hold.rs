@@ -3,10 +3,27 @@
 use super::link::{Change, Links};
 use super::succession::{self, Key};
 use super::{Shell, is_vmac_of};
-use crate::config::model::vrrp::{VirtualAddress, VirtualRoute, Vrrp};
+use crate::config::model::vrrp::{VirtualAddress, VirtualRoute, VirtualRule, Vrrp};
 use crate::logging::level;
 use crate::vrrp::{Burst, Input, State};
 use std::time::Instant;
+
+/// What this machine holds: rules and routes with whether they are IPv6's, routes and addresses with their interfaces.
+#[derive(Debug, Default)]
+pub struct Held {
+    rules: Vec<(bool, VirtualRule)>,
+    routes: Vec<(bool, Option<u32>, VirtualRoute)>,
+    addresses: Vec<(u32, VirtualAddress)>,
+}
+
+/// Does a router that was at that place before hold the same?
+pub fn same(before: &[Vrrp], place: Option<&Option<usize>>, router: &Vrrp) -> bool {
+    let before = place.copied().flatten().and_then(|at| before.get(at));
+    before.is_some_and(|before| {
+        (&before.addresses, &before.routes, &before.rules)
+            == (&router.addresses, &router.routes, &router.rules)
+    })
+}
 
 impl Shell {
     /// The interface an address of a router belongs on, if it is there.
@@ -86,6 +103,42 @@ impl Shell {
         }
     }
 
+    /// All that this machine holds now.
+    pub(super) fn held(&self) -> Held {
+        let mut held = Held::default();
+        for (at, router) in self.routers().iter().enumerate() {
+            if !self.node.routers.get(at).is_some_and(crate::vrrp::Router::holds) {
+                continue;
+            }
+            held.rules.extend(router.rules.iter().map(|rule| (router.is_v6(), rule.clone())));
+            for route in &router.routes {
+                let device = self.route_device(at, router, route);
+                held.routes.extend(device.map(|device| (router.is_v6(), device, route.clone())));
+            }
+            for address in &router.addresses {
+                held.addresses
+                    .extend(self.device(at, router, address).map(|device| (device, address.clone())));
+            }
+        }
+        held
+    }
+
+    /// Lets go of what is not held any more.
+    pub(super) async fn let_go_of(&self, before: &Held) {
+        let now = self.held();
+        let mut failed = Vec::new();
+        for (six, rule) in before.rules.iter().filter(|rule| !now.rules.contains(rule)) {
+            failed.extend(self.kernel.remove_rule(rule, *six).await.err());
+        }
+        for (six, device, route) in before.routes.iter().filter(|route| !now.routes.contains(route)) {
+            failed.extend(self.kernel.remove_route(route, *device, *six).await.err());
+        }
+        for (device, address) in before.addresses.iter().filter(|held| !now.addresses.contains(held)) {
+            failed.extend(self.kernel.remove(*device, address).await.err());
+        }
+        failed.iter().for_each(|error| self.say(level::ERR, &format!("vrrp: {error}")));
+    }
+
     fn complain(&self, router: &Vrrp, done: Result<(), String>) {
         if let Err(error) = done {
             self.say(level::ERR, &format!("{}: {error}", router.name));
@@ -116,10 +169,10 @@ impl Shell {
     }
 
     /// What a crashed run left behind: this node is no master as it starts.
-    pub(super) async fn clean(&mut self, inherited: &[(usize, i32)]) {
+    pub(super) async fn clean(&mut self, goes_on: impl Fn(usize) -> bool) {
         let mut left = Vec::new();
         let routers = self.routers().iter().enumerate();
-        for (at, router) in routers.filter(|(at, _)| !inherited.iter().any(|(i, _)| i == at)) {
+        for (at, router) in routers.filter(|(at, _)| !goes_on(*at)) {
             for rule in &router.rules {
                 let removed = self.kernel.remove_rule(rule, router.is_v6()).await;
                 self.say_left_over(router, &format!("rule {} was still there", rule.text), removed);

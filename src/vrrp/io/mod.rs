@@ -12,7 +12,7 @@
 //!   notify   programs on changes      command   runs them      security   who may write to them
 //!   workers  whether the threads that forward move
 //!   desk     what the administration asks and orders
-//!   succession  a new process in the place of an old one
+//!   succession  a new process in the place of an old one       reload   a new configuration in the place of an old one
 //! ```
 
 mod address;
@@ -27,6 +27,7 @@ mod notify;
 mod port;
 mod processes;
 mod refuse;
+mod reload;
 mod route;
 mod security;
 mod socket;
@@ -36,11 +37,12 @@ mod track;
 mod vmac;
 mod workers;
 
+pub use reload::{Renewal, Renewed};
 pub use workers::BEAT;
 
 use super::{Burst, Group, Input, Node, Output, Preempt, Received, Router, Settings, State};
 use crate::config::model::Config;
-use crate::config::model::vrrp::Vrrp;
+use crate::config::model::vrrp::{Vrrp, VrrpConfig, VrrpGroup};
 use crate::live::Generation;
 use crate::live::vrrp::Call;
 use crate::logging::{self, level};
@@ -78,7 +80,8 @@ pub struct Prepared {
 /// What the loop waits for.
 enum Event {
     Packet {
-        router: usize,
+        /// The router's mark.
+        id: u64,
         path: usize,
         ear: Ear,
         arrived: Arrived,
@@ -115,52 +118,48 @@ impl Prepared {
         let announcer = Announcer::open().map_err(|e| {
             format!("vrrp : no raw socket: {e} (vrrp needs root, or CAP_NET_ADMIN and CAP_NET_RAW)")
         })?;
-        let refused = config.routers.iter().filter(|r| !r.accepts).flat_map(|r| &r.addresses);
-        let refused: Vec<IpAddr> = refused.map(|a| a.address).collect();
-        let refusal = (!refused.is_empty()).then(|| Refusal::of(&refused)).transpose().map_err(|e| {
-            format!("vrrp : cannot refuse what is addressed to the virtual addresses: {e} (this takes nftables and Linux 5.12: write 'accept' to do without)")
-        })?;
+        let refusal = Refusal::open(&reload::refused(whole))?;
         let known = link::list().map_err(|e| format!("vrrp : cannot list the interfaces: {e}"))?;
         let predecessors = Vec::new();
         let links = Links::new(known);
         let mut prepared = Self { announcer, links, refusal, open_files, identities, predecessors };
         for router in &config.routers {
-            prepared.check(router)?;
+            check(&prepared.links, router)?;
         }
         prepared.predecessors = succession::ask(config, old);
         Ok(Some(prepared))
     }
+}
 
-    /// What is missing as the process starts is more likely a mistake than late.
-    fn check(&self, router: &Vrrp) -> Result<(), String> {
-        let name = &router.name;
-        if let Some(there) = router.vmac.as_ref().and_then(|name| self.links.named(name))
-            && !is_vmac_of(&self.links, there, router)
-        {
+/// What is missing as the process starts is more likely a mistake than late.
+fn check(links: &Links, router: &Vrrp) -> Result<(), String> {
+    let name = &router.name;
+    if let Some(there) = router.vmac.as_ref().and_then(|name| links.named(name))
+        && !is_vmac_of(links, there, router)
+    {
+        return Err(format!(
+            "vrrp '{name}' : there is an interface '{}' already, and it is not what a run before left on '{}': give 'use-vmac' another name",
+            there.name, router.interface
+        ));
+    }
+    let devices = router.addresses.iter().filter_map(|a| a.device.as_ref());
+    for interface in router.interfaces().chain(devices) {
+        let Some(link) = links.named(interface) else {
             return Err(format!(
-                "vrrp '{name}' : there is an interface '{}' already, and it is not what a run before left on '{}': give 'use-vmac' another name",
-                there.name, router.interface
+                "vrrp '{name}' : this machine has no interface '{interface}' (it has {})",
+                links.names()
+            ));
+        };
+        let sends = router.interfaces().any(|i| i == interface);
+        let has_source = || links.source(link.index, wanted(router), &[], None).is_some();
+        // Those of IPv6 come by themselves, a moment after the link.
+        if sends && wanted(router) == Wanted::V4 && router.source.is_none() && !has_source() {
+            return Err(format!(
+                "vrrp '{name}' : interface '{interface}' has no IPv4 address to send adverts from: add one, or give 'source'"
             ));
         }
-        let devices = router.addresses.iter().filter_map(|a| a.device.as_ref());
-        for interface in router.interfaces().chain(devices) {
-            let Some(link) = self.links.named(interface) else {
-                return Err(format!(
-                    "vrrp '{name}' : this machine has no interface '{interface}' (it has {})",
-                    self.links.names()
-                ));
-            };
-            let sends = router.interfaces().any(|i| i == interface);
-            let has_source = || self.links.source(link.index, wanted(router), &[], None).is_some();
-            // Those of IPv6 come by themselves, a moment after the link.
-            if sends && wanted(router) == Wanted::V4 && router.source.is_none() && !has_source() {
-                return Err(format!(
-                    "vrrp '{name}' : interface '{interface}' has no IPv4 address to send adverts from: add one, or give 'source'"
-                ));
-            }
-        }
-        Ok(())
     }
+    Ok(())
 }
 
 /// What a run before may have made: a macvlan of the router's interface, with the router's MAC.
@@ -202,6 +201,7 @@ pub async fn run(
     generation: Arc<Generation>,
     log: Rc<logging::Sender>,
     stop: Rc<tokio::sync::Notify>,
+    mut renewals: mpsc::UnboundedReceiver<Renewed>,
 ) {
     let inherited = succession::inherit(std::mem::take(&mut prepared.predecessors)).await;
     let kernel = match Kernel::connect() {
@@ -209,13 +209,14 @@ pub async fn run(
         Err(error) => return report(&generation, &log, level::ALERT, &format!("vrrp : no netlink: {error}")),
     };
     let (tell, mut events) = mpsc::channel(WAITING);
-    let mut shell = Shell::new(prepared, generation, log, kernel, &tell);
+    let mut shell = Shell::new(prepared, generation, log, kernel, tell);
     let inherited = shell.find_inherited(&inherited).await;
-    shell.clean(&inherited).await;
+    shell.clean(|at| inherited.iter().any(|(known, _)| *known == at)).await;
     let mut calls = shell.config.process.vrrp.attend();
     let now = Instant::now();
     shell.attach_all(now).await;
-    let _tasks = shell.watch(&tell);
+    let _tasks = shell.watch_machine();
+    shell.watch();
     for at in 0..shell.node.routers.len() {
         shell.node.handle_input(at, Input::Start, now);
     }
@@ -243,6 +244,7 @@ pub async fn run(
             }
             Some(event) = events.recv() => shell.happen(event).await,
             Some(call) = next_call(&mut calls) => shell.answer(call),
+            Some(renewed) = renewals.recv(), if !leaves => shell.renew(renewed, &mut events).await,
             () = shell.heirs.attend() => {}
             () = timer => shell.node.handle_timeout(Instant::now()),
         }
@@ -266,8 +268,11 @@ struct Shell {
     announcer: Announcer,
     links: Links,
     /// Lasts as long as this does.
-    _refusal: Option<Refusal>,
+    refusal: Option<Refusal>,
     tracks: track::Tracks,
+    /// What brings their events.
+    watching: Vec<crate::tasks::Task>,
+    tell: mpsc::Sender<Event>,
     teller: notify::Teller,
     identities: Identities,
     /// The state each group was last told to be in.
@@ -291,36 +296,35 @@ impl Shell {
         generation: Arc<Generation>,
         log: Rc<logging::Sender>,
         kernel: Kernel,
-        tell: &mpsc::Sender<Event>,
+        tell: mpsc::Sender<Event>,
     ) -> Self {
         let config = &generation.config.vrrp;
         let routers = config.routers.iter().map(|r| Router::new(settings(r))).collect();
-        let groups = config
-            .groups
-            .iter()
-            .map(|g| Group { name: g.name.to_string(), members: g.members.clone() })
-            .collect();
         let teller = {
-            let (generation, log) = (Arc::clone(&generation), Rc::clone(&log));
+            let (process, log) = (Arc::clone(&generation.process), Rc::clone(&log));
             notify::Teller::start(prepared.open_files, move |text| {
-                report(&generation, &log, level::ERR, text)
+                if let Some(generation) = process.current.get() {
+                    report(&generation, &log, level::ERR, text);
+                }
             })
         };
         Self {
-            node: Node::new(routers, groups),
+            node: Node::new(routers, groups(config)),
             tracks: track::Tracks::new(config),
+            watching: Vec::new(),
             memories: vec![desk::Memory::default(); config.routers.len()],
             teller,
             identities: prepared.identities,
             groups: vec![State::Stopped; config.groups.len()],
             open_files: prepared.open_files,
             ports: Ports::new(config, tell.clone()),
+            tell,
             further: vec![None; config.routers.len()],
             config: generation,
             log,
             kernel,
             announcer: prepared.announcer,
-            _refusal: prepared.refusal,
+            refusal: prepared.refusal,
             links: prepared.links,
             conflicts: Cell::new(0),
             heirs: Heirs::listen(),
@@ -337,21 +341,27 @@ impl Shell {
         report(&self.config, &self.log, level, text);
     }
 
-    /// Starts what brings events.
-    fn watch(&self, tell: &mpsc::Sender<Event>) -> Vec<crate::tasks::Task> {
-        let mut tasks = vec![crate::tasks::start("vrrp links", link::watch(tell.clone()))];
+    /// Starts what brings events whatever is configured.
+    fn watch_machine(&self) -> [crate::tasks::Task; 2] {
         let process = Arc::clone(&self.config.process);
-        tasks.push(crate::tasks::start("vrrp workers", workers::watch(process, tell.clone())));
-        tasks.extend(track::watch(&self.config, tell, self.open_files, &self.identities.scripts));
-        tasks
+        [
+            crate::tasks::start("vrrp links", link::watch(self.tell.clone())),
+            crate::tasks::start("vrrp workers", workers::watch(process, self.tell.clone())),
+        ]
+    }
+
+    /// Starts what brings events of what is tracked.
+    fn watch(&mut self) {
+        let scripts = &self.identities.scripts;
+        self.watching = track::watch(&self.config, &self.tracks, &self.tell, self.open_files, scripts);
     }
 
     async fn happen(&mut self, event: Event) {
         let now = Instant::now();
         match event {
-            Event::Packet { router, path, ear, arrived } => {
-                if self.ports.listens(router, path, ear) {
-                    self.packet(router, path, &arrived, now);
+            Event::Packet { id, path, ear, arrived } => {
+                if let Some(at) = self.ports.place(id).filter(|at| self.ports.listens(*at, path, ear)) {
+                    self.packet(at, path, &arrived, now);
                 }
             }
             Event::Link(change) => {
@@ -490,6 +500,11 @@ impl Shell {
             }
         }
     }
+}
+
+fn groups(config: &VrrpConfig) -> Vec<Group> {
+    let group = |g: &VrrpGroup| Group { name: g.name.to_string(), members: g.members.clone() };
+    config.groups.iter().map(group).collect()
 }
 
 fn report(generation: &Generation, log: &logging::Sender, level: u8, text: &str) {

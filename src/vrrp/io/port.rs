@@ -30,6 +30,9 @@ pub struct Ports {
     /// Family, interface and id of all routers.
     known: Vec<(bool, String, u8)>,
     tell: mpsc::Sender<Event>,
+    /// What packets are marked with: places change with a reload.
+    ids: Vec<u64>,
+    next_id: u64,
 }
 
 struct Path {
@@ -50,18 +53,79 @@ impl Ports {
     pub fn new(config: &VrrpConfig, tell: mpsc::Sender<Event>) -> Self {
         let virtuals = config.addresses();
         let ports = config.routers.iter().map(|_| Default::default()).collect();
-        let interfaces = |r: &'_ Vrrp| -> Vec<_> {
-            r.interfaces().map(|name| (r.is_v6(), name.to_owned(), r.vrid)).collect()
-        };
         Self {
             ports,
             vmacs: vec![None; config.routers.len()],
             bases: HashMap::new(),
             virtuals,
             strays: config.routers.iter().map(|_| Rc::default()).collect(),
-            known: config.routers.iter().flat_map(interfaces).collect(),
+            known: known(config),
             tell,
+            ids: (0..).take(config.routers.len()).collect(),
+            next_id: u64::try_from(config.routers.len()).unwrap_or(0),
         }
+    }
+
+    /// Goes on with the routers of another configuration, `places` being those they have had. What was made for others is removed.
+    pub async fn renew(
+        &mut self,
+        config: &VrrpConfig,
+        places: &[Option<usize>],
+        links: &Links,
+        kernel: &Kernel,
+    ) {
+        let mut next = Self::new(config, self.tell.clone());
+        next.bases = std::mem::take(&mut self.bases);
+        for (at, place) in places.iter().enumerate() {
+            match place {
+                Some(before) => {
+                    next.ports[at] = std::mem::take(&mut self.ports[*before]);
+                    next.vmacs[at] = self.vmacs[*before].take();
+                    next.strays[at] = Rc::clone(&self.strays[*before]);
+                    next.ids[at] = self.ids[*before];
+                }
+                None => {
+                    next.ids[at] = self.next_id;
+                    self.next_id += 1;
+                }
+            }
+        }
+        next.next_id = self.next_id;
+        if next.known != self.known {
+            next.tell_strays(config, links);
+        }
+        // Sockets on it first.
+        self.ports.clear();
+        for vmac in self.vmacs.iter_mut().filter_map(Option::take) {
+            let base = vmac.base;
+            vmac.remove(kernel).await;
+            if !next.vmacs.iter().flatten().any(|kept| kept.base == base)
+                && let Some(before) = next.bases.remove(&base)
+            {
+                // It may be gone by now.
+                let _ = vmac::set_arp(kernel, base, before).await;
+            }
+        }
+        *self = next;
+    }
+
+    /// Others count as strays now.
+    fn tell_strays(&mut self, config: &VrrpConfig, links: &Links) {
+        for ((router, paths), total) in config.routers.iter().zip(&mut self.ports).zip(&self.strays) {
+            for path in paths.iter_mut().flatten() {
+                let link = links.get(path.wire.carrier);
+                let opened = link.map(|link| open_strays(&self.known, Some(total), link, router.is_v6()));
+                // Without another socket the one of before goes on.
+                if let Some(Ok(strays)) = opened {
+                    path.strays = strays;
+                }
+            }
+        }
+    }
+
+    /// The router that packets with this mark are for; it may be gone.
+    pub fn place(&self, id: u64) -> Option<usize> {
+        self.ids.iter().position(|known| *known == id)
     }
 
     /// Opens what is not open on the interfaces as they are now.
@@ -73,7 +137,15 @@ impl Ports {
             },
             None => self.attach_path(at, 0, router, links),
         };
-        let further = router.further.as_ref().and_then(|_| self.attach_path(at, 1, router, links).err());
+        let further = match &router.further {
+            Some(_) => self.attach_path(at, 1, router, links).err(),
+            None => {
+                if let Some([_, further]) = self.ports.get_mut(at) {
+                    *further = None;
+                }
+                None
+            }
+        };
         Attached { own, further }
     }
 
@@ -168,6 +240,7 @@ impl Ports {
     ) -> Result<IpAddr, String> {
         let Some(interface) = router.interfaces().nth(path) else { return Err("no interface".to_owned()) };
         let vmac = self.vmacs.get(at).and_then(Option::as_ref).map(|v| v.index);
+        let id = self.ids.get(at).copied().unwrap_or(u64::MAX);
         let strays = |link: &Link| open_strays(&self.known, self.strays.get(at), link, router.is_v6());
         let Some(slot) = self.ports.get_mut(at).and_then(|paths| paths.get_mut(path)) else {
             return Err("no such router".to_owned());
@@ -198,7 +271,7 @@ impl Ports {
             let strays = strays(link)?;
             let receive = |ear| {
                 let (receiving, tell) = (Rc::clone(&wire), self.tell.clone());
-                tasks::start("vrrp adverts", async move { receiving.receive(at, path, ear, &tell).await })
+                tasks::start("vrrp adverts", async move { receiving.receive(id, path, ear, &tell).await })
             };
             let receivers = wire.ears().map(receive).collect();
             *slot = Some(Path { wire, strays, _receivers: receivers });
@@ -228,6 +301,13 @@ impl Ports {
     pub fn local(&self, at: usize, path: usize) -> Option<IpAddr> {
         self.ports.get(at)?.get(path)?.as_ref().map(|p| p.wire.source)
     }
+}
+
+/// Family, interface and id of all routers.
+fn known(config: &VrrpConfig) -> Vec<(bool, String, u8)> {
+    let of =
+        |r: &Vrrp| -> Vec<_> { r.interfaces().map(|name| (r.is_v6(), name.to_owned(), r.vrid)).collect() };
+    config.routers.iter().flat_map(of).collect()
 }
 
 /// `known`: family, interface and id of all routers.

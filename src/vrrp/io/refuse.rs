@@ -6,6 +6,10 @@ use rtnetlink::sys::protocols::NETLINK_NETFILTER;
 use rtnetlink::sys::{Socket, SocketAddr};
 use std::io;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+/// Made so far.
+static TABLES: AtomicU32 = AtomicU32::new(0);
 
 /// While it lives, the addresses are refused.
 pub struct Refusal {
@@ -13,13 +17,29 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// Of addresses, if there are any.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn open(addresses: &[IpAddr]) -> Result<Option<Self>, String> {
+        let refusal = (!addresses.is_empty()).then(|| Self::of(addresses)).transpose();
+        refusal.map_err(|e| {
+            format!("vrrp : cannot refuse what is addressed to the virtual addresses: {e} (this takes nftables and Linux 5.12: write 'accept' to do without)")
+        })
+    }
+
     /// # Errors
     /// The system's: no nftables in the kernel, or one before 5.12.
-    pub fn of(addresses: &[IpAddr]) -> io::Result<Self> {
+    fn of(addresses: &[IpAddr]) -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_NETFILTER)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
-        let messages = nftables::drop_input(&format!("weir-{}", std::process::id()), addresses);
+        // A reload makes another one before the one of before goes.
+        let table = match TABLES.fetch_add(1, Relaxed) {
+            0 => format!("weir-{}", std::process::id()),
+            more => format!("weir-{}-{more}", std::process::id()),
+        };
+        let messages = nftables::drop_input(&table, addresses);
         let wanted = messages.len() - 2;
         socket.send(&messages.concat(), 0)?;
         let mut heard = 0;

@@ -109,8 +109,8 @@ impl Wire {
         self.hears.iter().map(|(ear, _)| *ear)
     }
 
-    /// Hands over packets as they come. When the loop is behind, further ones wait in the socket.
-    pub async fn receive(&self, router: usize, path: usize, ear: Ear, tell: &mpsc::Sender<Event>) {
+    /// Hands over packets as they come, marked with the router's `id`. When the loop is behind, further ones wait in the socket.
+    pub async fn receive(&self, id: u64, path: usize, ear: Ear, tell: &mpsc::Sender<Event>) {
         let Some((_, socket)) = self.hears.iter().find(|(e, _)| *e == ear) else { return };
         let Ok(copy) = socket.try_clone() else { return };
         let Ok(socket) = raw::watch(OwnedFd::from(copy)) else { return };
@@ -123,7 +123,7 @@ impl Wire {
                 IpAddr::V6(_) => receive_v6(fd, &mut buffer),
             });
             if let Ok(Ok(Some(arrived))) = read
-                && tell.send(Event::Packet { router, path, ear, arrived }).await.is_err()
+                && tell.send(Event::Packet { id, path, ear, arrived }).await.is_err()
             {
                 return;
             }

@@ -2,12 +2,15 @@
 
 use super::Event;
 use super::command::{self, Ended};
+use super::desk::tracked;
 use super::link::Links;
 use super::security::Identity;
+use crate::config::identity::same;
+use crate::config::model::Config;
 use crate::config::model::vrrp::{Track, Tracked, Vrrp, VrrpConfig, VrrpScript};
 use crate::ids::ProxyIndex;
 use crate::live::vrrp::TrackerView;
-use crate::live::{Generation, LiveProxy};
+use crate::live::{Generation, Process};
 use crate::program::Program;
 use crate::tasks::{self, Task};
 use std::sync::Arc;
@@ -66,6 +69,37 @@ impl Tracks {
                     tracks.set(at, i, false, format!("script {} has not passed yet", script.name));
                 }
             }
+        }
+        tracks
+    }
+
+    /// Those of another configuration. What was tracked before, by whomever, fares as it did; of a router whose place was `at`, orders
+    /// of the administrator go on, a priority as long as the configuration says of it what it said.
+    pub fn after(&self, before: &Config, next: &Config, places: &[Option<usize>]) -> Self {
+        let mut tracks = Self::new(&next.vrrp);
+        tracks.workers.clone_from(&self.workers);
+        let known = |what: &Tracked| {
+            let name = tracked(next, what);
+            let all = before.vrrp.routers.iter().zip(&self.routers);
+            let mut all = all.flat_map(|(conf, states)| conf.tracks.iter().zip(&states.tracks));
+            all.find(|(track, _)| tracked(before, &track.what) == name).map(|(_, state)| state)
+        };
+        for ((conf, states), place) in next.vrrp.routers.iter().zip(&mut tracks.routers).zip(places) {
+            for (track, state) in conf.tracks.iter().zip(&mut states.tracks) {
+                if let Some(known) = known(&track.what) {
+                    *state = TrackState { weight: state.weight, why: known.why.clone(), ..*known };
+                    if let Some(number) = state.number {
+                        state.well = if state.weight == 0 { number == 0 } else { !state.is_fault() };
+                    }
+                }
+            }
+            let Some(at) = *place else { continue };
+            let (Some(was), Some(old)) = (before.vrrp.routers.get(at), self.routers.get(at)) else {
+                continue;
+            };
+            states.link.clone_from(&old.link);
+            states.told.clone_from(&old.told);
+            states.base = old.base.filter(|_| was.priority == conf.priority);
         }
         tracks
     }
@@ -212,9 +246,10 @@ impl TrackState {
     }
 }
 
-/// Starts what watches scripts, backends and frontends.
+/// Starts what watches scripts, backends and frontends; `tracks` says how they fare as far as is known.
 pub fn watch(
-    generation: &Arc<Generation>,
+    generation: &Generation,
+    tracks: &Tracks,
     tell: &mpsc::Sender<Event>,
     open_files: Option<(u64, u64)>,
     identities: &[Identity],
@@ -223,19 +258,19 @@ pub fn watch(
     let mut tasks = Vec::new();
     for (at, script) in config.scripts.iter().enumerate() {
         let followers = followers(config, |t| *t == Tracked::Script(at));
-        if !followers.is_empty() {
+        if let Some((router, track)) = followers.first() {
+            let (well, _, _) = tracks.standing(*router, *track);
             let (script, tell) = (script.clone(), tell.clone());
             let identity = identities.get(at).copied().flatten();
             let program = command::program(&script.command, identity, open_files);
-            let running = async move { run_script(script, &program, followers, &tell).await };
+            let running = async move { run_script(script, well, &program, followers, &tell).await };
             tasks.push(tasks::start("vrrp script", running));
         }
     }
-    let proxies =
-        followers(config, |t| matches!(t, Tracked::Backend { .. } | Tracked::Frontend(_) | Tracked::L4(_)));
+    let proxies = proxies(&generation.config);
     if !proxies.is_empty() {
-        let (generation, tell) = (Arc::clone(generation), tell.clone());
-        tasks.push(tasks::start("vrrp proxies", async move { look(&generation, proxies, &tell).await }));
+        let (process, tell) = (Arc::clone(&generation.process), tell.clone());
+        tasks.push(tasks::start("vrrp proxies", async move { look(&process, proxies, &tell).await }));
     }
     let files = files(config);
     if !files.is_empty() {
@@ -246,6 +281,36 @@ pub fn watch(
         tasks.push(tasks::start("vrrp processes", super::processes::watch(processes, tell.clone())));
     }
     tasks
+}
+
+/// A proxy that a track follows, by its name: a reload may put it in another place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Proxy {
+    Backend { name: Arc<str>, min_up: usize },
+    Frontend(Arc<str>),
+    L4(Option<(Arc<str>, usize)>),
+}
+
+/// Routers and places of the tracks that follow proxies.
+fn proxies(config: &Config) -> Vec<(usize, usize, Proxy)> {
+    let name =
+        |at: ProxyIndex| config.proxies.get(at.get()).map_or_else(|| "?".into(), |p| Arc::clone(&p.name));
+    let proxy = |what: &Tracked| {
+        Some(match what {
+            Tracked::Backend { proxy, min_up } => Proxy::Backend { name: name(*proxy), min_up: *min_up },
+            Tracked::Frontend(proxy) => Proxy::Frontend(name(*proxy)),
+            Tracked::L4(service) => Proxy::L4(service.map(|(proxy, min_up)| (name(proxy), min_up))),
+            Tracked::Interface(_) | Tracked::Script(_) | Tracked::File(_) | Tracked::Process { .. } => {
+                return None;
+            }
+        })
+    };
+    tracks(&config.vrrp).filter_map(|(at, i, what)| Some((at, i, proxy(what)?))).collect()
+}
+
+/// Do two configurations have the same watched?
+pub fn same_watched(one: &Config, other: &Config) -> bool {
+    same(&one.vrrp, &other.vrrp) && proxies(one) == proxies(other)
 }
 
 fn files(config: &VrrpConfig) -> Vec<super::files::Followed> {
@@ -285,12 +350,12 @@ fn followers(config: &VrrpConfig, follows: impl Fn(&Tracked) -> bool) -> Vec<(us
 
 async fn run_script(
     script: VrrpScript,
+    mut well: bool,
     program: &Program,
     followers: Vec<(usize, usize)>,
     tell: &mpsc::Sender<Event>,
 ) {
     let (mut passes, mut failures) = (0, 0);
-    let mut well = !script.init_fail;
     let mut beat = tokio::time::interval(script.interval);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
@@ -316,18 +381,16 @@ async fn run_script(
     }
 }
 
-async fn look(generation: &Generation, proxies: Vec<(usize, usize)>, tell: &mpsc::Sender<Event>) {
-    let mut last = vec![true; proxies.len()];
+async fn look(process: &Process, proxies: Vec<(usize, usize, Proxy)>, tell: &mpsc::Sender<Event>) {
+    let mut last = vec![None; proxies.len()];
     let mut beat = tokio::time::interval(LOOK);
     loop {
         beat.tick().await;
-        for ((router, track), last) in proxies.iter().zip(&mut last) {
-            let what = generation.config.vrrp.routers.get(*router).and_then(|r| r.tracks.get(*track));
-            let Some((well, why)) = what.and_then(|t| proxy_fares(generation, &t.what)) else { continue };
-            if well == *last {
+        for ((router, track, what), last) in proxies.iter().zip(&mut last) {
+            let Some((well, why)) = fares(process, what) else { continue };
+            if last.replace(well) == Some(well) {
                 continue;
             }
-            *last = well;
             let event = Event::Tracked { router: *router, track: *track, well, why };
             if tell.send(event).await.is_err() {
                 return;
@@ -336,39 +399,27 @@ async fn look(generation: &Generation, proxies: Vec<(usize, usize)>, tell: &mpsc
     }
 }
 
-/// The proxy of that place in the configuration the routers are from, as it is after reloads.
-fn current(generation: &Generation, at: ProxyIndex) -> Option<Arc<LiveProxy>> {
-    let known = generation.proxy(at)?;
-    let Some(latest) = generation.process.current.get() else { return Some(Arc::clone(known)) };
-    let name = &known.conf.name;
-    let found = if known.back.is_some() { latest.back_named(name) } else { latest.front_named(name) };
-    found.cloned()
-}
-
-fn proxy_fares(generation: &Generation, what: &Tracked) -> Option<(bool, String)> {
+/// How it fares in the configuration that runs.
+fn fares(process: &Process, what: &Proxy) -> Option<(bool, String)> {
+    let now = process.current.get()?;
+    let usable = |name: &str, min_up: usize| {
+        let (active, backups) = now.back_named(name)?.back.as_ref()?.usable();
+        let up = active + backups;
+        Some((up >= min_up, format!("backend {name} has {up} servers, {min_up} are wanted")))
+    };
     match what {
-        Tracked::Backend { proxy, min_up } => {
-            let proxy = current(generation, *proxy)?;
-            let (active, backups) = proxy.back.as_ref()?.usable();
-            let up = active + backups;
-            let why = format!("backend {} has {up} servers, {min_up} are wanted", proxy.conf.name);
-            Some((up >= *min_up, why))
-        }
-        Tracked::L4(service) => {
-            let ailment = generation.process.l4.ailment();
+        Proxy::Backend { name, min_up } => usable(name, *min_up),
+        Proxy::L4(service) => {
             let lacks = || {
-                let (proxy, min_up) = service.as_ref()?;
-                let backend = Tracked::Backend { proxy: *proxy, min_up: *min_up };
-                proxy_fares(generation, &backend).and_then(|(well, why)| (!well).then_some(why))
+                let (name, min_up) = service.as_ref()?;
+                usable(name, *min_up).and_then(|(well, why)| (!well).then_some(why))
             };
-            let why = ailment.or_else(lacks);
+            let why = process.l4.ailment().or_else(lacks);
             Some((why.is_none(), why.unwrap_or_default()))
         }
-        Tracked::Frontend(proxy) => {
-            let proxy = current(generation, *proxy)?;
-            let accepts = !proxy.conf.disabled && !generation.process.stopping.load(Relaxed);
-            Some((accepts, format!("frontend {} does not accept", proxy.conf.name)))
+        Proxy::Frontend(name) => {
+            let accepts = !now.front_named(name)?.conf.disabled && !process.stopping.load(Relaxed);
+            Some((accepts, format!("frontend {name} does not accept")))
         }
-        Tracked::Interface(_) | Tracked::Script(_) | Tracked::File(_) | Tracked::Process { .. } => None,
     }
 }
