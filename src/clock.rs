@@ -22,6 +22,14 @@ pub fn millis(d: Duration) -> i64 {
     i64::try_from(d.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// The short name of a month from 1 to 12 (of another, the nearest one's): every date that HAProxy or OpenSSL writes has it.
+#[must_use]
+pub fn month_name(month: u32) -> &'static str {
+    const NAMES: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    NAMES[(month as usize).clamp(1, 12) - 1]
+}
+
 /// A calendar date and time of day (proleptic Gregorian).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Civil {

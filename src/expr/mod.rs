@@ -9,6 +9,7 @@ mod args;
 mod condition;
 mod convert;
 pub(crate) use convert::encoding::{base64_decode, base64_encode};
+pub(crate) use sample::hex_upper;
 pub mod credentials;
 pub mod crypt;
 mod error;

@@ -4,9 +4,6 @@ use crate::clock;
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-const MONTHS: [&[u8; 3]; 12] =
-    [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
-
 /// `Nov 21 04:33:38`, as RFC 3164 writes the local date (the day padded with a space).
 pub(super) fn syslog(seconds: i64, out: &mut Vec<u8>) {
     cached(seconds, Shape::Syslog, out);
@@ -102,7 +99,7 @@ fn cached(second: i64, shape: Shape, out: &mut Vec<u8>) {
 fn format(second: i64, shape: Shape, out: &mut Vec<u8>) {
     let offset = if shape == Shape::Clf { 0 } else { clock::local_offset(second) };
     let civil = clock::Civil::from_unix(second.saturating_add(i64::from(offset)));
-    let month: &[u8] = MONTHS[(civil.month as usize).clamp(1, 12) - 1];
+    let month = clock::month_name(civil.month).as_bytes();
     let year = u32::try_from(civil.year).unwrap_or(0);
     match shape {
         Shape::Syslog => {

@@ -1,5 +1,7 @@
 //! The fields of a certificate, as OpenSSL writes them.
 
+use crate::clock::{Civil, month_name};
+use crate::expr::hex_upper;
 use std::fmt::Write as _;
 use x509_parser::extensions::GeneralName;
 use x509_parser::oid_registry::Oid;
@@ -67,9 +69,7 @@ pub fn entry(der: &[u8], who: Who, wanted: &str, place: i64) -> Option<Vec<u8>> 
 /// The serial number's bytes, most significant first.
 #[must_use]
 pub fn serial(der: &[u8]) -> Option<Vec<u8>> {
-    let certificate = parse(der)?;
-    let raw = certificate.raw_serial();
-    Some(raw.strip_prefix(&[0]).filter(|rest| !rest.is_empty()).unwrap_or(raw).to_vec())
+    Some(significant(parse(der)?.raw_serial()).to_vec())
 }
 
 /// `YYMMDDhhmmssZ`
@@ -230,18 +230,27 @@ pub fn end(der: &[u8]) -> Option<i64> {
 }
 
 fn in_words(time: ASN1Time) -> String {
-    const MONTHS: &[&str] =
-        &["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let at = time.to_datetime();
-    let month = MONTHS.get(usize::from(u8::from(at.month())).wrapping_sub(1)).copied().unwrap_or_default();
-    format!(
-        "{month} {:>2} {:02}:{:02}:{:02} {} GMT",
-        at.day(),
-        at.hour(),
-        at.minute(),
-        at.second(),
-        at.year()
-    )
+    date_in_words(time.timestamp())
+}
+
+/// Seconds since the epoch as OpenSSL writes a date: `Nov 21 16:57:30 2026 GMT`.
+#[must_use]
+pub fn date_in_words(seconds: i64) -> String {
+    let at = Civil::from_unix(seconds);
+    let month = month_name(at.month);
+    format!("{month} {:>2} {:02}:{:02}:{:02} {} GMT", at.day, at.hour, at.minute, at.second, at.year)
+}
+
+/// Two hexadecimal digits a byte, as everything about certificates is written.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    String::from_utf8(hex_upper(bytes)).unwrap_or_default()
+}
+
+/// A serial number without the zero that keeps it positive in DER.
+#[must_use]
+pub fn significant(serial: &[u8]) -> &[u8] {
+    serial.strip_prefix(&[0]).filter(|rest| !rest.is_empty()).unwrap_or(serial)
 }
 
 /// `DNS:a, DNS:b`; other kinds of names leave their place empty, as HAProxy shows them.
@@ -288,10 +297,7 @@ pub fn revocation_list(der: &[u8]) -> Option<String> {
         "No Revoked Certificates.\n"
     });
     for entry in revoked {
-        let raw = entry.raw_serial();
-        let serial = raw.strip_prefix(&[0]).filter(|rest| !rest.is_empty()).unwrap_or(raw);
-        let serial: String = serial.iter().map(|byte| format!("{byte:02X}")).collect();
-        let _ = writeln!(out, "    Serial Number: {serial}");
+        let _ = writeln!(out, "    Serial Number: {}", hex(significant(entry.raw_serial())));
         let _ = writeln!(out, "        Revocation Date: {}", in_words(entry.revocation_date));
     }
     Some(out)

@@ -331,12 +331,10 @@ fn age(age: Duration) -> String {
 }
 
 fn date(at: SystemTime) -> String {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let unix = i64::try_from(since.as_secs()).unwrap_or(0);
     let c = clock::Civil::from_unix(unix + i64::from(clock::local_offset(unix)));
-    let month = MONTHS.get(c.month as usize - 1).copied().unwrap_or("");
+    let month = clock::month_name(c.month);
     format!(
         "{:02}/{month}/{:04}:{:02}:{:02}:{:02}.{:06}",
         c.day,

@@ -8,7 +8,7 @@ use crate::config::model::global::Level::{Admin, Operator};
 use crate::tls::Store;
 use crate::tls::certificate::Parts;
 use crate::tls::changes::{Found, Refusal};
-use crate::tls::x509::{self, Who};
+use crate::tls::x509::{self, Who, hex};
 use sha1::{Digest, Sha1};
 use std::fmt::Write;
 
@@ -112,13 +112,6 @@ pub(super) fn certificate(first: &[u8], out: &mut String) {
     let _ = writeln!(out, "SHA1 FingerPrint: {}", hex(&Sha1::digest(first)));
     let _ = writeln!(out, "Subject: {}", or_none(x509::name(first, Who::Subject)));
     let _ = writeln!(out, "Issuer: {}", or_none(x509::name(first, Who::Issuer)));
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02X}");
-        text
-    })
 }
 
 fn set(call: &mut Call<'_>) -> Answer {

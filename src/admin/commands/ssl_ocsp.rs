@@ -1,9 +1,7 @@
 //! OCSP responses that are stapled: shown, and replaced by newer ones.
 
-use super::ssl_cert::hex;
 use crate::admin::answer::{Answer, severity};
 use crate::admin::command::{Call, Command};
-use crate::clock::Civil;
 use crate::config::model::global::Level::{Admin, Operator};
 use crate::expr::{base64_decode, base64_encode};
 use crate::logging::local_date;
@@ -11,6 +9,7 @@ use crate::tls::Slot;
 use crate::tls::certificate::{Certificate, Staple};
 use crate::tls::changes::Refusal;
 use crate::tls::ocsp::Id;
+use crate::tls::x509::{date_in_words, hex, significant};
 use rustls::pki_types::UnixTime;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -137,10 +136,9 @@ fn update(call: &mut Call<'_>) -> Answer {
 }
 
 fn describe(id: &Id, indent: &str, out: &mut String) {
-    let serial = id.serial.strip_prefix(&[0]).filter(|rest| !rest.is_empty()).unwrap_or(&id.serial);
     let _ = writeln!(out, "{indent}Issuer Name Hash: {}", hex(&id.issuer_name));
     let _ = writeln!(out, "{indent}Issuer Key Hash: {}", hex(&id.issuer_key));
-    let _ = writeln!(out, "{indent}Serial Number: {}", hex(serial));
+    let _ = writeln!(out, "{indent}Serial Number: {}", hex(significant(&id.serial)));
 }
 
 /// What clients go by; OpenSSL's dump of signature and certificates behind it is not given.
@@ -157,11 +155,6 @@ fn details(staple: &Staple) -> String {
     out
 }
 
-/// `Nov 21 23:03:07 2026 GMT`
 fn words(time: UnixTime) -> String {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let at = Civil::from_unix(i64::try_from(time.as_secs()).unwrap_or(i64::MAX));
-    let month = MONTHS.get(at.month.saturating_sub(1) as usize).copied().unwrap_or_default();
-    format!("{month} {:>2} {:02}:{:02}:{:02} {} GMT", at.day, at.hour, at.minute, at.second, at.year)
+    date_in_words(i64::try_from(time.as_secs()).unwrap_or(i64::MAX))
 }

@@ -6,9 +6,6 @@ use std::cell::RefCell;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
-const MONTHS: [&str; 12] =
-    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-
 /// `21/Nov/2026:04:58:21` and its zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Zone {
@@ -72,8 +69,7 @@ fn render(second: i64, zone: Zone) -> String {
         Zone::Local => instant.to_zoned(load_zone().clone()),
     };
     let offset = zoned.offset().seconds();
-    let month =
-        usize::try_from(zoned.month()).ok().and_then(|m| MONTHS.get(m.wrapping_sub(1))).unwrap_or(&"Jan");
+    let month = crate::clock::month_name(zoned.month().unsigned_abs().into());
     format!(
         "{:02}/{month}/{:04}:{:02}:{:02}:{:02} {}{:02}{:02}",
         zoned.day(),
