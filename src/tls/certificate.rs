@@ -54,6 +54,8 @@ pub struct Parts {
     pub issuer: Option<CertificateDer<'static>>,
     /// `ocsp-update on`: the responder is asked, again and again.
     pub updates: bool,
+    /// `ssl-skip-self-issued-ca`: clients are not shown authorities that nobody stands above.
+    pub skip_roots: bool,
 }
 
 impl Clone for Parts {
@@ -64,6 +66,7 @@ impl Clone for Parts {
             ocsp: self.ocsp.clone(),
             issuer: self.issuer.clone(),
             updates: self.updates,
+            skip_roots: self.skip_roots,
         }
     }
 }
@@ -78,11 +81,13 @@ pub struct Extra {
     pub key: bool,
     /// `x.key` beside `x.crt`, not `x.crt.key`.
     pub del_ext: bool,
+    /// See [`Parts::skip_roots`].
+    pub skip_roots: bool,
 }
 
 impl Default for Extra {
     fn default() -> Self {
-        Self { bundle: true, ocsp: true, issuer: true, key: true, del_ext: false }
+        Self { bundle: true, ocsp: true, issuer: true, key: true, del_ext: false, skip_roots: false }
     }
 }
 
@@ -163,7 +168,7 @@ impl Parts {
             SignatureAlgorithm::ECDSA => Kind::Ecdsa,
             _ => Kind::Other,
         };
-        let mut certified = CertifiedKey::new(self.chain.clone(), signing);
+        let mut certified = CertifiedKey::new(self.shown(), signing);
         // What cannot be compared (certificates of version 1) is taken as it is.
         if let Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) = certified.keys_match() {
             return Err(Problem::KeyMismatch);
@@ -177,6 +182,16 @@ impl Parts {
 }
 
 impl Parts {
+    /// The chain as clients are shown it.
+    fn shown(&self) -> Vec<CertificateDer<'static>> {
+        let is_root = |der: &CertificateDer<'_>| {
+            X509Certificate::from_der(der).is_ok_and(|(_, one)| one.issuer() == one.subject())
+        };
+        let shown = self.chain.iter().enumerate();
+        let shown = shown.filter(|(place, der)| *place == 0 || !self.skip_roots || !is_root(der));
+        shown.map(|(_, der)| der.clone()).collect()
+    }
+
     /// What the OCSP response is worth, if there is one, or whom to ask for one.
     fn staple(&self, first: &CertificateDer<'_>) -> Result<Option<Staple>, Problem> {
         let responder = ocsp::responder(first);
@@ -266,7 +281,7 @@ pub struct Files {
 /// See [`Problem`].
 pub fn load_from(path: &Path, files: &Files, extra: Extra) -> Result<Certificate, Problem> {
     let bytes = std::fs::read(path).map_err(|e| Problem::NotThere(reason(&e)))?;
-    let mut parts = Parts::default();
+    let mut parts = Parts { skip_roots: extra.skip_roots, ..Parts::default() };
     parts.read_pem(&bytes).map_err(Problem::NotPem)?;
     if parts.chain.is_empty() {
         return Err(Problem::NoCertificate);

@@ -7,6 +7,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// What was ordered and is not in use yet.
 #[derive(Debug, Default)]
@@ -97,7 +98,11 @@ impl Store {
             Some((_, parts)) => parts,
             None => match self.find(&name) {
                 Some(Found::Certificate(parts)) => parts,
-                _ => Parts { updates: self.updates.by_default(), ..Parts::default() },
+                _ => Parts {
+                    updates: self.updates.by_default(),
+                    skip_roots: self.skips_roots.load(Relaxed),
+                    ..Parts::default()
+                },
             },
         };
         fill(&mut parts, part, contents, called).map_err(Refusal::Bad)?;

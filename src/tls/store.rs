@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache, StoresServerSessions};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// What the configuration calls a certificate, and what it is now.
@@ -75,6 +75,8 @@ pub struct Store {
     tickets: Mutex<Vec<Arc<TicketKeys>>>,
     sessions: OnceLock<Arc<ServerSessionMemoryCache>>,
     pub updates: Updates,
+    /// For certificates that come later, see [`Parts::skip_roots`].
+    pub skips_roots: AtomicBool,
     apart: AtomicU32,
 }
 

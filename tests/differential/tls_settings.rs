@@ -9,7 +9,8 @@ use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use super::tls::{Case, EC, FRONT, Pki, RSA, curl};
+use super::tls::{Case, EC, FRONT, FUTURE, PAST, Pki, RSA, curl};
+use super::tls_sessions::{CLOSE, s_client, start};
 use crate::harness::own_address;
 use crate::harness::process::{Program, Proxy};
 
@@ -226,4 +227,39 @@ fn what_cannot_be_had_is_said() {
     check("ssl-security-level 3", "", 0, "weir keeps level 2");
     check("tune.ssl.maxrecord 16385", "", 1, "tune.ssl.maxrecord");
     check("", "generate-certificates", 1, "not supported by weir yet");
+}
+
+/// What stands above a certificate in its file is shown, but for authorities that have signed themselves if so asked.
+#[test]
+fn authorities_that_are_not_shown() {
+    let pki = Pki::new();
+    pki.authority("ours");
+    for (name, above) in [("between", "ours"), ("near", "ours"), ("far", "between")] {
+        pki.client(name, above, &format!("/CN={name}.test"), [PAST, FUTURE]);
+    }
+    pki.join(&["near.crt", "near.key", "ours.crt"], "near.pem");
+    pki.join(&["far.crt", "far.key", "between.crt", "ours.crt"], "far.pem");
+    let shown = |program: Program, global: &str, name: &str| {
+        let address: Ipv4Addr = own_address();
+        let sections = format!(
+            "frontend f\n    bind ADDR:{FRONT} ssl crt PKI/{name}.pem\n    http-request return status 200"
+        );
+        let _proxy = start(program, &pki, global, &sections, address);
+        let said = s_client(pki.dir.path(), address, "-showcerts", CLOSE);
+        let subjects = said.lines().filter_map(|line| line.trim().split_once(" s:"));
+        subjects.map(|(_, subject)| subject.to_owned()).collect::<Vec<_>>().join(" < ")
+    };
+    for (name, all, without) in [
+        ("near", "CN = near.test < C = FR, O = Test, CN = ours", "CN = near.test"),
+        (
+            "far",
+            "CN = far.test < CN = between.test < C = FR, O = Test, CN = ours",
+            "CN = far.test < CN = between.test",
+        ),
+    ] {
+        for program in [Program::HaProxy, Program::Weir] {
+            assert_eq!(shown(program, "", name), all, "{program:?} {name}");
+            assert_eq!(shown(program, "    ssl-skip-self-issued-ca", name), without, "{program:?} {name}");
+        }
+    }
 }

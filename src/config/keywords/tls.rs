@@ -193,15 +193,19 @@ pub const TABLE: &[Keyword] = &[
         "tune.ssl.force-private-cache",
         GLOBAL,
         "",
-        "Of several processes, which weir does not start.",
+        "Nothing to act on: the one process has all sessions.",
         |p, l| p.no_effect(l, 0, "one process has all sessions"),
     ),
     Keyword::new(
         "tune.ssl.ssl-ctx-cache-size",
         GLOBAL,
         "<number>",
-        "Of 'generate-certificates', which is refused.",
-        |p, l| p.no_effect(l, 0, "no certificates are generated"),
+        "Nothing to act on: it is about 'generate-certificates', which is refused.",
+        |p, l| {
+            if p.integer(l, 1, 0_u32, i32::MAX as u32).is_some() {
+                p.no_effect(l, 0, "no certificates are generated");
+            }
+        },
     ),
     Keyword::new(
         "ssl-security-level",
@@ -214,15 +218,22 @@ pub const TABLE: &[Keyword] = &[
             }
         },
     ),
-    Keyword::new("ssl-mode-async", GLOBAL, "", "Of OpenSSL's engines, which weir has not.", |p, l| {
-        p.no_effect(l, 0, "there are no engines")
-    }),
+    Keyword::new(
+        "ssl-mode-async",
+        GLOBAL,
+        "",
+        "Nothing to act on: it is about OpenSSL's engines, which weir has not.",
+        |p, l| p.no_effect(l, 0, "there are no engines"),
+    ),
     Keyword::new(
         "ssl-skip-self-issued-ca",
         GLOBAL,
         "",
-        "Of chains completed by 'issuers-chain-path', which is refused.",
-        |p, l| p.no_effect(l, 0, "chains are shown as they stand in the file"),
+        "Clients are not shown the authorities of a certificate's file that have signed themselves; they serve as issuers for OCSP.",
+        |p, _| {
+            p.tls.extra.skip_roots = true;
+            p.tls.store.skips_roots.store(true, std::sync::atomic::Ordering::Relaxed);
+        },
     ),
 ];
 
