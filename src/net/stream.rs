@@ -193,6 +193,12 @@ impl Stream {
         watched!(self, s => s.try_read(buf), fresh => (&fresh.socket).read(buf), t => t.try_read(buf))
     }
 
+    /// Takes what has come for nobody to read, into `room` once, whether or not the reactor has noticed: a close with unread
+    /// bytes would be a reset.
+    pub fn discard(&self, room: &mut [u8]) {
+        each!(self, s => _ = (&*SockRef::from(s)).read(room), ());
+    }
+
     pub fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.watch()?;
         watched!(self, s => s.poll_write_ready(cx), _ => Poll::Pending, t => t.poll_write_ready(cx))

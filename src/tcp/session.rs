@@ -126,6 +126,7 @@ pub async fn serve(
         logged: false,
     };
     tell(&session, events::BEGUN, "new stream");
+    let mut stopped = false;
     match session.run_until_killed().await {
         Ok(Ruled::GoOn) => {}
         Ok(Ruled::Http) => {
@@ -144,16 +145,19 @@ pub async fn serve(
         }
         Err(Stop(letters)) => {
             session.letters = letters;
-            // What the client sent meanwhile is taken, so that closing is a FIN and not a reset.
-            let mut buffer = session.ctx.engine.take_buffer();
-            let _ = session.client.try_read(&mut buffer);
-            session.ctx.engine.keep_buffer(buffer);
+            stopped = true;
         }
     }
     let failed = session.letters[0] != b'-';
     let text = if failed { "end of stream, not by its course" } else { "end of stream" };
     tell(&session, events::ENDED | if failed { events::FAILED } else { 0 }, text);
     finish::session(&mut session);
+    if stopped {
+        // What the client sent meanwhile is taken, last of all, so that closing is a FIN and not a reset.
+        let mut buffer = session.ctx.engine.take_buffer();
+        session.client.discard(&mut buffer);
+        session.ctx.engine.keep_buffer(buffer);
+    }
     None
 }
 

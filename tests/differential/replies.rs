@@ -1,6 +1,13 @@
 //! Error bodies, configured replies, authentication, monitoring.
 
+use crate::harness;
+use crate::harness::process::{Program, Proxy};
 use crate::rig::{Row, compare};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+const FRONT: u16 = 8080;
 
 #[test]
 fn statuses() {
@@ -99,4 +106,27 @@ fn authentication() {
         visit(Row::new("user fetches").front("http-request return status 200 hdr x-u \"%[http_auth_user]|%[http_auth_pass]|%[http_auth_type]\"")),
         visit(Row::new("auth in the backend").back("http-request auth unless { http_auth(people) }")),
     ]);
+}
+
+/// What a client of `mode tcp` sent before there was nobody to pass it to is taken: closing upon it would be a reset.
+#[test]
+fn a_connection_without_a_server_ends_by_fin() {
+    for program in [Program::HaProxy, Program::Weir] {
+        let address = harness::own_address();
+        let config = format!(
+            "defaults\n    mode tcp\n    timeout connect 10s\n    timeout client 30s\n    timeout server 30s\nfrontend f\n    bind {address}:{FRONT}\n    \
+             default_backend b\nbackend b\n"
+        );
+        let proxy = Proxy::start(program, &config, address, &[FRONT]).unwrap_or_else(|e| panic!("{e}"));
+        for round in 0..5 {
+            // The client has connected and spoken before it is accepted.
+            proxy.signal("STOP");
+            let mut client = TcpStream::connect((address, FRONT)).unwrap();
+            client.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+            client.write_all(b"hello").unwrap();
+            proxy.signal("CONT");
+            let end = client.read(&mut [0]);
+            assert!(matches!(end, Ok(0)), "round {round} of {program:?}: {end:?}");
+        }
+    }
 }
