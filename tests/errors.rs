@@ -123,3 +123,170 @@ fn a_file_that_is_not_there() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("/nonexistent/haproxy.cfg"));
 }
+
+/// A line in a frontend, in a backend with a server `s1`, or in `global`: what is said of it, and under which word.
+#[track_caller]
+fn about(section: &str, line: &str, word: &str, says: &[&str]) {
+    let (mut global, mut front, mut back) = (String::new(), String::new(), String::new());
+    match section {
+        "global" => global = format!("global\n    {line}\n"),
+        "frontend" => front = format!("    {line}\n"),
+        _ => back = format!("    {line}\n"),
+    }
+    let config = format!(
+        "{global}{BASE}frontend f\n    bind 127.0.0.1:8000\n{front}    default_backend b\nbackend b\n    server s1 127.0.0.1:1\n{back}"
+    );
+    let (_, output) = Program::Weir.check(&config);
+    let lines: Vec<&str> = output.lines().collect();
+    let alerts = lines.iter().filter(|l| l.contains("parsing [")).count();
+    assert_eq!(alerts, 1, "{line}: one message is enough:\n{output}");
+    for text in says {
+        assert!(output.contains(text), "{line}: '{text}' in:\n{output}");
+    }
+    let source = lines
+        .iter()
+        .position(|l| l.trim_start_matches([' ', '|']).starts_with(line.split('\n').next().unwrap()));
+    let source = source.unwrap_or_else(|| panic!("{line}: the line is shown:\n{output}"));
+    assert_eq!(
+        lines[source + 1].find('^'),
+        lines[source].rfind(word),
+        "{line}: caret under {word}:\n{output}"
+    );
+}
+
+#[test]
+fn a_keyword_of_another_section_is_told_where_it_belongs() {
+    about("frontend", "nbthread 4", "nbthread", &["'nbthread' belongs in a 'global' section"]);
+    about(
+        "global",
+        "timeout client 5s",
+        "timeout",
+        &["'timeout' belongs in a 'defaults', 'frontend' or 'listen' section"],
+    );
+    about(
+        "global",
+        "option httplog",
+        "option",
+        &["'httplog' belongs in a 'defaults', 'frontend' or 'listen' section"],
+    );
+    about(
+        "frontend",
+        "user x insecure-password y",
+        "user",
+        &["'user' belongs in a 'global' or 'userlist' section"],
+    );
+}
+
+#[test]
+fn times_and_addresses_say_how_they_are_written() {
+    let units = "one of us, ms, s, m, h, d";
+    about("backend", "timeout server 5sec", "5sec", &["unexpected character 's' in 'timeout server'", units]);
+    about("backend", "timeout server 1.5s", "1.5s", &[units]);
+    about("backend", "server s2 127.0.0.1:2 check inter 2seconds", "2seconds", &[units]);
+    about("backend", "server s2 127.0.0.300:80", "127.0.0.300:80", &["four numbers from 0 to 255"]);
+    about(
+        "backend",
+        "server s2 127.0.0.1 80",
+        "80",
+        &["a port follows the address behind a colon: '127.0.0.1:80'"],
+    );
+}
+
+#[test]
+fn conditions_are_explained() {
+    about(
+        "frontend",
+        "use_backend b if HTTP and TRUE",
+        "and",
+        &["no such ACL : 'and'", "leave the word out"],
+    );
+    about("frontend", "use_backend b if HTTP && TRUE", "&&", &["leave the word out"]);
+    about("frontend", "use_backend b if {path /}", "{path", &["write '{ path /x }'"]);
+    about("frontend", "use_backend b if", "if", &["nothing stands after 'if': the condition never holds"]);
+    about("frontend", "use_backend b unless", "unless", &["the condition always holds"]);
+    about("frontend", "use_backend b if HTTP or", "if", &["nothing stands after the last 'or'"]);
+    about("frontend", "acl api", "api", &["write 'acl <name> <fetch> [flags] [values]'"]);
+    about("global", ".if foo(X)\n.endif", "foo(X)", &["defined()", "version_atleast()"]);
+}
+
+#[test]
+fn words_of_a_list_are_suggested() {
+    about("frontend", "bind 127.0.0.1:8443 ssl crtt x.pem", "crtt", &["did you mean 'crt' maybe ?"]);
+    about("global", "log 127.0.0.1 local0 inf", "inf", &["did you mean 'info' maybe ?"]);
+    about("global", "log 127.0.0.1 whatever", "whatever", &["facilities are kern, user"]);
+    about(
+        "global",
+        "stats socket /tmp/x level adm",
+        "adm",
+        &["'level' only supports 'user', 'operator', and 'admin' (got 'adm')."],
+    );
+    about("frontend", "log-format %ci %cp", "%cp", &["put the whole format in quotes"]);
+    about(
+        "frontend",
+        "http-request\u{a0}deny",
+        "http-request\u{a0}deny",
+        &["looks like a blank and is another (U+00A0)"],
+    );
+    about(
+        "global",
+        "setcap cap_net_bind",
+        "cap_net_bind",
+        &["unsupported capability 'cap_net_bind' (expects cap_net_bind_service"],
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_file_or_a_pattern_is_said_once() {
+    about(
+        "frontend",
+        "http-request replace-path (a b",
+        "(a",
+        &["rule : regex '(a' is invalid (unclosed group)"],
+    );
+    about(
+        "frontend",
+        "acl a path -f /nonexistent",
+        "/nonexistent",
+        &["failed to open pattern file </nonexistent> (No such file or directory)"],
+    );
+    about(
+        "frontend",
+        "errorfile 503 /nonexistent",
+        "/nonexistent",
+        &["error opening file </nonexistent> (No such file or directory)."],
+    );
+    about(
+        "backend",
+        "server s2 127.0.0.1:1 ssl ca-file /nonexistent",
+        "/nonexistent",
+        &["unable to load /nonexistent"],
+    );
+}
+
+#[test]
+fn a_proxy_without_the_side_asked_for_is_named() {
+    about(
+        "frontend",
+        "http-request set-header A %[be_conn]",
+        "%[be_conn]",
+        &["proxy 'f' has no backend capability: name a backend in parentheses"],
+    );
+    about(
+        "backend",
+        "http-request set-header A %[fe_conn]",
+        "%[fe_conn]",
+        &["proxy 'b' has no frontend capability"],
+    );
+    about(
+        "frontend",
+        "http-request set-header A %[srv_conn(s1)]",
+        "%[srv_conn(s1)]",
+        &["write '<backend>/s1'"],
+    );
+    about(
+        "backend",
+        "http-request set-header A %[srv_conn(s9)]",
+        "%[srv_conn(s9)]",
+        &["unable to find server 's9' in proxy 'b'"],
+    );
+}

@@ -1,5 +1,6 @@
 //! Typed arguments of a line, with HAProxy's sentences where they are wrong.
 
+use super::diagnostic::{Diagnostic, Severity};
 use super::parser::Parser;
 use super::raw::Line;
 use super::units::{self, Unit};
@@ -42,7 +43,8 @@ impl Parser {
             Ok(duration) => Some(duration),
             Err(error) => {
                 let message = error.message(text, &before(line, index));
-                self.alert(line, index, message);
+                let diagnostic = Diagnostic::at(Severity::Alert, line, index, message);
+                self.report(Diagnostic { hint: error.hint(), ..diagnostic });
                 None
             }
         }

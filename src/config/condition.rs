@@ -210,6 +210,11 @@ struct Predicate {
     test: fn(&[&str], &Environment) -> bool,
 }
 
+/// What may be asked.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    PREDICATES.iter().map(|predicate| predicate.name)
+}
+
 const PREDICATES: &[Predicate] = &[
     Predicate { name: "defined", arguments: 1, test: |a, e| e.get(a[0]).is_some() },
     Predicate { name: "feature", arguments: 1, test: |a, _| FEATURES.contains(&(a[0], true)) },

@@ -254,7 +254,11 @@ impl Parser {
         match std::fs::read(&path) {
             Ok(bytes) => Some(bytes),
             Err(error) => {
-                let message = format!("{context} : error opening file <{}> ({error}).", path.display());
+                let message = format!(
+                    "{context} : error opening file <{}> ({}).",
+                    path.display(),
+                    super::reason(&error)
+                );
                 self.alert(line, index, message);
                 None
             }

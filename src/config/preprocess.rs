@@ -186,7 +186,10 @@ impl Reader<'_> {
         match condition::evaluate(&text, self.environment) {
             Ok(value) => value,
             Err(message) => {
-                self.alert(line, 1, format!("{message} in '{}'", line.word(0)));
+                let message = format!("{message} in '{}'", line.word(0));
+                let names = condition::names().map(|name| format!("{name}()")).collect::<Vec<_>>().join(", ");
+                let hint = format!("conditions are {names}, 0 and 1, with '!', '&&', '||' and parentheses");
+                self.read.diagnostics.push(Diagnostic::at(Severity::Alert, line, 1, message).hint(hint));
                 false
             }
         }

@@ -17,7 +17,7 @@ use super::suggest;
 use super::vrrp;
 use super::whole;
 use crate::ids::{ProxyIndex, ServerIndex};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -76,7 +76,8 @@ fn idle_edits(parser: &mut Parser) {
 /// Proxies by name: a frontend and a backend may share one.
 struct Names {
     fronts: HashMap<String, Named>,
-    backs: HashMap<String, Named>,
+    /// In the order of names, which is that of suggestions.
+    backs: BTreeMap<String, Named>,
 }
 
 #[derive(Clone)]
@@ -90,7 +91,7 @@ struct Named {
 
 impl Names {
     fn collect(parser: &mut Parser, drafts: &[Draft]) -> Self {
-        let mut names = Self { fronts: HashMap::new(), backs: HashMap::new() };
+        let mut names = Self { fronts: HashMap::new(), backs: BTreeMap::new() };
         for (position, draft) in drafts.iter().enumerate() {
             let name = draft.proxy.name.to_string();
             let (front, back) = (draft.section.has_front(), draft.section.has_back());
@@ -128,11 +129,11 @@ impl Names {
         let Some(target) = self.backs.get(name) else {
             let message = format!("Proxy '{}': unable to find required {keyword}: '{name}'.", proxy.name);
             let mut diagnostic = Diagnostic::at(Severity::Alert, &reference.line, reference.word, message);
-            let mut candidates: Vec<&str> = self.backs.keys().map(String::as_str).collect();
-            candidates.sort_unstable();
             diagnostic.hint = match self.fronts.get(name) {
                 Some(front) => Some(format!("'{name}' is a {} only: it has no servers", front.kind)),
-                None => suggest::hint(name, candidates),
+                // Thousands of wrong names are another kind of mistake, and each would be compared with each.
+                None if parser.diagnostics.len() > 500 => None,
+                None => suggest::hint(name, self.backs.keys().map(String::as_str)),
             };
             parser.report(diagnostic);
             return None;

@@ -74,6 +74,9 @@ fn directory(blocks: &[Block]) -> Directory {
     let mut directory = Directory::default();
     for block in blocks {
         let name = block.header.word(1);
+        if block.section == Section::Ring {
+            directory.rings.insert(name.to_owned());
+        }
         if matches!(block.section, Section::Frontend | Section::Listen) {
             directory.frontends.insert(name.to_owned());
         }
@@ -518,7 +521,7 @@ impl Walker<'_> {
 
     fn note_broken_acl(&mut self, name: &str) {
         if let Some(draft) = self.parser.draft()
-            && !draft.scope.acls.iter().any(|a| a.name == name)
+            && draft.scope.acls.get(name).is_none()
         {
             draft.broken_acls.push(name.to_owned());
         }

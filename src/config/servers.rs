@@ -142,7 +142,12 @@ fn locate(
     let message =
         format!("'server {}/{}' : could not resolve address '{host}'.", proxy.name, draft.server.name);
     let diagnostic = Diagnostic::at(Severity::Alert, &draft.line, 2, message);
-    parser.report(diagnostic.hint("'init-addr last,libc,none' starts with the server down instead"));
+    let numeric = host.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    parser.report(diagnostic.hint(if numeric {
+        "an IPv4 address is four numbers from 0 to 255 with dots between them"
+    } else {
+        "'init-addr last,libc,none' starts with the server down instead"
+    }));
     Endpoint::Unresolved { host: host.to_owned(), port }
 }
 

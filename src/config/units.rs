@@ -41,6 +41,15 @@ impl UnitError {
     }
 }
 
+impl UnitError {
+    /// What a time is made of, for one that has something else in it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let text = "a time is a whole number and one of us, ms, s, m, h, d, as in '500ms' or '5s'";
+        matches!(self, Self::Unexpected(_)).then(|| text.to_owned())
+    }
+}
+
 fn number_and_suffix(text: &str) -> IResult<&str, (&str, &str)> {
     (digit1, alpha0).parse(text)
 }

@@ -78,10 +78,8 @@ impl Acl {
     }
 
     /// Adds another line's alternatives to this ACL.
-    #[must_use]
-    pub fn or(mut self, other: Self) -> Self {
+    pub fn join(&mut self, other: Self) {
         self.tests.extend(other.tests);
-        self
     }
 
     pub(crate) fn tests(&self) -> &[Arc<Test>] {
@@ -116,7 +114,10 @@ impl Acl {
 impl Test {
     pub fn parse(words: &[&str], site: Site, scope: &Scope) -> Result<Self, ExprError> {
         let Some(word) = words.first().filter(|w| !w.is_empty()) else {
-            return Err(ExprError::new(0, "missing fetch method in ACL expression ''."));
+            let mut error = ExprError::new(0, "missing fetch method in ACL expression ''.");
+            error.hint =
+                Some("write 'acl <name> <fetch> [flags] [values]', as in 'acl api path_beg /api'".to_owned());
+            return Err(error);
         };
         let (text, mut at) = join_converters(words);
         let (expr, implied) = keyword(&text, site, scope).map_err(|e| e.context_for(word))?;

@@ -66,7 +66,14 @@ impl Condition {
             current.push(Term { negated, tests: acl.tests().to_vec() });
             at = next;
         }
+        let open = current.is_empty();
         condition.close_alternative(&mut current);
+        if condition.alternatives.is_empty() {
+            let (word, result) = if unless { ("unless", "always") } else { ("if", "never") };
+            condition.warnings.push(format!("nothing stands after '{word}': the condition {result} holds"));
+        } else if open {
+            condition.warnings.push("nothing stands after the last 'or' of the condition".to_owned());
+        }
         Ok(condition)
     }
 
@@ -148,10 +155,10 @@ fn term(
     }
     // `use_backend x if { … }` is a common slip: braces glued to a word.
     if name.starts_with('{') && name.len() > 1 {
-        return Err(ExprError::new(at, format!("no such ACL : '{name}'."))
-            .hint(Some("{ ... } with spaces inside the braces")));
+        let hint = "braces are words of their own: write '{ path /x }'";
+        return Err(ExprError { hint: Some(hint.to_owned()), ..unknown(at, name) });
     }
-    if let Some(acl) = scope.acls.iter().find(|a| a.name == name) {
+    if let Some(acl) = scope.acls.get(name) {
         return Ok((acl.clone(), at + 1));
     }
     if let Some((_, words)) = PREDEFINED.iter().find(|(n, _)| *n == name) {
@@ -163,8 +170,17 @@ fn term(
         used.push(acl.clone());
         return Ok((acl, at + 1));
     }
-    let names = scope.acls.iter().map(|a| a.name.as_str()).chain(PREDEFINED.iter().map(|(n, _)| *n));
-    Err(ExprError::new(at, format!("no such ACL : '{name}'.")).hint(nearest(name, names)))
+    let names = scope.acls.names().chain(PREDEFINED.iter().map(|(n, _)| *n));
+    let error = unknown(at, name).hint(nearest(name, names));
+    if matches!(name, "and" | "AND" | "&&" | "&") {
+        let hint = "terms that stand side by side must all hold: leave the word out ('or' stands between alternatives)";
+        return Err(ExprError { hint: Some(hint.to_owned()), ..error });
+    }
+    Err(error)
+}
+
+fn unknown(at: usize, name: &str) -> ExprError {
+    ExprError::new(at, format!("no such ACL : '{name}'."))
 }
 
 fn never_matches(acl: &str, fetch: &str) -> String {

@@ -30,7 +30,11 @@ fn read(file: &str) -> Result<String, String> {
     if name.starts_with("virt@") {
         return Ok(String::new());
     }
-    let bytes = std::fs::read(name).map_err(|_| format!("failed to open pattern file <{file}>"))?;
+    let bytes = std::fs::read(name).map_err(|error| {
+        let reason = error.to_string();
+        let reason = reason.split(" (os error").next().unwrap_or_default();
+        format!("failed to open pattern file <{file}> ({reason})")
+    })?;
     Ok(String::from_utf8(bytes).unwrap_or_else(|e| e.into_bytes().iter().map(|b| char::from(*b)).collect()))
 }
 

@@ -7,7 +7,6 @@ use crate::ids::ProxyIndex;
 use crate::message::{Head, Version};
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 pub(crate) struct Mock {
@@ -115,7 +114,8 @@ impl Mock {
         let mut scope = Scope::default();
         for (name, text) in acls {
             let words: Vec<&str> = text.split(' ').collect();
-            scope.acls.push(Arc::new(Acl::parse(name, &words, site, &scope).unwrap()));
+            let acl = Acl::parse(name, &words, site, &scope).unwrap();
+            scope.acls.declare(acl);
         }
         let words: Vec<&str> = condition.split(' ').collect();
         let condition =

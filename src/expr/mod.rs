@@ -5,6 +5,7 @@
 //! so this module knows neither sockets nor clocks. One table row per fetch, converter and log variable.
 
 mod acl;
+mod acls;
 mod args;
 mod condition;
 mod convert;
@@ -34,6 +35,7 @@ mod truth;
 mod value;
 
 pub use acl::Acl;
+pub use acls::Acls;
 pub(crate) use args::variable;
 pub use condition::Condition;
 pub use error::ExprError;
@@ -73,7 +75,7 @@ pub enum Site {
 /// Names an expression may use: ACLs and userlists declared before it, the directory of relative files.
 #[derive(Debug, Default)]
 pub struct Scope {
-    pub acls: Vec<std::sync::Arc<Acl>>,
+    pub acls: Acls,
     pub userlists: Vec<std::sync::Arc<crate::config::model::Userlist>>,
     /// Pattern files and maps read so far.
     pub patterns: std::sync::Arc<PatternStore>,
@@ -97,6 +99,7 @@ pub struct Own {
 #[derive(Debug, Default)]
 pub struct Directory {
     pub frontends: std::collections::BTreeSet<String>,
+    pub rings: std::collections::BTreeSet<String>,
     /// Backends and their servers.
     pub backends: std::collections::BTreeMap<String, std::collections::BTreeSet<String>>,
 }

@@ -345,10 +345,7 @@ fn del_header(arguments: &mut Arguments<'_>, _: Set) -> Option<HttpAction> {
         "sub" => NameMatch::Contains(lower),
         "reg" => match Regex::new(&name, false) {
             Ok(regex) => NameMatch::Regex(regex),
-            Err(error) => {
-                let message = format!("regex '{name}' is invalid : {error}");
-                return arguments.fail(index, &message);
-            }
+            Err(error) => return arguments.fail(index, &error),
         },
         other => {
             let message = format!("unknown matching method '{other}'");

@@ -114,10 +114,7 @@ impl Arguments<'_> {
         let text = self.word(expected)?;
         match Regex::new(&text, false) {
             Ok(regex) => Some(regex),
-            Err(error) => {
-                let message = format!("regex '{text}' is invalid : {error}");
-                self.fail(index, &message)
-            }
+            Err(error) => self.fail(index, &error),
         }
     }
 

@@ -4,7 +4,6 @@ use crate::config::keyword::{ANY_PROXY, Keyword};
 use crate::config::parser::Parser;
 use crate::config::raw::Line;
 use crate::expr::{Acl, ExprError, Site};
-use std::sync::Arc;
 
 pub const TABLE: &[Keyword] = &[Keyword::new(
     "acl",
@@ -41,16 +40,7 @@ fn acl(parser: &mut Parser, line: &Line) {
 
 fn declare(parser: &mut Parser, line: &Line, acl: Acl) {
     let Some(draft) = parser.draft() else { return };
-    let acls = &mut draft.scope.acls;
-    let Some(index) = acls.iter().position(|known| known.name == acl.name) else {
-        acls.push(Arc::new(acl));
-        return;
-    };
-    match Arc::try_unwrap(acls.swap_remove(index)) {
-        Ok(known) => acls.push(Arc::new(known.or(acl))),
-        Err(shared) => {
-            acls.push(shared);
-            parser.alert(line, 1, format!("ACL '{}' cannot be completed here.", acl.name));
-        }
+    if !draft.scope.acls.declare(acl) {
+        parser.alert(line, 1, format!("ACL '{}' cannot be completed here.", line.word(1)));
     }
 }

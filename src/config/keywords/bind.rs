@@ -314,13 +314,17 @@ fn options(parser: &mut Parser, line: &Line, settings: &mut Settings) {
         } else if UNSUPPORTED.contains(&word) {
             parser.alert(line, i, format!("{context} : '{word}' is not supported by weir yet"));
             // What follows belongs to it (certificates, ciphers…): one error says it all.
+            settings.ssl.broken = true;
             return;
         } else {
-            let names = OPTIONS.iter().map(|o| o.name).chain(UNSUPPORTED.iter().copied());
+            let names =
+                OPTIONS.iter().map(|o| o.name).chain(bind_ssl::names()).chain(UNSUPPORTED.iter().copied());
             let message = format!("{context}: unknown keyword '{word}'.");
             let mut diagnostic = Diagnostic::at(Severity::Alert, line, i, message);
             diagnostic.hint = suggest::hint(word, names);
             parser.report(diagnostic);
+            // It may have been the certificate.
+            settings.ssl.broken = true;
             return;
         }
     }

@@ -199,7 +199,7 @@ pub(super) struct SslDraft {
     on: bool,
     options: TlsOptions,
     sources: Vec<certificates::Source>,
-    broken: bool,
+    pub(super) broken: bool,
 }
 
 /// Options about certificates, and `ssl` itself: of the `bind` line alone.
@@ -270,6 +270,11 @@ pub(super) fn apply(parser: &mut Parser, line: &Line, i: usize, settings: &mut S
         }
         _ => None,
     }
+}
+
+/// All options of TLS.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    OPTIONS.iter().map(|o| o.name).chain(OWN.iter().map(|(name, ..)| *name))
 }
 
 /// Words that `word` takes, if it is an option of TLS.

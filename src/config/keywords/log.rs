@@ -2,12 +2,14 @@
 
 use super::ring;
 use crate::config::address::{self, Port, Spec};
+use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::keyword::{ANY_PROXY, FRONT, GLOBAL, Keyword, Prefix};
 use crate::config::model::LogStyle;
 use crate::config::model::log::LogSample;
 use crate::config::model::{LogSource, LogTarget, LogTransport};
 use crate::config::parser::Parser;
 use crate::config::raw::Line;
+use crate::config::suggest;
 use crate::config::units;
 use crate::expr::{LogFormat, Site};
 use std::net::SocketAddr;
@@ -127,7 +129,8 @@ fn format(parser: &mut Parser, line: &Line) -> Option<Arc<LogFormat>> {
     }
     if line.words.len() > 2 {
         let message = format!("'{keyword}' expects only one argument, don't forget to escape spaces!");
-        parser.alert(line, 2, message);
+        let hint = "put the whole format in quotes";
+        parser.report(Diagnostic::at(Severity::Alert, line, 2, message).hint(hint));
         return None;
     }
     // The unique id is made while the request is there; log lines are written when it is gone.
@@ -237,7 +240,11 @@ fn target(parser: &mut Parser, line: &Line) -> Option<LogTarget> {
 
 fn facility_and_levels(parser: &mut Parser, line: &Line, i: usize, target: &mut LogTarget) -> Option<()> {
     let Some(facility) = FACILITIES.iter().position(|f| *f == line.word(i)) else {
-        parser.alert(line, i, format!("log : unknown log facility '{}'", line.word(i)));
+        let message = format!("log : unknown log facility '{}'", line.word(i));
+        let mut diagnostic = Diagnostic::at(Severity::Alert, line, i, message);
+        let near = suggest::hint(line.word(i), FACILITIES.iter().copied());
+        diagnostic.hint = near.or_else(|| Some(format!("facilities are {}", FACILITIES.join(", "))));
+        parser.report(diagnostic);
         return None;
     };
     target.facility = u8::try_from(facility).unwrap_or(0);
@@ -257,7 +264,11 @@ fn facility_and_levels(parser: &mut Parser, line: &Line, i: usize, target: &mut 
 fn level(parser: &mut Parser, line: &Line, index: usize, what: &str) -> Option<u8> {
     let level = LEVELS.iter().position(|l| *l == line.word(index)).and_then(|l| u8::try_from(l).ok());
     if level.is_none() {
-        parser.alert(line, index, format!("log : unknown {what} '{}'", line.word(index)));
+        let message = format!("log : unknown {what} '{}'", line.word(index));
+        let mut diagnostic = Diagnostic::at(Severity::Alert, line, index, message);
+        let near = suggest::hint(line.word(index), LEVELS.iter().copied());
+        diagnostic.hint = near.or_else(|| Some(format!("levels are {}", LEVELS.join(", "))));
+        parser.report(diagnostic);
     }
     level
 }

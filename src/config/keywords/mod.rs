@@ -138,8 +138,52 @@ pub fn unknown(parser: &mut Parser, line: &Line) {
         (message, suggest::hint(first, names))
     };
     let mut diagnostic = Diagnostic::at(Severity::Alert, line, index, message);
-    diagnostic.hint = vrrp_words::hint(section, first).or_else(|| vrrp_words::section_hint(first)).or(hint);
+    diagnostic.hint = vrrp_words::hint(section, first)
+        .or_else(|| vrrp_words::section_hint(first))
+        .or_else(|| strange_blank(first))
+        .or_else(|| elsewhere(line))
+        .or(hint);
     parser.report(diagnostic);
+}
+
+/// Text from web pages brings blanks that are none to us.
+fn strange_blank(word: &str) -> Option<String> {
+    let blank =
+        word.chars().find(|c| c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{feff}'))?;
+    Some(format!(
+        "a character in it looks like a blank and is another (U+{:04X}): type it anew",
+        u32::from(blank)
+    ))
+}
+
+/// A keyword of other sections.
+fn elsewhere(line: &Line) -> Option<String> {
+    const SECTIONS: [Section; 14] = [
+        Section::Global,
+        Section::Defaults,
+        Section::Frontend,
+        Section::Backend,
+        Section::Listen,
+        Section::Userlist,
+        Section::HttpErrors,
+        Section::HealthCheck,
+        Section::Mailers,
+        Section::Ring,
+        Section::CrtStore,
+        Section::Vrrp,
+        Section::VrrpGroup,
+        Section::VrrpScript,
+    ];
+    let words: Vec<&str> = line.words.iter().map(|w| w.text.as_str()).collect();
+    let sections: Vec<String> = SECTIONS
+        .into_iter()
+        .filter(|section| find(*section, &words).is_some_and(|k| k.sections.has(*section)))
+        .map(|section| format!("'{}'", section.name()))
+        .collect();
+    let (last, before) = sections.split_last()?;
+    let list = if before.is_empty() { last.clone() } else { format!("{} or {last}", before.join(", ")) };
+    let name = if line.word(0) == "option" { line.word(1) } else { line.word(0) };
+    Some(format!("'{name}' belongs in a {list} section"))
 }
 
 /// What is told of a word that begins no section.

@@ -659,7 +659,10 @@ fn options(parser: &mut Parser, line: &Line, first: usize, context: &str, draft:
             let names = every_option().map(|o| o.name).chain(UNSUPPORTED.iter().copied()).chain(["source"]);
             let mut diagnostic =
                 Diagnostic::at(Severity::Alert, line, i, format!("'{context}' : unknown keyword '{word}'."));
-            diagnostic.hint = suggest::hint(word, names);
+            let is_port = i == 3 && word.parse::<u16>().is_ok() && !line.word(2).contains(':');
+            let port = is_port
+                .then(|| format!("a port follows the address behind a colon: '{}:{word}'", line.word(2)));
+            diagnostic.hint = port.or_else(|| suggest::hint(word, names));
             parser.report(diagnostic);
             return false;
         }

@@ -196,7 +196,7 @@ fn choice<T: Copy>(
     if let Some((_, value)) = values.iter().find(|(name, _)| *name == word) {
         return Some(*value);
     }
-    let message = format!("'stats socket' : '{only} (got '{word}')'");
+    let message = format!("'stats socket' : {only} (got '{word}').");
     let mut diagnostic = Diagnostic::at(Severity::Alert, line, i, message);
     diagnostic.hint = suggest::hint(word, values.iter().map(|(name, _)| *name));
     parser.report(diagnostic);

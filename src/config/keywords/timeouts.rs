@@ -82,7 +82,8 @@ fn set(parser: &mut Parser, line: &Line, index: usize, field: fn(&mut Timeouts) 
             return;
         }
         Err(error) => {
-            parser.alert(line, index, error.message(text, &name));
+            let diagnostic = Diagnostic::at(Severity::Alert, line, index, error.message(text, &name));
+            parser.report(Diagnostic { hint: error.hint(), ..diagnostic });
             return;
         }
     };

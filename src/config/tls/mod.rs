@@ -128,6 +128,10 @@ pub fn verify(parser: &mut Parser, line: &Line, i: usize, draft: &mut ServerDraf
 pub fn settle(parser: &mut Parser, server: &str, draft: &ServerDraft) -> Option<ServerTls> {
     let (line, tls) = (&draft.line, &draft.tls);
     let required = tls.required.unwrap_or(parser.verify_servers);
+    // A 'ca-file' that could not be read has been reported.
+    if required && tls.authorities.is_none() && line.words.iter().any(|w| w.text == "ca-file") {
+        return None;
+    }
     if required && tls.authorities.is_none() {
         let message = format!(
             "'server {server}' : verify is enabled by default but no CA file specified. If you're running on a LAN where you're certain to trust the server's certificate, please set an explicit 'verify none' statement on the 'server' line, or use 'ssl-server-verify none' in the global section to disable server-side verifications by default."

@@ -318,7 +318,10 @@ fn refusals() {
     check("path,field(1)", &format!("{field}missing arguments (got 1/2), type 'string' expected"));
     check("path,field(x,.)", &format!("{field}failed to parse 'x' as type 'integer' at position 1"));
     check("path,field(0,_)", &format!("{field}Unexpected value 0 for index"));
-    check("path,map(/x,y)", "invalid args in converter 'map' : failed to open pattern file </x>");
+    check(
+        "path,map(/x,y)",
+        "invalid args in converter 'map' : failed to open pattern file </x> (No such file or directory)",
+    );
     check("path(x)", "fetch method 'path' : expected ')' before 'x)'");
     check("req.hdr(a,b)", "fetch method 'req.hdr' : failed to parse 'b' as type 'integer' at position 2");
     let fields = "failed to parse '1.b' as type 'Protocol buffers field number' at position 1";

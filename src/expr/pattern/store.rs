@@ -3,7 +3,7 @@
 use super::reference::{Entry, Reference};
 use crate::config::raw::Place;
 use crate::expr::map;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 /// How the one who asks for a file will use it.
@@ -55,6 +55,8 @@ struct Reading {
     place: Option<Place>,
     /// What was parsed twice (`defaults`) leaves references nobody holds.
     found: Vec<Weak<Reference>>,
+    files: HashMap<String, Weak<Reference>>,
+    ids: HashMap<u32, Weak<Reference>>,
 }
 
 impl Store {
@@ -71,8 +73,7 @@ impl Store {
         let mut reading = self.reading();
         let place = reading.place.clone().unwrap_or_else(nowhere);
         let two_columns = how != Use::Acl;
-        let known = reading.found.iter().filter_map(Weak::upgrade).find(|r| r.name == name);
-        if let Some(known) = known {
+        if let Some(known) = reading.files.get(name).and_then(Weak::upgrade) {
             if known.two_columns != two_columns {
                 let (is, wanted) = if two_columns { ("one", "two") } else { ("two", "one") };
                 return Err(format!(
@@ -89,6 +90,7 @@ impl Store {
         let origin = Origin { by_acl: how != Use::Map, criterion: None, uses: vec![(how, place)] };
         let reference = Arc::new(Reference::new(name, origin, two_columns, entries));
         reading.found.push(Arc::downgrade(&reference));
+        reading.files.insert(name.to_owned(), Arc::downgrade(&reference));
         Ok(reference)
     }
 
@@ -103,8 +105,7 @@ impl Store {
         patterns: &[String],
     ) -> Result<Arc<Reference>, String> {
         let mut reading = self.reading();
-        let taken = |r: Arc<Reference>| id.is_some() && r.id.get().copied() == id;
-        if reading.found.iter().filter_map(Weak::upgrade).any(taken) {
+        if id.is_some_and(|id| reading.ids.get(&id).and_then(Weak::upgrade).is_some()) {
             return Err("the id is already used".to_owned());
         }
         let place = reading.place.clone().unwrap_or_else(nowhere);
@@ -114,6 +115,7 @@ impl Store {
         let reference = Arc::new(Reference::new("", origin, false, entries));
         if let Some(id) = id {
             let _ = reference.id.set(id);
+            reading.ids.insert(id, Arc::downgrade(&reference));
         }
         reading.found.push(Arc::downgrade(&reference));
         Ok(reference)
