@@ -167,14 +167,9 @@ fn a_keyword_of_another_section_is_told_where_it_belongs() {
         "global",
         "option httplog",
         "option",
-        &["'httplog' belongs in a 'defaults', 'frontend' or 'listen' section"],
+        &["'httplog' belongs in a 'defaults', 'frontend', 'backend' or 'listen' section"],
     );
-    about(
-        "frontend",
-        "user x insecure-password y",
-        "user",
-        &["'user' belongs in a 'global' or 'userlist' section"],
-    );
+    about("frontend", "user x insecure-password y", "user", &["'user' belongs in a 'global', 'userlist'"]);
 }
 
 #[test]

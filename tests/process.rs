@@ -304,6 +304,64 @@ fn maxconn_leaves_the_next_client_waiting() {
     assert!(third.response(false).starts_with(b"HTTP/1.1 200"));
 }
 
+/// The converter `debug`: the same events as HAProxy's, but for their dates.
+#[test]
+fn debug_tells_a_ring_what_passes() {
+    let mut told = Vec::new();
+    for program in [Program::HaProxy, Program::Weir] {
+        let (address, dir) = (harness::own_address(), TempDir::new().unwrap());
+        let socket = dir.path().join("admin.sock");
+        let config = format!(
+            "global\n    stats socket {} level admin\n{DEFAULTS}frontend f\n    bind {address}:8080\n    \
+             http-request set-var(txn.a) dst_port,debug(port)\n    http-request set-var(txn.a) str(x),debug\n    \
+             http-request set-var(txn.a) bin(010261),debug(b)\n    http-request set-var(txn.a) bool(true),debug(,buf0)\n    \
+             http-request set-var(txn.a) ipv6(2001:db8::1),debug(six,buf0)\n    http-request set-var(txn.a) req.hdr(none),debug(none)\n    \
+             http-request set-var(txn.a) int(5),debug(err,stderr)\n    http-request set-var(txn.a) int(6),debug(out,stdout)\n    \
+             http-request return status 200 hdr x-a %[int(4),debug]\n",
+            socket.display()
+        );
+        let proxy = Proxy::start_in(program, dir, &config, &["-db"], address, &[8080]).unwrap();
+        let mut client = Client::connect(front(address));
+        client.send(GET);
+        assert!(String::from_utf8_lossy(&client.response(false)).contains("x-a: 4\r\n"));
+        let events = harness::ask(&socket, "show events buf0");
+        let lines =
+            events.lines().filter_map(|line| line.split_once(" [debug] ")).map(|(_, rest)| rest.to_owned());
+        let mut lines: Vec<String> = lines.collect();
+        assert!(eventually(|| proxy.stderr().contains("[debug] err: type=sint <5>")));
+        assert!(eventually(|| proxy.stdout().contains("[debug] out: type=sint <6>")));
+        lines.sort();
+        told.push(lines);
+    }
+    assert_eq!(told[0].len(), 6, "{told:?}");
+    assert_eq!(told[0], told[1]);
+    let bad = format!(
+        "{DEFAULTS}frontend f\n    bind 127.0.0.1:1\n    http-request set-header a %[src,debug(a,nope)]\n"
+    );
+    assert!(Program::Weir.check(&bad).1.contains("No such sink 'nope'"));
+}
+
+#[test]
+fn an_unpublished_backend_is_for_those_who_force_their_way() {
+    let address = harness::own_address();
+    let config = format!(
+        "{DEFAULTS}frontend f\n    bind {address}:8080\n    force-be-switch if {{ hdr(x-try) 1 }}\n    use_backend new if {{ path /new }}\n    \
+         default_backend new\nbackend new\n    be-unpublished\n    http-request return status 204\n"
+    );
+    let _proxy = start(&config, address);
+    for (request, expected) in [
+        ("GET /new HTTP/1.1\r\nHost: h\r\n\r\n", "503"),
+        ("GET / HTTP/1.1\r\nHost: h\r\n\r\n", "503"),
+        ("GET /new HTTP/1.1\r\nHost: h\r\nX-Try: 1\r\n\r\n", "204"),
+        ("GET / HTTP/1.1\r\nHost: h\r\nX-Try: 1\r\n\r\n", "204"),
+    ] {
+        let mut client = Client::connect(front(address));
+        client.send(request.as_bytes());
+        let answer = String::from_utf8_lossy(&client.response(false)).into_owned();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expected}")), "{request}: {answer}");
+    }
+}
+
 /// Where any address may be bound, binding does not tell whose it is.
 #[test]
 fn own_addresses_are_known_under_ip_nonlocal_bind() {

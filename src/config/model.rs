@@ -165,6 +165,8 @@ pub struct Front {
     pub backlog: Option<u32>,
     pub rate_limit_sessions: Option<u32>,
     pub use_backend: Vec<Rule<UseBackend>>,
+    /// `force-be-switch`: where one of these holds, rules reach unpublished backends too.
+    pub force_switch: Vec<Condition>,
     pub default_backend: Option<ProxyIndex>,
 }
 

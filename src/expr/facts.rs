@@ -2,6 +2,7 @@
 
 use super::Value;
 use crate::config::model::{Proxy, VarScope};
+use crate::config::raw::Place;
 use crate::ids::ProxyIndex;
 use crate::message::Head;
 use crate::tls::ServerHandshake;
@@ -27,6 +28,23 @@ pub struct ConnFacts {
     pub proxy_tlvs: Vec<(u8, Vec<u8>)>,
     /// What the handshake said, if the client speaks TLS.
     pub tls: Option<Arc<crate::tls::Handshake>>,
+    /// The socket's number while the connection lasts, for those who may ask the kernel about it.
+    pub descriptor: Option<i32>,
+}
+
+/// What the kernel knows of a TCP connection (tcp(7), `TCP_INFO`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpInfo {
+    /// Round trip time and its variance, in microseconds.
+    pub rtt: u32,
+    pub rttvar: u32,
+    /// Segments.
+    pub unacked: u32,
+    pub sacked: u32,
+    pub lost: u32,
+    pub retrans: u32,
+    pub fackets: u32,
+    pub reordering: u32,
 }
 
 /// Where a connection comes from and where it goes; `None` on a unix socket.
@@ -55,6 +73,7 @@ impl ConnFacts {
             proxied: false,
             proxy_tlvs: Vec::new(),
             tls: None,
+            descriptor: None,
         }
     }
 }
@@ -107,6 +126,10 @@ pub struct LogRecord {
     pub request_counter: u64,
     /// `%lc`: log lines of this frontend so far
     pub log_counter: u64,
+    /// The last connection to a server failed in its handshake.
+    pub server_refused_tls: bool,
+    /// The rule that ended its list.
+    pub last_rule: Option<Place>,
 }
 
 /// Bytes seen so far in one direction, for content fetches.
@@ -146,6 +169,8 @@ pub trait LiveFacts {
     fn uptime(&self) -> i64;
     /// The process ends once its connections have.
     fn is_stopping(&self) -> bool;
+    /// Adds a line to the ring of that name.
+    fn event(&self, _ring: &str, _line: &[u8]) {}
     /// Is it an address of this host?
     fn is_local(&self, address: IpAddr) -> bool;
 }
@@ -211,6 +236,12 @@ pub trait Facts {
     fn setting(&self, _: Setting) -> Option<i64> {
         None
     }
+    /// `None`: the client's connection is no TCP one.
+    fn client_tcp(&self) -> Option<TcpInfo> {
+        None
+    }
+    /// Keeps a text in the frontend's capture slot of that number, if it has one, for requests or for responses.
+    fn capture(&mut self, _response: bool, _slot: usize, _text: Vec<u8>) {}
     /// Is this the first request of its connection (`http_first_req`)?
     fn is_first_request(&self) -> bool {
         true

@@ -14,7 +14,7 @@ use crate::expr::Facts;
 use crate::live::counters::InUse;
 use crate::live::{LiveBackend, LiveServer, Refusal, Sight, Want};
 use crate::message::Method;
-use crate::net::{self, Stream, Wrap};
+use crate::net::{self, DialErrorKind, Stream, Wrap};
 use std::future::{Future, poll_fn};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
@@ -106,6 +106,7 @@ impl Exchange<'_> {
             let in_use = InUse::new(server);
             match self.dial(front, back, conf, server, wrap.as_ref(), timeout).await? {
                 Ok((stream, address)) => {
+                    self.ctx.log.server_refused_tls = false;
                     server.saw(Sight::Connected);
                     let downs = server.downs();
                     if shared && self.is_multiplexed(&stream, server) {
@@ -140,6 +141,7 @@ impl Exchange<'_> {
                 Err(error) => {
                     drop(in_use);
                     drop(dialling);
+                    self.ctx.log.server_refused_tls = error.kind == DialErrorKind::Handshake;
                     self.after_dial_error(&error, back, conf, live, timeout).await?;
                 }
             }

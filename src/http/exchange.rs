@@ -16,7 +16,7 @@ use super::upstream::Upstream;
 use super::{Session, finish, forwarded, tracing};
 use crate::config::model::{ConnectionMode, Proxy, Service, UseBackend};
 use crate::expr::facts::LiveFacts;
-use crate::ids::ServerIndex;
+use crate::ids::{ProxyIndex, ServerIndex};
 
 use crate::live::sessions::Conn;
 use crate::live::{LiveBackend, LiveProxy, Slot, Sticky, trace};
@@ -303,6 +303,8 @@ impl<'a> Exchange<'a> {
         let Session { frontend: front, generation, .. } = session;
         let no_backend = Failure::new(Cause::ServerAbort, Phase::Connect, 503);
         let Some(conf) = &front.conf.front else { return Err(no_backend.into()) };
+        let forced = conf.force_switch.iter().any(|condition| condition.holds(self.ctx));
+        let open = |index: ProxyIndex| forced || generation.is_published(index);
         let mut chosen = None;
         for rule in &conf.use_backend {
             if rule.condition.as_ref().is_some_and(|c| !c.holds(self.ctx)) {
@@ -316,7 +318,7 @@ impl<'a> Exchange<'a> {
                 }
             };
             // One that was taken out of the choice is passed over.
-            if named.is_some_and(|index| !generation.is_published(index)) {
+            if named.is_some_and(|index| !open(index)) {
                 continue;
             }
             chosen = named;
@@ -324,7 +326,7 @@ impl<'a> Exchange<'a> {
             break;
         }
         let own = front.back.is_some().then_some(front.index);
-        let default = conf.default_backend.filter(|index| generation.is_published(*index));
+        let default = conf.default_backend.filter(|index| open(*index));
         let index = chosen.or(default).or(own).ok_or(no_backend)?;
         let proxy = generation.proxies.get(index.get()).ok_or(no_backend)?;
         let live = proxy.back.as_ref().ok_or(no_backend)?;

@@ -78,7 +78,10 @@ pub fn run(phase: Phase, list: &[HttpRule], from: usize, ctx: &mut dyn Editable)
             Step::Stop(Verdict::WaitForHandshake { .. }) => {
                 return Verdict::WaitForHandshake { resume: index };
             }
-            Step::Stop(verdict) => return verdict,
+            Step::Stop(verdict) => {
+                ctx.log_mut().last_rule.clone_from(&rule.place);
+                return verdict;
+            }
         }
     }
     Verdict::Continue

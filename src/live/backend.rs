@@ -43,6 +43,8 @@ pub struct LiveBackend {
     pub(super) redistributes: bool,
     /// By command: rules that lead here are passed over.
     unpublished: AtomicBool,
+    /// `be-unpublished`: what it began with.
+    begins_unpublished: bool,
     lists: Mutex<Lists>,
 }
 
@@ -115,7 +117,12 @@ impl LiveBackend {
             lifetime: Lifetime::new(now),
             dynamic_cookies: DynamicCookies::new(conf),
             down_transitions: AtomicU64::new(0),
-            unpublished: AtomicBool::new(false),
+            unpublished: AtomicBool::new(
+                before
+                    .filter(|before| before.begins_unpublished == conf.unpublished)
+                    .map_or(conf.unpublished, |before| !before.is_published()),
+            ),
+            begins_unpublished: conf.unpublished,
             redistributes: proxy.options.redispatch.is_some() && !proxy.options.persist,
             lists: Mutex::new(Lists {
                 table: Table::new(algorithm, &pool),

@@ -368,6 +368,12 @@ impl LiveFacts for Generation {
         self.process.stopping.load(Relaxed)
     }
 
+    fn event(&self, ring: &str, line: &[u8]) {
+        if let Some(ring) = self.process.rings.find(ring) {
+            ring.push(std::iter::once(line));
+        }
+    }
+
     fn is_local(&self, address: IpAddr) -> bool {
         crate::net::own::is_local(address)
     }

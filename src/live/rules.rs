@@ -4,7 +4,7 @@
 //! Nothing here does IO: the engine gives its context, and does what the verdict says.
 
 use crate::config::model::action::Peer;
-use crate::config::model::{TcpAction, TcpRule, VarScope};
+use crate::config::model::{Proxy, TcpAction, TcpRule, VarScope};
 use crate::expr::facts::{ConnFacts, LogRecord, Setting};
 use crate::expr::{Expr, Facts, StoreIf, Value};
 use crate::message::Head;
@@ -116,6 +116,13 @@ pub fn run_tcp_rules(rules: &[TcpRule], from: usize, ctx: &mut dyn Editable, las
                 None => return TcpVerdict::NeedMore { resume: from },
             }
         }
+        let goes_on = |action: &TcpAction| {
+            use TcpAction::{Accept, Close, ExpectProxy, Reject, SilentDrop, SwitchModeHttp};
+            !matches!(action, Accept | Reject | Close | SilentDrop | ExpectProxy | SwitchModeHttp)
+        };
+        if !goes_on(&rule.action) {
+            ctx.log_mut().last_rule.clone_from(&rule.place);
+        }
         match &rule.action {
             TcpAction::Accept => return TcpVerdict::Accept,
             TcpAction::Reject => return TcpVerdict::Reject,
@@ -184,6 +191,18 @@ pub fn capture_response(expr: &Expr, slot: usize, ctx: &mut dyn Editable) {
     let limit = ctx.frontend().and_then(|f| f.response_captures.get(slot)).map(|(_, len)| *len);
     let Some(text) = expr.eval(ctx).map(Value::into_text) else { return };
     put(text, limit, slot, &mut ctx.log_mut().response_captures);
+}
+
+/// The converters `capture-req` and `capture-res`: a slot that is not there keeps nothing.
+pub fn capture_text(response: bool, slot: usize, text: Vec<u8>, ctx: &mut dyn Editable) {
+    let slots = |f: &Proxy| {
+        let slots = if response { &f.response_captures } else { &f.request_captures };
+        slots.get(slot).map(|(_, len)| *len)
+    };
+    let Some(limit) = ctx.frontend().and_then(slots) else { return };
+    let log = ctx.log_mut();
+    let kept = if response { &mut log.response_captures } else { &mut log.request_captures };
+    put(text, Some(limit), slot, kept);
 }
 
 fn put(mut text: Vec<u8>, limit: Option<usize>, slot: usize, slots: &mut Vec<Option<Vec<u8>>>) {

@@ -1,6 +1,7 @@
 //! System calls that neither std, socket2 nor tokio offer. Every `unsafe` of the process's start lives here.
 #![allow(unsafe_code)]
 
+use crate::expr::facts::TcpInfo;
 use socket2::{SockFilter, Socket};
 use std::ffi::CString;
 use std::io;
@@ -54,6 +55,34 @@ pub fn report_icmp_errors(socket: &impl AsRawFd, v6: bool) -> io::Result<()> {
     } else {
         set_int(socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1)
     }
+}
+
+/// TCP_INFO; `None`: it is no TCP socket, or is closed.
+pub fn tcp_info(descriptor: RawFd) -> Option<TcpInfo> {
+    // SAFETY: `tcp_info` is numbers only, for which zeros are values.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut length = size_of_val(&info) as libc::socklen_t;
+    // SAFETY: the pointer and length describe `info`, which outlives the call; a number that is no open socket is an error.
+    let result = unsafe {
+        libc::getsockopt(
+            descriptor,
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &raw mut length,
+        )
+    };
+    check(result).ok()?;
+    Some(TcpInfo {
+        rtt: info.tcpi_rtt,
+        rttvar: info.tcpi_rttvar,
+        unacked: info.tcpi_unacked,
+        sacked: info.tcpi_sacked,
+        lost: info.tcpi_lost,
+        retrans: info.tcpi_retrans,
+        fackets: info.tcpi_fackets,
+        reordering: info.tcpi_reordering,
+    })
 }
 
 /// SO_MEMINFO: how many packets found no room in a socket's queue since it was opened.

@@ -15,6 +15,7 @@ use socket2::Socket;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -123,6 +124,7 @@ fn begin(
             dst,
             listener_id: bind.id,
             listener_name: bind.name.clone(),
+            descriptor: Some(stream.as_raw_fd()),
             ..ConnFacts::of_nobody(wall)
         },
         stream,

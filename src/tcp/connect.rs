@@ -74,6 +74,7 @@ impl Session {
             let error = match self.dial(front, back, conf, &taken, timeout).await? {
                 Ok(stream) => {
                     self.times.connected = Some(Instant::now());
+                    self.ctx.log.server_refused_tls = false;
                     self.card.connected(stream.as_raw_fd(), self.retries, [None; 2]);
                     server.saw(Sight::Connected);
                     self.ctx.server_tls = stream.server_handshake();
@@ -83,6 +84,7 @@ impl Session {
                 Err(error) => error,
             };
             drop(in_use);
+            self.ctx.log.server_refused_tls = error.kind == DialErrorKind::Handshake;
             server.saw(Sight::ConnectFailed);
             let timed_out = error.timed_out();
             if error.kind == DialErrorKind::Handshake && !error.retryable {

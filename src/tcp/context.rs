@@ -2,12 +2,13 @@
 
 use super::Engine;
 use crate::config::model::{Proxy, VarScope};
-use crate::expr::facts::{ConnFacts, LiveFacts, LogRecord, Payload, ProcessFacts, Setting};
+use crate::expr::facts::{ConnFacts, LiveFacts, LogRecord, Payload, ProcessFacts, Setting, TcpInfo};
 use crate::expr::{Facts, Value};
-use crate::live::rules::{Editable, Settings};
+use crate::live::rules::{Editable, Settings, capture_text};
 use crate::live::variables::Variables;
 use crate::live::{Generation, LiveProxy, LiveServer};
 use crate::message::Head;
+use crate::net::raw;
 use crate::tls::ServerHandshake;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -164,6 +165,14 @@ impl Facts for Context {
 
     fn setting(&self, what: Setting) -> Option<i64> {
         self.settings.read(what)
+    }
+
+    fn client_tcp(&self) -> Option<TcpInfo> {
+        raw::tcp_info(self.conn.descriptor?)
+    }
+
+    fn capture(&mut self, response: bool, slot: usize, text: Vec<u8>) {
+        capture_text(response, slot, text, self);
     }
 
     fn elapsed(&self) -> Duration {

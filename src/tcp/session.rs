@@ -228,6 +228,8 @@ impl Session {
     /// `use_backend` rules in order, then `default_backend`, then the proxy itself if it is a `listen`.
     fn route(&mut self, front: &Arc<LiveProxy>) -> Result<Arc<LiveProxy>, Stop> {
         let rules = front.conf.front.as_ref();
+        let force = rules.map_or(&[][..], |f| &f.force_switch);
+        let forced = force.iter().any(|condition| condition.holds(&mut self.ctx));
         for rule in rules.map_or(&[][..], |f| &f.use_backend) {
             if rule.condition.as_ref().is_some_and(|c| !c.holds(&mut self.ctx)) {
                 continue;
@@ -241,14 +243,14 @@ impl Session {
                     self.ctx.generation.backend_by_name(&name)
                 }
             };
-            let published = index.filter(|i| self.ctx.generation.is_published(*i));
+            let published = index.filter(|i| forced || self.ctx.generation.is_published(*i));
             let found = published.and_then(|i| self.ctx.generation.proxy(i)).filter(|p| p.back.is_some());
             if let Some(found) = found {
                 return Ok(Arc::clone(found));
             }
         }
         let default = rules.and_then(|f| f.default_backend);
-        let default = default.filter(|i| self.ctx.generation.is_published(*i));
+        let default = default.filter(|i| forced || self.ctx.generation.is_published(*i));
         let default = default.and_then(|i| self.ctx.generation.proxy(i));
         match default {
             Some(found) => Ok(Arc::clone(found)),

@@ -217,3 +217,100 @@ fn headers_are_seen_alike() {
     let lengths = [0, 1, 239, 240, 241, 255, 256, 2287, 2288, 2289, 4000];
     compare(vec![lengths.iter().fold(row, |row, n| row.send(&long(*n)))]);
 }
+
+/// What is logged when all is over: rules, connections and the kernel's view of them.
+#[test]
+fn what_logs_ask_for() {
+    const RULES: &str = "log-format \"%ST %ts %[last_rule_file,field(-1,/)]:%[last_rule_line] bc=%[bc_err]:%[bc_err_str] fc=%[fc_err]:%[fc_err_str] %hr %hs\"";
+    let row = |name: &'static str, front: &str, back: &str| {
+        Row::new(name)
+            .defaults(RULES)
+            .front(front)
+            .back(back)
+            .get("/")
+            .get("/deny")
+            .get("/allow")
+            .get("/back")
+    };
+    compare(vec![
+        row("no rule ends anything", "http-request set-header a b", ""),
+        row(
+            "deny and allow",
+            "http-request deny if { path /deny }\nhttp-request allow if { path /allow }\nhttp-request set-header a b",
+            "",
+        ),
+        row(
+            "rules of the backend",
+            "http-request allow if { path /allow }",
+            "http-request deny if { path /back }\nhttp-request redirect location /x if { path /deny }",
+        ),
+        row(
+            "rules of responses",
+            "http-response deny if { path /deny }",
+            "http-response allow\nhttp-response deny",
+        ),
+        row(
+            "rules after responses",
+            "http-after-response allow if { status 200 }\nhttp-after-response set-header a b",
+            "",
+        ),
+        row(
+            "return and reject",
+            "http-request return status 200 if { path /allow }\nhttp-request reject if { path /deny }",
+            "",
+        ),
+        row("tarpit", "timeout tarpit 1s\nhttp-request tarpit if { path /deny }", ""),
+        row("redirect lines are no rules", "redirect location /y if { path /deny }", ""),
+        row("auth", "http-request auth if { path /deny }", ""),
+        row(
+            "content",
+            "tcp-request content accept if { path /allow }\ntcp-request content reject if { path /deny }",
+            "",
+        ),
+        row("content of responses", "", "tcp-response content accept"),
+        row(
+            "a failed rewrite",
+            "http-request deny deny_status 429 if { path /deny }",
+            "http-request silent-drop if { path /none }",
+        ),
+        row(
+            "captures by converters",
+            "declare capture request len 5\ndeclare capture response len 8\nhttp-request set-var(txn.a) path,capture-req(0)\nhttp-request set-var(txn.b) path,capture-req(7)\nhttp-response set-var(txn.c) status,concat(-answer),capture-res(0)",
+            "",
+        ),
+        Row::new("nobody listens")
+            .defaults(RULES)
+            .back("retries 0\nserver s2 ADDR:1\nuse-server s2 if TRUE")
+            .get("/"),
+        Row::new("no handshake")
+            .defaults(RULES)
+            .back("retries 0\nserver s2 ADDR:9001 ssl verify none\nuse-server s2 if TRUE")
+            .answer("HTTP/1.0 400 No\r\n\r\n")
+            .get("/"),
+        Row::new("no server at all")
+            .defaults(RULES)
+            .front("use_backend empty")
+            .more("backend empty")
+            .get("/"),
+    ]);
+}
+
+/// Times differ between two runs; that there are any does not.
+#[test]
+fn the_kernel_measures_clients() {
+    let shown_if = [
+        "fc_rtt(us),bool",
+        "fc_rtt,length,bool",
+        "fc_rttvar(us),bool",
+        "fc_unacked",
+        "fc_sacked",
+        "fc_retrans",
+        "fc_fackets",
+        "fc_lost",
+        "fc_reordering",
+    ];
+    compare(vec![
+        Row::new("over TCP").front(&shown(&shown_if)).get("/"),
+        Row::new("in content rules").front("tcp-request content set-var(sess.a) fc_rtt(us),bool\nhttp-request return status 200 hdr x-a %[var(sess.a)]").get("/"),
+    ]);
+}

@@ -91,6 +91,32 @@ pub const TABLE: &[Keyword] = &[
         "Balances the request as if it had no persistence cookie.",
         |p, l| persist(p, l, PersistRule::Ignore),
     ),
+    Keyword::new(
+        "be-unpublished",
+        BACK_ONLY,
+        "",
+        "Rules of frontends pass the backend over until 'publish backend' says otherwise; its checks go on.",
+        |p, l| {
+            if p.at_most(l, 1)
+                && let Some(back) = p.draft().and_then(|d| d.proxy.back.as_mut())
+            {
+                back.unpublished = true;
+            }
+        },
+    ),
+    Keyword::new(
+        "force-be-switch",
+        FRONT_ONLY,
+        "{ if | unless } <condition>",
+        "Requests that meet the condition reach unpublished backends, so that they can be tried before others get there.",
+        |p, l| {
+            if let Some(condition) = required_condition(p, l, 1, l.word(0), Site::UseBackend)
+                && let Some(front) = p.draft().and_then(|d| d.proxy.front.as_mut())
+            {
+                front.force_switch.push(condition);
+            }
+        },
+    ),
 ];
 
 fn use_backend(parser: &mut Parser, line: &Line) {

@@ -230,7 +230,6 @@ pub const GLOBAL: &[&str] = &[
 /// Of proxy sections.
 pub const PROXY: &[&str] = &[
     "acl",
-    "be-unpublished",
     "capture",
     "clitimeout",
     "compression",
@@ -243,7 +242,6 @@ pub const PROXY: &[&str] = &[
     "errorloc303",
     "filter",
     "filter-sequence",
-    "force-be-switch",
     "force-persist",
     "hash-preserve-affinity",
     "http-after-response",

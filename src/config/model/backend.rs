@@ -29,6 +29,8 @@ pub struct Backend {
     pub use_server: Vec<Rule<UseServer>>,
     /// `force-persist` / `ignore-persist` in order
     pub persist_rules: Vec<PersistRule>,
+    /// `be-unpublished`: rules pass it over until `publish backend`.
+    pub unpublished: bool,
     pub source: Option<Source>,
     pub check: CheckKind,
     pub external: ExternalCommand,
@@ -65,6 +67,7 @@ impl Default for Backend {
             max_keep_alive_queue: -1,
             use_server: Vec::new(),
             persist_rules: Vec::new(),
+            unpublished: false,
             source: None,
             check: CheckKind::Tcp,
             external: ExternalCommand::default(),

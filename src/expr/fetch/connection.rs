@@ -2,8 +2,8 @@
 
 use super::{Call, Eval, Fetch, Needs, row};
 use crate::expr::Site;
-use crate::expr::args::{self, Arg, Kind, NONE, Spec};
-use crate::expr::facts::Ends;
+use crate::expr::args::{self, Arg, Kind, NONE, Spec, Unit};
+use crate::expr::facts::{Ends, TcpInfo};
 use crate::expr::sample::{Sample, Type};
 use std::net::SocketAddr;
 
@@ -130,6 +130,46 @@ pub(super) const ROWS: &[Fetch] = &[
         Eval::One(|_| Some(Sample::text(b"Success"))),
         "The connection's error in words.",
     ),
+    measured("fc_unacked", |i| i.unacked, "Segments to the client that are not acknowledged, as the kernel counts."),
+    measured("fc_sacked", |i| i.sacked, "Segments to the client that were acknowledged selectively."),
+    measured("fc_retrans", |i| i.retrans, "Segments to the client that are on their way again."),
+    measured("fc_fackets", |i| i.fackets, "Segments to the client by forward acknowledgment."),
+    measured("fc_lost", |i| i.lost, "Segments to the client that are taken for lost."),
+    measured("fc_reordering", |i| i.reordering, "Segments to the client that may arrive out of order before they are taken for lost."),
+    row(
+        "fc_rtt",
+        UNIT,
+        Type::Int,
+        Needs::Client,
+        Eval::One(|c| time(c, |i| i.rtt)),
+        "Round trip time to the client as the kernel measures it, in milliseconds or the unit given (`ms`, `us`).",
+    )
+    .prepared(no_seconds),
+    row(
+        "fc_rttvar",
+        UNIT,
+        Type::Int,
+        Needs::Client,
+        Eval::One(|c| time(c, |i| i.rttvar)),
+        "How much the round trip time varies, likewise.",
+    )
+    .prepared(no_seconds),
+    row(
+        "bc_err",
+        NONE,
+        Type::Int,
+        Needs::Server,
+        Eval::One(|c| server_error(c).map(|(number, _)| Sample::Int(number))),
+        "Number of the error of the connection to the server: 0, or 34 where the TLS handshake failed; nothing where there was no connection.",
+    ),
+    row(
+        "bc_err_str",
+        NONE,
+        Type::Str,
+        Needs::Server,
+        Eval::One(|c| server_error(c).map(|(_, text)| Sample::text(text.as_bytes()))),
+        "The same in words.",
+    ),
     row(
         "fc_http_major",
         NONE,
@@ -172,6 +212,34 @@ pub(super) const ROWS: &[Fetch] = &[
     )
     .prepared(prepare_tlv),
 ];
+
+const UNIT: Spec = Spec { required: 0, kinds: &[Kind::Unit] };
+
+const fn measured(name: &'static str, read: fn(&TcpInfo) -> u32, doc: &'static str) -> Fetch {
+    row(name, NONE, Type::Int, Needs::Client, Eval::Measured(read), doc)
+}
+
+fn no_seconds(args: &mut Vec<Arg>) -> Result<(), String> {
+    match args.first() {
+        Some(Arg::Unit(Unit::Seconds)) => Err("expects 'us' or 'ms', got 's'".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+fn time(call: &Call<'_>, read: fn(&TcpInfo) -> u32) -> Option<Sample<'static>> {
+    let micros = read(&call.facts.client_tcp()?);
+    let in_micros = matches!(call.args.first(), Some(Arg::Unit(Unit::Micros)));
+    Some(Sample::Int(i64::from(if in_micros { micros } else { micros / 1000 })))
+}
+
+/// As HAProxy numbers them.
+fn server_error(call: &Call<'_>) -> Option<(i64, &'static str)> {
+    let log = call.facts.log();
+    if log.server_refused_tls {
+        return Some((34, "SSL handshake failure"));
+    }
+    log.backend_dst.map(|_| (0, "Success"))
+}
 
 fn tlv<'a>(call: &Call<'a>, kind: u8) -> Option<Sample<'a>> {
     call.facts.conn().proxy_tlvs.iter().find(|(k, _)| *k == kind).map(|(_, value)| Sample::text(value))

@@ -20,6 +20,7 @@ mod tls_server;
 mod variable;
 
 use super::args::{Arg, Spec};
+use super::facts::TcpInfo;
 use super::sample::{Sample, Type};
 use super::{Facts, Scope, Site};
 use std::collections::HashMap;
@@ -168,6 +169,8 @@ pub(crate) enum Eval {
     Each { one: Read, each: ReadEach },
     /// Says itself whether it may change.
     Content(for<'a> fn(&Call<'a>) -> Fetched<'a>),
+    /// One of the numbers the kernel keeps of the client's connection.
+    Measured(fn(&TcpInfo) -> u32),
     /// Changes the facts: draws a random number, makes the unique id.
     Changing(fn(&[Arg], &mut dyn Facts) -> Option<Sample<'static>>),
 }
@@ -179,6 +182,10 @@ impl Fetch {
                 Fetched { sample: read(call), may_change: self.unsettled(call) }
             }
             Eval::Content(read) => read(call),
+            Eval::Measured(read) => {
+                let info = call.facts.client_tcp();
+                Fetched::settled(info.map(|info| Sample::Int(read(&info).into())))
+            }
             Eval::Changing(_) => Fetched::settled(None),
         }
     }
