@@ -151,7 +151,12 @@ fn check_waiting(from: Program, arguments: &[&str]) {
             client
         })
         .collect();
+    // Accepted by nobody either.
+    let mut at_the_path = harness::console::Console::connect(&stage.unix());
+    at_the_path.send(GET);
     let new = stage.next(Program::Weir, &[]);
+    let answer = String::from_utf8_lossy(&at_the_path.rest()).into_owned();
+    assert!(answer.ends_with("\r\n\r\nnew"), "{answer}: {}", new.stderr());
     for mut client in waiting {
         let answer = String::from_utf8_lossy(&client.response(false)).into_owned();
         assert!(answer.ends_with("\r\n\r\nnew"), "{answer}: {}", new.stderr());
@@ -159,7 +164,7 @@ fn check_waiting(from: Program, arguments: &[&str]) {
     held.send(b"Host: h\r\nConnection: close\r\n\r\n");
     assert!(held.response(false).ends_with(b"old"));
     assert!(stage.old.wait(LIMIT).is_some(), "the old one ends: {}", stage.old.stderr());
-    // The unix socket has its file, and another than the old one's if that has not given it away.
+    // The unix socket has its file still.
     let mut console = harness::console::Console::connect(&stage.unix());
     console.send(GET);
     assert!(String::from_utf8_lossy(&console.rest()).ends_with("new"));

@@ -16,6 +16,7 @@ use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -163,12 +164,19 @@ pub fn listening((socket, interface): Described) -> Option<Taken> {
     Some(Taken { socket, address, interface })
 }
 
-/// A copy of a socket of another process, if it listens and is no unix socket with a file.
+/// A copy of a socket of another process, if it listens. Of unix sockets those whose file is there, and stays: `keeps_files`.
 #[must_use]
-pub fn copied(socket: OwnedFd) -> Option<Taken> {
+pub fn copied(socket: OwnedFd, keeps_files: bool) -> Option<Taken> {
     let socket = Socket::from(socket);
     let interface = socket.device().ok()?.map(|name| String::from_utf8_lossy(&name).into_owned());
-    listening((socket, interface)).filter(|taken| !matches!(taken.address, Address::Unix(_)))
+    listening((socket, interface)).filter(|taken| match &taken.address {
+        Address::Unix(path) => keeps_files && is_socket(path),
+        _ => true,
+    })
+}
+
+fn is_socket(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.file_type().is_socket())
 }
 
 fn address_of(socket: &Socket) -> Option<Address> {

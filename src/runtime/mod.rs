@@ -149,7 +149,7 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     let mut old: Vec<i32> = options.finish.iter().chain(&options.terminate).copied().collect();
     let mut taken = match &options.take_from {
         Some(path) => listen::take(path)?,
-        None => predecessor::sockets(&old, options.quiet),
+        None => predecessor::sockets(&options.finish, &options.terminate, options.quiet),
     };
     if let Some(master) = &options.channel {
         let held = master.take();
