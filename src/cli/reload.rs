@@ -81,7 +81,7 @@ fn parse(order: &str, words: &[String]) -> Result<Option<(Place, String)>, Strin
             "-s" | "--socket" => place = Place::Socket(value()?.to_owned()),
             "--confirm" if order == "reload" => {
                 let time = value()?;
-                Wish::within(time).map_err(|problem| problem.trim_end().to_owned())?;
+                Wish::within(time)?;
                 line = format!("reload --confirm {time}");
             }
             other => return Err(format!("unknown option '{other}'")),

@@ -21,6 +21,20 @@ pub enum Wish {
 }
 
 impl Wish {
+    /// As it is said on a socket: `reload [--confirm <time>]`, `confirm`, `rollback`.
+    ///
+    /// # Errors
+    /// What is wrong, as a sentence.
+    pub fn read(words: &[&str]) -> Result<Self, String> {
+        match words {
+            ["confirm", ..] => Ok(Self::Confirm),
+            ["rollback", ..] => Ok(Self::Rollback),
+            ["reload"] => Ok(Self::Reload(None)),
+            ["reload", "--confirm", time] => Self::within(time),
+            _ => Err("'reload' takes nothing, or '--confirm' and a time.".to_owned()),
+        }
+    }
+
     /// `reload --confirm <time>`
     ///
     /// # Errors
@@ -28,7 +42,7 @@ impl Wish {
     pub fn within(time: &str) -> Result<Self, String> {
         match duration(time, Unit::Seconds) {
             Ok(limit) if !limit.is_zero() => Ok(Self::Reload(Some(limit))),
-            _ => Err(format!("'{time}' is no time to confirm within: write it as 30s or 5m.\n")),
+            _ => Err(format!("'{time}' is no time to confirm within: write it as 30s or 5m.")),
         }
     }
 }
@@ -268,6 +282,21 @@ mod tests {
         let taken: Vec<(Wish, usize)> =
             std::iter::from_fn(|| requests.take()).map(|(wish, askers)| (wish, askers.len())).collect();
         assert_eq!(taken, [(Wish::Reload(None), 2), (trial, 1), (Wish::Confirm, 1)]);
+    }
+
+    #[test]
+    fn words() {
+        let check = |line: &str, expected: Result<Wish, &str>| {
+            let words: Vec<&str> = line.split(' ').collect();
+            assert_eq!(Wish::read(&words), expected.map_err(str::to_owned), "{line}");
+        };
+        check("reload", Ok(Wish::Reload(None)));
+        check("reload --confirm 3s", Ok(Wish::Reload(Some(Duration::from_secs(3)))));
+        check("confirm", Ok(Wish::Confirm));
+        check("rollback", Ok(Wish::Rollback));
+        check("reload now", Err("'reload' takes nothing, or '--confirm' and a time."));
+        check("reload --confirm 3s x", Err("'reload' takes nothing, or '--confirm' and a time."));
+        check("reload --confirm 0", Err("'0' is no time to confirm within: write it as 30s or 5m."));
     }
 
     #[test]

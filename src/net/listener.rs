@@ -398,9 +398,17 @@ fn inherited_options(socket: &Socket, bind: &Bind, setting: Setting<'_>) {
     }
 }
 
-/// Binds beside the path and renames into place, so that the path is never without a listener while one process
-/// replaces another.
 fn open_unix(bind: &Arc<Bind>, path: &Path, setting: Setting<'_>) -> Result<Listener, BindError> {
+    let socket = unix_socket(bind, path, backlog(bind, setting))?;
+    Ok(Listener { file: SocketFile::at(path), ..Listener::new(socket, bind, setting, true) })
+}
+
+/// Binds beside the path and renames into place, so that the path is never without a listener while one process
+/// replaces another. It does not block.
+///
+/// # Errors
+/// The step that failed.
+pub fn unix_socket(bind: &Bind, path: &Path, backlog: i32) -> Result<Socket, BindError> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)
         .map_err(failed("cannot create UNIX socket", bind))?;
     let beside = PathBuf::from(format!("{}.{}.tmp", path.display(), std::process::id()));
@@ -408,9 +416,7 @@ fn open_unix(bind: &Arc<Bind>, path: &Path, setting: Setting<'_>) -> Result<List
     let addr = SockAddr::unix(&beside).map_err(failed("socket path too long", bind))?;
     socket.bind(&addr).map_err(failed("cannot bind UNIX socket", bind))?;
     let ready = set_owner(bind, &beside)
-        .and_then(|()| {
-            socket.listen(backlog(bind, setting)).map_err(failed("cannot listen to UNIX socket", bind))
-        })
+        .and_then(|()| socket.listen(backlog).map_err(failed("cannot listen to UNIX socket", bind)))
         .and_then(|()| {
             std::fs::rename(&beside, path)
                 .map_err(failed("cannot switch final and temporary UNIX sockets", bind))
@@ -419,7 +425,7 @@ fn open_unix(bind: &Arc<Bind>, path: &Path, setting: Setting<'_>) -> Result<List
         let _ = std::fs::remove_file(&beside);
         return Err(error);
     }
-    Ok(Listener { file: SocketFile::at(path), ..Listener::new(socket, bind, setting, true) })
+    Ok(socket)
 }
 
 fn set_owner(bind: &Bind, path: &Path) -> Result<(), BindError> {

@@ -14,14 +14,10 @@ pub const TABLE: &[Command] = &[
         Admin,
         "reload [--confirm <time>]",
         "read the configuration again and go over to it; a wrong one changes nothing; with a time: and back, unless confirmed",
-        reload,
+        wish,
     ),
-    Command::new("confirm", Admin, "confirm", "keep what 'reload --confirm' has loaded", |call| {
-        wish(call, Wish::Confirm)
-    }),
-    Command::new("rollback", Admin, "rollback", "take back what 'reload --confirm' has loaded", |call| {
-        wish(call, Wish::Rollback)
-    }),
+    Command::new("confirm", Admin, "confirm", "keep what 'reload --confirm' has loaded", wish),
+    Command::new("rollback", Admin, "rollback", "take back what 'reload --confirm' has loaded", wish),
     Command::new(
         "show config",
         Admin,
@@ -38,18 +34,12 @@ pub const TABLE: &[Command] = &[
     ),
 ];
 
-fn reload(call: &mut Call<'_>) -> Answer {
-    match (call.word(1), call.word(2), call.has(3)) {
-        ("", _, _) => wish(call, Wish::Reload(None)),
-        ("--confirm", time, false) => match Wish::within(time) {
-            Ok(trial) => wish(call, trial),
-            Err(problem) => Answer::error(problem),
-        },
-        _ => Answer::error("'reload' takes nothing, or '--confirm' and a time."),
-    }
-}
-
-fn wish(call: &Call<'_>, wish: Wish) -> Answer {
+fn wish(call: &mut Call<'_>) -> Answer {
+    let words: Vec<&str> = (0..4).map(|i| call.word(i)).take_while(|word| !word.is_empty()).collect();
+    let wish = match Wish::read(&words) {
+        Ok(wish) => wish,
+        Err(problem) => return Answer::error(problem),
+    };
     let mut told = call.live().process.reloads.ask(wish);
     Answer::Job(Box::new(move |console| {
         Box::pin(async move {

@@ -192,14 +192,10 @@ fn own(command: &str, state: &mut State, children: &Rc<Children>) -> Said {
         ["reload" | "confirm" | "rollback" | "hard-reload", ..] if rights.level < Level::Operator => {
             Said::Text("Permission denied\n".to_owned())
         }
-        ["reload"] => Said::Later(children.ask(Wish::Reload(None))),
-        ["reload", "--confirm", limit] => match Wish::within(limit) {
+        words @ ["reload" | "confirm" | "rollback", ..] => match Wish::read(words) {
             Ok(wish) => Said::Later(children.ask(wish)),
-            Err(problem) => Said::Text(problem),
+            Err(problem) => Said::Text(problem + "\n"),
         },
-        ["reload", ..] => Said::Text("'reload' takes nothing, or '--confirm' and a time.\n".to_owned()),
-        ["confirm"] => Said::Later(children.ask(Wish::Confirm)),
-        ["rollback"] => Said::Later(children.ask(Wish::Rollback)),
         ["hard-reload", ..] => unbuilt("hard-reload", "use 'reload', then stop the old worker by its pid"),
         ["mcli-debug-mode", ..] => unbuilt("mcli-debug-mode", "this master has no proxies of its own"),
         ["show", "cli", "level"] => Said::Text(format!("{}\n", rights.level.name())),

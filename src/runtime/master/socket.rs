@@ -4,12 +4,13 @@ use super::children::Children;
 use super::command::{self, Said};
 use super::lines::Lines;
 use crate::config::model::global::Level;
+use crate::config::model::{Address, Bind};
 use crate::live::reload::Outcome;
-use crate::net::raw;
+use crate::net::{listener, raw};
 use crate::tasks::{self, Task};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -17,6 +18,9 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 /// A command longer than this is none.
 const LONGEST: usize = 1 << 20;
+
+/// Clients that may wait.
+const BACKLOG: i32 = 128;
 
 /// After the last answer: how much and how long to go on reading.
 const LINGER: (u64, Duration) = (1 << 20, Duration::from_secs(1));
@@ -70,28 +74,21 @@ pub fn listen(at: &str, children: &Rc<Children>) -> io::Result<(Task, Option<Pat
         };
         return Ok((tasks::start("master socket", accept), None));
     }
-    let path = address.strip_prefix("unix@").unwrap_or(address);
-    let beside = PathBuf::from(format!("{path}.{}.tmp", std::process::id()));
-    let listener = bind(&beside, Path::new(path), &settings).inspect_err(|_| {
-        let _none = std::fs::remove_file(&beside);
-    })?;
+    let path = PathBuf::from(address.strip_prefix("unix@").unwrap_or(address));
+    let bind = Bind {
+        mode: Some(settings.mode),
+        uid: settings.uid,
+        gid: settings.gid,
+        ..Bind::bare(Address::Unix(path.clone()))
+    };
+    let socket = listener::unix_socket(&bind, &path, BACKLOG).map_err(|failed| failed.error)?;
+    let listener = UnixListener::from_std(OwnedFd::from(socket).into())?;
     let accept = async move {
         while let Ok((stream, _)) = listener.accept().await {
             tasks::detached("master client", talk(stream, level, Rc::clone(&children)));
         }
     };
-    Ok((tasks::start("master socket", accept), Some(path.into())))
-}
-
-fn bind(beside: &Path, path: &Path, settings: &Settings) -> io::Result<UnixListener> {
-    let _none = std::fs::remove_file(beside);
-    let listener = UnixListener::bind(beside)?;
-    if settings.uid.is_some() || settings.gid.is_some() {
-        raw::chown(beside, settings.uid, settings.gid)?;
-    }
-    std::fs::set_permissions(beside, std::fs::Permissions::from_mode(settings.mode))?;
-    std::fs::rename(beside, path)?;
-    Ok(listener)
+    Ok((tasks::start("master socket", accept), Some(path)))
 }
 
 /// One client: it stays until it is done, as with HAProxy's master.
