@@ -165,6 +165,34 @@ fn a_new_process_goes_on() {
     }
 }
 
+/// Other addresses, another router less: what stays is never away.
+#[test]
+fn a_new_process_goes_on_with_other_addresses() {
+    let net = Net::new();
+    let lines = |more: &str| weir_config(&format!("{FAST}\n    {more}"), 150);
+    let other = format!(
+        "vrrp VI_2\n    interface eth1\n    virtual-router-id 52\n    {FAST}\n    address 10.98.0.100/24\n"
+    );
+    let route = "route 10.1.0.0/16 via 10.99.0.2";
+    let mut old =
+        net.weir("a", &format!("{other}{}", lines(&format!("address 10.99.0.101/24\n    {route}"))));
+    net.only("a");
+    old.wait_for("VI_2: backup -> master");
+    wait_until("it holds all", || net.holds("a", "10.99.0.101") && net.holds("a", "10.98.0.100"));
+    let new = net.weir_instead("a", &lines("address 10.99.0.102/24"), &old);
+    wait_until("the old one has ended", || {
+        assert!(net.holds("a", VIRTUAL), "{}{}", old.log(), new.log());
+        matches!(old.child.try_wait(), Ok(Some(_)))
+    });
+    new.wait_for(&format!("VI_1: backup -> master: left by process {}", old.child.id()));
+    wait_until("it holds what it is to", || net.holds("a", "10.99.0.102"));
+    assert!(!net.holds("a", "10.99.0.101") && !net.holds("a", "10.98.0.100"), "{}", old.log());
+    assert!(!ip(&format!("-n {} route", net.space("a"))).contains("10.1.0.0/16"));
+    old.wait_for("VI_2: master -> stopped");
+    old.wait_for("VI_1: master -> stopped: left to the process that replaces this one");
+    assert!(!new.log().contains("removed, it is not held"), "{}", new.log());
+}
+
 /// What is configured otherwise is handed over; the new process begins when the old one has cleared away.
 #[test]
 fn a_new_process_that_is_configured_otherwise_waits() {

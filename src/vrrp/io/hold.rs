@@ -6,6 +6,7 @@ use super::{Shell, is_vmac_of};
 use crate::config::model::vrrp::{VirtualAddress, VirtualRoute, VirtualRule, Vrrp};
 use crate::logging::level;
 use crate::vrrp::{Burst, Input, State};
+use std::collections::HashSet;
 use std::time::Instant;
 
 /// What this machine holds: rules and routes with whether they are IPv6's, routes and addresses with their interfaces.
@@ -235,23 +236,52 @@ impl Shell {
         }
     }
 
-    /// Leaves what it is master of to the process that replaces this one, if that has all of it. If not, it is handed over as at any
-    /// end, and the new process waits for that.
+    /// Leaves what it is master of to the process that replaces this one, as far as that has it. If that is nothing, all is handed over
+    /// as at any end, and the new process waits for that; else the rest stops at once, so that it need not wait long.
     pub(super) async fn bequeath(&mut self) {
         let Some(mut heir) = self.heirs.take() else { return };
         let masters = (0..self.routers().len()).filter(|at| self.is_master(*at));
-        let masters: Vec<(usize, Key)> =
-            masters.map(|at| (at, succession::key(&self.routers()[at]))).collect();
-        if masters.iter().all(|(_, key)| heir.wants(*key)) {
+        let (left, others): (Vec<usize>, Vec<usize>) =
+            masters.partition(|at| heir.wants(succession::key(&self.routers()[*at])).is_some());
+        if !left.is_empty() {
             let now = Instant::now();
-            for &(at, _) in &masters {
+            for at in others {
+                self.node.handle_input(at, Input::Stop, now);
+                self.node.handle_input(at, Input::Stop, now);
+            }
+            for &at in &left {
                 self.left.push(at);
                 let reason = "left to the process that replaces this one".to_owned();
                 self.node.handle_input(at, Input::Bequeath(reason), now);
             }
-            heir.leave(&masters.iter().map(|(_, key)| *key).collect::<Vec<_>>()).await;
+            self.act().await;
+            let mut keys = Vec::new();
+            for at in left {
+                let router = &self.routers()[at];
+                keys.push(succession::key(router));
+                if let Some(wanted) = heir.wants(succession::key(router)) {
+                    self.let_go_but(at, router, wanted).await;
+                }
+            }
+            heir.leave(&keys).await;
         }
         self.heir = Some(heir);
+    }
+
+    /// What the new process does not hold.
+    async fn let_go_but(&self, at: usize, router: &Vrrp, wanted: &HashSet<Key>) {
+        for rule in router.rules.iter().filter(|rule| !wanted.contains(&succession::text_key(&rule.text))) {
+            self.complain(router, self.kernel.remove_rule(rule, router.is_v6()).await.map(drop));
+        }
+        for route in router.routes.iter().filter(|route| !wanted.contains(&succession::text_key(&route.text)))
+        {
+            let Some(device) = self.route_device(at, router, route) else { continue };
+            self.complain(router, self.kernel.remove_route(route, device, router.is_v6()).await.map(drop));
+        }
+        for held in router.addresses.iter().filter(|held| !wanted.contains(&succession::address_key(held))) {
+            let Some(device) = self.device(at, router, held) else { continue };
+            self.complain(router, self.kernel.remove(device, held).await.map(drop));
+        }
     }
 
     fn say_left_over(&self, router: &Vrrp, what: &str, removed: Result<bool, String>) {

@@ -1,13 +1,13 @@
-//! A new process in the place of an old one (`-sf`, `-st`). The old one leaves it what it holds, and the network notices nothing; what
-//! is configured otherwise by now is handed over as at any end, and the new process waits for that before it begins.
+//! A new process in the place of an old one (`-sf`, `-st`). The old one leaves it the routers that both have, and the network notices
+//! nothing; others are handed over, and the new process waits for that before it begins.
 //!
 //! The old one listens at an abstract unix socket with its pid in the name. The new one connects before it has the old one told to end,
-//! and says which routers it has. The answer is which of them were left to it; the connection ends when the old one has cleared
-//! away everything else.
+//! and says which routers it has, and what each is to hold. The answer is which of them were left to it; the connection ends when the
+//! old one has cleared away everything else.
 
-use crate::config::model::vrrp::{Vrrp, VrrpConfig};
+use crate::config::model::vrrp::{VirtualAddress, Vrrp, VrrpConfig};
 use crate::net::raw;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{ErrorKind, Read, Write};
 use std::os::linux::net::SocketAddrExt;
@@ -22,18 +22,36 @@ const REMEMBERED: usize = 4;
 /// An old process that takes longer is not waited for: it hangs.
 const CLEARS: Duration = Duration::from_secs(6);
 
-/// A router, by everything that the kernel holds for it.
+/// A router, or something that it holds.
 pub type Key = u64;
 
+/// The same for routers that are the same to the others, and to the kernel.
 pub fn key(router: &Vrrp) -> Key {
+    hash(&(router.is_v6(), &router.interface, &router.vmac, router.vrid))
+}
+
+/// Of a rule or a route: it is what its text says.
+pub fn text_key(text: &str) -> Key {
+    hash(&text)
+}
+
+pub fn address_key(held: &VirtualAddress) -> Key {
+    hash(&(held.address, held.prefix, &held.device, &held.label, held.scope))
+}
+
+fn hash(what: &impl Hash) -> Key {
     let mut hasher = DefaultHasher::new();
-    let routes: Vec<&str> = router.routes.iter().map(|r| r.text.as_str()).collect();
-    let rules: Vec<&str> = router.rules.iter().map(|r| r.text.as_str()).collect();
-    (&router.interface, &router.vmac, router.vrid, routes, rules).hash(&mut hasher);
-    for held in &router.addresses {
-        (held.address, held.prefix, &held.device, &held.label, held.scope).hash(&mut hasher);
-    }
+    what.hash(&mut hasher);
     hasher.finish()
+}
+
+/// A router's key, and those of what it holds.
+fn line(router: &Vrrp) -> String {
+    let rules = router.rules.iter().map(|rule| text_key(&rule.text));
+    let routes = router.routes.iter().map(|route| text_key(&route.text));
+    let held = router.addresses.iter().map(address_key).chain(routes).chain(rules);
+    let all: Vec<String> = [key(router)].into_iter().chain(held).map(|key| format!("{key:016x}")).collect();
+    all.join(" ") + "\n"
 }
 
 fn address(pid: u32) -> std::io::Result<SocketAddr> {
@@ -48,7 +66,7 @@ pub struct Predecessor {
 
 /// Asks the old processes; those that are gone, or have no routers, do not answer.
 pub fn ask(config: &VrrpConfig, old: &[i32]) -> Vec<Predecessor> {
-    let lines: String = config.routers.iter().map(|r| format!("{:016x}\n", key(r))).collect();
+    let lines: String = config.routers.iter().map(line).collect();
     let ask = |pid: i32| {
         let mut stream = UnixStream::connect_addr(&address(u32::try_from(pid).ok()?).ok()?).ok()?;
         stream.set_nonblocking(true).ok()?;
@@ -120,7 +138,8 @@ impl Heirs {
 /// A new process that is about to begin.
 pub struct Heir {
     stream: tokio::net::UnixStream,
-    wants: HashSet<Key>,
+    /// What each router is to hold.
+    wants: HashMap<Key, HashSet<Key>>,
 }
 
 impl Heir {
@@ -141,11 +160,16 @@ impl Heir {
         let uid = stream.peer_cred().ok()?.uid();
         let is_trusted = uid == 0 || uid == raw::effective_uid();
         let text = String::from_utf8(said).ok().filter(|text| is_trusted && text.ends_with("\n\n"))?;
-        Some(Self { wants: keys(&text).collect(), stream })
+        let wants = text.lines().filter_map(|line| {
+            let mut keys = line.split(' ').filter_map(|key| Key::from_str_radix(key, 16).ok());
+            Some((keys.next()?, keys.collect()))
+        });
+        Some(Self { wants: wants.collect(), stream })
     }
 
-    pub fn wants(&self, key: Key) -> bool {
-        self.wants.contains(&key)
+    /// What it is to hold for a router, if it has that.
+    pub fn wants(&self, router: Key) -> Option<&HashSet<Key>> {
+        self.wants.get(&router)
     }
 
     /// Says what is left to it. It takes over once this is dropped.
