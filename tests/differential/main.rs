@@ -8,6 +8,7 @@
 mod harness;
 
 mod check;
+mod ciphers;
 mod converters;
 mod fetches;
 mod hashing;

@@ -3,12 +3,14 @@
 // Every row's `prepare` has one signature; some rows add to the list, most only look at it.
 #![allow(clippy::ptr_arg)]
 
+mod cipher;
 mod elsewhere;
 pub(crate) mod encoding;
 mod fix;
 mod hash;
 mod json;
 mod jwt;
+mod jwt_verify;
 mod lookup;
 mod moment;
 mod mqtt;
@@ -78,7 +80,7 @@ impl Converter {
 pub(crate) const FAMILIES: &[(&str, &[&[Converter]])] = &[
     ("Text", &[text::ROWS]),
     ("Numbers and addresses", &[number::ROWS]),
-    ("Encodings", &[encoding::ROWS, json::ROWS, jwt::ROWS]),
+    ("Encodings", &[encoding::ROWS, json::ROWS, jwt::ROWS, cipher::ROWS]),
     ("Messages of other protocols", &[protobuf::ROWS, mqtt::ROWS, fix::ROWS]),
     ("Hashes", &[hash::ROWS]),
     ("Dates", &[moment::ROWS]),

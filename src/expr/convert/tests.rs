@@ -342,5 +342,23 @@ fn refusals() {
         "path,jwt_verify(hs256,x)",
         "invalid args in converter 'jwt_verify' : unknown JWT algorithm: hs256",
     );
-    check("path,aes_gcm_dec(128,a,b,c)", "converter 'aes_gcm_dec' is not supported by weir yet");
+    check(
+        "path,jwt_verify(RS256,/nowhere/key)",
+        "invalid args in converter 'jwt_verify' : unable to read the key '/nowhere/key' (No such file or directory)",
+    );
+    check(
+        "path,jwt_verify(ES256,txn.key)",
+        "invalid args in converter 'jwt_verify' : a key's file in a variable is not supported by weir yet: name the file itself",
+    );
+    let gcm = "invalid args in converter 'aes_gcm_dec' : ";
+    let not = "argument needs to be base64 encoded, and can either be a string or a variable";
+    check("path,aes_gcm_dec(129,YQ==,YQ==,YQ==)", &format!("{gcm}key size must be 128, 192 or 256 (bits)."));
+    check("path,aes_gcm_dec(128,a!,YQ==,YQ==)", &format!("{gcm}failed to parse nonce : {not}"));
+    check("path,aes_gcm_dec(128,YQ==,a!,YQ==)", &format!("{gcm}failed to parse key : {not}"));
+    check("path,aes_gcm_dec(128,YQ==,YQ==,a!)", &format!("{gcm}failed to parse aead_tag : {not}"));
+    check(
+        "path,aes_gcm_enc(128,YQ==,YQ==,YQ==)",
+        "invalid args in converter 'aes_gcm_enc' : failed to parse aead_tag : a variable is expected",
+    );
+    check("path,aes_cbc_dec(128,a,b)", "converter 'aes_cbc_dec' is not supported by weir yet");
 }
