@@ -402,14 +402,14 @@ fn own_addresses_are_known_under_ip_nonlocal_bind() {
     assert_eq!(answers.map(Option::unwrap_or_default), ["10", "01", "10"]);
 }
 
-/// Clients of one `bind` line with `ssl` and connections to servers count together.
+/// One thread, so that clients are accepted in the order they come.
 #[test]
 fn maxsslconn_leaves_the_next_client_waiting() {
     let (address, dir) = (harness::own_address(), TempDir::new().unwrap());
     harness::certificates::authority(dir.path(), "ca");
     harness::certificates::leaf(dir.path(), "ca", "own", &["h"]);
     let config = format!(
-        "global\n    maxsslconn 1\n{DEFAULTS}frontend f\n    bind {address}:8080\n    bind {address}:8443 ssl crt {}\n    http-request return status 200\n",
+        "global\n    nbthread 1\n    maxsslconn 1\n{DEFAULTS}frontend f\n    bind {address}:8080\n    bind {address}:8443 ssl crt {}\n    http-request return status 200\n",
         dir.path().join("own.pem").display()
     );
     let _proxy = start(&config, address);
