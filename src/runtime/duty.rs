@@ -102,7 +102,7 @@ impl Duty {
             None => vrrp::io::Prepared::begin(new, self.open_files).await?.map(VrrpChange::Begins),
         };
         let l4 = match (&self.l4, new.l4_services.is_empty()) {
-            (None, false) => l4::io::Prepared::open(new, &[])?.map(Box::new).map(L4Change::Begins),
+            (None, false) => begin_forwarding(new).await?.map(L4Change::Begins),
             (Some(_), true) => Some(L4Change::Ends),
             _ => None,
         };
@@ -162,4 +162,12 @@ impl Duty {
         }
         hurried
     }
+}
+
+/// Loading the programs takes a while, in which adverts must not wait.
+async fn begin_forwarding(config: &Arc<Config>) -> Result<Option<Box<l4::io::Prepared>>, String> {
+    let config = Arc::clone(config);
+    let opened = tasks::blocking(move || l4::io::Prepared::open(&config, &[])).await;
+    let prepared = opened.unwrap_or_else(|| Err("the process is ending".to_owned()))?;
+    Ok(prepared.map(Box::new))
 }
