@@ -88,13 +88,19 @@ struct l4_service {
 	__u16 port_last;
 };
 
-/* Map members: service id -> array of these, in the order of the configuration. Only servers that may get new flows. */
+/* Map members: service id -> array of l4_members, in the order of the configuration. Only servers that may get new flows. */
 struct l4_member {
 	__u32 server;
 	__u32 weight;
 	/* Share of all new flows it may get, in 1/65536; 65536: any. */
 	__u32 admission;
-	__u32 pad;
+};
+
+#define L4_PAGE 8
+
+/* So many are in one entry of the list: each look into it costs as much as weighing one of them. Places beyond the last member are 0. */
+struct l4_members {
+	struct l4_member of[L4_PAGE];
 };
 
 /* Map sources: service id -> array of the director's addresses that fullnat's servers see. */
@@ -278,11 +284,24 @@ struct l4_locality {
  */
 
 /*
- * Map ports, one entry: a bit for each port that some service has, by its number in host order; bit 0 if one has all ports. A packet without a
- * flow to another port is nobody's. A bit is set before the service's address is, and stays.
+ * Map doors, by port in host order: whether some service has the port, so that most packets that are for nobody here are told by that alone; and
+ * the service, where it is the only one with that port, so that its packets need no search. Entry 0 is open if a service has all ports.
+ * A door is opened before the service's address is written, and stays.
  */
-struct l4_ports {
-	__u32 bits[65536 / 32];
+enum l4_door_state {
+	L4_DOOR_CLOSED = 0,
+	/* The service is looked for among `addresses`. */
+	L4_DOOR_OPEN = 1,
+	/* Here it is. The rest was written before. */
+	L4_DOOR_ONE = 2,
+};
+
+struct l4_door {
+	struct l4_address address;
+	__u32 service;
+	__u8 protocol;
+	__u8 state;
+	__u16 pad;
 };
 
 /* Map ways, by server id: an l4_route its new flows begin with. */

@@ -56,7 +56,7 @@ char l4_license[] SEC("license") = "Dual MIT/GPL";
 /* For processes alone. */
 MAP(owner, BPF_MAP_TYPE_ARRAY, 1, __u32, struct l4_owner);
 MAP(addresses, BPF_MAP_TYPE_HASH, 4 * L4_SERVICES, struct l4_address_key, __u32);
-MAP(ports, BPF_MAP_TYPE_ARRAY, 1, __u32, struct l4_ports);
+MAP(doors, BPF_MAP_TYPE_ARRAY, 65536, __u32, struct l4_door);
 MAP(services, BPF_MAP_TYPE_ARRAY, L4_SERVICES, __u32, struct l4_service);
 MAP(servers, BPF_MAP_TYPE_ARRAY, L4_SERVERS, __u32, struct l4_server);
 MAP(loads, BPF_MAP_TYPE_ARRAY, L4_SERVERS, __u32, struct l4_load);
@@ -73,7 +73,7 @@ MAP(templates, BPF_MAP_TYPE_HASH, 1 << 14, struct l4_template_key, struct l4_tem
 /* Nothing counts on these, so that the oldest may go when there are too many. */
 MAP(localities, BPF_MAP_TYPE_LRU_HASH, 1 << 14, struct l4_locality_key, struct l4_locality);
 MAP(fragments, BPF_MAP_TYPE_LRU_HASH, 1 << 12, struct l4_fragment_key, struct l4_fragment);
-MAP_OF_LISTS(members, struct l4_member);
+MAP_OF_LISTS(members, struct l4_members);
 MAP_OF_LISTS(tables, __u32);
 MAP_OF_LISTS(sources, struct l4_address);
 
@@ -141,11 +141,11 @@ static __noinline int follow(struct __sk_buff *skb, struct packet *p, struct l4_
 /* A packet without a flow. */
 static __noinline int begin_flow(struct __sk_buff *skb, struct packet *p, struct l4_scratch *scratch, __u64 now)
 {
-	__u32 service;
+	__u32 service = find_service(p);
 
-	if (!find_service(p, &service))
+	if (!service)
 		return PASS_ON;
-	if (!new_flow(skb, p, scratch, service, now))
+	if (!new_flow(skb, p, scratch, service - 1, now))
 		return VERDICT(refuse(skb, p));
 	return prepare(skb, p, &scratch->flow, now);
 }

@@ -5,24 +5,34 @@
 /* How often a free port is tried for before the pool counts as exhausted. */
 #define PORT_TRIES 32
 
-static __always_inline int has_port(const struct l4_ports *all, __u16 port)
+static __always_inline const struct l4_door *door_of(__u32 port)
 {
-	return all->bits[port >> 5] >> (port & 31) & 1;
+	return bpf_map_lookup_elem(&doors, &port);
+}
+
+static __always_inline int is_open(const struct l4_door *door)
+{
+	return door && door->state != L4_DOOR_CLOSED;
 }
 
 /* Most packets that are not for a service are told by this alone. */
 static __always_inline int may_be_ours(const struct packet *p)
 {
-	__u32 zero = 0;
-	const struct l4_ports *all = bpf_map_lookup_elem(&ports, &zero);
-
-	return all && (has_port(all, bpf_ntohs(p->key.destination_port)) || has_port(all, 0));
+	return is_open(door_of(bpf_ntohs(p->key.destination_port))) || is_open(door_of(0));
 }
 
-static __always_inline int find_service(const struct packet *p, __u32 *service)
+static __always_inline int leads_to(const struct l4_door *door, const struct packet *p)
 {
-	__u32 zero = 0;
-	const struct l4_ports *all = bpf_map_lookup_elem(&ports, &zero);
+	__u32 differs = door->protocol ^ p->key.protocol;
+
+	for (int i = 0; i < 4; i++)
+		differs |= door->address.words[i] ^ p->key.destination.words[i];
+	return !differs;
+}
+
+/* The id of the packet's service among all addresses, plus 1. */
+static __noinline __u32 search_service(const struct packet *p)
+{
 	struct l4_address_key key = {
 		.address = p->key.destination,
 		.port = p->key.destination_port,
@@ -30,14 +40,25 @@ static __always_inline int find_service(const struct packet *p, __u32 *service)
 	};
 	__u32 *id = bpf_map_lookup_elem(&addresses, &key);
 
-	if (!id && all && has_port(all, 0)) {
+	if (!id && is_open(door_of(0))) {
 		key.port = 0;
 		id = bpf_map_lookup_elem(&addresses, &key);
 	}
-	if (!id)
-		return 0;
-	*service = *id;
-	return 1;
+	return id ? *id + 1 : 0;
+}
+
+/* The same, by the door where that says enough. */
+static __always_inline __u32 find_service(const struct packet *p)
+{
+	const struct l4_door *door = door_of(bpf_ntohs(p->key.destination_port));
+
+	if (door && door->state == L4_DOOR_ONE) {
+		if (leads_to(door, p))
+			return door->service + 1;
+		if (!is_open(door_of(0)))
+			return 0;
+	}
+	return search_service(p);
 }
 
 /* The key of the other direction's entry: what this entry's packets become, turned round. */
@@ -112,7 +133,6 @@ static __always_inline int keeps(const struct l4_template *t, __u64 word, const 
 	return LIVE_OF(word) || seen >= now || now - seen < s->persist * SECOND;
 }
 
-/* The server the client stays on, or the one chosen for it now. */
 /* One flow more counts on the template, if its server may get flows. L4_NO_SERVER: it may not, or nobody counts on it any longer. */
 static __always_inline __u32 stay(struct l4_template *t, const struct l4_service *s, __u64 now)
 {
@@ -321,13 +341,11 @@ static __always_inline int same_way(const struct l4_flow *one, const struct l4_f
 	return one->source_port == other->source_port && one->destination_port == other->destination_port;
 }
 
-/* Makes the reply's entry, unless another live flow has it: then the same server port already answers this client for another service. */
-static __always_inline int add_reply(const struct l4_flow_key *key, const struct l4_flow *reply, __u64 now)
+/* A reply's entry where there is one, unless another live flow has it: then the same server port already answers this client for another service. */
+static __noinline int displace(const struct l4_flow_key *key, const struct l4_flow *reply, __u64 now)
 {
 	struct l4_flow_key other;
 
-	if (!bpf_map_update_elem(&flows, key, reply, BPF_NOEXIST))
-		return 0;
 	struct l4_flow *old = bpf_map_lookup_elem(&flows, key);
 	if (!old) {
 		count(L4_COUNT_TABLE_FULL);
@@ -430,10 +448,12 @@ static __noinline int take_port(const struct packet *p, struct l4_scratch *scrat
 	return search.found ? 0 : -1;
 }
 
-static __noinline int add_nat_reply(const struct packet *p, struct l4_scratch *scratch, __u64 now)
+static __always_inline int add_nat_reply(const struct packet *p, struct l4_scratch *scratch, __u64 now)
 {
 	mirror(p, scratch);
-	return add_reply(&scratch->back, &scratch->reply, now);
+	if (!bpf_map_update_elem(&flows, &scratch->back, &scratch->reply, BPF_NOEXIST))
+		return 0;
+	return displace(&scratch->back, &scratch->reply, now);
 }
 
 static __always_inline int insert(const struct packet *p, struct l4_scratch *scratch, const struct l4_service *s, __u64 now)

@@ -66,6 +66,15 @@ static long try_slot(__u32 round, struct slot_search *search)
 	return 1;
 }
 
+/* The member at that place. */
+static __always_inline struct l4_member *member_at(void *members, __u32 at)
+{
+	__u32 page = at / L4_PAGE;
+	struct l4_members *some = bpf_map_lookup_elem(members, &page);
+
+	return some ? &some->of[at % L4_PAGE] : 0;
+}
+
 struct member_search {
 	void *members;
 	__u32 found;
@@ -73,7 +82,7 @@ struct member_search {
 
 static long try_member(__u32 at, struct member_search *search)
 {
-	struct l4_member *m = bpf_map_lookup_elem(search->members, &at);
+	struct l4_member *m = member_at(search->members, at);
 
 	if (!m || !m->weight || !is_usable(m->server))
 		return 0;
@@ -179,48 +188,55 @@ static __always_inline int cost_of(__u8 scheduler, const struct l4_member *m, co
 	return 0;
 }
 
-static __always_inline long weigh(__u32 at, struct choice *c)
+static __always_inline void weigh(const struct l4_member *m, struct choice *c)
 {
-	struct l4_member *m = bpf_map_lookup_elem(c->members, &at);
-	if (!m)
-		return 1;
 	__u32 server = m->server;
 	struct l4_load *l = bpf_map_lookup_elem(&loads, &server);
 	__u64 cost;
 	__u32 weight;
 
 	if (!l || l->overloaded || !m->weight || (!c->unlimited && !is_admitted(m, c->turn)))
-		return 0;
+		return;
 	if (!cost_of(c->scheduler, m, l, &cost, &weight))
-		return 0;
+		return;
 	if (c->server != L4_NO_SERVER) {
 		__u64 ours = cost * c->weight, best = c->cost * weight;
 		if (ours > best)
-			return 0;
+			return;
 		if (ours == best && (c->flags & L4_SERVICE_IPVS_TIES || m->weight <= c->preference))
-			return 0;
+			return;
 	}
 	c->cost = cost;
 	c->weight = weight;
 	c->server = server;
 	c->preference = m->weight;
-	return 0;
 }
 
-/* Members that are looked at without a call for each: most services have no more. */
-#define FEW 8
-
-static long consider(__u32 at, struct choice *c)
+/* What a page has beyond the last member weighs nothing. */
+static __always_inline void weigh_page(const struct l4_members *page, struct choice *c)
 {
-	return weigh(at + FEW, c);
+	for (int i = 0; i < L4_PAGE; i++) {
+		if (page->of[i].weight)
+			weigh(&page->of[i], c);
+	}
 }
 
-static __always_inline void consider_all(const struct l4_service *s, struct choice *c)
+static long weigh_next(__u32 at, struct choice *c)
 {
-	for (__u32 at = 0; at < FEW && at < s->members; at++)
-		weigh(at, c);
-	if (s->members > FEW)
-		bpf_loop(s->members - FEW, consider, c, 0);
+	__u32 page = at + 1;
+	struct l4_members *some = bpf_map_lookup_elem(c->members, &page);
+
+	if (some)
+		weigh_page(some, c);
+	return !some;
+}
+
+/* Most services have no more than the first page. */
+static __always_inline void weigh_all(const struct l4_members *first, const struct l4_service *s, struct choice *c)
+{
+	weigh_page(first, c);
+	if (s->members > L4_PAGE)
+		bpf_loop((s->members - 1) / L4_PAGE, weigh_next, c, 0);
 }
 
 __noinline __u32 by_load(__u32 service, const struct l4_service *s, __u64 turn)
@@ -235,12 +251,15 @@ __noinline __u32 by_load(__u32 service, const struct l4_service *s, __u64 turn)
 		.scheduler = s->scheduler,
 	};
 
-	if (!c.members)
+	__u32 zero = 0;
+	struct l4_members *first = c.members ? bpf_map_lookup_elem(c.members, &zero) : 0;
+
+	if (!first)
 		return L4_NO_SERVER;
-	consider_all(s, &c);
+	weigh_all(first, s, &c);
 	if (c.server == L4_NO_SERVER) {
 		c.unlimited = 1;
-		consider_all(s, &c);
+		weigh_all(first, s, &c);
 	}
 	return c.server;
 }
@@ -260,7 +279,7 @@ struct draw {
 
 static long pass_by(__u32 at, struct draw *d)
 {
-	struct l4_member *m = bpf_map_lookup_elem(d->members, &at);
+	struct l4_member *m = member_at(d->members, at);
 
 	if (!m || !m->weight || !is_usable(m->server) || (!d->unlimited && !is_admitted(m, d->turn)))
 		return 0;
@@ -335,7 +354,6 @@ __noinline __u32 by_draws(const struct packet *p, __u32 service, const struct l4
 
 /* The servers that a destination has, seen at a glance. */
 struct survey {
-	void *members;
 	/* The one of lblc; L4_NO_SERVER: those of the set that began with `birth`. */
 	__u32 server;
 	__u32 service;
@@ -353,6 +371,14 @@ struct survey {
 	__u8 has_room;
 };
 
+/* The stack has no room for it. */
+MAP(surveys, BPF_MAP_TYPE_PERCPU_ARRAY, 1, __u32, struct survey);
+
+struct look {
+	void *members;
+	struct survey *v;
+};
+
 static __always_inline int has_server(const struct survey *v, __u32 server)
 {
 	struct l4_locality_key key = { .destination = v->destination, .service = v->service, .server = server };
@@ -363,9 +389,10 @@ static __always_inline int has_server(const struct survey *v, __u32 server)
 	return one && one->birth == v->birth;
 }
 
-static long look_at(__u32 at, struct survey *v)
+static long look_at(__u32 at, struct look *look)
 {
-	struct l4_member *m = bpf_map_lookup_elem(v->members, &at);
+	struct l4_member *m = member_at(look->members, at);
+	struct survey *v = look->v;
 	if (!m)
 		return 1;
 	__u32 server = m->server, weight = m->weight;
@@ -411,6 +438,19 @@ static __always_inline void change_set(struct l4_locality_key *key, struct l4_lo
 	set->changed = now;
 }
 
+/* A destination that was not known: it has that server from now on, or a set of it alone. A function for its stack. */
+static __noinline int note_locality(struct l4_locality_key *key, __u32 server, int has_sets, __u64 turn, __u64 now)
+{
+	struct l4_locality fresh = { .seen = now, .changed = now, .birth = turn, .server = server, .size = has_sets };
+
+	bpf_map_update_elem(&localities, key, &fresh, BPF_ANY);
+	if (!has_sets)
+		return 0;
+	fresh.size = 0;
+	key->server = server;
+	return bpf_map_update_elem(&localities, key, &fresh, BPF_ANY);
+}
+
 /* The destination's server, or the better of its set; if that is overloaded while another has room, the least loaded of all. */
 __noinline __u32 by_locality(const struct packet *p, __u32 service, const struct l4_service *s, __u64 turn, __u64 now)
 {
@@ -419,45 +459,41 @@ __noinline __u32 by_locality(const struct packet *p, __u32 service, const struct
 	struct l4_locality_key key = { .destination = p->key.destination, .service = service, .server = L4_NO_SERVER };
 	struct l4_locality *known = bpf_map_lookup_elem(&localities, &key);
 	int has_sets = s->scheduler == L4_LBLCR;
-	struct survey v = {
-		.members = bpf_map_lookup_elem(&members, &service),
-		.server = L4_NO_SERVER,
-		.service = service,
-		.destination = p->key.destination,
-		.best = L4_NO_SERVER,
-		.most = L4_NO_SERVER,
-		.flags = s->flags,
-	};
+	__u32 zero = 0;
+	struct survey *v = bpf_map_lookup_elem(&surveys, &zero);
+	struct look look = { .members = bpf_map_lookup_elem(&members, &service), .v = v };
 
+	if (!v || !look.members)
+		return L4_NO_SERVER;
+	__builtin_memset(v, 0, sizeof(*v));
+	v->service = service;
+	v->destination = p->key.destination;
+	v->server = v->best = v->most = L4_NO_SERVER;
+	v->flags = s->flags;
 	/* Another CPU's clock may be ahead. */
 	if (known && known->seen <= now && now - known->seen >= LOCALITY)
 		known = 0;
-	if (known && v.members) {
-		v.server = has_sets ? L4_NO_SERVER : known->server;
-		v.birth = known->birth;
-		bpf_loop(s->members, look_at, &v, 0);
+	if (known) {
+		v->server = has_sets ? L4_NO_SERVER : known->server;
+		v->birth = known->birth;
+		bpf_loop(s->members, look_at, &look, 0);
 		known->seen = now;
 		if (has_sets && known->size > 1 && now > known->changed && now - known->changed >= LOCALITY) {
-			if (v.most != L4_NO_SERVER)
-				change_set(&key, known, v.most, 0, now);
+			if (v->most != L4_NO_SERVER)
+				change_set(&key, known, v->most, 0, now);
 			known->changed = now;
 		}
-		if (v.best != L4_NO_SERVER && !(v.best_active > v.best_weight && v.has_room))
-			return v.best;
+		if (v->best != L4_NO_SERVER && !(v->best_active > v->best_weight && v->has_room))
+			return v->best;
 	}
 	__u32 server = by_load(service, s, turn);
 	if (server == L4_NO_SERVER)
-		return has_sets ? v.best : server;
+		return has_sets ? v->best : server;
 	if (!known) {
-		struct l4_locality fresh = { .seen = now, .changed = now, .birth = turn, .server = server, .size = has_sets };
-		bpf_map_update_elem(&localities, &key, &fresh, BPF_ANY);
-		fresh.size = 0;
-		key.server = server;
-		if (has_sets)
-			bpf_map_update_elem(&localities, &key, &fresh, BPF_ANY);
+		note_locality(&key, server, has_sets, turn, now);
 	} else if (!has_sets) {
 		known->server = server;
-	} else if (!has_server(&v, server)) {
+	} else if (!has_server(v, server)) {
 		change_set(&key, known, server, 1, now);
 	}
 	return server;

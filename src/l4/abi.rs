@@ -108,6 +108,17 @@ numbers! {
 }
 
 numbers! {
+    /// Whether packets to a port are looked at.
+    DoorState {
+        Closed = 0,
+        /// Their service is looked for.
+        Open = 1,
+        /// It is the one at the door.
+        One = 2,
+    }
+}
+
+numbers! {
     /// Which entry of a flow.
     Direction {
         Forward = 0,
@@ -225,7 +236,26 @@ pub struct Member {
     /// Share of all new flows it may get, in 1/65536 ([`ADMIT_ALL`]: any). Flow number n (from 0) may go to it when
     /// floor((n+1) * admission / 65536) > floor(n * admission / 65536); nobody else usable: the limits do not count.
     pub admission: u32,
-    pub pad: u32,
+}
+
+/// How many of them are in one entry of the list.
+pub const PAGE: usize = 8;
+
+/// An entry of a service's list; places beyond the last member are 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Members(pub [Member; PAGE]);
+
+/// What packets to a port find.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Door {
+    pub address: Address,
+    pub service: u32,
+    pub protocol: u8,
+    /// [`DoorState`].
+    pub state: u8,
+    pub pad: u16,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -363,13 +393,15 @@ macro_rules! plain_bytes {
     )* };
 }
 
-plain_bytes!(Address AddressKey Service Member Server Load Traffic FlowKey Flow TemplateKey Template Owner);
+plain_bytes!(Address AddressKey Service Member Members Door Server Load Traffic FlowKey Flow TemplateKey Template Owner);
 
 const _: () = {
     assert!(size_of::<Expire>() == 16);
     assert!(size_of::<AddressKey>() == 20);
     assert!(size_of::<Service>() == 52);
-    assert!(size_of::<Member>() == 16);
+    assert!(size_of::<Member>() == 12);
+    assert!(size_of::<Members>() == 96);
+    assert!(size_of::<Door>() == 24);
     assert!(size_of::<Server>() == 52);
     assert!(size_of::<Load>() == 16);
     assert!(size_of::<Traffic>() == 40);

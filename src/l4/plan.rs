@@ -259,7 +259,6 @@ fn members(wanted: &Wanted, places: &[Place]) -> Vec<Member> {
             server: id.0,
             weight: *weight,
             admission: admission(server, *weight),
-            pad: 0,
         })
         .collect()
 }

@@ -132,7 +132,7 @@ impl Director {
             local: local.parse::<IpAddr>().unwrap().into(),
             ..Server::default()
         };
-        let member = Member { server: id, weight, admission: ADMIT_ALL, pad: 0 };
+        let member = Member { server: id, weight, admission: ADMIT_ALL };
         self.members.entry(service).or_default().push(member);
         self.write(&Write::Server { id: ServerId(id), server })
     }

@@ -8,12 +8,13 @@
 //!   sync      flows told to another director, and heard of
 //!   pins      the maps kept from one process to the next
 //!   routes    what the kernel tells of them changing
-//!   ports     which ones services have
+//!   doors     which ones services have
 //!   answer    what the tables hold, told to those who ask
 //! ```
 
 mod answer;
 mod batch;
+mod doors;
 mod engine;
 mod flows;
 mod hook;
@@ -22,7 +23,6 @@ mod minimum;
 mod missing;
 mod pins;
 mod plane;
-mod ports;
 mod presence;
 pub mod privilege;
 mod routes;

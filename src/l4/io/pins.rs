@@ -26,7 +26,7 @@ const OWNER: &str = "owner";
 pub const KEPT: [&str; 18] = [
     OWNER,
     "addresses",
-    "ports",
+    "doors",
     "services",
     "servers",
     "loads",

@@ -1,13 +1,13 @@
 //! The kernel's half: the programs loaded, their maps written and read.
 
 use super::batch::PerCpu;
+use super::doors::{self, Doors};
 use super::hook::{Hooks, Interface};
 use super::pins::{KEPT, Pins};
-use super::ports::{self, Ports};
 use super::privilege;
 use crate::l4::abi::{
-    Address, AddressKey, Count, Load, MEMBERS_MAX, Member, NO_SERVER, SERVERS, SERVICES, SLOTS_MAX, Server,
-    Service, Traffic,
+    Address, AddressKey, Count, Load, MEMBERS_MAX, Member, Members, NO_SERVER, PAGE, SERVERS, SERVICES,
+    SLOTS_MAX, Server, Service, Traffic,
 };
 use crate::l4::ids::Inherited;
 use crate::l4::write::{ServerId, ServiceId, Write};
@@ -73,14 +73,14 @@ struct Epoch {
 
 struct Maps {
     addresses: HashMap<MapData, AddressKey, u32>,
-    ports: Array<MapData, Ports>,
+    doors: Doors,
     services: Array<MapData, Service>,
     servers: Array<MapData, Server>,
     loads: Array<MapData, Load>,
     traffic: PerCpu<Traffic>,
     counts: PerCpu<u64>,
     turns: Array<MapData, u64>,
-    members: ArrayOfMaps<MapData, Array<MapData, Member>>,
+    members: ArrayOfMaps<MapData, Array<MapData, Members>>,
     tables: ArrayOfMaps<MapData, Array<MapData, u32>>,
     sources: ArrayOfMaps<MapData, Array<MapData, Address>>,
 }
@@ -270,7 +270,7 @@ impl Maps {
     fn take(object: &mut Ebpf) -> Result<Self, String> {
         Ok(Self {
             addresses: take(object, "addresses")?,
-            ports: take(object, "ports")?,
+            doors: take(object, "doors")?,
             services: take(object, "services")?,
             servers: take(object, "servers")?,
             loads: take(object, "loads")?,
@@ -286,18 +286,24 @@ impl Maps {
     fn apply(&mut self, write: &Write) -> Result<(), MapError> {
         match write {
             Write::Server { id, server } => self.servers.set(id.0, server, 0),
-            Write::Members { service, members } => swap(&mut self.members, *service, members, MEMBERS_MAX),
+            Write::Members { service, members } => {
+                swap(&mut self.members, *service, &pages(members), MEMBERS_MAX)
+            }
             Write::Table { service, slots } => swap(&mut self.tables, *service, slots, SLOTS_MAX),
             Write::Sources { service, sources } => swap(&mut self.sources, *service, sources, MEMBERS_MAX),
             Write::Service { id, service } => self.services.set(id.0, service, 0),
             Write::Address { key, service } => {
-                ports::open(&mut self.ports, u16::from_be(key.port))?;
-                self.addresses.insert(key, service.0, 0)
+                let door = doors::open(&mut self.doors, key)?;
+                self.addresses.insert(key, service.0, 0)?;
+                doors::name(&mut self.doors, door, key, *service)
             }
-            Write::RemoveAddress { key } => match self.addresses.remove(key) {
-                Err(MapError::KeyNotFound) => Ok(()),
-                other => other,
-            },
+            Write::RemoveAddress { key } => {
+                doors::unname(&mut self.doors, key)?;
+                match self.addresses.remove(key) {
+                    Err(MapError::KeyNotFound) => Ok(()),
+                    other => other,
+                }
+            }
             Write::RemoveService { id } => {
                 self.services.set(id.0, Service::default(), 0)?;
                 swap(&mut self.members, *id, &[], MEMBERS_MAX)?;
@@ -311,6 +317,12 @@ impl Maps {
             }
         }
     }
+}
+
+/// As lists of members lie in their map.
+fn pages(members: &[Member]) -> Vec<Members> {
+    let page = |some: &[Member]| Members(std::array::from_fn(|at| some.get(at).copied().unwrap_or_default()));
+    members.iter().take(MEMBERS_MAX).copied().collect::<Vec<_>>().chunks(PAGE).map(page).collect()
 }
 
 /// A new array takes the place of the service's old one; packets see either the one or the other.
