@@ -132,6 +132,8 @@ struct l4_server {
 	struct l4_address local;
 };
 
+/* Map unwrapped, one entry: the port of UDP at which `unwrap` takes packets out of GUE; 0: none. In network order. */
+
 /* Map loads, by server id; written by the packet programs only. */
 struct l4_load {
 	__u32 active;
@@ -218,7 +220,8 @@ struct l4_flow {
 	__u32 service;
 	__u8 direction;
 	__u8 mode;
-	__u16 pad;
+	/* tun: the server's, as it was when the flow began. */
+	__be16 tunnel_port;
 	/* When another director told of it last; 0: never. */
 	__u32 told;
 };

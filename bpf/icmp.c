@@ -156,7 +156,8 @@ static __noinline int pass_along(struct __sk_buff *skb, struct error *e)
 		return too_big(skb, &e->p, e->flow.route.mtu - e->p.extra);
 	if (problem)
 		return give_up(problem);
-	return e->flow.mode == L4_DR ? leave_by(&e->flow.route) : encapsulate(skb, &e->p, &e->flow);
+	int verdict = e->flow.mode == L4_DR ? GO_ON : encapsulate(skb, &e->p, &e->flow);
+	return verdict == GO_ON ? leave_by(&e->flow.route) : verdict;
 }
 
 /* PASS_ON if the packet is no error about a flow. */

@@ -65,6 +65,7 @@ MAP(traffic, BPF_MAP_TYPE_PERCPU_ARRAY, L4_SERVERS, __u32, struct l4_traffic);
 MAP(turns, BPF_MAP_TYPE_ARRAY, L4_SERVICES, __u32, __u64);
 MAP(epochs, BPF_MAP_TYPE_ARRAY, 1, __u32, __u32);
 MAP(ways, BPF_MAP_TYPE_ARRAY, L4_SERVERS, __u32, struct l4_route);
+MAP(unwrapped, BPF_MAP_TYPE_ARRAY, 1, __u32, __u32);
 MAP(counts, BPF_MAP_TYPE_PERCPU_ARRAY, L4_COUNTS, __u32, __u64);
 MAP(scratches, BPF_MAP_TYPE_PERCPU_ARRAY, 1, __u32, struct l4_scratch);
 /* The loader sets the sizes of these. */
@@ -91,17 +92,14 @@ MAP_OF_LISTS(sources, struct l4_address);
 /* Sends a packet of a flow that has a route. */
 static __always_inline int forward(struct __sk_buff *skb, const struct packet *p, const struct l4_flow *flow, __u32 server)
 {
+	int verdict = GO_ON;
+
 	count_packet(skb, server, flow->direction == L4_REPLY);
-	switch (flow->mode) {
-	case L4_NAT:
-	case L4_FULLNAT:
-		return translate(skb, p, flow);
-	case L4_DR:
-		return leave_by(&flow->route);
-	case L4_TUN:
-		return encapsulate(skb, p, flow);
-	}
-	return give_up(L4_COUNT_REWRITE);
+	if (flow->mode == L4_NAT || flow->mode == L4_FULLNAT)
+		verdict = translate(skb, p, flow);
+	else if (flow->mode == L4_TUN)
+		verdict = encapsulate(skb, p, flow);
+	return verdict == GO_ON ? leave_by(&flow->route) : VERDICT(verdict);
 }
 
 /* What a flow's packet needs before it can be sent. GO_ON, or its verdict. */

@@ -374,6 +374,7 @@ static __noinline int displace(const struct l4_flow_key *key, const struct l4_fl
 static __always_inline void aim(const struct packet *p, const struct l4_server *server, struct l4_flow *flow)
 {
 	flow->mode = server->mode;
+	flow->tunnel_port = server->mode == L4_TUN ? server->tunnel_port : 0;
 	flow->source = server->mode == L4_TUN ? server->local : p->key.source;
 	flow->source_port = p->key.source_port;
 	flow->destination = server->address;

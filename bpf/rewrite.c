@@ -106,7 +106,7 @@ static __always_inline int readdress_v6(struct __sk_buff *skb, const struct l4_f
 	return 0;
 }
 
-/* nat and fullnat, either way. */
+/* nat and fullnat, either way. GO_ON, or a verdict. */
 static __always_inline int translate(struct __sk_buff *skb, const struct packet *p, const struct l4_flow *flow)
 {
 	if (p->ttl <= 1)
@@ -115,7 +115,7 @@ static __always_inline int translate(struct __sk_buff *skb, const struct packet 
 		return give_up(L4_COUNT_REWRITE);
 	if (p->family == AF_INET ? readdress_v4(skb, flow) : readdress_v6(skb, flow))
 		return give_up(L4_COUNT_REWRITE);
-	return leave_by(&flow->route);
+	return GO_ON;
 }
 
 /*

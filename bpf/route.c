@@ -12,6 +12,15 @@
 /* Of the type of service, what routes may depend on. */
 #define ROUTE_TOS 0x1c
 
+/* Between an outer IP header and the packet: UDP, and the header of GUE (draft-ietf-intarea-gue) without anything optional. */
+struct gue {
+	struct udphdr udp;
+	/* Version 0, no control message, no more words than this one. */
+	__u8 kind;
+	__u8 protocol;
+	__be16 flags;
+};
+
 /* What a flow keeps its route by. */
 #define ROUTE_TIME(now) ((__u32)((now) >> 30))
 
@@ -87,7 +96,9 @@ static __always_inline int leave_by(const struct l4_route *route)
 /* A packet that stands for several gets smaller segments by itself. */
 static __always_inline __u32 extra_of(struct __sk_buff *skb, const struct packet *p, const struct l4_flow *flow)
 {
-	return flow->mode == L4_TUN && !skb->gso_size ? p->family == AF_INET ? sizeof(struct iphdr) : sizeof(struct ipv6hdr) : 0;
+	if (flow->mode != L4_TUN || skb->gso_size)
+		return 0;
+	return (p->family == AF_INET ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)) + (flow->tunnel_port ? sizeof(struct gue) : 0);
 }
 
 /* The flow has a route, and the packet fits. */

@@ -335,7 +335,8 @@ pub struct Flow {
     pub direction: u8,
     /// [`Mode`].
     pub mode: u8,
-    pub pad: u16,
+    /// tun: [`Server::tunnel_port`] as it was when the flow began.
+    pub tunnel_port: u16,
     /// When another director told of it last, in units of 2^20 ns; 0: never.
     pub told: u32,
 }
@@ -511,6 +512,7 @@ impl Flow {
         bytes[90..92].copy_from_slice(&self.destination_port.to_ne_bytes());
         bytes[92..96].copy_from_slice(&self.service.to_ne_bytes());
         (bytes[96], bytes[97]) = (self.direction, self.mode);
+        bytes[98..100].copy_from_slice(&self.tunnel_port.to_ne_bytes());
         bytes[100..].copy_from_slice(&self.told.to_ne_bytes());
         bytes
     }

@@ -220,6 +220,9 @@ fn decided(out: &mut String, tables: Tables, server: ServerId, why: &str, packet
         Some(Mode::Dr) => {
             "dr: the packet as it is, to the server's MAC address; answers go straight to the client"
         }
+        Some(Mode::Tun) if record.tunnel_port != 0 => {
+            "tun gue: wrapped in UDP; answers go straight to the client"
+        }
         Some(Mode::Tun) => "tun: wrapped in IP; answers go straight to the client",
         Some(Mode::FullNat) => "fullnat: both addresses change; answers come back through here",
         Some(Mode::Local) | None => "local: this host itself",

@@ -355,7 +355,9 @@ listen web
 
 #[test]
 fn real_servers_are_prepared_and_put_back() {
-    for mode in ["dr", "tun"] {
+    for (mode, options) in
+        [("dr", "--mode dr"), ("tun", "--mode tun"), ("tun gue port 6080", "--mode tun --gue-port 6080")]
+    {
         let net = Net::new("r");
         let _origins = [net.origin("s1", 80, "::"), net.origin("s2", 80, "::")];
         let (file, socket) = (net.dir.path().join("weir.cfg"), net.dir.path().join("weir.sock"));
@@ -376,8 +378,7 @@ fn real_servers_are_prepared_and_put_back() {
         let before = servers.map(state);
         for _ in 0..2 {
             for server in servers {
-                let (fine, text) =
-                    l4(&net, server, &socket, &format!("server-setup --vip {VIP} --mode {mode}"));
+                let (fine, text) = l4(&net, server, &socket, &format!("server-setup --vip {VIP} {options}"));
                 assert!(fine, "{text}");
             }
         }

@@ -1,7 +1,7 @@
 //! `weir l4 doctor`: what keeps packets from being forwarded, each with its remedy.
 
 use super::probe::{self, Route};
-use crate::config::model::l4::{Forward, Protocol};
+use crate::config::model::l4::{Encapsulation, Forward, Protocol};
 use crate::l4::io::privilege;
 use crate::l4::ipvsadm::table::{Server, Service, Table};
 use crate::top;
@@ -14,6 +14,8 @@ use std::process::ExitCode;
 const KERNEL: (u32, u32) = (5, 17);
 /// An outer IPv4 header, an outer IPv6 one.
 const OUTER: (u32, u32) = (20, 40);
+/// UDP and GUE within it.
+const GUE: u32 = 12;
 
 /// What is found wrong exits with 1; advice alone does not.
 pub fn run() -> Result<ExitCode, String> {
@@ -193,7 +195,7 @@ fn server(findings: &mut Findings, service: &Service, server: &Server) {
 fn way(findings: &mut Findings, name: &str, service: &Service, server: &Server, route: &Route) {
     let ip = server.address.ip();
     match server.forward {
-        Forward::Tunnel(_) => mtu(findings, name, ip, &route.device),
+        Forward::Tunnel(how) => mtu(findings, name, ip, how, &route.device),
         Forward::Nat if route.via.is_none() => findings.note(
             &format!("{name}: nat works if its answers come back through this host"),
             &format!(
@@ -229,10 +231,11 @@ fn source_towards(ip: IpAddr) -> String {
     at.map_or_else(|| "<this host>".to_owned(), |a| (*a).to_owned())
 }
 
-fn mtu(findings: &mut Findings, name: &str, ip: IpAddr, device: &str) {
+fn mtu(findings: &mut Findings, name: &str, ip: IpAddr, how: Encapsulation, device: &str) {
     let read = fs::read_to_string(format!("/sys/class/net/{device}/mtu"));
     let Some(mtu) = read.ok().and_then(|text| text.trim().parse::<u32>().ok()) else { return };
-    let outer = if ip.is_ipv4() { OUTER.0 } else { OUTER.1 };
+    let within = if how == Encapsulation::Ip { 0 } else { GUE };
+    let outer = within + if ip.is_ipv4() { OUTER.0 } else { OUTER.1 };
     if mtu >= 1500 + outer {
         return findings.fine(&format!("{name}: the tunnel fits into the MTU of {device}, {mtu}"));
     }

@@ -14,8 +14,9 @@ weir l4: tools around 'mode l4'.
         what would become of a packet: service, flow, persistence, scheduler, server, next hop
   weir l4 doctor
         looks over this director, its routes to the servers and its kernel, and says what to do about what is wrong
-  weir l4 server-setup --vip <ip>... [--mode dr|tun] [--undo]
+  weir l4 server-setup --vip <ip>... [--mode dr|tun [--gue-port <port>]] [--undo]
         on a real server: makes it take packets for the virtual address without answering for it; may be run again
+        --gue-port: packets in tunnels may come in GUE to that UDP port, too ('forward tun gue port')
         --undo [--vip <ip>...]: takes it back (without --vip: all of it)
 
 explain and doctor ask the running process: WEIR_SOCKET, else the first 'stats socket' of the usual configuration.

@@ -16,8 +16,8 @@ const SETTINGS: [(&str, &str); 2] =
     [("net/ipv4/conf/all/arp_ignore", "1"), ("net/ipv4/conf/all/arp_announce", "2")];
 
 pub fn run(words: &[String]) -> Result<ExitCode, String> {
-    let (mut vips, mut tunnel, mut undo) = (Vec::new(), false, false);
-    for (name, value) in options(words, &["--vip", "--mode"], &["--undo"])? {
+    let (mut vips, mut tunnel, mut undo, mut gue) = (Vec::new(), false, false, None);
+    for (name, value) in options(words, &["--vip", "--mode", "--gue-port"], &["--undo"])? {
         match (name, value) {
             ("--undo", _) => undo = true,
             ("--vip", list) => {
@@ -26,6 +26,10 @@ pub fn run(words: &[String]) -> Result<ExitCode, String> {
                         text.parse().map_err(|_| format!("'--vip' : '{text}' is not an IP address"))?;
                     vips.push(vip);
                 }
+            }
+            ("--gue-port", port) => {
+                let port: Option<u16> = port.parse().ok().filter(|port| *port > 0);
+                gue = Some(port.ok_or_else(|| format!("'--gue-port' : '{value}' is not a port"))?);
             }
             (_, "dr") => tunnel = false,
             (_, "tun") => tunnel = true,
@@ -43,6 +47,9 @@ pub fn run(words: &[String]) -> Result<ExitCode, String> {
     if vips.is_empty() {
         return Err("'server-setup' needs --vip <ip>".to_owned());
     }
+    if gue.is_some() && !tunnel {
+        return Err("'--gue-port' goes with --mode tun".to_owned());
+    }
     // ARP first: the address must never be answered for.
     for (setting, value) in SETTINGS {
         before.set(setting, value)?;
@@ -51,8 +58,9 @@ pub fn run(words: &[String]) -> Result<ExitCode, String> {
         before.add(vip)?;
     }
     if tunnel {
-        let attached = unwrap::attach()?;
-        println!("packets in tunnels are unwrapped at {}", attached.interfaces.join(", "));
+        let attached = unwrap::attach(gue)?;
+        let also = gue.map_or_else(String::new, |port| format!(", those in GUE if they come to port {port}"));
+        println!("packets in tunnels are unwrapped at {}{also}", attached.interfaces.join(", "));
         before.unwraps = true;
         before.prepared.extend(attached.prepared);
         before.write()?;

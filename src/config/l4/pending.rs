@@ -13,7 +13,6 @@ pub enum Feature {
     Nat,
     DirectRouting,
     Tunnel,
-    Gue,
     FullNat,
     /// The client's address in a TCP option.
     Toa,
@@ -41,7 +40,7 @@ pub enum Feature {
 }
 
 /// What is not there yet.
-pub const PENDING: &[Feature] = &[Feature::Gue, Feature::Toa, Feature::XdpHook, Feature::MixedFamilies];
+pub const PENDING: &[Feature] = &[Feature::Toa, Feature::XdpHook, Feature::MixedFamilies];
 
 impl Feature {
     /// Its words in the configuration.
@@ -52,7 +51,6 @@ impl Feature {
             Self::Nat => "forward nat",
             Self::DirectRouting => "forward dr",
             Self::Tunnel => "forward tun",
-            Self::Gue => "forward tun gue",
             Self::FullNat => "forward fullnat",
             Self::Toa => "forward fullnat toa",
             Self::Udp => "bind udp@",

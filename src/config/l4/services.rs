@@ -5,9 +5,7 @@ use super::{Draft, Netmask, servers};
 use crate::balance::l4::Scheduler;
 use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::draft::Draft as ProxyDraft;
-use crate::config::model::l4::{
-    Encapsulation, Forward, L4, OnDown, OnRemove, Persist, Protocol, Service, Vip,
-};
+use crate::config::model::l4::{Forward, L4, OnDown, OnRemove, Persist, Protocol, Service, Vip};
 use crate::config::model::{Mode, Proxy};
 use crate::config::parser::Parser;
 use crate::config::raw::Line;
@@ -237,8 +235,7 @@ pub(super) fn feature(forward: Forward) -> Feature {
     match forward {
         Forward::Nat => Feature::Nat,
         Forward::DirectRouting => Feature::DirectRouting,
-        Forward::Tunnel(Encapsulation::Ip) => Feature::Tunnel,
-        Forward::Tunnel(Encapsulation::Gue { .. }) => Feature::Gue,
+        Forward::Tunnel(_) => Feature::Tunnel,
         Forward::FullNat { .. } => Feature::FullNat,
     }
 }

@@ -263,5 +263,6 @@ fn what_is_pending_is_refused() {
         said.iter().any(|d| d.message.contains("is not supported by weir yet"))
     };
     assert!(!refused(" forward nat\n balance rr\n server s 192.0.2.9\n"));
-    assert!(refused(" forward tun gue port 6080\n server s 192.0.2.9\n"));
+    assert!(!refused(" forward tun gue port 6080\n server s 192.0.2.9\n"));
+    assert!(refused(" forward fullnat toa\n source 192.0.2.1\n server s 192.0.2.9\n"));
 }

@@ -340,7 +340,7 @@ fn swap<V: Pod>(
     outer.set(service.0, &inner, 0)
 }
 
-fn take<M: TryFrom<Map, Error = MapError>>(object: &mut Ebpf, name: &str) -> Result<M, String> {
+pub(super) fn take<M: TryFrom<Map, Error = MapError>>(object: &mut Ebpf, name: &str) -> Result<M, String> {
     let map =
         object.take_map(name).ok_or_else(|| format!("mode l4 : the packet programs have no map '{name}'"))?;
     M::try_from(map).map_err(|e| kernel(&format!("map '{name}'"), &e))

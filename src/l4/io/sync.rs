@@ -328,6 +328,7 @@ impl Places {
             service: service.0,
             direction: Direction::Forward as u8,
             mode: server.mode,
+            tunnel_port: server.tunnel_port,
             ..Flow::default()
         };
         Some((told.key, flow))

@@ -2,9 +2,10 @@
 //! the process ends, until [`detach`].
 
 use super::hook::ethernet;
-use super::plane::{OBJECT, kernel, program};
+use super::plane::{OBJECT, kernel, program, take};
 use super::privilege;
 use aya::EbpfLoader;
+use aya::maps::Array;
 use aya::programs::SchedClassifier;
 use aya::programs::tc::{NlOptions, TcAttachOptions, TcAttachType, qdisc_add_clsact, qdisc_detach_program};
 
@@ -17,17 +18,22 @@ pub struct Attached {
     pub prepared: Vec<String>,
 }
 
-/// Attaches it to interfaces that do not have it, and names all that have it now.
+/// Attaches it to interfaces that do not have it, and names all that have it now. `gue`: the UDP port at which packets come in GUE, too.
 ///
 /// # Errors
 /// A sentence that says what is missing.
-pub fn attach() -> Result<Attached, String> {
+pub fn attach(gue: Option<u16>) -> Result<Attached, String> {
     privilege::check()?;
     let mut object = EbpfLoader::new()
         .map_max_entries("flows", 1)
         .map_max_entries("templates", 1)
         .load(OBJECT)
         .map_err(|e| kernel("cannot make the maps", &e))?;
+    // The program needs it while it is loaded.
+    let mut ports: Array<_, u32> = take(&mut object, "unwrapped")?;
+    if let Some(port) = gue {
+        ports.set(0, u32::from(port.to_be()), 0).map_err(|e| kernel("cannot write the maps", &e))?;
+    }
     let program = program::<SchedClassifier>(&mut object, UNWRAP)?;
     program.load().map_err(|e| kernel("the kernel refuses the program that unwraps packets", &e))?;
     let (interfaces, mut prepared) = (ethernet(), Vec::new());

@@ -114,6 +114,7 @@ Commands
   -A, -E  --add-service, --edit-service     <service> [-s <scheduler>] [-p [<seconds>]] [-M <netmask>] [-b <flags>] [-o]
   -D      --delete-service                  <service>
   -a, -e  --add-server, --edit-server       <service> -r <server> [-g | -i | -m | --fullnat] [-w <weight>] [-x <flows>] [-y <flows>]
+                                            [-i --tun-type gue --tun-port <port>]: wrapped in UDP
   -d      --delete-server                   <service> -r <server>
   -P, -Q  --add-laddr, --del-laddr          <service> -z <address>: an address that servers in --fullnat see
   -L, -l  --list                            [<service>] [-n] [--exact] [--stats | --rate | --thresholds | --persistent-conn

@@ -97,7 +97,7 @@ pub fn save(table: &Table, numeric: bool) -> String {
         }
         for server in servers_in_order(service, false) {
             let real = address(server.address, service.key.0, numeric);
-            let tunnel = if matches!(server.forward, Forward::Tunnel(_)) { " --tun-type ipip" } else { "" };
+            let tunnel = rule::encapsulation(server.forward);
             let _ = writeln!(
                 out,
                 "-a {name} -r {real} {} -w {}{tunnel}",

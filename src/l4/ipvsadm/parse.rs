@@ -331,18 +331,63 @@ impl Line {
         Ok(address)
     }
 
+    /// How packets are wrapped, with ipvsadm's words about what does not go together.
+    fn encapsulation(&self) -> Result<Encapsulation, Problem> {
+        let kind = self.value("tun-type").unwrap_or("ipip");
+        let port = match self.value("tun-port") {
+            None => None,
+            Some(text) => match text.parse() {
+                Ok(0) | Err(_) => return Err(Problem::new("illegal tunnel port specified")),
+                Ok(port) => Some(port),
+            },
+        };
+        match kind {
+            "ipip" | "gue" => {}
+            "gre" => {
+                return Err(Problem::new("tunnels of type 'gre' are not supported by weir")
+                    .hint("'gue' passes through NAT and firewalls as UDP does"));
+            }
+            _ => return Err(Problem::new("illegal tunnel type specified").hint("ipip or gue")),
+        }
+        let sums: Vec<&str> =
+            ["tun-csum", "tun-nocsum", "tun-remcsum"].into_iter().filter(|option| self.has(option)).collect();
+        match (kind, port, sums.as_slice()) {
+            ("ipip", Some(_), _) => {
+                Err(Problem::new("Illegal 'tun-port' option with the 'ipip' tunnel type")
+                    .hint("'--tun-type gue' has one"))
+            }
+            ("ipip", _, [option, ..]) => {
+                Err(Problem::new(format!("Illegal '{option}' option with the 'ipip' tunnel type")))
+            }
+            ("ipip", ..) => Ok(Encapsulation::Ip),
+            (_, None, _) => {
+                Err(Problem::new("You need to supply the 'tun-port' option for the 'gue' tunnel type")
+                    .hint("as '--tun-port 6080', the one the server was given ('ip fou add port 6080 gue')"))
+            }
+            (_, _, [one, other, ..]) => Err(Problem::new(format!(
+                "The option '{one}' conflicts with the '{other}' option in the 'gue' tunnel type"
+            ))),
+            (_, _, [option]) if *option != "tun-nocsum" => {
+                Err(Problem::new(format!("'--{option}' is not supported by weir"))
+                    .hint("without it the packet inside is covered by its own checksum"))
+            }
+            (_, Some(port), _) => Ok(Encapsulation::Gue { port }),
+        }
+    }
+
     fn server(&self, key: Key) -> Result<MadeServer, Problem> {
         let mut address = self.real_server(key)?;
         let forward =
             match (self.has("ipip"), self.has("masquerading"), self.has("gatewaying"), self.has("fullnat")) {
-                (true, false, false, false) => Forward::Tunnel(Encapsulation::Ip),
+                (true, false, false, false) => Forward::Tunnel(self.encapsulation()?),
                 (false, true, false, false) => Forward::Nat,
                 (false, false, _, false) => Forward::DirectRouting,
                 (false, false, false, true) => Forward::FullNat { toa: false },
                 _ => return Err(Problem::new("multiple 'forwarding-method' options specified")),
             };
-        if self.has("tun-type") && self.value("tun-type") != Some("ipip") || self.has("tun-port") {
-            return Err(Problem::new("tunnels other than ipip are not supported by weir yet"));
+        let tunnel = ["tun-type", "tun-port", "tun-nocsum", "tun-csum", "tun-remcsum"];
+        if !self.has("ipip") && tunnel.iter().any(|option| self.has(option)) {
+            return Err(Problem::new("Tunnel options conflict with forward method").hint("tunnels are '-i'"));
         }
         if address.is_ipv4() != key.1.is_ipv4() {
             return Err(Problem::new("Different address family is allowed only for tunneling servers"));

@@ -1,7 +1,7 @@
 //! Changes as lines of ipvsadm, numbers only: what `-S` writes, and what goes over the stats socket.
 
 use crate::balance::l4::Scheduler;
-use crate::config::model::l4::{Flags, Forward, Protocol};
+use crate::config::model::l4::{Encapsulation, Flags, Forward, Protocol};
 use crate::live::l4::{Change, Key, Made, MadeServer};
 use std::fmt::Write as _;
 
@@ -89,12 +89,26 @@ pub(super) fn flag_names(scheduler: Scheduler, flags: Flags) -> String {
 
 fn server(server: &MadeServer) -> String {
     let mut out = format!("-r {} {} -w {}", server.address, letter(server.forward), server.weight);
+    if server.forward != Forward::Tunnel(Encapsulation::Ip) {
+        out.push_str(&encapsulation(server.forward));
+    }
     for (option, value) in [("-x", server.upper_threshold), ("-y", server.lower_threshold)] {
         if value > 0 {
             let _ = write!(out, " {option} {value}");
         }
     }
     out
+}
+
+/// How a tunnel wraps packets, if it is one. Nothing covers UDP's checksum: the packet inside has its own.
+pub(super) fn encapsulation(forward: Forward) -> String {
+    match forward {
+        Forward::Tunnel(Encapsulation::Ip) => " --tun-type ipip".to_owned(),
+        Forward::Tunnel(Encapsulation::Gue { port }) => {
+            format!(" --tun-type gue --tun-port {port} --tun-nocsum")
+        }
+        _ => String::new(),
+    }
 }
 
 pub(super) fn letter(forward: Forward) -> &'static str {

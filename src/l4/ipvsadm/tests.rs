@@ -46,6 +46,10 @@ fn changes() {
     check("-a -t 192.0.2.1:80 -r 10.0.0.1:8080 -m -w 5", "-a -t 192.0.2.1:80 -r 10.0.0.1:8080 -m -w 5");
     check("-a -t 192.0.2.1:80 -r 10.0.0.1 -x 9 -y 3", "-a -t 192.0.2.1:80 -r 10.0.0.1:80 -g -w 1 -x 9 -y 3");
     check("-a -t 192.0.2.1:80 -r 10.0.0.1:8080 -i", "-a -t 192.0.2.1:80 -r 10.0.0.1:80 -i -w 1");
+    check(
+        "-a -t 192.0.2.1:80 -r 10.0.0.1 -i --tun-type gue --tun-port 6080",
+        "-a -t 192.0.2.1:80 -r 10.0.0.1:80 -i -w 1 --tun-type gue --tun-port 6080 --tun-nocsum",
+    );
     check("-e -u 192.0.2.1:53 -r 10.0.0.1:53 -w 0 -m", "-e -u 192.0.2.1:53 -r 10.0.0.1:53 -m -w 0");
     check("-d -t 192.0.2.1:80 -r 10.0.0.1:80", "-d -t 192.0.2.1:80 -r 10.0.0.1:80");
     check("-a -t 192.0.2.1:80 -r 10.0.0.1:81 --fullnat", "-a -t 192.0.2.1:80 -r 10.0.0.1:81 --fullnat -w 1");
@@ -54,6 +58,40 @@ fn changes() {
     check("--set 60 0 5", "--set 60 0 5");
     check("-Z", "-Z");
     check("-Z -t 192.0.2.1:80", "-Z -t 192.0.2.1:80");
+}
+
+/// ipvsadm's own words, but for what it can and weir cannot.
+#[test]
+fn tunnels_that_do_not_fit_together() {
+    let check = |options: &str, message: &str, hint: &str| {
+        refused(&format!("-a -t 192.0.2.1:80 -r 10.0.0.1 {options}"), message, hint);
+    };
+    let port = "You need to supply the 'tun-port' option for the 'gue' tunnel type";
+    check("-i --tun-type gue", port, "--tun-port 6080");
+    check("-i --tun-port 6080", "Illegal 'tun-port' option with the 'ipip' tunnel type", "gue");
+    check("-m --tun-type gue --tun-port 6080", "Tunnel options conflict with forward method", "-i");
+    check("-i --tun-type foo", "illegal tunnel type specified", "gue");
+    check("-i --tun-type gue --tun-port 0", "illegal tunnel port specified", "");
+    check("-i --tun-type ipip --tun-port 70000", "illegal tunnel port specified", "");
+    check("-i --tun-nocsum", "Illegal 'tun-nocsum' option with the 'ipip' tunnel type", "");
+    check("-i --tun-type gre", "tunnels of type 'gre' are not supported by weir", "gue");
+    let gue = "-i --tun-type gue --tun-port 6080";
+    check(&format!("{gue} --tun-csum"), "'--tun-csum' is not supported by weir", "own checksum");
+    let conflict = "The option 'tun-csum' conflicts with the 'tun-nocsum' option in the 'gue' tunnel type";
+    check(&format!("{gue} --tun-csum --tun-nocsum"), conflict, "");
+}
+
+/// As the format strings in ipvsadm's executable have it; what its kernel said of tunnels in the older way had no types.
+#[test]
+fn tunnels_in_lists() {
+    let mut gue = table();
+    gue.services.truncate(1);
+    gue.services[0].servers = vec![server(9, Forward::Tunnel(Encapsulation::Gue { port: 6080 }), 1, 0)];
+    let saved = output::save(&gue, true);
+    assert!(saved.ends_with("-i -w 1 --tun-type gue --tun-port 6080 --tun-nocsum\n"), "{saved}");
+    let list = List { what: What::TunnelInfo, numeric: true, ..List::default() };
+    assert!(output::list(&gue, &list).contains("Tunnel  gue:6080:n    1      "));
+    assert_eq!(Table::read(&gue.write()), Some(gue));
 }
 
 #[test]
