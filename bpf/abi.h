@@ -113,6 +113,8 @@ struct l4_members {
 #define L4_SERVER_CUT_UDP 4
 /* For the process: it ends the server's UDP flows as soon as it writes this. */
 #define L4_SERVER_END_UDP 8
+/* fullnat: it is told the client's address in a TCP option. */
+#define L4_SERVER_TOA 16
 
 /* Map servers, by id. */
 struct l4_server {
@@ -188,6 +190,8 @@ enum l4_state {
 #define L4_FLOW_PERSISTENT 1
 /* A reply's entry without a forward one: each datagram of its service is scheduled for itself. */
 #define L4_FLOW_ONE_PACKET 2
+/* The client's address goes into its first segments. */
+#define L4_FLOW_TOA 4
 
 /* Where packets leave, as the kernel's tables had it when they were asked last. */
 struct l4_route {
@@ -222,7 +226,7 @@ struct l4_flow {
 	__u8 mode;
 	/* tun: the server's, as it was when the flow began. */
 	__be16 tunnel_port;
-	/* When another director told of it last; 0: never. */
+	/* When another director told of it last; 0: never. Of a reply's entry under toa: the acknowledgement that the server's SYN gets. */
 	__u32 told;
 };
 

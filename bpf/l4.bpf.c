@@ -85,20 +85,24 @@ MAP_OF_LISTS(sources, struct l4_address);
 #include "lookup.c"
 #include "answer.c"
 #include "rewrite.c"
+#include "toa.c"
 #include "tunnel.c"
 #include "icmp.c"
 #include "sync.c"
 
 /* Sends a packet of a flow that has a route. */
-static __always_inline int forward(struct __sk_buff *skb, const struct packet *p, const struct l4_flow *flow, __u32 server)
+static __always_inline int forward(struct __sk_buff *skb, const struct packet *p, struct l4_flow *flow, __u32 server)
 {
 	int verdict = GO_ON;
 
 	count_packet(skb, server, flow->direction == L4_REPLY);
-	if (flow->mode == L4_NAT || flow->mode == L4_FULLNAT)
+	if (flow->mode == L4_NAT || flow->mode == L4_FULLNAT) {
 		verdict = translate(skb, p, flow);
-	else if (flow->mode == L4_TUN)
+		if (verdict == GO_ON && FLAGS_OF(flow->word) & L4_FLOW_TOA)
+			verdict = tell_client(skb, p, flow);
+	} else if (flow->mode == L4_TUN) {
 		verdict = encapsulate(skb, p, flow);
+	}
 	return verdict == GO_ON ? leave_by(&flow->route) : VERDICT(verdict);
 }
 

@@ -322,6 +322,8 @@ __noinline int follow_reply(const struct packet *p, struct l4_flow *reply, __u64
 	key_of_other(&p->key, reply, &key);
 	struct l4_flow *flow = bpf_map_lookup_elem(&flows, &key);
 	reply->seen = now;
+	if (FLAGS_OF(reply->word) & L4_FLOW_TOA && p->tcp_flags & TCP_SYN)
+		reply->told = bpf_htonl(bpf_ntohl(p->sequence) + 1);
 	if (!flow)
 		return 0;
 	move_state(flow, p->tcp_flags, 1);
@@ -514,6 +516,8 @@ static __always_inline int new_flow(struct __sk_buff *skb, struct packet *p, str
 	}
 	__u8 state = p->key.protocol == IPPROTO_TCP ? L4_SYN_RECV : L4_UDP;
 	__u8 flags = (s->persist ? L4_FLOW_PERSISTENT : 0) | (once ? L4_FLOW_ONE_PACKET : 0);
+	if (server->flags & L4_SERVER_TOA && state == L4_SYN_RECV)
+		flags |= L4_FLOW_TOA;
 	struct l4_flow *flow = &scratch->flow;
 	__builtin_memset(flow, 0, sizeof(*flow));
 	flow->word = WORD(id, flags, state);

@@ -19,6 +19,8 @@ struct packet {
 	__u32 epoch;
 	/* What encapsulation adds to its length. */
 	__u32 extra;
+	/* Of a segment with SYN. */
+	__be32 sequence;
 	__u8 family;
 	__u8 tcp_flags;
 	__u8 ttl;
@@ -115,6 +117,8 @@ static __always_inline enum parsed parse_transport(struct __sk_buff *skb, struct
 		p->key.source_port = tcp->source;
 		p->key.destination_port = tcp->dest;
 		p->tcp_flags = ((__u8 *)tcp)[13];
+		if (p->tcp_flags & TCP_SYN)
+			p->sequence = tcp->seq;
 		headers += tcp->doff * 4;
 	} else {
 		struct udphdr *udp = data + at;

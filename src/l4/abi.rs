@@ -37,6 +37,8 @@ pub mod server_flag {
     pub const CUT_UDP: u8 = 4;
     /// For the process: it ends the server's UDP flows as soon as it writes this.
     pub const END_UDP: u8 = 8;
+    /// fullnat: it is told the client's address in a TCP option.
+    pub const TOA: u8 = 16;
 }
 
 /// Flags within [`Flow::word`].
@@ -45,6 +47,8 @@ pub mod flow_flag {
     pub const PERSISTENT: u8 = 1;
     /// A reply's entry without a forward one: each datagram of its service is scheduled for itself.
     pub const ONE_PACKET: u8 = 2;
+    /// The client's address goes into its first segments.
+    pub const TOA: u8 = 4;
 }
 
 /// Numbers as in the C enum; 0 is no value, so that a zeroed record is none.
@@ -104,17 +108,6 @@ numbers! {
         Source = 1,
         SourcePort = 2,
         Destination = 3,
-    }
-}
-
-numbers! {
-    /// Whether packets to a port are looked at.
-    DoorState {
-        Closed = 0,
-        /// Their service is looked for.
-        Open = 1,
-        /// It is the one at the door.
-        One = 2,
     }
 }
 
@@ -245,18 +238,6 @@ pub const PAGE: usize = 8;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Members(pub [Member; PAGE]);
-
-/// What packets to a port find.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct Door {
-    pub address: Address,
-    pub service: u32,
-    pub protocol: u8,
-    /// [`DoorState`].
-    pub state: u8,
-    pub pad: u16,
-}
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -394,7 +375,7 @@ macro_rules! plain_bytes {
     )* };
 }
 
-plain_bytes!(Address AddressKey Service Member Members Door Server Load Traffic FlowKey Flow TemplateKey Template Owner);
+plain_bytes!(Address AddressKey Service Member Members Server Load Traffic FlowKey Flow TemplateKey Template Owner);
 
 const _: () = {
     assert!(size_of::<Expire>() == 16);
@@ -402,7 +383,6 @@ const _: () = {
     assert!(size_of::<Service>() == 52);
     assert!(size_of::<Member>() == 12);
     assert!(size_of::<Members>() == 96);
-    assert!(size_of::<Door>() == 24);
     assert!(size_of::<Server>() == 52);
     assert!(size_of::<Load>() == 16);
     assert!(size_of::<Traffic>() == 40);

@@ -224,6 +224,9 @@ fn decided(out: &mut String, tables: Tables, server: ServerId, why: &str, packet
             "tun gue: wrapped in UDP; answers go straight to the client"
         }
         Some(Mode::Tun) => "tun: wrapped in IP; answers go straight to the client",
+        Some(Mode::FullNat) if record.flags & server_flag::TOA != 0 => {
+            "fullnat toa: both addresses change, an option tells the client's; answers come back through here"
+        }
         Some(Mode::FullNat) => "fullnat: both addresses change; answers come back through here",
         Some(Mode::Local) | None => "local: this host itself",
     };

@@ -151,6 +151,9 @@ fn record(wanted: &Wanted, server: &WantedServer, service: ServiceId) -> Server 
     if down && !wanted.settings.quiesce_on_down {
         flags |= server_flag::CUT;
     }
+    if server.forward == (Forward::FullNat { toa: true }) {
+        flags |= server_flag::TOA;
+    }
     let moves = wanted.settings.persist.is_none_or(|p| p.on_down == OnDown::Move);
     if moves && (server.state != ServerState::Up || server.weight == 0) {
         flags |= server_flag::LEAVE;

@@ -96,6 +96,7 @@ pub fn forward_name(forward: Forward) -> &'static str {
         Forward::DirectRouting => "dr",
         Forward::Tunnel(Encapsulation::Ip) => "tun",
         Forward::Tunnel(Encapsulation::Gue { .. }) => "tun gue",
-        Forward::FullNat { .. } => "fullnat",
+        Forward::FullNat { toa: false } => "fullnat",
+        Forward::FullNat { toa: true } => "fullnat toa",
     }
 }

@@ -1,7 +1,7 @@
 //! The plane alone, in a process of its own on the director: reads lines, writes maps, answers a line each.
 //!
 //! ```text
-//!   service ID PROTOCOL ADDRESS:PORT SCHEDULER[,FLAGS]     server ID SERVICE ADDRESS:PORT MODE[:GUE PORT] WEIGHT
+//!   service ID PROTOCOL ADDRESS:PORT SCHEDULER[,FLAGS]     server ID SERVICE ADDRESS:PORT MODE[:GUE PORT|:toa] WEIGHT
 //!   sources SERVICE FIRST LAST ADDRESS...                  ready SERVICE (writes lists and tables)
 //!   attach    load SERVER    traffic SERVER    count NAME    flows    expire SECONDS-FROM-NOW
 //! ```
@@ -123,14 +123,15 @@ impl Director {
         weight: u32,
     ) -> Result<String, String> {
         let local = if to.is_ipv4() { "10.72.0.1" } else { "fd72::1" };
-        let (mode, tunnel_port) = mode.split_once(':').unwrap_or((mode, "0"));
+        let (mode, more) = mode.split_once(':').unwrap_or((mode, "0"));
         let mode = Mode::ALL.iter().find(|m| format!("{m:?}").to_lowercase() == mode).unwrap();
         let server = Server {
             address: to.ip().into(),
             port: to.port().to_be(),
             mode: *mode as u8,
             service,
-            tunnel_port: tunnel_port.parse::<u16>().unwrap().to_be(),
+            tunnel_port: more.parse::<u16>().unwrap_or(0).to_be(),
+            flags: if more == "toa" { abi::server_flag::TOA } else { 0 },
             local: local.parse::<IpAddr>().unwrap().into(),
             ..Server::default()
         };

@@ -14,8 +14,6 @@ pub enum Feature {
     DirectRouting,
     Tunnel,
     FullNat,
-    /// The client's address in a TCP option.
-    Toa,
     Udp,
     Ipv6,
     /// `bind :0`
@@ -40,7 +38,7 @@ pub enum Feature {
 }
 
 /// What is not there yet.
-pub const PENDING: &[Feature] = &[Feature::Toa, Feature::XdpHook, Feature::MixedFamilies];
+pub const PENDING: &[Feature] = &[Feature::XdpHook, Feature::MixedFamilies];
 
 impl Feature {
     /// Its words in the configuration.
@@ -52,7 +50,6 @@ impl Feature {
             Self::DirectRouting => "forward dr",
             Self::Tunnel => "forward tun",
             Self::FullNat => "forward fullnat",
-            Self::Toa => "forward fullnat toa",
             Self::Udp => "bind udp@",
             Self::Ipv6 => "an IPv6 address in 'mode l4'",
             Self::EveryPort => "bind with port 0",

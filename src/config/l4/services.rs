@@ -186,9 +186,6 @@ fn lines(parser: &mut Parser, section: &Said) {
     let draft = &section.l4;
     if let Some((line, forward)) = &draft.forward {
         need(parser, line, 1, feature(*forward));
-        if let Forward::FullNat { toa: true } = forward {
-            need(parser, line, 2, Feature::Toa);
-        }
     }
     match &draft.scheduler {
         Some((line, scheduler, flags)) => {

@@ -1,8 +1,35 @@
 //! Which ports services have, and whose they are: what most packets are told by that are not for one, and what spares the others a search.
 
-use crate::l4::abi::{AddressKey, Door, DoorState};
+use crate::l4::abi::{Address, AddressKey};
 use crate::l4::write::ServiceId;
 use aya::maps::{Array, MapData, MapError};
+
+/// `struct l4_door` of `bpf/abi.h`: what packets to a port find.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Door {
+    address: Address,
+    service: u32,
+    protocol: u8,
+    state: u8,
+    pad: u16,
+}
+
+const _: () = assert!(size_of::<Door>() == 24);
+
+// SAFETY: integers and an array of them, and no padding (the size above is the sum of the fields): any bytes make a value.
+#[allow(unsafe_code)]
+unsafe impl aya::Pod for Door {}
+
+/// `enum l4_door_state`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum DoorState {
+    Closed = 0,
+    /// The service is looked for.
+    Open = 1,
+    /// It is the one at the door.
+    One = 2,
+}
 
 pub(super) type Doors = Array<MapData, Door>;
 

@@ -6,7 +6,6 @@ use crate::config::model::l4::Forward;
 pub fn missing(one_packet: bool, servers: impl IntoIterator<Item = Forward>) -> Option<&'static str> {
     servers.into_iter().find_map(|forward| match forward {
         Forward::FullNat { .. } if one_packet => Some("forward fullnat with option one-packet"),
-        Forward::FullNat { toa: true } => Some("forward fullnat toa"),
         _ => None,
     })
 }

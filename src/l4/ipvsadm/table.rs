@@ -175,7 +175,8 @@ fn forward_name(forward: Forward) -> String {
         Forward::DirectRouting => "dr".to_owned(),
         Forward::Tunnel(Encapsulation::Ip) => "tun".to_owned(),
         Forward::Tunnel(Encapsulation::Gue { port }) => format!("gue:{port}"),
-        Forward::FullNat { .. } => "fullnat".to_owned(),
+        Forward::FullNat { toa: false } => "fullnat".to_owned(),
+        Forward::FullNat { toa: true } => "toa".to_owned(),
     }
 }
 
@@ -185,6 +186,7 @@ fn forward_by_name(name: &str) -> Option<Forward> {
         "dr" => Forward::DirectRouting,
         "tun" => Forward::Tunnel(Encapsulation::Ip),
         "fullnat" => Forward::FullNat { toa: false },
+        "toa" => Forward::FullNat { toa: true },
         other => Forward::Tunnel(Encapsulation::Gue { port: other.strip_prefix("gue:")?.parse().ok()? }),
     })
 }
