@@ -75,12 +75,17 @@ pub struct Stamps {
     newest: u64,
     /// A bit for each from the newest on back.
     heard: u64,
+    /// The same for those that were passed over: they are late, or lost.
+    missing: u64,
+    /// Some of those are too old now to come.
+    lost: bool,
 }
 
 impl Stamps {
     /// Whether it is new; it is not from then on. What is older than the 64 newest is not.
     pub fn take(&mut self, stamp: u64) -> bool {
         if let Some(ahead) = stamp.checked_sub(self.newest).filter(|ahead| *ahead > 0) {
+            self.pass_over(ahead);
             let shifted = u32::try_from(ahead).ok().and_then(|ahead| self.heard.checked_shl(ahead));
             (self.newest, self.heard) = (stamp, shifted.unwrap_or(0) | 1);
             return true;
@@ -88,7 +93,33 @@ impl Stamps {
         let back = u32::try_from(self.newest - stamp).ok().and_then(|back| 1u64.checked_shl(back));
         let is_new = back.is_some_and(|bit| self.heard & bit == 0);
         self.heard |= back.unwrap_or(0);
+        self.missing &= !back.unwrap_or(0);
         is_new
+    }
+
+    /// The newest is so far ahead of the one before. Of the first nobody knows what was before it.
+    fn pass_over(&mut self, ahead: u64) {
+        if self.newest == 0 {
+            return;
+        }
+        match u32::try_from(ahead).ok().filter(|ahead| *ahead < u64::BITS) {
+            Some(ahead) => {
+                self.lost |= self.missing.leading_zeros() < ahead;
+                self.missing = self.missing << ahead | ((1 << ahead) - 2);
+            }
+            None => (self.missing, self.lost) = (0, true),
+        }
+    }
+
+    /// Something that was sent was not heard, so far.
+    #[must_use]
+    pub fn misses(&self) -> bool {
+        self.lost || self.missing != 0
+    }
+
+    /// It was asked for, in other words.
+    pub fn forgive(&mut self) {
+        (self.missing, self.lost) = (0, false);
     }
 }
 
@@ -295,6 +326,31 @@ mod tests {
         // Another process at the same address, and what the one before still had under way.
         check(&[5, 1 << 50, 6, u64::MAX, 1 << 50, u64::MAX], &[true, true, false, true, false, false]);
         check(&[0, 1, 0], &[true, true, false]);
+    }
+
+    #[test]
+    fn gaps_are_noticed_until_they_are_filled() {
+        let check = |stamps: &[u64], expected: &[bool]| {
+            let mut heard = Stamps::default();
+            let misses = |stamp: &u64| {
+                heard.take(*stamp);
+                heard.misses()
+            };
+            assert_eq!(stamps.iter().map(misses).collect::<Vec<_>>(), expected, "{stamps:?}");
+        };
+        check(&[70, 71, 73, 72, 74], &[false, false, true, false, false]);
+        // The one before the first, and one that comes twice.
+        check(&[70, 69, 69, 72, 72, 71, 71], &[false, false, false, true, true, false, false]);
+        check(&[70, 75, 73, 74, 71, 72], &[false, true, true, true, true, false]);
+        // As far as bits go, and beyond: what falls out is lost.
+        check(&[100, 102, 164, 101], &[false, true, true, true]);
+        check(&[100, 163, 164, 165], &[false, true, true, true]);
+        check(&[5, 1 << 50, (1 << 50) + 1], &[false, true, true]);
+        let mut heard = Stamps::default();
+        [5, 9, 1 << 50].iter().for_each(|stamp| assert!(heard.take(*stamp)));
+        heard.forgive();
+        assert!(!heard.misses() && heard.take((1 << 50) + 1) && !heard.misses());
+        assert!(heard.take((1 << 50) + 3) && heard.misses());
     }
 
     /// Signed nonsense, as from a director of another version.

@@ -5,7 +5,10 @@ use crate::harness::ask;
 use crate::harness::process::Program;
 use crate::harness::terminal::wait_until;
 use crate::net::{Net, Running, VIP, VIP6};
+use std::net::IpAddr;
 use std::path::PathBuf;
+use weir::l4::abi::{FlowKey, Mode, State};
+use weir::l4::sync::{Told, ToldFlow, encode};
 
 /// Where a director finds that it must not be master. Without, a machine that is too busy for adverts would soon have two of them.
 fn hold_file(net: &Net, machine: &str) -> PathBuf {
@@ -271,4 +274,51 @@ fn clients_without_flows_stay_where_they_were() {
     for (one, way) in held.iter_mut().zip(ways) {
         assert_eq!(one.ask("open 2"), [2, 0, 0, 0], "{way:?}");
     }
+}
+
+/// Another director in the hands of the test: answers who asks with the first datagram, sends the second at a line from here, and tells of each
+/// datagram that asks, before that and after it.
+const OTHER: &str = "
+import select,socket,sys
+s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);s.bind(('10.72.0.2',8849))
+said=[bytes.fromhex(h) for h in sys.argv[1:]]
+while True:
+    ready=select.select([s,sys.stdin],[],[],60)[0]
+    if not ready: sys.exit()
+    for r in ready:
+        if r is s:
+            s.recv(2000);print(['asked again','asked'][len(said)-1],flush=True)
+            if len(said)==2: s.sendto(said[0],('10.72.0.1',8849))
+        else:
+            sys.stdin.readline();s.sendto(said.pop(),('10.72.0.1',8849))
+";
+
+#[test]
+fn a_director_asks_for_what_was_lost() {
+    let net = Net::new("r");
+    net.join("d2", 2);
+    hold(&net, "d", true);
+    let _director = start(&net, "d", &config(&net, "d", "10.72.0.2", 200));
+    let flow = |port: u16| ToldFlow {
+        key: FlowKey::new(([10, 71, 0, 2], port).into(), ([10, 72, 0, 100], 80).into(), 6),
+        state: State::Established as u8,
+        mode: Mode::Nat as u8,
+        persistent: false,
+        silent: 0,
+        source: IpAddr::from([10, 71, 0, 2]).into(),
+        destination: IpAddr::from([10, 72, 0, 11]).into(),
+        source_port: port.to_be(),
+        destination_port: 8080u16.to_be(),
+    };
+    let hex = |port: u16, stamp: u64| -> String {
+        let datagram = encode(&Told::Flows(vec![flow(port)]), stamp, b"secret");
+        datagram.iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    // Number 101 is lost.
+    let mut other = net.start("d2", &["python3", "-c", OTHER, &hex(50_000, 100), &hex(50_001, 102)]);
+    assert_eq!(other.line(), "asked");
+    wait_until("the answer is heard", || established(&net, "d") == 1);
+    other.enter();
+    wait_until("what comes later is heard", || established(&net, "d") == 2);
+    while other.line() != "asked again" {}
 }

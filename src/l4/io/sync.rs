@@ -2,7 +2,8 @@
 //!
 //! Flows that a packet came for since the last look are told at once; all of them now and then, and when somebody asks. What was heard is
 //! not told again unless its packets come by here, or this director has the addresses. A director that has just started, or has lost the
-//! addresses, asks until it hears something: it may have to go on with those flows soon.
+//! addresses, asks until it hears something: it may have to go on with those flows soon. It asks, too, when a datagram was lost, which
+//! shows in the senders' stamps; so that the last of a series shows as well, an empty one follows.
 
 use super::flows::Walk;
 use super::{Plane, now};
@@ -25,6 +26,10 @@ use std::time::{Duration, Instant, SystemTime};
 const EVERYTHING: Duration = Duration::from_secs(30);
 /// How often somebody who hears nothing asks.
 const ASK: Duration = Duration::from_secs(1);
+/// How long a datagram may be late before it is lost.
+const LATE: Duration = Duration::from_millis(200);
+/// How often somebody who loses datagrams asks.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
 /// Chunks of the table looked at by one call.
 const CHUNKS: u32 = 8;
 /// Datagrams heard by one call.
@@ -51,7 +56,13 @@ pub struct Sync {
     /// When to ask next, until it was asked and something is heard.
     ask_at: Option<Instant>,
     asked: bool,
+    /// It is to be asked for what was lost, if it is still missing then; and when that may be at the earliest.
+    for_lost: bool,
+    lost_after: Instant,
     part: Part,
+    /// Flows were told in this pass; and no datagram has come after those of a pass before.
+    told: bool,
+    is_open: bool,
 }
 
 /// What this director is to the others.
@@ -130,7 +141,11 @@ impl Sync {
             next: Instant::now() + EVERYTHING,
             ask_at: Some(Instant::now()),
             asked: false,
+            for_lost: false,
+            lost_after: Instant::now(),
             part: Part::Backup,
+            told: false,
+            is_open: false,
         })
     }
 
@@ -150,9 +165,29 @@ impl Sync {
     /// runtime does not know yet that a new socket can send.
     pub fn ask(&mut self) {
         let now = Instant::now();
-        if self.ask_at.is_some_and(|at| at <= now) && self.send(&Told::Ask) {
+        if self.ask_at.is_none_or(|at| at > now) {
+            return;
+        }
+        if std::mem::take(&mut self.for_lost) {
+            if !self.heard.values().any(Stamps::misses) {
+                self.ask_at = None;
+                return;
+            }
+            self.heard.values_mut().for_each(Stamps::forgive);
+            self.lost_after = now + ASK_AGAIN;
+        }
+        if self.send(&Told::Ask) {
             (self.ask_at, self.asked) = (Some(now + ASK), true);
         }
+    }
+
+    /// Who misses something will ask for it, unless it comes; who has the addresses knows best.
+    fn look_for_lost(&mut self) {
+        if self.part == Part::Master || self.ask_at.is_some() || !self.heard.values().any(Stamps::misses) {
+            return;
+        }
+        self.ask_at = Some(self.lost_after.max(Instant::now() + LATE));
+        (self.asked, self.for_lost) = (false, true);
     }
 
     /// When there is something to hear.
@@ -179,6 +214,7 @@ impl Sync {
             let flows: Vec<ToldFlow> = news.map(|(key, flow)| told(key, flow, time)).collect();
             for part in flows.chunks(FLOWS_MOST) {
                 self.send(&Told::Flows(part.to_vec()));
+                self.told = true;
             }
         }
         Ok(())
@@ -190,8 +226,13 @@ impl Sync {
             let templates = templates(plane, plan, time);
             for part in templates.chunks(TEMPLATES_MOST) {
                 self.send(&Told::Templates(part.to_vec()));
+                self.told = true;
             }
         }
+        if !self.told && self.is_open {
+            self.send(&Told::Flows(Vec::new()));
+        }
+        self.is_open = std::mem::take(&mut self.told);
         (self.since, self.pass) = (self.pass.saturating_sub(SLACK), time);
         self.everything = Instant::now() >= self.next;
         if self.everything {
@@ -238,6 +279,7 @@ impl Sync {
                 }
             }
         }
+        self.look_for_lost();
         Ok(())
     }
 }
