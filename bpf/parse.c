@@ -54,6 +54,11 @@ static __always_inline void map_v4(struct l4_address *to, __be32 v4)
 	to->words[3] = v4;
 }
 
+static __always_inline int is_mapped(const struct l4_address *address)
+{
+	return !(address->words[0] | address->words[1] | (address->words[2] ^ bpf_htonl(0xffff)));
+}
+
 static __always_inline void key_of_fragment(const struct packet *p, struct l4_fragment_key *key)
 {
 	__builtin_memset(key, 0, sizeof(*key));

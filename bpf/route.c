@@ -46,13 +46,14 @@ static __noinline int find_route(struct __sk_buff *skb, const struct packet *p, 
 				 const struct l4_address *to, struct l4_route *route)
 {
 	struct bpf_fib_lookup fib = {
-		.family = p->family,
+		/* Of a tunnel's outer packet, which may be of another family. */
+		.family = is_mapped(to) ? AF_INET : AF_INET6,
 		.l4_protocol = p->key.protocol,
 		.tot_len = p->length + p->extra,
 		.ifindex = skb->ingress_ifindex,
 	};
 
-	if (p->family == AF_INET) {
+	if (fib.family == AF_INET) {
 		fib.tos = p->tos & ROUTE_TOS;
 		fib.ipv4_src = from->words[3];
 		fib.ipv4_dst = to->words[3];
@@ -98,7 +99,7 @@ static __always_inline __u32 extra_of(struct __sk_buff *skb, const struct packet
 {
 	if (flow->mode != L4_TUN || skb->gso_size)
 		return 0;
-	return (p->family == AF_INET ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)) + (flow->tunnel_port ? sizeof(struct gue) : 0);
+	return (is_mapped(&flow->destination) ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)) + (flow->tunnel_port ? sizeof(struct gue) : 0);
 }
 
 /* The flow has a route, and the packet fits. */

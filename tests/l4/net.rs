@@ -338,8 +338,8 @@ pub struct Director(Running);
 
 impl Director {
     pub fn tell(&mut self, line: &str) -> String {
-        writeln!(self.0.input.as_mut().unwrap(), "{line}").unwrap();
-        let answer = self.0.line();
+        self.0.write(line);
+        let answer = self.answer();
         assert!(!answer.starts_with("error"), "{line}: {answer}");
         answer
     }
@@ -374,8 +374,14 @@ impl Director {
         self.0.write(line);
     }
 
+    /// The director is a test to the harness, which says so of those that take more than a minute.
     pub fn answer(&mut self) -> String {
-        self.0.line()
+        loop {
+            let line = self.0.line();
+            if !line.contains("has been running for over") {
+                return line;
+            }
+        }
     }
 
     pub fn number(&mut self, line: &str) -> u64 {

@@ -88,6 +88,52 @@ fn packets_travel_in_udp_by_gue() {
     assert!(director.number("count TooBig") > 0);
 }
 
+/// IPv4 to a server that is reached by IPv6, and the other way round: in IP, and in UDP.
+#[test]
+fn tunnels_carry_the_other_family() {
+    let net = Net::new("r");
+    let _prepared = ["s1", "s2"].map(|server| prepare(&net, server));
+    let _origins = [net.origin("s1", 80, "::"), net.origin("s2", 80, "::")];
+    let mut director = net.director();
+    let ways =
+        [(VIP.to_owned(), "[fd72::11]", "[fd72::12]"), (format!("[{VIP6}]"), "10.72.0.11", "10.72.0.12")];
+    for (id, (vip, first, second)) in (0..).zip(&ways) {
+        for (id, protocol) in [(2 * id, "tcp"), (2 * id + 1, "udp")] {
+            director.tell(&format!("service {id} {protocol} {vip}:80 rr"));
+            director.tell(&format!("server {} {id} {first}:80 tun 1", 2 * id));
+            director.tell(&format!("server {} {id} {second}:80 tun:6080 1", 2 * id + 1));
+            director.tell(&format!("ready {id}"));
+        }
+    }
+    director.tell("attach");
+    // 41 and 4 are the protocols of IPv6 and IPv4 in one another; 0x0029 and 0x0004 those in GUE's header.
+    let there = net.capture("s1", "ip proto 41 or ip6 proto 4");
+    let gue = "(udp dst port 6080 and udp[8:4] = 0x00290000) or (ip6 proto 17 and ip6[42:2] = 6080 and ip6[48:4] = 0x00040000)";
+    let in_udp = net.capture("s2", gue);
+    for (vip, ..) in &ways {
+        let names = [0; 4].map(|_| net.curl(&format!("http://{vip}/")).split(' ').next().unwrap().to_owned());
+        assert_eq!(names, ["s1", "s2", "s1", "s2"], "{vip}");
+    }
+    there.wait_for(&["fd72::1 > fd72::11:", &format!("> {VIP}.80: Flags [S]")]);
+    there.wait_for(&["10.72.0.1 > 10.72.0.11:", &format!("> {VIP6}.80: Flags [S]")]);
+    in_udp.wait_for(&["fd72::1.", "> fd72::12.6080: "]);
+    in_udp.wait_for(&["10.72.0.1.", "> 10.72.0.12.6080: "]);
+    drop((there, in_udp));
+    for vip in [VIP, VIP6] {
+        for _ in 0..2 {
+            assert!(net.datagram(vip, 80, "hello").ends_with("hello"), "{vip}");
+        }
+    }
+    // Down from one server and up to the other, and the other way round.
+    for _ in 0..2 {
+        for (vip, ..) in &ways {
+            net.move_much(&format!("http://{vip}"));
+            net.curl(&format!("http://{vip}/"));
+        }
+    }
+    assert!(director.number("count TooBig") > 0);
+}
+
 #[test]
 fn errors_about_flows_reach_who_must_know() {
     for (mode, gateway) in [("nat", "d"), ("fullnat", "r"), ("dr", "r")] {

@@ -33,12 +33,10 @@ pub enum Feature {
     MinimumUp,
     MinimumUpHooks,
     XdpHook,
-    /// Servers of the other address family.
-    MixedFamilies,
 }
 
 /// What is not there yet.
-pub const PENDING: &[Feature] = &[Feature::XdpHook, Feature::MixedFamilies];
+pub const PENDING: &[Feature] = &[Feature::XdpHook];
 
 impl Feature {
     /// Its words in the configuration.
@@ -66,7 +64,6 @@ impl Feature {
             Self::MinimumUp => "minimum up",
             Self::MinimumUpHooks => "minimum up ... on-up, on-down",
             Self::XdpHook => "l4-hook xdp",
-            Self::MixedFamilies => "a server of another address family",
         };
         words.to_owned()
     }

@@ -58,10 +58,8 @@ fn address(parser: &mut Parser, line: &Line, server: &Server, forward: Forward, 
         return refuse(parser, line, 2, format!("'{}' is no server's address.", line.word(2)), hint);
     }
     let mixed = vips.first().is_some_and(|vip| vip.address.is_ipv4() != ip.is_ipv4());
-    if mixed && matches!(forward, Forward::Tunnel(_)) {
-        need(parser, line, 2, Feature::MixedFamilies);
-    } else if mixed {
-        let hint = "give the service a server of its own family, or reach this one with 'forward tun'";
+    if mixed && !matches!(forward, Forward::Tunnel(_)) {
+        let hint = "only a tunnel carries one in the other: give the service a server of its own family, reach this one with 'forward tun', or use 'mode tcp'";
         refuse(parser, line, 2, "the server's address is of another family than the service's.".into(), hint);
     } else if vips.iter().any(|vip| vip.address == ip) && !ip.is_loopback() {
         let hint = "write the real server's own address: the virtual one leads back here";

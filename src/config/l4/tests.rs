@@ -265,5 +265,5 @@ fn what_is_pending_is_refused() {
     assert!(!refused(" forward nat\n balance rr\n server s 192.0.2.9\n"));
     assert!(!refused(" forward tun gue port 6080\n server s 192.0.2.9\n"));
     assert!(!refused(" forward fullnat toa\n source 192.0.2.1\n server s 192.0.2.9\n"));
-    assert!(refused(" forward nat\n server s 2001:db8::9\n"));
+    assert!(!refused(" forward tun\n server s 2001:db8::9\n"));
 }

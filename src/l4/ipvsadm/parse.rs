@@ -389,7 +389,7 @@ impl Line {
         if !self.has("ipip") && tunnel.iter().any(|option| self.has(option)) {
             return Err(Problem::new("Tunnel options conflict with forward method").hint("tunnels are '-i'"));
         }
-        if address.is_ipv4() != key.1.is_ipv4() {
+        if address.is_ipv4() != key.1.is_ipv4() && !matches!(forward, Forward::Tunnel(_)) {
             return Err(Problem::new("Different address family is allowed only for tunneling servers"));
         }
         // IPVS takes a server's port for what it shows only, unless it rewrites packets.
