@@ -8,6 +8,7 @@ use crate::expr::log::date::{Zone, strftime};
 use crate::expr::sample::{Sample, Type};
 use crate::expr::{Facts, Scope, StoreIf};
 use crate::ids::ProxyIndex;
+use std::io::{self, Write};
 use std::net::IpAddr;
 use std::time::SystemTime;
 
@@ -85,8 +86,9 @@ fn debug<'a>(args: &'a [Arg], sample: Sample<'a>, call: &Call<'a>) -> Option<Sam
     let prefix = String::from_utf8_lossy(args::text(args, 0).unwrap_or_default());
     let line = format!("[debug] {prefix}: type={kind} <{text}>");
     match args::text(args, 1).unwrap_or(DEFAULT_SINK) {
-        b"stdout" => println!("{line}"),
-        b"stderr" => eprintln!("{line}"),
+        // Nobody may be there to read it any more.
+        b"stdout" => drop(writeln!(io::stdout(), "{line}")),
+        b"stderr" => drop(writeln!(io::stderr(), "{line}")),
         ring => {
             let date = call.facts.date();
             let since = date.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
