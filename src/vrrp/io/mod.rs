@@ -55,6 +55,7 @@ use refuse::Refusal;
 use security::Identities;
 use socket::{Arrived, Ear};
 use std::cell::Cell;
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -509,9 +510,7 @@ fn groups(config: &VrrpConfig) -> Vec<Group> {
 
 fn report(generation: &Generation, log: &logging::Sender, level: u8, text: &str) {
     log.emit(&generation.config.global.log, level, None, b"", text.as_bytes());
-    eprintln!(
-        "[{}] ({}) : {text}",
-        if level <= level::ERR { "ALERT" } else { "NOTICE" },
-        generation.process.pid
-    );
+    let severity = if level <= level::ERR { "ALERT" } else { "NOTICE" };
+    // Nobody may be there to read it any more.
+    let _ = writeln!(io::stderr(), "[{severity}] ({}) : {text}", generation.process.pid);
 }
