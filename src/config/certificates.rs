@@ -36,12 +36,12 @@ pub struct Tls {
     /// `ssl-default-server-curves` and its like.
     pub server_defaults: Preferences,
     /// Each certificate that is shown to clients, with what is said of its OCSP responses there.
-    claims: Vec<Claim>,
+    pub(super) claims: Vec<Claim>,
 }
 
 /// `ocsp-update` of a certificate: on, off, or nothing said, in one place.
 #[derive(Clone, Debug)]
-struct Claim {
+pub(super) struct Claim {
     slot: Arc<Slot>,
     fresh: Option<bool>,
     line: Line,
@@ -217,7 +217,7 @@ pub fn list(parser: &mut Parser, line: &Line, index: usize) -> Option<Vec<Source
 }
 
 /// The words of a list's line; brackets are words of their own.
-fn entry(file: &Arc<str>, number: u32, text: &str) -> Line {
+pub fn entry(file: &Arc<str>, number: u32, text: &str) -> Line {
     let mut words: Vec<Word> = Vec::new();
     let mut start = None;
     let mut end = |start: &mut Option<usize>, at: usize| {
@@ -250,9 +250,18 @@ fn word(text: &str, start: usize, end: usize) -> Word {
     Word { text: text.get(start..end).unwrap_or_default().to_owned(), start: column(start), end: column(end) }
 }
 
-fn listed(parser: &mut Parser, bind: &Line, entry: &Line) -> Option<Vec<Source>> {
-    let mut options = None;
-    let mut written = None;
+/// What stands behind the certificate in a list's line.
+#[derive(Debug, Default)]
+pub struct Extras {
+    pub options: Option<TlsOptions>,
+    /// The options as they stand there.
+    pub written: Option<Arc<str>>,
+    pub filters: Vec<String>,
+}
+
+/// `[options] filter...`; `None`: something was wrong, and reported.
+pub fn extras(parser: &mut Parser, entry: &Line) -> Option<Extras> {
+    let mut extras = Extras::default();
     let mut i = 1;
     if entry.word(1) == "[" {
         let Some(close) = entry.words.iter().position(|w| w.text == "]") else {
@@ -261,12 +270,17 @@ fn listed(parser: &mut Parser, bind: &Line, entry: &Line) -> Option<Vec<Source>>
         };
         let part = entry.words.get(2..close).unwrap_or_default();
         let text: Vec<&str> = part.iter().map(|w| w.text.as_str()).collect();
-        written = Some(text.join(" ").into());
+        extras.written = Some(text.join(" ").into());
         let inner = Line { words: part.to_vec(), ..entry.clone() };
-        options = Some(bind_ssl::listed_options(parser, &inner)?);
+        extras.options = Some(bind_ssl::listed_options(parser, &inner)?);
         i = close + 1;
     }
-    let filters: Vec<String> = entry.words.iter().skip(i).map(|w| w.text.clone()).collect();
+    extras.filters = entry.words.iter().skip(i).map(|w| w.text.clone()).collect();
+    Some(extras)
+}
+
+fn listed(parser: &mut Parser, bind: &Line, entry: &Line) -> Option<Vec<Source>> {
+    let Extras { options, written, filters } = extras(parser, entry)?;
     match open(parser, bind, entry.word(0)) {
         Ok(sources) => {
             doubts(parser, entry, 0, &sources);

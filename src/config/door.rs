@@ -80,6 +80,35 @@ impl TlsOptions {
         }
     }
 
+    /// What was settled, for more to be laid over it.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        let demand = settings.demand.as_ref();
+        let verify = demand.map(|d| if d.required { Verify::Required } else { Verify::Optional });
+        Self {
+            versions: Versions::between(settings.min, settings.max),
+            ciphers: settings.ciphers.clone(),
+            ciphersuites: settings.ciphersuites.clone(),
+            curves: settings.curves.clone(),
+            sigalgs: settings.schemes.as_ref().map(|schemes| schemes.to_vec()),
+            client_sigalgs: demand.and_then(|d| d.schemes.clone()),
+            alpn: settings.alpn.clone(),
+            client_order: settings.client_order,
+            no_tickets: settings.no_tickets,
+            ticket_keys: settings.keeping.keys.clone(),
+            strict: None,
+            verify,
+            authorities: demand.and_then(|d| d.authorities.clone()),
+            more_authorities: demand.and_then(|d| d.more_authorities.clone()),
+            revocations: demand.and_then(|d| d.revocations.clone()),
+            unnamed: demand.is_some_and(|d| d.unnamed),
+            ignored: demand.map(|d| d.ignored),
+            ignored_above: demand.map(|d| d.ignored_above),
+            early: settings.early > 0,
+            fresh: None,
+        }
+    }
+
     /// What these ask of clients. `Err`: what is missing.
     fn demand(&self) -> Result<Option<Demand>, String> {
         let required = match self.verify {
@@ -101,7 +130,14 @@ impl TlsOptions {
         }))
     }
 
-    fn settings(&self, mode: Mode, protocol: Option<Protocol>, tls: &Tls) -> Result<Settings, String> {
+    /// # Errors
+    /// What is missing, or no version is left.
+    pub(super) fn settings(
+        &self,
+        mode: Mode,
+        protocol: Option<Protocol>,
+        tls: &Tls,
+    ) -> Result<Settings, String> {
         let allowed = self.versions.allowed();
         let has = |version| allowed.iter().any(|v| v.version == version);
         let (min, max) = match (has(ProtocolVersion::TLSv1_2), has(ProtocolVersion::TLSv1_3)) {
@@ -157,9 +193,7 @@ pub struct DoorDraft {
 
 /// Makes the doors of a proxy and hangs them on its listeners.
 pub fn settle(parser: &mut Parser, proxy: &str, mode: Mode, binds: &mut [Bind], drafts: Vec<DoorDraft>) {
-    // As much as a request's head may be.
-    let tune = &parser.global.tune;
-    parser.tls.early_data = u32::try_from(tune.bufsize.saturating_sub(tune.maxrewrite)).unwrap_or(u32::MAX);
+    parser.tls.early_data = parser.global.tune.early_data();
     for draft in drafts {
         let address = draft.line.word(1).to_owned();
         let place = format!("{}:{}", draft.line.place.file, draft.line.place.line);
@@ -186,11 +220,14 @@ pub fn settle(parser: &mut Parser, proxy: &str, mode: Mode, binds: &mut [Bind], 
                 Err(error) => problem = Some(error),
             }
         }
-        if let Some(problem) = problem {
-            let message = format!("Proxy '{proxy}': {problem} for bind '{address}' at [{place}].");
-            parser.report(Diagnostic::at(Severity::Alert, &draft.line, 1, message));
-            continue;
-        }
+        let common = match (problem, common) {
+            (None, Ok(common)) => common,
+            (Some(problem), _) | (None, Err(problem)) => {
+                let message = format!("Proxy '{proxy}': {problem} for bind '{address}' at [{place}].");
+                parser.report(Diagnostic::at(Severity::Alert, &draft.line, 1, message));
+                continue;
+            }
+        };
         if bind_options.versions.contradict() {
             let what = Versions::contradiction(&format!("bind '{address}' at [{place}]"));
             let message = format!("Proxy '{proxy}': {what}");
@@ -210,7 +247,7 @@ pub fn settle(parser: &mut Parser, proxy: &str, mode: Mode, binds: &mut [Bind], 
             parser.report(Diagnostic::at(severity, &draft.line, 1, message));
         }
         let whose = Whose { proxy: proxy.to_owned(), place: place.clone() };
-        match Door::new(whose, strict, shown) {
+        match Door::new(whose, strict, common, shown) {
             Ok(door) => {
                 let door = Arc::new(door);
                 parser.tls.store.add_door(Arc::clone(&door));

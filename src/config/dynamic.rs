@@ -1,16 +1,20 @@
-//! `add server` on the administration socket: the words of a `server` line, read while the process runs.
+//! `add server` and `add ssl crt-list` on the administration socket: the words of a `server` line and of a line of a certificate
+//! list, read while the process runs.
 
+use super::certificates::{self, Extras, Tls};
 use super::diagnostic::Severity;
+use super::door::TlsOptions;
 use super::draft::Draft;
 use super::environment::Environment;
 use super::keyword::Section;
 use super::keywords::server;
-use super::model::{Proxy, Server};
+use super::model::{Mode, Proxy, Server};
 use super::parser::Parser;
 use super::raw::{Line, Place, Word};
 use super::servers;
 use crate::expr::Scope;
 use crate::tls::Store;
+use crate::tls::settings::Settings;
 use std::sync::Arc;
 
 /// A server that was read.
@@ -129,6 +133,51 @@ pub fn server(proxy: &Proxy, name: &str, words: &[&str], tls: &Arc<Store>) -> Re
     }
     let conf = conf.ok_or("The server cannot be read.")?;
     Ok(Added { conf: Server { id: given_id, place: None, ..conf }, in_service })
+}
+
+/// A line of a certificate list that was written while the process runs.
+#[derive(Debug)]
+pub struct Listed {
+    pub certificate: String,
+    pub extras: Extras,
+}
+
+/// Reads `file [options] filter...`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn listed(text: &str, tls: &Arc<Store>) -> Result<Listed, String> {
+    let entry = certificates::entry(&"cli".into(), 1, text);
+    let mut parser = Parser::new(Environment::default());
+    parser.tls.store = Arc::clone(tls);
+    let extras = certificates::extras(&mut parser, &entry);
+    let alert = parser.diagnostics.iter().find(|d| d.severity == Severity::Alert);
+    match (extras, alert) {
+        (Some(extras), None) => Ok(Listed { certificate: entry.word(0).to_owned(), extras }),
+        (_, alert) => Err(alert.map_or_else(String::new, |d| d.message.trim_end_matches('.').to_owned())),
+    }
+}
+
+/// The options of such a line over what a `bind` line says. `early_data`: how much of it `allow-0rtt` lets come.
+///
+/// # Errors
+/// They do not go together.
+pub fn listed_settings(
+    own: &TlsOptions,
+    common: &Settings,
+    early_data: u32,
+    store: &Arc<Store>,
+) -> Result<Settings, String> {
+    let tls = Tls {
+        store: Arc::clone(store),
+        max_record: common.max_record,
+        session_lifetime: common.keeping.lifetime,
+        cached_sessions: common.keeping.capacity,
+        early_data,
+        ..Tls::default()
+    };
+    // Protocols are settled: mode and `proto` say no more.
+    own.over(&TlsOptions::of(common)).settings(Mode::Tcp, None, &tls)
 }
 
 /// The words as they would stand in a file.

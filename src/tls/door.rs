@@ -51,6 +51,8 @@ pub struct Door {
     strict: bool,
     /// No `default-crt`: the first line is it.
     first_is_default: bool,
+    /// What the `bind` line says: a list's line adds to it.
+    common: Mutex<Arc<Settings>>,
     lines: Mutex<Vec<Line>>,
     table: ArcSwap<Table<Instance>>,
 }
@@ -58,6 +60,7 @@ pub struct Door {
 /// Lines and table with other files of authorities or revocation lists.
 #[derive(Debug)]
 pub(super) struct Renewed {
+    common: Arc<Settings>,
     lines: Vec<Line>,
     table: Table<Instance>,
 }
@@ -65,12 +68,13 @@ pub(super) struct Renewed {
 impl Door {
     /// # Errors
     /// A line's settings cannot be had.
-    pub fn new(whose: Whose, strict: bool, lines: Vec<Line>) -> Result<Self, String> {
+    pub fn new(whose: Whose, strict: bool, common: Arc<Settings>, lines: Vec<Line>) -> Result<Self, String> {
         let first_is_default = !lines.iter().any(|line| line.is_default);
         let door = Self {
             whose,
             strict,
             first_is_default,
+            common: Mutex::new(common),
             lines: Mutex::new(lines),
             table: ArcSwap::from_pointee(Table::new(strict)),
         };
@@ -82,6 +86,12 @@ impl Door {
     #[must_use]
     pub fn choose(&self, hello: &ClientHello<'_>) -> Option<Arc<Instance>> {
         self.table.load().choose(hello.server_name(), ability(hello)).cloned()
+    }
+
+    /// What the `bind` line says; a list's line without options has the same.
+    #[must_use]
+    pub fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&lock(&self.common))
     }
 
     #[must_use]
@@ -137,29 +147,31 @@ impl Door {
     /// # Errors
     /// A line's settings cannot be had with them.
     pub(super) fn renewed(&self, store: &Store, proposal: Proposal<'_>) -> Result<Option<Renewed>, String> {
-        let mut lines = self.lines();
+        let (mut common, mut lines) = (self.settings(), self.lines());
         let mut renewed: Vec<(Arc<Settings>, Arc<Settings>)> = Vec::new();
-        for line in lines.iter_mut().filter(|line| line.settings.uses(proposal.file)) {
+        let all = lines.iter_mut().map(|line| &mut line.settings).chain([&mut common]);
+        for settings in all.filter(|settings| settings.uses(proposal.file)) {
             // Lines that share settings, and with them sessions, go on sharing them.
-            let known = renewed.iter().find(|(old, _)| Arc::ptr_eq(old, &line.settings));
+            let known = renewed.iter().find(|(old, _)| Arc::ptr_eq(old, settings));
             let fresh = match known {
                 Some((_, fresh)) => Arc::clone(fresh),
                 None => {
-                    let fresh = Arc::new(line.settings.begin(store, Some(proposal))?);
-                    renewed.push((Arc::clone(&line.settings), Arc::clone(&fresh)));
+                    let fresh = Arc::new(settings.begin(store, Some(proposal))?);
+                    renewed.push((Arc::clone(settings), Arc::clone(&fresh)));
                     fresh
                 }
             };
-            line.settings = fresh;
+            *settings = fresh;
         }
         if renewed.is_empty() {
             return Ok(None);
         }
         let table = self.table_of(&lines, None)?;
-        Ok(Some(Renewed { lines, table }))
+        Ok(Some(Renewed { common, lines, table }))
     }
 
     pub(super) fn renew(&self, renewed: Renewed) {
+        *lock(&self.common) = renewed.common;
         *lock(&self.lines) = renewed.lines;
         self.swap(renewed.table);
     }

@@ -537,3 +537,64 @@ fn tcp_proxies_with_tls_on_either_side() {
     });
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// `add ssl crt-list` with options in brackets: the new line's own go before those of the `bind` line.
+#[test]
+fn lines_added_to_a_list_have_their_options() {
+    let pki = Pki::new();
+    for name in ["one", "two"] {
+        pki.server(name, EC, &[&format!("{name}.test")]);
+    }
+    let path = |name: &str| pki.path(name).display().to_string();
+    let (list, one, two) = (path("list"), path("one.pem"), path("two.pem"));
+    std::fs::write(&list, format!("{one} [alpn http/1.1] one.test\n")).unwrap();
+    let pem = std::fs::read_to_string(&two).unwrap();
+    let socket = pki.path("socket");
+    let mut wrong = Vec::new();
+    same("lines of a list", &mut wrong, |program| {
+        let address = own_address();
+        let shown = "%[ssl_f_s_dn(CN)],%[ssl_fc_protocol],%[ssl_fc_alpn]";
+        let sections = format!(
+            "frontend f\n    bind ADDR:{FRONT} ssl crt-list PKI/list alpn h2,http/1.1\n    http-request return status 200 content-type text/plain lf-string {shown}"
+        );
+        let _proxy = start(program, &pki, "    stats socket PKI/socket level admin", &sections, address);
+        let mut seen = String::new();
+        for line in [
+            format!("new ssl cert {two}"),
+            format!("set ssl cert {two} <<\n{}\n", pem.trim_end()),
+            format!("commit ssl cert {two}"),
+            format!("add ssl crt-list {list} <<\n{two} [alpn h2 ssl-max-ver TLSv1.2] two.test\n"),
+            format!("add ssl crt-list {list} <<\n{two} *.three.test !no.three.test\n"),
+            format!("add ssl crt-list {list} <<\n{two} [verify none] four.test\n"),
+            format!("show ssl crt-list {list}"),
+        ] {
+            // haproxy 2.6 shows the NUL behind its list of protocols.
+            seen += &ask(&socket, &line).replace('\0', "");
+        }
+        for name in ["one.test", "two.test", "a.three.test", "no.three.test", "four.test"] {
+            seen += &format!("{name}: {}\n", curl(pki.dir.path(), address, name, &["--http2"]));
+        }
+        seen
+    });
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let address = own_address();
+    let sections = format!(
+        "frontend f\n    bind ADDR:{FRONT} ssl crt-list PKI/list\n    http-request return status 200"
+    );
+    let _proxy = start(Program::Weir, &pki, "    stats socket PKI/socket level admin", &sections, address);
+    for (options, why) in [
+        ("[nonsense]", "unknown keyword 'nonsense'"),
+        ("[alpn h2", "a '[' without its ']'"),
+        ("[verify required]", "verify is enabled but no CA file specified"),
+        ("[ssl-min-ver TLSv1.3 ssl-max-ver TLSv1.2]", "no version is left"),
+        ("[ca-file nowhere]", "nowhere"),
+    ] {
+        let said = ask(&socket, &format!("add ssl crt-list {list} <<\n{one} {options} x.test\n"));
+        assert!(said.starts_with("Can't edit the crt-list: ") && said.contains(why), "{options}: {said}");
+    }
+    assert_eq!(
+        ask(&socket, &format!("show ssl crt-list {list}")).trim().lines().count(),
+        2,
+        "nothing was added"
+    );
+}

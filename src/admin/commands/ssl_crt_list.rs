@@ -2,6 +2,8 @@
 
 use crate::admin::answer::{Answer, severity};
 use crate::admin::command::{Call, Command};
+use crate::config::certificates::Extras;
+use crate::config::dynamic::{self, Listed};
 use crate::config::model::global::Level::{Admin, Operator};
 use crate::tls::changes::Found;
 use crate::tls::{Door, Line, Store};
@@ -10,7 +12,7 @@ use std::sync::Arc;
 
 #[rustfmt::skip]
 pub const TABLE: &[Command] = &[
-    Command::new("add ssl crt-list", Admin, "add ssl crt-list <list> <cert> [opts]*", "add a line to a certificate list; names to show it for come as a payload", add),
+    Command::new("add ssl crt-list", Admin, "add ssl crt-list <list> <cert> [opts]*", "add a line to a certificate list; options and names come as a payload", add),
     Command::new("del ssl crt-list", Admin, "del ssl crt-list <list> <cert[:line]>", "take a line out of a certificate list", delete),
     Command::new("show ssl crt-list", Operator, "show ssl crt-list [-n] [<list>]", "list the certificate lists, or the lines of one", show),
 ];
@@ -74,49 +76,67 @@ fn add(call: &mut Call<'_>) -> Answer {
     if list.is_empty() || written.is_empty() {
         return Answer::error("'add ssl crtlist' expects a filename and a certificate name");
     }
-    let cannot = |why: String| Answer::error(format!("Can't edit the crt-list: {why}!"));
-    if written.contains('[') {
-        return cannot("options in brackets are not supported by weir yet on this socket".to_owned());
+    match inserted(call, list, written) {
+        Ok((name, added)) => {
+            call.live().process.certificate_changes.notify_one();
+            let dots = ".".repeat(added);
+            Answer::text(format!("Inserting certificate '{name}' in crt-list '{list}'{dots}\nSuccess!\n"))
+        }
+        Err(why) => Answer::error(format!("Can't edit the crt-list: {why}!")),
     }
-    let mut words = written.split_whitespace();
-    let name = words.next().unwrap_or_default();
-    let filters: Vec<String> = words.map(str::to_owned).collect();
-    let store = store(call);
+}
+
+/// Adds a line to all that show the list; answers the certificate's name and how many those are. An error leaves all as it was.
+fn inserted(call: &Call<'_>, list: &str, written: &str) -> Result<(String, usize), String> {
+    let config = &call.live().config;
+    let store = &config.tls;
+    let Listed { certificate: name, extras: Extras { options, written, filters } } =
+        dynamic::listed(written, store)?;
     let (doors, _) = doors(store, list);
     if doors.is_empty() {
-        return cannot(format!("crt-list '{list}' does not exist"));
+        return Err(format!("crt-list '{list}' does not exist"));
     }
-    let slot = match (store.get(name), store.find(name)) {
+    let slot = match (store.get(&name), store.find(&name)) {
         (Some(slot), _) => slot,
-        (None, Some(Found::Empty)) => return cannot(format!("certificate '{name}' is empty")),
-        _ => return cannot(format!("certificate '{name}' does not exist")),
+        (None, Some(Found::Empty)) => return Err(format!("certificate '{name}' is empty")),
+        _ => return Err(format!("certificate '{name}' does not exist")),
     };
-    let mut added = 0;
+    let mut added: Vec<(&Arc<Door>, Line)> = Vec::new();
     for door in &doors {
-        let lines = door.lines();
-        let of_list = || lines.iter().filter(|line| is_of(line, list));
-        // What the `bind` line says holds for a line without options.
-        let Some(like) = of_list().find(|line| line.options.is_none()).or_else(|| of_list().next()) else {
+        let Some(file) = door.lines().into_iter().find(|line| is_of(line, list)).and_then(|line| line.list)
+        else {
             continue;
+        };
+        let common = door.settings();
+        let settings = match &options {
+            // What the `bind` line says holds for a line without options.
+            None => common,
+            Some(own) => {
+                Arc::new(dynamic::listed_settings(own, &common, config.global.tune.early_data(), store)?)
+            }
         };
         let line = Line {
             slot: Arc::clone(&slot),
             filters: filters.clone(),
-            options: None,
-            list: like.list.as_ref().map(|(file, _)| (Arc::clone(file), 0)),
+            options: written.clone(),
+            list: Some((file.0, 0)),
             is_default: false,
-            settings: Arc::clone(&like.settings),
+            settings,
         };
-        if let Err(why) = door.change(|lines| lines.push(line)) {
-            return cannot(why);
-        }
-        added += 1;
+        added.push((door, line));
     }
-    call.live().process.certificate_changes.notify_one();
-    Answer::text(format!(
-        "Inserting certificate '{name}' in crt-list '{list}'{}\nSuccess!\n",
-        ".".repeat(added)
-    ))
+    if let Some(fresh) = options.as_ref().and_then(|options| options.fresh) {
+        match slot.keep_fresh(fresh) {
+            Ok(true) => {}
+            Ok(false) => return Err(format!("'ocsp-update' of '{name}' was said otherwise before")),
+            Err(problem) => return Err(problem.sentence(&name).trim_end_matches('.').to_owned()),
+        }
+    }
+    let count = added.len();
+    for (door, line) in added {
+        door.change(|lines| lines.push(line))?;
+    }
+    Ok((name, count))
 }
 
 fn delete(call: &mut Call<'_>) -> Answer {

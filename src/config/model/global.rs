@@ -149,6 +149,14 @@ pub enum Initial {
     Format(LogFormat),
 }
 
+impl Tune {
+    /// Bytes that `allow-0rtt` lets come: as many as a request's head may have.
+    #[must_use]
+    pub fn early_data(&self) -> u32 {
+        u32::try_from(self.bufsize.saturating_sub(self.maxrewrite)).unwrap_or(u32::MAX)
+    }
+}
+
 impl Default for Tune {
     fn default() -> Self {
         Self {

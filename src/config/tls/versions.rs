@@ -1,5 +1,6 @@
 //! Versions of TLS, as `ssl-min-ver`, `ssl-max-ver`, `no-tlsv1x` and `force-tlsv1x` choose them.
 
+use crate::tls::settings::Version;
 use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 
@@ -54,6 +55,17 @@ impl Versions {
             min: self.min.or(global.min),
             max: self.max.or(global.max),
             without: self.without | global.without,
+        }
+    }
+
+    /// As bounds that were settled: the widest say nothing.
+    #[must_use]
+    pub fn between(min: Option<Version>, max: Option<Version>) -> Self {
+        let at = |version| if version == Version::Tls13 { 4 } else { 3 };
+        Self {
+            min: min.filter(|v| *v == Version::Tls13).map(at),
+            max: max.filter(|v| *v == Version::Tls12).map(at),
+            without: 0,
         }
     }
 
