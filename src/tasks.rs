@@ -122,6 +122,12 @@ impl Task {
         self.name
     }
 
+    /// Stops it; ready once all that it owned is dropped.
+    pub async fn stop(self) {
+        self.handle.abort();
+        self.await;
+    }
+
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.handle.is_finished()

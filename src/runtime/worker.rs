@@ -188,7 +188,7 @@ impl Seat {
             let Some(Order(assignment, _begun)) = order else { break };
             let next = assignment.map(|a| Duty::start(a, index, duty.as_ref()));
             if let Some(old) = std::mem::replace(&mut duty, next) {
-                old.retire();
+                old.retire().await;
             }
             locals.retain(|l| l.count.get() > 0);
             if let Some(duty) = &duty {
@@ -199,10 +199,10 @@ impl Seat {
                 }
             }
         }
-        let spread = duty.as_mut().and_then(|duty| {
-            duty.leave_doors(true);
-            duty.worker.generation().config.global.close_spread
-        });
+        if let Some(duty) = &mut duty {
+            duty.leave_doors(true).await;
+        }
+        let spread = duty.as_ref().and_then(|duty| duty.worker.generation().config.global.close_spread);
         let _ = phase.wait_for(|p| matches!(p, Phase::Stopping | Phase::Ending)).await;
         let _closing = tasks::start("close idle", close_idle(Arc::clone(&process), spread));
         tokio::select! {
@@ -263,8 +263,11 @@ impl Duty {
     }
 
     /// Nobody is accepted any more, after those who wait where nobody else will; `all`: wherever they wait.
-    fn leave_doors(&mut self, all: bool) {
-        self.accepting.clear();
+    async fn leave_doors(&mut self, all: bool) {
+        // They have the sockets as well: one that outlived its last look would take with it who came after that.
+        for accepting in self.accepting.drain(..) {
+            accepting.stop().await;
+        }
         for (listener, gate) in self.doors.drain(..) {
             if all || !listener.is_continued() {
                 accept_rest(&listener, &gate, &self.worker);
@@ -274,8 +277,8 @@ impl Duty {
 
     /// Another generation has taken over. Connections are served to their end, or to `hard-stop-after`; then all that
     /// belongs to this one goes.
-    fn retire(mut self) {
-        self.leave_doors(false);
+    async fn retire(mut self) {
+        self.leave_doors(false).await;
         // The next one looks after idle server connections.
         self.services.truncate(1);
         // Connections of HTTP/2 tell their clients to open another one; there may be very many of all kinds.
