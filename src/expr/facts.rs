@@ -209,18 +209,32 @@ pub enum ServerNumber {
 pub trait Facts {
     fn conn(&self) -> &ConnFacts;
     fn live(&self) -> &dyn LiveFacts;
-    fn frontend(&self) -> Option<&Proxy>;
-    fn backend(&self) -> Option<&Proxy>;
-    fn server_name(&self) -> Option<&str>;
+    fn frontend(&self) -> Option<&Proxy> {
+        None
+    }
+    fn backend(&self) -> Option<&Proxy> {
+        None
+    }
+    fn server_name(&self) -> Option<&str> {
+        None
+    }
     /// What the server said in the handshake of the connection to it; `None`: that is not TLS.
     fn server_tls(&self) -> Option<&ServerHandshake> {
         None
     }
-    fn request(&self) -> Option<&Head>;
-    fn response(&self) -> Option<&Head>;
+    fn request(&self) -> Option<&Head> {
+        None
+    }
+    fn response(&self) -> Option<&Head> {
+        None
+    }
     /// In TCP content rules: bytes received and not yet forwarded. In HTTP: the body seen so far.
-    fn request_payload(&self) -> Option<Payload<'_>>;
-    fn response_payload(&self) -> Option<Payload<'_>>;
+    fn request_payload(&self) -> Option<Payload<'_>> {
+        None
+    }
+    fn response_payload(&self) -> Option<Payload<'_>> {
+        None
+    }
     fn log(&self) -> &LogRecord;
     /// The current date and a per-thread random number: clocks and randomness are the engine's.
     fn date(&self) -> SystemTime;
@@ -229,7 +243,9 @@ pub trait Facts {
     fn set_var(&mut self, scope: VarScope, name: &str, value: Value);
     fn unset_var(&mut self, scope: VarScope, name: &str);
     /// The unique id, generated on first use.
-    fn unique_id(&mut self) -> Option<Vec<u8>>;
+    fn unique_id(&mut self) -> Option<Vec<u8>> {
+        None
+    }
     /// Process-wide facts for `%pid`, `%H`, `%Ts`…
     fn process(&self) -> ProcessFacts<'_>;
     /// What rules have set; `None`: nothing.

@@ -160,10 +160,6 @@ impl Facts for Context {
         Some(Payload { bytes: &self.body, complete: self.body_complete })
     }
 
-    fn response_payload(&self) -> Option<Payload<'_>> {
-        None
-    }
-
     fn log(&self) -> &LogRecord {
         &self.log
     }

@@ -2,10 +2,9 @@
 
 use super::{Generation, variables};
 use crate::clock::Now;
-use crate::config::model::{Proxy, VarScope};
-use crate::expr::facts::{ConnFacts, LiveFacts, LogRecord, Payload, ProcessFacts};
+use crate::config::model::VarScope;
+use crate::expr::facts::{ConnFacts, LiveFacts, LogRecord, ProcessFacts};
 use crate::expr::{Facts, Value};
-use crate::message::Head;
 use crate::random::xorshift32;
 use std::time::{Duration, SystemTime};
 
@@ -37,34 +36,6 @@ impl Facts for Scene<'_> {
         self.live
     }
 
-    fn frontend(&self) -> Option<&Proxy> {
-        None
-    }
-
-    fn backend(&self) -> Option<&Proxy> {
-        None
-    }
-
-    fn server_name(&self) -> Option<&str> {
-        None
-    }
-
-    fn request(&self) -> Option<&Head> {
-        None
-    }
-
-    fn response(&self) -> Option<&Head> {
-        None
-    }
-
-    fn request_payload(&self) -> Option<Payload<'_>> {
-        None
-    }
-
-    fn response_payload(&self) -> Option<Payload<'_>> {
-        None
-    }
-
     fn log(&self) -> &LogRecord {
         &self.log
     }
@@ -92,10 +63,6 @@ impl Facts for Scene<'_> {
         if scope == VarScope::Process {
             variables::unset(name);
         }
-    }
-
-    fn unique_id(&mut self) -> Option<Vec<u8>> {
-        None
     }
 
     fn process(&self) -> ProcessFacts<'_> {

@@ -3,8 +3,7 @@
 use super::*;
 use crate::config::model::{Proxy, VarScope};
 use crate::expr::Value;
-use crate::expr::facts::{ConnFacts, LiveFacts, Payload, ProcessFacts};
-use crate::message::Head;
+use crate::expr::facts::{ConnFacts, LiveFacts, ProcessFacts};
 use std::time::Duration;
 
 struct Event {
@@ -30,18 +29,6 @@ impl Facts for Event {
     fn server_name(&self) -> Option<&str> {
         self.record.server_name.as_deref()
     }
-    fn request(&self) -> Option<&Head> {
-        None
-    }
-    fn response(&self) -> Option<&Head> {
-        None
-    }
-    fn request_payload(&self) -> Option<Payload<'_>> {
-        None
-    }
-    fn response_payload(&self) -> Option<Payload<'_>> {
-        None
-    }
     fn log(&self) -> &LogRecord {
         &self.record
     }
@@ -56,9 +43,6 @@ impl Facts for Event {
     }
     fn set_var(&mut self, _scope: VarScope, _name: &str, _value: Value) {}
     fn unset_var(&mut self, _scope: VarScope, _name: &str) {}
-    fn unique_id(&mut self) -> Option<Vec<u8>> {
-        None
-    }
     fn process(&self) -> ProcessFacts<'_> {
         ProcessFacts { pid: 1, hostname: "h", nbthread: 1, thread: 0 }
     }

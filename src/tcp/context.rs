@@ -101,14 +101,6 @@ impl Facts for Context {
         self.server_tls.as_deref()
     }
 
-    fn request(&self) -> Option<&Head> {
-        None
-    }
-
-    fn response(&self) -> Option<&Head> {
-        None
-    }
-
     fn request_payload(&self) -> Option<Payload<'_>> {
         Some(Payload { bytes: &self.request, complete: self.request_complete })
     }

@@ -81,10 +81,6 @@ impl Facts for Scene<'_> {
         self.live
     }
 
-    fn frontend(&self) -> Option<&Proxy> {
-        None
-    }
-
     fn backend(&self) -> Option<&Proxy> {
         Some(self.proxy)
     }
@@ -93,16 +89,8 @@ impl Facts for Scene<'_> {
         Some(self.server)
     }
 
-    fn request(&self) -> Option<&Head> {
-        None
-    }
-
     fn response(&self) -> Option<&Head> {
         self.message.as_ref().map(|m| &m.head)
-    }
-
-    fn request_payload(&self) -> Option<Payload<'_>> {
-        None
     }
 
     fn response_payload(&self) -> Option<Payload<'_>> {
@@ -135,10 +123,6 @@ impl Facts for Scene<'_> {
 
     fn unset_var(&mut self, scope: VarScope, name: &str) {
         self.variables.unset(scope, name);
-    }
-
-    fn unique_id(&mut self) -> Option<Vec<u8>> {
-        None
     }
 
     fn process(&self) -> ProcessFacts<'_> {
