@@ -5,6 +5,8 @@
 #[path = "harness/browser.rs"]
 #[allow(dead_code)]
 mod browser;
+#[path = "h2/fragments.rs"]
+mod fragments;
 mod harness;
 #[path = "h2/peer.rs"]
 mod peer;
@@ -208,6 +210,11 @@ fn errors_have_the_right_code_and_scope() {
         (
             "an empty path",
             vec![frame(HEADERS, whole, 1, &request("GET", "", &[]))],
+            "stream 1: PROTOCOL_ERROR",
+        ),
+        (
+            "a fragment",
+            vec![frame(HEADERS, whole, 1, &request("GET", "/here#x", &[]))],
             "stream 1: PROTOCOL_ERROR",
         ),
         (

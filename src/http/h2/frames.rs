@@ -35,7 +35,9 @@ pub mod kind {
     pub const PING: u8 = 6;
     pub const GOAWAY: u8 = 7;
     pub const WINDOW_UPDATE: u8 = 8;
+    pub const CONTINUATION: u8 = 9;
     pub const END_STREAM: u8 = 1;
+    pub const END_HEADERS: u8 = 4;
     pub const ACK: u8 = 1;
 }
 

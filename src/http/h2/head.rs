@@ -7,26 +7,34 @@ use crate::message::{Head, Method, Version};
 use http::header::{CONTENT_LENGTH, COOKIE, HOST};
 use http::{Response, StatusCode, request};
 
-/// Fills `head` from a request; `bodiless`: nothing follows the head.
+/// A request as the library hands it out.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    pub parts: &'a request::Parts,
+    /// The path as the client has it, where the library cut off what begins with `#`.
+    pub path: Option<&'a [u8]>,
+    /// Nothing follows the head.
+    pub bodiless: bool,
+}
+
+/// Fills `head` from a request.
 ///
 /// # Errors
 /// What a server of HTTP/1 must not get to see, or what does not fit.
 pub fn request(
-    parts: &request::Parts,
-    bodiless: bool,
+    asked: &Asked,
     limits: &Limits,
     engine: &Engine,
     head: &mut Head,
 ) -> Result<RequestFraming, Fault> {
+    let Asked { parts, bodiless, .. } = *asked;
     let protocol = parts.extensions.get::<h2::ext::Protocol>();
     // HAProxy has twice the room here, for what was cut into crumbs.
     if parts.headers.len() > limits.fields * 2 {
         return Err(Fault::TooLarge);
     }
-    let path = parts.uri.path_and_query().map_or("/", |p| p.as_str());
-    // What is asked of the server as a whole has no path.
-    let path = if path == "*" { "" } else { path };
-    if !target_is_clean(path.as_bytes(), limits.relaxed) {
+    let path = path(asked);
+    if !target_is_clean(path, limits.relaxed) || asked.path.is_some_and(|path| !may_be_relaxed(path)) {
         return Err(Fault::Bad);
     }
     start_line(parts, protocol.is_some(), path, head);
@@ -52,8 +60,22 @@ pub fn request(
     Ok(framing)
 }
 
+fn path<'a>(asked: &Asked<'a>) -> &'a [u8] {
+    if let Some(path) = asked.path {
+        return path;
+    }
+    let path = asked.parts.uri.path_and_query().map_or("/", |p| p.as_str());
+    // What is asked of the server as a whole has no path.
+    if path == "*" { b"" } else { path.as_bytes() }
+}
+
+/// The library has not looked behind the `#`: what would end a line of HTTP/1 is taken from nobody.
+fn may_be_relaxed(path: &[u8]) -> bool {
+    path.starts_with(b"/") && path.iter().all(|b| *b > b' ' && *b != 0x7f)
+}
+
 /// The target is in absolute form, as HAProxy shows it; for CONNECT the authority alone.
-fn start_line(parts: &request::Parts, extended: bool, path: &str, head: &mut Head) {
+fn start_line(parts: &request::Parts, extended: bool, path: &[u8], head: &mut Head) {
     head.clear();
     let method = if extended { b"GET".as_slice() } else { parts.method.as_str().as_bytes() };
     let method = head.push_bytes(method);
@@ -65,7 +87,7 @@ fn start_line(parts: &request::Parts, extended: bool, path: &str, head: &mut Hea
         target = head.push_behind(target, authority.as_str().as_bytes());
     }
     if parts.method != http::Method::CONNECT || extended {
-        target = head.push_behind(target, path.as_bytes());
+        target = head.push_behind(target, path);
     }
     if head.bytes(target).is_empty() {
         target = head.push_bytes(b"*");
@@ -75,9 +97,9 @@ fn start_line(parts: &request::Parts, extended: bool, path: &str, head: &mut Hea
 
 /// What the crate has looked at need not be judged again: an authority, which is the `host`, and a path behind it. Those
 /// that HTTP/1 would change are left to it.
-fn is_judged(parts: &request::Parts, path: &str) -> bool {
+fn is_judged(parts: &request::Parts, path: &[u8]) -> bool {
     let authority = parts.uri.authority().map_or("@", |a| a.as_str());
-    path.starts_with('/')
+    path.starts_with(b"/")
         && parts.uri.scheme().is_some()
         && parts.method != http::Method::CONNECT
         && !authority.ends_with(":80")

@@ -5,10 +5,12 @@
 
 mod frames;
 pub mod head;
+mod huffman;
 mod moulds;
 mod mux;
 mod muxes;
 pub mod outgoing;
+mod paths;
 mod tally;
 mod wire;
 
@@ -165,8 +167,10 @@ async fn drive(
                     if !request.body().is_end_stream() && !std::mem::replace(&mut patience.widened, true) {
                         connection.set_target_window_size(tune.connection_window());
                     }
-                    trunk.watch.accepted(respond.stream_id().into());
-                    streams.push(stream(Rc::clone(&trunk), request, respond));
+                    let id = respond.stream_id().into();
+                    trunk.watch.accepted(id);
+                    let path = trunk.watch.take_fragment(id);
+                    streams.push(stream(Rc::clone(&trunk), request, path, respond));
                     if tune.fe_max_total_streams > 0 && trunk.watch.streams() >= tune.fe_max_total_streams {
                         patience.drain(&mut connection);
                     }
@@ -242,8 +246,13 @@ impl Patience {
     }
 }
 
-/// One request, from its head to its log line.
-async fn stream(trunk: Rc<Trunk>, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+/// One request, from its head to its log line. `path`: see [`head::Asked`].
+async fn stream(
+    trunk: Rc<Trunk>,
+    request: Request<RecvStream>,
+    path: Option<Vec<u8>>,
+    mut respond: SendResponse<Bytes>,
+) {
     let started = Instant::now();
     let engine = Rc::clone(&trunk.session.engine);
     let entry = Card::register(trunk.session.generation.number);
@@ -252,7 +261,8 @@ async fn stream(trunk: Rc<Trunk>, request: Request<RecvStream>, mut respond: Sen
     let mut context = engine.take_context_for(&trunk.session, trunk.accepted);
     let relaxed = trunk.session.frontend.conf.options.accept_unsafe_request;
     let limits = super::h1::Limits { relaxed, ..engine.request_limits };
-    let head = head::request(&parts, body.is_end_stream(), &limits, &engine, &mut context.request);
+    let asked = head::Asked { parts: &parts, path: path.as_deref(), bodiless: body.is_end_stream() };
+    let head = head::request(&asked, &limits, &engine, &mut context.request);
     // All of it is in the context's head now: what waits below shall not hold it too.
     drop(parts);
     let Ok(framing) = head else {

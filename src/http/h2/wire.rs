@@ -2,11 +2,12 @@
 //! that arrive are looked at in passing, as the `h2` crate tells nobody what it lets pass.
 
 use super::frames::{Frames, kind};
+use super::paths::Paths;
 use super::tally::{Accepted, Tally};
 use crate::net::Stream;
 use crate::net::carried::Carried;
 use h2::Reason;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -19,6 +20,8 @@ pub struct Wire {
     before: Vec<u8>,
     taken: usize,
     came: Frames,
+    /// Of clients alone.
+    paths: Option<Paths>,
     left: Frames,
     watch: Rc<Watch>,
 }
@@ -38,7 +41,12 @@ pub struct Watch {
     accepted: Accepted,
     /// Requests the library refused that nobody was told of yet.
     refused: Cell<u32>,
+    /// Paths with a `#` in them of streams that are still to be accepted, see [`Paths`].
+    fragments: RefCell<Vec<(u32, Vec<u8>)>>,
 }
+
+/// More than this wait for nothing: their streams were refused by the library.
+const FRAGMENTS: usize = 1000;
 
 /// So many more streams abandoned than answered are an attack (CVE-2023-44487), whatever the threshold.
 const ABANDONED: u32 = 500;
@@ -47,6 +55,28 @@ impl Watch {
     pub fn accepted(&self, stream: u32) {
         self.streams.set(self.streams.get() + 1);
         self.accepted.add(stream);
+    }
+
+    fn found(&self, path: Option<(u32, Vec<u8>)>) {
+        let Some(path) = path else { return };
+        let mut fragments = self.fragments.borrow_mut();
+        if fragments.len() == FRAGMENTS {
+            fragments.clear();
+        }
+        fragments.push(path);
+    }
+
+    /// The path of a stream just accepted, if there is a `#` in it.
+    pub fn take_fragment(&self, stream: u32) -> Option<Vec<u8>> {
+        let mut fragments = self.fragments.borrow_mut();
+        if fragments.is_empty() {
+            return None;
+        }
+        let at = fragments.iter().position(|(id, _)| *id == stream);
+        let path = at.map(|at| fragments.swap_remove(at).1);
+        // Streams are accepted in their order.
+        fragments.retain(|(id, _)| *id > stream);
+        path
     }
 
     /// The stream is refused after all.
@@ -115,8 +145,11 @@ impl Watch {
 }
 
 /// How many of `bytes` may be passed on: all, unless a frame of an impossible size begins among them.
-fn arrive(frames: &mut Frames, bytes: &[u8], watch: &Watch) -> usize {
+fn arrive(frames: &mut Frames, paths: &mut Option<Paths>, bytes: &[u8], watch: &Watch) -> usize {
     let mut at = 0;
+    if let Some(paths) = paths {
+        watch.found(paths.go_on(bytes));
+    }
     while let Some(frame) = frames.next(bytes, &mut at) {
         if is_missized(frame.kind, frame.flags, frame.len) {
             watch.missized.set(true);
@@ -130,6 +163,9 @@ fn arrive(frames: &mut Frames, bytes: &[u8], watch: &Watch) -> usize {
             watch.glitch();
         }
         watch.tally.came(frame.kind);
+        if let Some(paths) = paths {
+            watch.found(paths.begin(&frame, bytes.get(at..).unwrap_or_default()));
+        }
     }
     at
 }
@@ -172,13 +208,21 @@ impl Wire {
     /// `before`: bytes already read, the preface at their front if they are many enough.
     pub fn new(stream: Stream, before: Vec<u8>, watch: Rc<Watch>) -> Self {
         let came = Frames::new(super::PREFACE.len(), false);
-        Self { stream, before, taken: 0, came, left: Frames::new(0, true), watch }
+        Self {
+            stream,
+            before,
+            taken: 0,
+            came,
+            paths: Some(Paths::default()),
+            left: Frames::new(0, true),
+            watch,
+        }
     }
 
     /// A connection to a server, which begins with its settings.
     pub fn to_server(stream: Stream, watch: Rc<Watch>) -> Self {
         let left = Frames::new(super::PREFACE.len(), true);
-        Self { stream, before: Vec::new(), taken: 0, came: Frames::new(0, false), left, watch }
+        Self { stream, before: Vec::new(), taken: 0, came: Frames::new(0, false), paths: None, left, watch }
     }
 }
 
@@ -210,7 +254,8 @@ impl AsyncRead for Wire {
             }
         }
         let fresh = buf.filled().len() - filled;
-        let passed = arrive(&mut this.came, buf.filled().get(filled..).unwrap_or_default(), &this.watch);
+        let arrived = buf.filled().get(filled..).unwrap_or_default();
+        let passed = arrive(&mut this.came, &mut this.paths, arrived, &this.watch);
         buf.set_filled(filled + passed);
         // Nothing to pass on is not the end of the stream.
         if passed == 0 && fresh > 0 { Poll::Pending } else { Poll::Ready(Ok(())) }
@@ -281,7 +326,9 @@ mod tests {
         for step in [1, 5, 100, bytes.len()] {
             let watch = Watch::default();
             let mut seen = Frames::new(super::super::PREFACE.len(), false);
-            bytes.chunks(step).for_each(|part| assert_eq!(arrive(&mut seen, part, &watch), part.len()));
+            bytes
+                .chunks(step)
+                .for_each(|part| assert_eq!(arrive(&mut seen, &mut None, part, &watch), part.len()));
             assert_eq!(watch.glitches.get(), glitches, "{frames:?} by {step}");
         }
     }
@@ -294,7 +341,7 @@ mod tests {
             let (watch, mut seen) = (Watch::default(), Frames::default());
             let passed: usize = bytes
                 .chunks(step)
-                .map(|part| if watch.is_missized() { 0 } else { arrive(&mut seen, part, &watch) })
+                .map(|part| if watch.is_missized() { 0 } else { arrive(&mut seen, &mut None, part, &watch) })
                 .sum();
             assert_eq!((passed, watch.is_missized()), (25, true), "by {step}");
         }
