@@ -2,7 +2,7 @@
 
 use crate::harness::process::Program;
 use crate::harness::terminal::wait_until;
-use crate::net::{Net, Running, VIP};
+use crate::net::{Net, Running, VIP, VIP6, run};
 
 /// `s1` behind nat, and answering through the director; `s2` behind dr, and answering through the router.
 const CONFIG: &str = "
@@ -196,6 +196,53 @@ fn forwarding_begins_and_ends_with_a_reload() {
     assert_eq!(director.left(), (0, 0));
     assert!(!answers(&net, 80));
     weir.end("TERM");
+}
+
+/// What a reload needs of the host is set with it, said, kept by whoever takes over, and put back.
+#[test]
+fn a_reload_brings_the_first_address_of_ipv6() {
+    let net = Net::new("d");
+    net.on("d", "sysctl -qw net.ipv6.conf.all.forwarding=0 net.ipv6.conf.eth0.accept_ra=1");
+    let _origin = net.origin("s1", 8080, "::");
+    let director = Director::new(&net);
+    let socket = director.file("weir.sock");
+    // It reads its file again as another user.
+    run(&format!("chmod 755 {}", net.dir.path().display()));
+    let write = |sections: &str| {
+        let global = format!(
+            "global\n user nobody\n group nogroup\n log ring@told local0\n stats socket {socket} level admin\nring told\n size 32768\n"
+        );
+        std::fs::write(director.file("weir.cfg"), [&global, CONFIG, sections].concat()).unwrap();
+    };
+    let ask = |command: &str| crate::harness::console::ask(std::path::Path::new(&socket), command);
+    let settings = || {
+        let values = net.on("d", "sysctl -n net.ipv6.conf.all.forwarding net.ipv6.conf.eth0.accept_ra");
+        values.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ")
+    };
+    let answers = |on: bool| {
+        let output = net.output("c", &format!("curl -s --max-time 20 http://[{VIP6}]/"));
+        output.status.success() == on
+    };
+    write("");
+    let mut weir = director.start(&[]);
+    wait_until("it serves", || ask("show info").contains("Uptime"));
+    assert_eq!(settings(), "0 1");
+    write(&format!("listen six\n mode l4\n bind [{VIP6}]:80\n forward nat\n server s1 [fd72::11]:8080\n"));
+    let answer = ask("reload");
+    assert!(answer.starts_with("Success=1"), "{answer}");
+    wait_until("it is forwarded", || answers(true));
+    assert_eq!(settings(), "1 2");
+    let told = ask("show events told");
+    assert!(told.contains("set /proc/sys/net/ipv6/conf/all/forwarding to 1"), "{told}");
+    // The next one has it from one that was killed.
+    weir.end("KILL");
+    let mut weir = director.start(&["-p", &director.file("weir.pid")]);
+    wait_until("it serves", || net.dir.path().join("weir.pid").exists());
+    assert!(answers(true));
+    weir.end("TERM");
+    assert_eq!(settings(), "0 1");
+    assert!(answers(false));
+    assert_eq!(director.left().0, 0);
 }
 
 #[test]

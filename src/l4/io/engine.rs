@@ -2,7 +2,7 @@
 //! appear.
 
 use super::answer;
-use super::host::{self, Host};
+use super::host::{self, Families, Host};
 use super::minimum;
 use super::missing::missing;
 use super::pins::Pins;
@@ -58,9 +58,8 @@ impl Prepared {
         }
         let sync = config.global.l4.sync.as_deref().map(sync::open).transpose()?;
         let mut plane = Plane::open_kept(Limits::default(), replaced)?;
-        let vips = || config.l4_services.iter().flat_map(|s| &s.vips);
-        let mut host =
-            Host::prepare(vips().any(|v| v.address.is_ipv4()), vips().any(|v| v.address.is_ipv6()))?;
+        let vips = config.l4_services.iter().flat_map(|s| &s.vips);
+        let mut host = Host::prepare(Families::of(vips.map(|v| v.address)))?;
         if let Err(problem) = plane.attach() {
             host.restore();
             return Err(problem);
@@ -112,8 +111,8 @@ pub async fn run(
         told: Vec::new(),
         sync,
     };
-    for path in engine.host.changed().collect::<Vec<_>>() {
-        engine.say(level::NOTICE, &format!("mode l4 : set {path} to 1; it is put back when weir stops"));
+    for change in engine.host.changed() {
+        engine.say(level::NOTICE, &format!("mode l4 : {change}"));
     }
     let process = Arc::clone(&engine.generation.process);
     engine.settle();
@@ -217,6 +216,7 @@ impl Engine {
             }));
             what.is_none()
         });
+        problems.extend(self.set_up(&all).err());
         let (ids, plane) = (&self.ids, &self.plane);
         self.parity.judge(&mut all, |service, server, address| {
             ids.find(service, server, address).map(|id| plane.load(id)).unwrap_or_default()
@@ -234,6 +234,22 @@ impl Engine {
         self.now = next;
         self.wanted = all;
         self.tell(problems);
+    }
+
+    /// What services that have come since the start need of the host.
+    fn set_up(&mut self, all: &[Wanted]) -> Result<(), String> {
+        let addresses = all.iter().flat_map(|service| {
+            let servers = service.servers.iter().map(|server| server.address);
+            service.addresses.iter().map(|(address, _)| *address).chain(servers)
+        });
+        let changes = self.host.serve(Families::of(addresses.map(|address| address.ip())))?;
+        for change in &changes {
+            self.say(level::NOTICE, &format!("mode l4 : {change}"));
+        }
+        if let (false, Some(pins)) = (changes.is_empty(), &mut self.plane.pins) {
+            pins.note(self.host.turned_on());
+        }
+        Ok(())
     }
 
     /// Ends what a write leaves behind: UDP flows of a server that was removed, and a removed service's templates.

@@ -140,6 +140,14 @@ impl Pins {
         clear(&self.directory, |name| name.starts_with("link-") && !name.starts_with(&self.links));
     }
 
+    /// More of the host was changed, for whoever takes over.
+    pub fn note(&mut self, turned_on: u64) {
+        self.me.turned_on = turned_on;
+        if let Some(owner) = &mut self.owner {
+            let _ = owner.set(0, self.me, 0);
+        }
+    }
+
     /// No other process has taken the maps over.
     pub fn is_ours(&self) -> bool {
         self.owner.as_ref().and_then(|owner| owner.get(&0, 0).ok()).is_none_or(|owner| owner == self.me)
