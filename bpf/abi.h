@@ -334,6 +334,9 @@ struct l4_scratch {
 	struct l4_flow flow;
 	struct l4_flow reply;
 	struct l4_flow_key back;
+	/* The clock, and the kernel's jiffies when it was read. */
+	__u64 now;
+	__u64 tick;
 };
 
 /* Map owner: the process the maps are for, by its number and when it started. */

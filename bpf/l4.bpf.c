@@ -152,19 +152,38 @@ static __noinline int begin_flow(struct __sk_buff *skb, struct packet *p, struct
 	return prepare(skb, p, &scratch->flow, now);
 }
 
-/* A packet that is no more of the same. GO_ON: it goes as `flow` says. */
+/* CLOCK_MONOTONIC_COARSE, which moves with the jiffies: read once for each of them, as that costs as much as a look into a table. */
+static __always_inline __u64 coarse_time(struct l4_scratch *scratch)
+{
+	__u64 tick = bpf_jiffies64();
+
+	if (scratch->tick != tick) {
+		scratch->now = bpf_ktime_get_coarse_ns();
+		scratch->tick = tick;
+	}
+	return scratch->now;
+}
+
+/* A packet that is no more of the same, or the first of its flow. GO_ON: it goes as `flow` says. */
 static __always_inline int judge(struct __sk_buff *skb, struct packet *p, struct l4_flow **flow)
 {
-	__u64 now = bpf_ktime_get_coarse_ns();
 	__u32 zero = 0;
+	struct l4_scratch *scratch = bpf_map_lookup_elem(&scratches, &zero);
 
+	if (!scratch)
+		return TC_ACT_SHOT;
+	__u64 now = coarse_time(scratch);
+	if (begins(p)) {
+		if (new_flow_at_once(skb, p, scratch, now)) {
+			*flow = &scratch->flow;
+			return prepare(skb, p, *flow, now);
+		}
+		*flow = bpf_map_lookup_elem(&flows, &p->key);
+	}
 	if (*flow && !is_over(p, *flow))
 		return follow(skb, p, *flow, now);
 	if (*flow)
 		release(&p->key, *flow, now);
-	struct l4_scratch *scratch = bpf_map_lookup_elem(&scratches, &zero);
-	if (!scratch)
-		return TC_ACT_SHOT;
 	*flow = &scratch->flow;
 	return begin_flow(skb, p, scratch, now);
 }
@@ -187,8 +206,9 @@ int ingress(struct __sk_buff *skb)
 		break;
 	}
 	p->epoch = current_epoch();
-	struct l4_flow *flow = bpf_map_lookup_elem(&flows, &p->key);
-	if (!flow && !may_be_ours(p))
+	int first = begins(p) && may_be_ours(p);
+	struct l4_flow *flow = first ? 0 : bpf_map_lookup_elem(&flows, &p->key);
+	if (!flow && !first && !may_be_ours(p))
 		return PASS_ON;
 	if (!flow || !is_settled(p, flow) || !has_route(skb, p, flow)) {
 		int verdict = judge(skb, p, &flow);

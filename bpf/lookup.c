@@ -446,8 +446,6 @@ static __noinline int take_port(const struct packet *p, struct l4_scratch *scrat
 
 	if (search.pool && s->port_last >= s->port_first && s->port_first && s->sources)
 		bpf_loop(PORT_TRIES, try_port, &search, 0);
-	if (!search.found)
-		count(L4_COUNT_PORTS_EXHAUSTED);
 	return search.found ? 0 : -1;
 }
 
@@ -463,8 +461,12 @@ static __always_inline int insert(const struct packet *p, struct l4_scratch *scr
 {
 	__u8 mode = scratch->flow.mode;
 
-	if (mode == L4_NAT ? add_nat_reply(p, scratch, now) : mode == L4_FULLNAT ? take_port(p, scratch, s) : 0)
+	if (mode == L4_NAT && add_nat_reply(p, scratch, now))
 		return -1;
+	if (mode == L4_FULLNAT && take_port(p, scratch, s)) {
+		count(L4_COUNT_PORTS_EXHAUSTED);
+		return -1;
+	}
 	if (!bpf_map_update_elem(&flows, &p->key, &scratch->flow, BPF_NOEXIST))
 		return 0;
 	count(L4_COUNT_TABLE_FULL);
@@ -496,6 +498,35 @@ static __always_inline int pass_once(const struct packet *p, struct l4_scratch *
 	return flow->mode == L4_NAT ? add_nat_reply(p, scratch, now) : 0;
 }
 
+/* The flow as it is to be, in `scratch`. Says its state. */
+static __always_inline __u8 draft(struct __sk_buff *skb, struct packet *p, struct l4_scratch *scratch, __u32 service, __u32 id,
+				  const struct l4_server *server, __u8 flags, __u64 now)
+{
+	struct l4_flow *flow = &scratch->flow;
+	__u8 state = p->key.protocol == IPPROTO_TCP ? L4_SYN_RECV : L4_UDP;
+
+	if (server->flags & L4_SERVER_TOA && state == L4_SYN_RECV)
+		flags |= L4_FLOW_TOA;
+	__builtin_memset(flow, 0, sizeof(*flow));
+	flow->word = WORD(id, flags, state);
+	flow->seen = now;
+	flow->service = service;
+	aim(p, server, flow);
+	flow->tick = bpf_jiffies64();
+	/* Which address fullnat takes is not known yet. */
+	if (flow->mode != L4_LOCAL && !(flow->mode == L4_FULLNAT && !is_shared(p->epoch)))
+		route_flow(skb, p, flow, now);
+	return state;
+}
+
+static __always_inline void count_flow(__u32 server)
+{
+	struct l4_traffic *t = bpf_map_lookup_elem(&traffic, &server);
+
+	if (t)
+		t->flows += 1;
+}
+
 /* Chooses a server and makes the flow's entries; the flow is in `scratch` then. 0: nobody takes the packet. */
 static __always_inline int new_flow(struct __sk_buff *skb, struct packet *p, struct l4_scratch *scratch, __u32 service, __u64 now)
 {
@@ -514,20 +545,8 @@ static __always_inline int new_flow(struct __sk_buff *skb, struct packet *p, str
 		count(L4_COUNT_NO_SERVER);
 		return 0;
 	}
-	__u8 state = p->key.protocol == IPPROTO_TCP ? L4_SYN_RECV : L4_UDP;
 	__u8 flags = (s->persist ? L4_FLOW_PERSISTENT : 0) | (once ? L4_FLOW_ONE_PACKET : 0);
-	if (server->flags & L4_SERVER_TOA && state == L4_SYN_RECV)
-		flags |= L4_FLOW_TOA;
-	struct l4_flow *flow = &scratch->flow;
-	__builtin_memset(flow, 0, sizeof(*flow));
-	flow->word = WORD(id, flags, state);
-	flow->seen = now;
-	flow->service = service;
-	aim(p, server, flow);
-	flow->tick = bpf_jiffies64();
-	/* Which address fullnat takes is not known yet. */
-	if (flow->mode != L4_LOCAL && !(flow->mode == L4_FULLNAT && !is_shared(p->epoch)))
-		route_flow(skb, p, flow, now);
+	__u8 state = draft(skb, p, scratch, service, id, server, flags, now);
 	if (once ? pass_once(p, scratch, s, now) : insert(p, scratch, s, now)) {
 		if (s->persist && !once)
 			leave_template(&p->key.source, service, id, now);
@@ -535,8 +554,57 @@ static __always_inline int new_flow(struct __sk_buff *skb, struct packet *p, str
 	}
 	if (!once)
 		move_load(id, L4_RELEASED, state);
-	struct l4_traffic *t = bpf_map_lookup_elem(&traffic, &id);
-	if (t)
-		t->flows += 1;
+	count_flow(id);
 	return 1;
+}
+
+/* Most segments with SYN alone are the first of their flow: the table is not asked before. */
+static __always_inline int begins(const struct packet *p)
+{
+	return p->key.protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN && !p->first_fragment;
+}
+
+/* Both entries, if neither is there. Says whether they are now. */
+static __always_inline int insert_at_once(const struct packet *p, struct l4_scratch *scratch, const struct l4_service *s)
+{
+	__u8 mode = scratch->flow.mode;
+
+	if (mode == L4_FULLNAT && take_port(p, scratch, s))
+		return 0;
+	int made = !bpf_map_update_elem(&flows, &p->key, &scratch->flow, BPF_NOEXIST);
+	if (made && mode == L4_NAT) {
+		mirror(p, scratch);
+		made = !bpf_map_update_elem(&flows, &scratch->back, &scratch->reply, BPF_NOEXIST);
+		if (!made)
+			bpf_map_delete_elem(&flows, &p->key);
+	} else if (!made && mode == L4_FULLNAT) {
+		bpf_map_delete_elem(&flows, &scratch->back);
+	}
+	return made;
+}
+
+/*
+ * Makes the flow of a packet that `begins`, as `new_flow` does, if nothing stands against it: then the table need not be searched before it
+ * is written, which is the dearest part of a new flow. 0: it is as if nobody had tried, and the long way says what becomes of the packet.
+ */
+static __always_inline int new_flow_at_once(struct __sk_buff *skb, struct packet *p, struct l4_scratch *scratch, __u64 now)
+{
+	__u32 service = find_service(p) - 1;
+	struct l4_service *s = bpf_map_lookup_elem(&services, &service);
+	__u64 turn;
+
+	if (!s || s->persist)
+		return 0;
+	__u32 id = choose_lightly(p, service, s, &turn);
+	struct l4_server *server = bpf_map_lookup_elem(&servers, &id);
+	if (server && server->mode) {
+		__u8 state = draft(skb, p, scratch, service, id, server, 0, now);
+		if (insert_at_once(p, scratch, s)) {
+			move_load(id, L4_RELEASED, state);
+			count_flow(id);
+			return 1;
+		}
+	}
+	take_turns(service, -1);
+	return 0;
 }

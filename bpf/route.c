@@ -109,20 +109,20 @@ static __always_inline int has_route(struct __sk_buff *skb, struct packet *p, co
 	return is_for(&flow->route, skb, p) && p->length + p->extra <= flow->route.mtu;
 }
 
-/* Gives the flow a route, its server's or one that is asked for. 0, or what to count. */
-static __noinline int route_flow(struct __sk_buff *skb, struct packet *p, struct l4_flow *flow, __u64 now)
+/* The route that the server's flows share, where there is one. */
+static __always_inline struct l4_route *shared_route(const struct packet *p, const struct l4_flow *flow)
+{
+	__u32 server = SERVER_OF(flow->word);
+
+	return flow->direction == L4_FORWARD && is_shared(p->epoch) ? bpf_map_lookup_elem(&ways, &server) : 0;
+}
+
+/* Asks for a route for the flow. 0, or what to count. */
+static __noinline int ask_route(struct __sk_buff *skb, struct packet *p, struct l4_flow *flow, __u64 now)
 {
 	const struct l4_address *from = flow->mode == L4_DR ? &p->key.source : &flow->source;
-	__u32 server = SERVER_OF(flow->word);
-	struct l4_route *shared = 0, fresh = {};
+	struct l4_route *shared = shared_route(p, flow), fresh = {};
 
-	p->extra = extra_of(skb, p, flow);
-	if (flow->direction == L4_FORWARD && is_shared(p->epoch))
-		shared = bpf_map_lookup_elem(&ways, &server);
-	if (shared && is_for(shared, skb, p) && (__s32)(shared->until - ROUTE_TIME(now)) > 0 && p->length + p->extra <= shared->mtu) {
-		flow->route = *shared;
-		return 0;
-	}
 	int problem = find_route(skb, p, from, &flow->destination, &fresh);
 	flow->route.epoch = 0;
 	if (problem) {
@@ -134,5 +134,17 @@ static __noinline int route_flow(struct __sk_buff *skb, struct packet *p, struct
 	flow->route = fresh;
 	if (shared)
 		*shared = fresh;
+	return 0;
+}
+
+/* Gives the flow a route, its server's or one that is asked for. 0, or what to count. */
+static __always_inline int route_flow(struct __sk_buff *skb, struct packet *p, struct l4_flow *flow, __u64 now)
+{
+	const struct l4_route *shared = shared_route(p, flow);
+
+	p->extra = extra_of(skb, p, flow);
+	if (!shared || !is_for(shared, skb, p) || (__s32)(shared->until - ROUTE_TIME(now)) <= 0 || p->length + p->extra > shared->mtu)
+		return ask_route(skb, p, flow, now);
+	flow->route = *shared;
 	return 0;
 }

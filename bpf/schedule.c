@@ -53,15 +53,22 @@ struct slot_search {
 	__u32 round;
 };
 
+/* The server of the slot; L4_NO_SERVER if it has none that may get flows. */
+static __always_inline __u32 in_slot(void *table, __u32 at)
+{
+	__u32 *server = bpf_map_lookup_elem(table, &at);
+
+	return server && *server != L4_NO_SERVER && is_usable(*server) ? *server : L4_NO_SERVER;
+}
+
 static long try_slot(__u32 round, struct slot_search *search)
 {
 	__u32 first = search->s->index == L4_TURN ? search->turn + round : slot_of(search->p, search->s, round);
-	__u32 at = first % search->slots;
-	__u32 *server = bpf_map_lookup_elem(search->table, &at);
+	__u32 server = in_slot(search->table, first % search->slots);
 
-	if (!server || *server == L4_NO_SERVER || !is_usable(*server))
+	if (server == L4_NO_SERVER)
 		return 0;
-	search->server = *server;
+	search->server = server;
 	search->round = round;
 	return 1;
 }
@@ -101,7 +108,16 @@ __noinline int has_usable_member(__u32 service, const struct l4_service *s)
 	return search.found;
 }
 
-__noinline __u32 by_table(const struct packet *p, __u32 service, const struct l4_service *s, __u64 turn)
+/* Says which was the first of them. */
+static __always_inline __u64 take_turns(__u32 service, __u64 turns_taken)
+{
+	__u64 *next = bpf_map_lookup_elem(&turns, &service);
+
+	return next ? __sync_fetch_and_add(next, turns_taken) : 0;
+}
+
+/* The slot did not do: others, as the service's flags have it. */
+__noinline __u32 search_table(const struct packet *p, __u32 service, const struct l4_service *s, __u64 turn)
 {
 	if (!p || !s)
 		return L4_NO_SERVER;
@@ -123,9 +139,8 @@ __noinline __u32 by_table(const struct packet *p, __u32 service, const struct l4
 	if (search.server == L4_NO_SERVER && s->index == L4_TURN && s->slots > TABLE_ROUNDS && has_usable_member(service, s))
 		bpf_loop(s->slots, try_slot, &search, 0);
 	/* The next flow goes on behind the slot that was taken. */
-	__u64 *next = search.round && s->index == L4_TURN ? bpf_map_lookup_elem(&turns, &service) : 0;
-	if (next)
-		__sync_fetch_and_add(next, search.round);
+	if (search.round && s->index == L4_TURN)
+		take_turns(service, search.round);
 	return search.server;
 }
 
@@ -499,10 +514,46 @@ __noinline __u32 by_locality(const struct packet *p, __u32 service, const struct
 	return server;
 }
 
+static __always_inline __u32 first_slot(const struct packet *p, const struct l4_service *s, __u64 turn)
+{
+	return s->index == L4_TURN ? turn % s->slots : slot_of(p, s, 0) % s->slots;
+}
+
+/* The first slot does nearly always. */
+static __always_inline __u32 by_table(const struct packet *p, __u32 service, const struct l4_service *s, __u64 turn)
+{
+	void *table = bpf_map_lookup_elem(&tables, &service);
+
+	if (!table || !s->slots)
+		return L4_NO_SERVER;
+	__u32 server = in_slot(table, first_slot(p, s, turn));
+	return server == L4_NO_SERVER ? search_table(p, service, s, turn) : server;
+}
+
+/*
+ * The choice of a scheduler that keeps nothing in mind but its turn, where the first look at a table says enough: it can be taken back by
+ * giving back the turn. L4_NO_SERVER: `choose` is to say.
+ */
+static __always_inline __u32 choose_lightly(const struct packet *p, __u32 service, const struct l4_service *s, __u64 *turn)
+{
+	void *table;
+
+	*turn = take_turns(service, 1);
+	switch (s->scheduler) {
+	case L4_BY_TABLE:
+		table = bpf_map_lookup_elem(&tables, &service);
+		return table && s->slots ? in_slot(table, first_slot(p, s, *turn)) : L4_NO_SERVER;
+	case L4_TWOS:
+	case L4_LBLC:
+	case L4_LBLCR:
+		return L4_NO_SERVER;
+	}
+	return by_load(service, s, *turn);
+}
+
 static __always_inline __u32 choose(const struct packet *p, __u32 service, const struct l4_service *s, __u64 now)
 {
-	__u64 *next = bpf_map_lookup_elem(&turns, &service);
-	__u64 turn = next ? __sync_fetch_and_add(next, 1) : 0;
+	__u64 turn = take_turns(service, 1);
 
 	switch (s->scheduler) {
 	case L4_BY_TABLE:
