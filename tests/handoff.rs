@@ -214,6 +214,35 @@ fn sockets_out_of_reach_are_told_of() {
     assert!(said.contains(&expected) && said.contains("'-x' with its stats socket"), "{said}");
 }
 
+/// The line says another interface: the next one has a socket of its own, and takes in who is on the way to the old one.
+fn check_other_socket(from: Program, arguments: &[&str]) {
+    let mut stage = Stage::start(from, arguments);
+    let tally = Arc::new(Tally::default());
+    let at = SocketAddr::from((stage.address, 8081));
+    let clients = [(); 3].map(|()| traffic(at, &tally));
+    assert!(eventually(|| tally.old.load(SeqCst) > 50));
+    let text = config(&stage.admin(), &stage.unix(), stage.address, "new").replace(" interface lo", "");
+    let pid = stage.old.pid().to_string();
+    let arguments = ["-db", "-sf", &pid];
+    let new =
+        Proxy::start_in(Program::Weir, TempDir::new().unwrap(), &text, &arguments, stage.address, &[8080])
+            .unwrap_or_else(|e| panic!("{e}"));
+    assert!(stage.old.wait(LIMIT).is_some_and(|s| s.success()), "the old one ends: {}", stage.old.stderr());
+    let so_far = tally.new.load(SeqCst);
+    assert!(eventually(|| tally.new.load(SeqCst) > so_far + 50));
+    tally.stop.store(true, SeqCst);
+    clients.into_iter().for_each(|c| c.join().unwrap());
+    let (failed, old) = (tally.failed.load(SeqCst), tally.old.load(SeqCst));
+    assert_eq!(failed, 0, "of {old} and {}: {}", tally.new.load(SeqCst), new.stderr());
+}
+
+#[test]
+fn another_socket_at_the_same_address() {
+    check_other_socket(Program::Weir, &["-db"]);
+    check_other_socket(Program::Weir, &["-W", "-db"]);
+    check_other_socket(Program::HaProxy, &["-db"]);
+}
+
 #[test]
 fn sockets_are_not_for_everybody() {
     let address = harness::own_address();

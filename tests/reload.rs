@@ -12,6 +12,8 @@ mod globals;
 mod harness;
 #[path = "reload/load.rs"]
 mod load;
+#[path = "reload/sockets.rs"]
+mod sockets;
 #[path = "reload/state.rs"]
 mod state;
 #[path = "reload/stop.rs"]

@@ -30,8 +30,8 @@ pub fn open(
     let setting = Setting { backlog, keepalive: None, tune: &global.tune, shared: true, virtuals: &virtuals };
     let bound = |listener| Some(Bound { listener: Arc::new(listener), socket: Arc::clone(socket) });
     let given = taken.extract_if(.., |t| t.is_for(&socket.bind)).next();
-    if let Some(listener) = given.and_then(|t| Listener::take_over(t.socket, &socket.bind, setting).ok()) {
-        return Ok(bound(listener));
+    if let Some(given) = given {
+        return Ok(bound(Listener::take_over(given.socket, &socket.bind, setting)));
     }
     let made_of = identity::socket(&socket.bind);
     let same = before.iter().find(|b| identity::socket(&b.socket.bind) == made_of);

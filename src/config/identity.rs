@@ -3,7 +3,7 @@
 //! Models are compared as they print: every field counts without a list that could miss one. Where a line stands does not
 //! matter. What holds things that do not print (keys, certificates) is never the same.
 
-use super::model::{Bind, Check, Proxy};
+use super::model::{Address, Bind, Check, Proxy};
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -24,22 +24,16 @@ pub fn same_backend(a: &Proxy, b: &Proxy) -> bool {
         && same(&a.timeouts, &b.timeouts)
 }
 
-/// What a line's socket is made of: one made for a line can serve every other with the same text.
+/// What a line's socket is bound to: one made for a line can serve every other with the same text. All else can be set on
+/// a socket that listens.
 #[must_use]
 pub fn socket(bind: &Bind) -> String {
+    // Only the wildcard has two families.
+    let wild = matches!(bind.address, Address::Inet(at) if at.is_ipv6() && at.ip().is_unspecified());
     print(&Bind {
-        backlog: bind.backlog,
-        defer_accept: bind.defer_accept,
-        tfo: bind.tfo,
-        transparent: bind.transparent,
-        v6only: bind.v6only,
-        v4v6: bind.v4v6,
+        v6only: wild && bind.v6only,
+        v4v6: wild && bind.v4v6,
         interface: bind.interface.clone(),
-        mss: bind.mss,
-        tcp_user_timeout: bind.tcp_user_timeout,
-        mode: bind.mode,
-        uid: bind.uid,
-        gid: bind.gid,
         ..Bind::bare(bind.address.clone())
     })
 }

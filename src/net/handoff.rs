@@ -11,9 +11,10 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recvmsg, sendmsg,
 };
-use socket2::{Socket, Type};
+use socket2::{Domain, Socket, Type};
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
@@ -47,8 +48,45 @@ impl Taken {
     /// Does it serve this line?
     #[must_use]
     pub fn is_for(&self, bind: &Bind) -> bool {
-        self.address == bind.address && self.interface == bind.interface
+        self.is_at(bind) && self.interface == bind.interface && self.has_same_families(bind)
     }
+
+    /// It may be bound to that address in another way.
+    #[must_use]
+    pub fn is_at(&self, bind: &Bind) -> bool {
+        self.address == bind.address
+    }
+
+    /// A TCP socket that is this process's alone to leave: one that it was started with (`fd@`) is its owner's.
+    #[must_use]
+    pub fn can_be_left(&self) -> bool {
+        let inode = |fd: BorrowedFd<'_>| rustix::fs::fstat(fd).map(|stat| stat.st_ino).ok();
+        let Some(name) = inode(self.socket.as_fd()).map(|inode| format!("socket:[{inode}]")) else {
+            return false;
+        };
+        let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+        let same = open
+            .filter_map(|entry| std::fs::read_link(entry.path()).ok())
+            .filter(|to| to.as_os_str() == &*name);
+        matches!(self.address, Address::Inet(_)) && same.count() == 1
+    }
+
+    /// The wildcard of IPv6 means IPv4 as well, or not.
+    fn has_same_families(&self, bind: &Bind) -> bool {
+        let Address::Inet(SocketAddr::V6(at)) = &self.address else { return true };
+        let usual = || Socket::new(Domain::IPV6, Type::STREAM, None).and_then(|s| s.only_v6());
+        let wanted = match (bind.v6only, bind.v4v6) {
+            (false, false) => usual(),
+            (only, _) => Ok(only),
+        };
+        !at.ip().is_unspecified() || self.socket.only_v6().ok() == wanted.ok()
+    }
+}
+
+/// What no line goes on with is found by no client any more: the process before takes in who has begun to connect.
+pub fn hide(rest: &[Taken]) {
+    let inet = rest.iter().filter(|t| t.can_be_left());
+    super::listener::hide(&inet.map(|t| &t.socket).collect::<Vec<_>>());
 }
 
 /// Asks the process that listens on `path` for its sockets.

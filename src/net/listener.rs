@@ -1,8 +1,14 @@
 //! Listening sockets from `bind` lines.
 //!
-//! A TCP address gets one socket per thread (SO_REUSEPORT: the kernel spreads connections). Options that an accepted
-//! socket inherits from its listener (TCP_NODELAY, keepalive, buffer sizes, user timeout) are set here once, which saves
-//! their system calls on every connection. Unix and inherited sockets are one, which all threads accept from.
+//! A TCP address gets one socket per thread (SO_REUSEPORT: the kernel spreads connections). Unix and inherited sockets are
+//! one, which all threads accept from.
+//!
+//! What can fail comes first, and nobody notices: an address is bound, and no client finds it yet; a socket that listens
+//! already is as it was. [`Listener::begin`] does the rest.
+
+mod file;
+mod hidden;
+mod options;
 
 use super::{Stream, raw};
 use crate::config::model::global::Tune;
@@ -12,11 +18,15 @@ use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tokio::io::unix::AsyncFd;
+
+use file::{Beside, set_owner, socket_beside};
+pub use file::{SocketFile, unix_socket};
+pub use hidden::hide;
+use options::{Failed, Options};
 
 /// What a listener takes from outside its `bind` line.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +42,7 @@ pub struct Setting<'a> {
     pub virtuals: &'a [IpAddr],
 }
 
-/// A bound socket in the listening state, not yet in a reactor (workers are not running when it is made).
+/// A bound socket, not yet in a reactor (workers are not running when it is made).
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
@@ -41,36 +51,34 @@ pub struct Listener {
     fixed: Option<SocketAddr>,
     unix: bool,
     backlog: i32,
-    /// `tune.rcvbuf.client` and `tune.sndbuf.client` it was made with; 0: the system's.
-    buffers: [usize; 2],
+    options: Options,
+    origin: Origin,
     /// A listener of the next configuration has the same socket.
-    continued: AtomicBool,
+    continued: Arc<AtomicBool>,
     /// Of a unix socket, the file that clients find it by.
     file: Option<SocketFile>,
 }
 
-/// The file of a unix socket: by then another process may have put its own in this place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SocketFile {
-    path: PathBuf,
-    device: u64,
-    inode: u64,
+/// Where a socket comes from.
+#[derive(Clone, Debug)]
+enum Origin {
+    /// It was made for this line. A unix socket has its file beside the path until it begins.
+    New(Option<Arc<Beside>>),
+    /// From a listener of the configuration before.
+    Before(Before),
+    /// Another process listens on it.
+    Foreign,
+    /// It is on its way out: who has begun to connect is taken in, and nobody else finds it.
+    Leaving,
 }
 
-impl SocketFile {
-    /// What stands there now.
-    #[must_use]
-    pub fn at(path: &Path) -> Option<Self> {
-        let found = std::fs::symlink_metadata(path).ok()?;
-        Some(Self { path: path.to_owned(), device: found.dev(), inode: found.ino() })
-    }
-
-    /// Removes it, if it is still there.
-    pub fn remove(&self) {
-        if Self::at(&self.path).as_ref() == Some(self) {
-            let _gone = std::fs::remove_file(&self.path);
-        }
-    }
+/// What a socket was with the configuration before.
+#[derive(Clone, Debug)]
+struct Before {
+    bind: Arc<Bind>,
+    backlog: i32,
+    options: Options,
+    continued: Arc<AtomicBool>,
 }
 
 /// Why there is no listener: the step, the system's error. `Display` is HAProxy's sentence.
@@ -128,51 +136,109 @@ impl Listener {
     /// # Errors
     /// No descriptor is left.
     pub fn again(&self, bind: &Arc<Bind>, setting: Setting<'_>) -> io::Result<Self> {
-        let next = Self {
-            bind: Arc::clone(bind),
-            backlog: backlog(bind, setting),
-            buffers: buffers(setting),
-            ..self.double()?
-        };
-        if !self.unix {
-            if setting.keepalive.is_none() {
-                let _ = next.socket.set_keepalive(false);
-            }
-            inherited_options(&next.socket, bind, setting);
-        }
-        // One that is paused does not listen, and is not to.
-        if next.backlog != self.backlog && next.socket.is_listener().unwrap_or(false) {
-            next.socket.listen(next.backlog)?;
-        }
-        self.continued.store(true, Relaxed);
-        Ok(next)
+        let fixed = self.local_addr().filter(|_| !self.unix).and_then(|addr| fixed_address(bind, addr));
+        let origin = Origin::Before(Before {
+            bind: Arc::clone(&self.bind),
+            backlog: self.backlog,
+            options: self.options,
+            continued: Arc::clone(&self.continued),
+        });
+        let socket = self.socket.try_clone()?;
+        let file = self.file.clone();
+        Ok(Self { fixed, origin, file, ..Self::new(socket, bind, setting, self.unix) })
     }
 
-    /// Can the socket get all that another configuration wants of it? The system's own buffer sizes cannot be had back.
+    /// A socket that another process listens on.
     #[must_use]
-    pub fn can_become(&self, setting: Setting<'_>) -> bool {
-        self.unix || self.buffers.iter().zip(buffers(setting)).all(|(now, then)| *now == 0 || then > 0)
-    }
-
-    /// A socket that another process listened on.
-    ///
-    /// # Errors
-    /// listen(2): the backlog is this configuration's.
-    pub fn take_over(socket: Socket, bind: &Arc<Bind>, setting: Setting<'_>) -> Result<Self, BindError> {
+    pub fn take_over(socket: Socket, bind: &Arc<Bind>, setting: Setting<'_>) -> Self {
         let unix = !matches!(bind.address, Address::Inet(_));
-        socket.listen(backlog(bind, setting)).map_err(failed("cannot listen to socket", bind))?;
-        if !unix {
-            inherited_options(&socket, bind, setting);
-        }
         let fixed = socket.local_addr().ok().and_then(|a| a.as_socket());
         let fixed = fixed.and_then(|addr| fixed_address(bind, addr));
-        let mut file = None;
-        if let Address::Unix(path) = &bind.address {
-            // Owner and mode may be others by now; where they cannot be changed they stay.
-            let _unchanged = set_owner(bind, path);
-            file = SocketFile::at(path);
+        let file = match &bind.address {
+            Address::Unix(path) => SocketFile::at(path),
+            _ => None,
+        };
+        Self { fixed, file, origin: Origin::Foreign, ..Self::new(socket, bind, setting, unix) }
+    }
+
+    /// The same, which is not found by clients any more once it begins.
+    #[must_use]
+    pub fn take_leaving(socket: Socket, bind: &Arc<Bind>, setting: Setting<'_>) -> Self {
+        Self { origin: Origin::Leaving, ..Self::take_over(socket, bind, setting) }
+    }
+
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        matches!(self.origin, Origin::Leaving)
+    }
+
+    /// Clients find it from now on, with all that its line says; one that is `paused` is not to listen.
+    ///
+    /// # Errors
+    /// The step that failed.
+    pub fn begin(&self, paused: bool) -> Result<(), BindError> {
+        let bind = &*self.bind;
+        match &self.origin {
+            Origin::New(Some(beside)) => match &bind.address {
+                Address::Unix(path) => beside.put_in_place(path).map_err(step(bind)),
+                _ => Ok(()),
+            },
+            Origin::New(None) if paused && self.is_own_inet() => Ok(()),
+            Origin::New(None) if matches!(bind.address, Address::Unix(_)) => Ok(()),
+            Origin::New(None) => self.listen(),
+            Origin::Before(before) => {
+                before.continued.store(true, Relaxed);
+                self.change(before, bind, &before.bind)?;
+                self.follow(before.backlog)
+            }
+            Origin::Foreign => {
+                if !self.unix {
+                    self.options.set_over(&self.socket, self.backlog).map_err(step(bind))?;
+                }
+                if let Address::Unix(path) = &bind.address {
+                    // Owner and mode may be others by now; where they cannot be changed they stay.
+                    let _unchanged = set_owner(bind, path);
+                }
+                let is_its_owners = matches!(bind.address, Address::Fd(_));
+                if is_its_owners && self.socket.is_listener().unwrap_or(false) {
+                    Ok(())
+                } else {
+                    self.listen()
+                }
+            }
+            Origin::Leaving => Ok(()),
         }
-        Ok(Self { fixed, file, ..Self::new(socket, bind, setting, unix) })
+    }
+
+    /// It does not come to it: the listener before goes on as it was.
+    pub fn undo(&self) {
+        if let Origin::Before(before) = &self.origin {
+            before.continued.store(false, Relaxed);
+            let _ = before.options.replace(&self.socket, Some(&self.options), before.backlog);
+            let _ = self.file.as_ref().map_or(Ok(()), |file| file.change_owner(&before.bind, &self.bind));
+            if self.backlog != before.backlog && self.socket.is_listener().unwrap_or(false) {
+                let _ = self.socket.listen(before.backlog);
+            }
+        }
+    }
+
+    fn change(&self, before: &Before, bind: &Bind, old: &Bind) -> Result<(), BindError> {
+        if !self.unix {
+            let changed = self.options.replace(&self.socket, Some(&before.options), self.backlog);
+            changed.map_err(step(bind))?;
+        }
+        self.file.as_ref().map_or(Ok(()), |file| file.change_owner(bind, old)).map_err(step(bind))
+    }
+
+    fn follow(&self, backlog: i32) -> Result<(), BindError> {
+        // One that is paused does not listen, and is not to.
+        let listens = self.backlog != backlog && self.socket.is_listener().unwrap_or(false);
+        if listens { self.listen() } else { Ok(()) }
+    }
+
+    fn listen(&self) -> Result<(), BindError> {
+        let words = if self.unix { "cannot listen to UNIX socket" } else { "cannot listen to socket" };
+        self.socket.listen(self.backlog).map_err(failed(words, &self.bind))
     }
 
     /// Removes the file of a unix socket that nobody else listens on.
@@ -185,6 +251,13 @@ impl Listener {
     /// Another process listens on it from now on.
     pub fn give_away(&self) {
         self.continued.store(true, Relaxed);
+    }
+
+    /// Nobody else serves it, and clients that have begun to connect can be waited for before it is closed. An abstract
+    /// name would be taken for as long.
+    #[must_use]
+    pub fn can_linger(&self) -> bool {
+        !self.is_continued() && matches!(self.bind.address, Address::Inet(_) | Address::Unix(_))
     }
 
     /// Has [`Self::again`] given the socket on?
@@ -204,8 +277,12 @@ impl Listener {
             fixed: self.fixed,
             unix: self.unix,
             backlog: self.backlog,
-            buffers: self.buffers,
-            continued: AtomicBool::new(false),
+            options: self.options,
+            origin: match &self.origin {
+                Origin::New(_) => Origin::New(None),
+                other => other.clone(),
+            },
+            continued: Arc::default(),
             file: self.file.clone(),
         })
     }
@@ -217,8 +294,9 @@ impl Listener {
             fixed: None,
             unix,
             backlog: backlog(bind, setting),
-            buffers: buffers(setting),
-            continued: AtomicBool::new(false),
+            options: Options::of(bind, setting),
+            origin: Origin::New(None),
+            continued: Arc::default(),
             file: None,
         }
     }
@@ -270,6 +348,12 @@ impl Listener {
     /// listen(2): another process may have the address to itself by now.
     pub fn resume(&self) -> io::Result<()> {
         if self.is_own_inet() { self.socket.listen(self.backlog) } else { Ok(()) }
+    }
+
+    /// No client finds those of `all` that nobody goes on with.
+    pub fn hide<'l>(all: impl IntoIterator<Item = &'l Arc<Self>>) {
+        let gone = all.into_iter().filter(|l| l.is_own_inet() && !l.is_continued());
+        hide(&gone.map(|l| &l.socket).collect::<Vec<_>>());
     }
 
     fn is_own_inet(&self) -> bool {
@@ -326,34 +410,20 @@ fn failed<'a>(step: &'static str, bind: &'a Bind) -> impl FnOnce(io::Error) -> B
     move |error| BindError { step, error, address: Listener::name(bind) }
 }
 
+fn step(bind: &Bind) -> impl FnOnce(Failed) -> BindError + '_ {
+    move |(words, error)| failed(words, bind)(error)
+}
+
 fn open_inet(bind: &Arc<Bind>, addr: SocketAddr, setting: Setting<'_>) -> Result<Listener, BindError> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM.nonblocking(), None)
         .map_err(failed("cannot create listening socket", bind))?;
     let _ = socket.set_reuse_address(true);
     let _ = socket.set_reuse_port(true);
-    inherited_options(&socket, bind, setting);
-    if bind.defer_accept {
-        raw::set_defer_accept(&socket, 60).map_err(failed("cannot enable DEFER_ACCEPT", bind))?;
-    }
-    if bind.tfo {
-        raw::set_fastopen(&socket, backlog(bind, setting))
-            .map_err(failed("cannot enable TCP_FASTOPEN", bind))?;
-    }
+    Options::of(bind, setting).set(&socket).map_err(step(bind))?;
     if let Some(interface) = &bind.interface {
         socket
             .bind_device(Some(interface.as_bytes()))
             .map_err(failed("cannot bind listener to device", bind))?;
-    }
-    if bind.transparent {
-        let set = if addr.is_ipv4() {
-            socket.set_ip_transparent_v4(true)
-        } else {
-            socket.set_ip_transparent_v6(true)
-        };
-        set.or_else(
-            |_| if addr.is_ipv4() { socket.set_freebind_v4(true) } else { socket.set_freebind_v6(true) },
-        )
-        .map_err(failed("cannot make listening socket transparent", bind))?;
     }
     if setting.virtuals.contains(&addr.ip()) {
         let set = if addr.is_ipv4() { socket.set_freebind_v4(true) } else { socket.set_freebind_v6(true) };
@@ -366,7 +436,6 @@ fn open_inet(bind: &Arc<Bind>, addr: SocketAddr, setting: Setting<'_>) -> Result
         }
     }
     socket.bind(&addr.into()).map_err(failed("cannot bind socket", bind))?;
-    socket.listen(backlog(bind, setting)).map_err(failed("cannot listen to socket", bind))?;
     Ok(Listener::new(socket, bind, setting, false))
 }
 
@@ -374,70 +443,11 @@ fn backlog(bind: &Bind, setting: Setting<'_>) -> i32 {
     i32::try_from(bind.backlog.unwrap_or(setting.backlog)).unwrap_or(i32::MAX).max(1)
 }
 
-fn buffers(setting: Setting<'_>) -> [usize; 2] {
-    [setting.tune.rcvbuf_client, setting.tune.sndbuf_client]
-}
-
-fn inherited_options(socket: &Socket, bind: &Bind, setting: Setting<'_>) {
-    let _ = socket.set_tcp_nodelay(true);
-    if let Some(probes) = setting.keepalive {
-        super::keep_alive(socket, probes);
-    }
-    // A negative value means "that much less than the path's", which only the connection knows.
-    if let Some(mss) = bind.mss.and_then(|mss| u32::try_from(mss).ok()) {
-        let _ = socket.set_tcp_mss(mss);
-    }
-    if let Some(timeout) = bind.tcp_user_timeout {
-        let _ = socket.set_tcp_user_timeout(Some(timeout));
-    }
-    if setting.tune.rcvbuf_client > 0 {
-        let _ = socket.set_recv_buffer_size(setting.tune.rcvbuf_client);
-    }
-    if setting.tune.sndbuf_client > 0 {
-        let _ = socket.set_send_buffer_size(setting.tune.sndbuf_client);
-    }
-}
-
 fn open_unix(bind: &Arc<Bind>, path: &Path, setting: Setting<'_>) -> Result<Listener, BindError> {
-    let socket = unix_socket(bind, path, backlog(bind, setting))?;
-    Ok(Listener { file: SocketFile::at(path), ..Listener::new(socket, bind, setting, true) })
-}
-
-/// Binds beside the path and renames into place, so that the path is never without a listener while one process
-/// replaces another. It does not block.
-///
-/// # Errors
-/// The step that failed.
-pub fn unix_socket(bind: &Bind, path: &Path, backlog: i32) -> Result<Socket, BindError> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)
-        .map_err(failed("cannot create UNIX socket", bind))?;
-    let beside = PathBuf::from(format!("{}.{}.tmp", path.display(), std::process::id()));
-    let _ = std::fs::remove_file(&beside);
-    let addr = SockAddr::unix(&beside).map_err(failed("socket path too long", bind))?;
-    socket.bind(&addr).map_err(failed("cannot bind UNIX socket", bind))?;
-    let ready = set_owner(bind, &beside)
-        .and_then(|()| socket.listen(backlog).map_err(failed("cannot listen to UNIX socket", bind)))
-        .and_then(|()| {
-            std::fs::rename(&beside, path)
-                .map_err(failed("cannot switch final and temporary UNIX sockets", bind))
-        });
-    if let Err(error) = ready {
-        let _ = std::fs::remove_file(&beside);
-        return Err(error);
-    }
-    Ok(socket)
-}
-
-fn set_owner(bind: &Bind, path: &Path) -> Result<(), BindError> {
-    use std::os::unix::fs::PermissionsExt;
-    if bind.uid.is_some() || bind.gid.is_some() {
-        raw::chown(path, bind.uid, bind.gid).map_err(failed("cannot change UNIX socket ownership", bind))?;
-    }
-    if let Some(mode) = bind.mode {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-            .map_err(failed("cannot change UNIX socket permissions", bind))?;
-    }
-    Ok(())
+    let (socket, beside) = socket_beside(bind, path, backlog(bind, setting))?;
+    let file = beside.file(path);
+    let origin = Origin::New(Some(Arc::new(beside)));
+    Ok(Listener { file, origin, ..Listener::new(socket, bind, setting, true) })
 }
 
 fn open_abstract(bind: &Arc<Bind>, name: &[u8], setting: Setting<'_>) -> Result<Listener, BindError> {
@@ -445,7 +455,6 @@ fn open_abstract(bind: &Arc<Bind>, name: &[u8], setting: Setting<'_>) -> Result<
         .map_err(failed("cannot create UNIX socket", bind))?;
     let addr = abstract_address(name).map_err(failed("abstract socket name too long", bind))?;
     socket.bind(&addr).map_err(failed("cannot bind UNIX socket", bind))?;
-    socket.listen(backlog(bind, setting)).map_err(failed("cannot listen to UNIX socket", bind))?;
     Ok(Listener::new(socket, bind, setting, true))
 }
 
@@ -467,14 +476,8 @@ fn adopt(bind: &Arc<Bind>, fd: RawFd, setting: Setting<'_>) -> Result<Listener, 
     let socket = raw::adopt_listener(fd).map_err(failed("cannot use file descriptor", bind))?;
     let local = socket.local_addr().map_err(failed("not a socket", bind))?;
     let unix = local.as_socket().is_none();
-    if !unix {
-        inherited_options(&socket, bind, setting);
-    }
-    if !socket.is_listener().unwrap_or(false) {
-        socket.listen(backlog(bind, setting)).map_err(failed("cannot listen to socket", bind))?;
-    }
     let fixed = local.as_socket().and_then(|addr| fixed_address(bind, addr));
-    Ok(Listener { fixed, ..Listener::new(socket, bind, setting, unix) })
+    Ok(Listener { fixed, origin: Origin::Foreign, ..Listener::new(socket, bind, setting, unix) })
 }
 
 #[cfg(test)]
@@ -490,30 +493,25 @@ mod tests {
     fn the_same_socket_with_other_options() {
         let tune = Tune::default();
         let bind = Arc::new(Bind::bare(Address::Inet(([127, 0, 0, 1], 0).into())));
-        let first = Listener::open(&bind, setting(&tune, 10, false), 1).unwrap().pop().unwrap();
-        let then = first.again(&bind, setting(&tune, 20, true)).unwrap();
-        assert!(first.is_continued() && then.socket.keepalive().unwrap());
-        assert_eq!(first.local_addr(), then.local_addr());
+        let open = Listener::open(&bind, setting(&tune, 10, false), 1).unwrap().pop().unwrap();
+        assert!(!open.socket.is_listener().unwrap());
+        open.begin(false).unwrap();
+        let then = open.again(&bind, setting(&tune, 20, true)).unwrap();
+        // Nothing has come of it yet.
+        assert!(!open.is_continued() && !open.socket.keepalive().unwrap());
+        then.begin(false).unwrap();
+        assert!(open.is_continued() && then.socket.keepalive().unwrap());
+        assert_eq!(open.local_addr(), then.local_addr());
+        then.undo();
+        assert!(!open.is_continued() && !open.socket.keepalive().unwrap());
+        then.begin(false).unwrap();
         let last = then.again(&bind, setting(&tune, 20, false)).unwrap();
+        last.begin(false).unwrap();
         assert!(!last.socket.keepalive().unwrap());
         // One that is paused stays so.
         last.pause().unwrap();
         let paused = last.again(&bind, setting(&tune, 30, false)).unwrap();
+        paused.begin(true).unwrap();
         assert!(!paused.socket.is_listener().unwrap());
-    }
-
-    #[test]
-    fn buffer_sizes_of_the_system_cannot_be_had_back() {
-        let (plain, sized) = (Tune::default(), Tune { rcvbuf_client: 100_000, ..Tune::default() });
-        let bind = Arc::new(Bind::bare(Address::Inet(([127, 0, 0, 1], 0).into())));
-        let open = |tune| Listener::open(&bind, setting(tune, 10, false), 1).unwrap().pop().unwrap();
-        let check = |listener: &Listener, tune, expected| {
-            assert_eq!(listener.can_become(setting(tune, 10, false)), expected);
-        };
-        check(&open(&plain), &plain, true);
-        check(&open(&plain), &sized, true);
-        check(&open(&sized), &sized, true);
-        check(&open(&sized), &plain, false);
-        check(&open(&plain).again(&bind, setting(&sized, 10, false)).unwrap(), &plain, false);
     }
 }

@@ -38,6 +38,18 @@ pub fn set_fastopen(socket: &impl AsRawFd, queue: i32) -> io::Result<()> {
     set_int(socket, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, queue)
 }
 
+/// SO_BUF_LOCK: which buffer sizes the kernel leaves alone.
+pub fn fix_buffers(socket: &impl AsRawFd, receive: bool, send: bool) -> io::Result<()> {
+    // SOCK_SNDBUF_LOCK and SOCK_RCVBUF_LOCK of <linux/socket.h>.
+    let locks = i32::from(send) | i32::from(receive) << 1;
+    set_int(socket, libc::SOL_SOCKET, libc::SO_BUF_LOCK, locks)
+}
+
+/// SO_BINDTOIFINDEX with an index that no interface has. One that is bound to an interface already needs CAP_NET_RAW.
+pub fn bind_to_no_interface(socket: &impl AsRawFd) -> io::Result<()> {
+    set_int(socket, libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, libc::c_int::MAX)
+}
+
 /// TCP_FASTOPEN_CONNECT: `connect` answers at once and the first write carries the SYN.
 pub fn set_fastopen_connect(socket: &impl AsRawFd) -> io::Result<()> {
     set_int(socket, libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT, 1)
@@ -163,6 +175,12 @@ pub fn chroot(path: &Path) -> io::Result<()> {
 pub fn effective_uid() -> u32 {
     // SAFETY: geteuid has no preconditions and cannot fail.
     unsafe { libc::geteuid() }
+}
+
+#[must_use]
+pub fn effective_gid() -> u32 {
+    // SAFETY: getegid has no preconditions and cannot fail.
+    unsafe { libc::getegid() }
 }
 
 /// Sets the group, then drops or replaces the supplementary groups.

@@ -33,7 +33,39 @@ impl Listeners {
     pub fn count(&self) -> usize {
         self.threads.iter().map(Vec::len).sum()
     }
+
+    /// Those that clients find, once all have begun.
+    pub fn lasting(&self) -> impl Iterator<Item = &Bound> {
+        self.threads.iter().flatten().filter(|b| !b.listener.is_leaving())
+    }
+
+    /// All of them, and the administration sockets, begin; or none of them does. Those of proxies that are paused wait.
+    pub fn begin(
+        &self,
+        admin: &[admin::listen::Bound],
+        config: &Config,
+        paused: impl Fn(&Proxy) -> bool,
+    ) -> Result<(), String> {
+        let proxies = self.threads.iter().flatten().map(|b| (config.proxies.get(b.proxy.get()), &b.listener));
+        for (proxy, listener) in proxies.chain(admin.iter().map(|b| (None, &b.listener))) {
+            let Err(error) = listener.begin(proxy.is_some_and(|p| paused(p))) else { continue };
+            say("ALERT", sentence(proxy, listener.bind.place.as_ref(), &error));
+            self.undo(admin);
+            return Err(FAILED.to_owned());
+        }
+        let leaving = self.threads.iter().flatten().filter(|b| b.listener.is_leaving());
+        Listener::hide(leaving.map(|b| &b.listener));
+        Ok(())
+    }
+
+    /// It does not come to it.
+    pub fn undo(&self, admin: &[admin::listen::Bound]) {
+        let all = self.threads.iter().flatten().map(|b| &b.listener);
+        all.chain(admin.iter().map(|b| &b.listener)).for_each(|l| l.undo());
+    }
 }
+
+const FAILED: &str = "[haproxy.main()] Some protocols failed to start their listeners! Exiting.";
 
 /// What is there already.
 #[derive(Default)]
@@ -44,9 +76,11 @@ pub struct There<'a> {
     pub taken: Vec<Taken>,
     /// Processes to ask for an address that is in use.
     pub old: &'a [i32],
+    /// The process whose sockets they are ends once this one is ready.
+    pub succeeds: bool,
 }
 
-/// Binds everything; all failures are printed before the one that ends the start.
+/// Binds everything, for [`Listeners::begin`]; all failures are printed before the one that ends the start.
 /// Sockets of other processes that this configuration has no use for are left in `there`.
 pub fn open_all(
     config: &Config,
@@ -59,7 +93,7 @@ pub fn open_all(
     let old = if there.taken.is_empty() { there.old } else { &[] };
     let mut all = Listeners { threads: (0..threads).map(|_| Vec::new()).collect() };
     let mut failed = false;
-    let mut group = 0;
+    let mut lines = Vec::new();
     let virtuals = config.vrrp.addresses();
     for (index, proxy) in (0..).map(ProxyIndex).zip(&config.proxies) {
         let Some(front) = proxy.front.as_ref().filter(|_| !proxy.disabled) else { continue };
@@ -72,13 +106,14 @@ pub fn open_all(
             virtuals: &virtuals,
         };
         for bind in &front.binds {
-            group += 1;
+            let group = lines.len();
+            lines.push((index, bind, setting));
             let wanted: Vec<usize> =
                 (0..threads).filter(|t| bind.threads.is_empty() || bind.threads.contains(&(t + 1))).collect();
             let wanted = if wanted.is_empty() { (0..threads).collect() } else { wanted };
             let mut same = before.remove(&identity::socket(bind)).unwrap_or_default();
-            same.retain(|l| l.can_become(setting));
-            same.extend(take_over(&mut there.taken, bind, setting));
+            let mine = there.taken.extract_if(.., |t| t.is_for(bind));
+            same.extend(mine.map(|t| Arc::new(Listener::take_over(t.socket, bind, setting))));
             match open_line(bind, setting, wanted.len(), &same, old) {
                 Ok(listeners) => {
                     // After a reload to fewer threads some accept from several.
@@ -90,16 +125,19 @@ pub fn open_all(
                 }
                 Err(error) => {
                     failed = true;
-                    say("ALERT", sentence(proxy, bind.place.as_ref(), &error));
+                    say("ALERT", sentence(Some(proxy), bind.place.as_ref(), &error));
                 }
             }
         }
     }
-    if failed {
-        Err("[haproxy.main()] Some protocols failed to start their listeners! Exiting.".to_owned())
-    } else {
-        Ok(all)
+    for (group, (proxy, bind, setting)) in lines.into_iter().enumerate().filter(|_| there.succeeds) {
+        let left = there.taken.extract_if(.., |t| t.is_at(bind) && t.can_be_left());
+        let leaving = left.map(|t| Arc::new(Listener::take_leaving(t.socket, bind, setting)));
+        if let Some(thread) = all.threads.first_mut() {
+            thread.extend(leaving.map(|listener| Bound { listener, proxy, group }));
+        }
     }
+    if failed { Err(FAILED.to_owned()) } else { Ok(all) }
 }
 
 /// Listeners by what their sockets are made of.
@@ -120,12 +158,6 @@ pub fn take(path: &Path) -> Result<Vec<Taken>, String> {
         );
         "Failed to get the sockets from the old process!".to_owned()
     })
-}
-
-/// The sockets that another process had for a line.
-fn take_over(taken: &mut Vec<Taken>, bind: &Arc<Bind>, setting: Setting<'_>) -> Vec<Arc<Listener>> {
-    let mine = taken.extract_if(.., |t| t.is_for(bind));
-    mine.filter_map(|t| Listener::take_over(t.socket, bind, setting).ok().map(Arc::new)).collect()
 }
 
 /// The sockets of one line for `count` threads, going on with those there are. None of them is closed: it would take with it
@@ -173,14 +205,12 @@ pub fn open_admin(
             Ok(one) => bound.extend(one),
             Err(error) => {
                 failed = true;
-                let place = socket.bind.place.as_ref();
-                let place = place.map_or_else(String::new, |p| format!(" (bind at {}:{})", p.file, p.line));
-                say("ALERT", format!("Starting frontend GLOBAL: {error}{place}"));
+                say("ALERT", sentence(None, socket.bind.place.as_ref(), &error));
             }
         }
     }
     if failed {
-        return Err("[haproxy.main()] Some protocols failed to start their listeners! Exiting.".to_owned());
+        return Err(FAILED.to_owned());
     }
     Ok(bound)
 }
@@ -191,18 +221,15 @@ fn backlog(config: &Config, options: &Options, maxconn: usize) -> u32 {
     u32::try_from(if maxconn == 0 { most } else { maxconn }).unwrap_or(u32::MAX).max(128)
 }
 
-fn sentence(proxy: &Arc<Proxy>, place: Option<&crate::config::raw::Place>, error: &BindError) -> String {
-    match place {
-        Some(place) => format!(
-            "Starting {} {}: {} (bind at {}:{})",
-            proxy.kind_name(),
-            proxy.name,
-            error,
-            place.file,
-            place.line
-        ),
-        None => format!("Starting {} {}: {}", proxy.kind_name(), proxy.name, error),
-    }
+/// Of a proxy, or of an administration socket.
+fn sentence(
+    proxy: Option<&Arc<Proxy>>,
+    place: Option<&crate::config::raw::Place>,
+    error: &BindError,
+) -> String {
+    let (kind, name) = proxy.map_or(("frontend", "GLOBAL"), |p| (p.kind_name(), &p.name));
+    let place = place.map_or_else(String::new, |p| format!(" (bind at {}:{})", p.file, p.line));
+    format!("Starting {kind} {name}: {error}{place}")
 }
 
 /// With old processes to replace, an address in use is worth waiting for: they are asked to let go of it.
@@ -230,9 +257,17 @@ fn open<T>(mut bind: impl FnMut() -> Result<T, BindError>, old: &[i32]) -> Resul
     result
 }
 
+/// What this configuration does not listen on. Where the process before ends it takes in who has begun to connect.
+pub fn leave(rest: Vec<Taken>, succeeds: bool) {
+    if succeeds {
+        handoff::hide(&rest);
+    }
+    drop(rest);
+}
+
 /// A copy of every socket, for the master to hold.
 pub fn keep(listeners: &Listeners, admin: &[admin::listen::Bound]) -> Vec<Kept> {
-    let all = listeners.threads.iter().flatten().map(|b| &b.listener);
+    let all = listeners.lasting().map(|b| &b.listener);
     let all = all.chain(admin.iter().map(|b| &b.listener)).map(Arc::clone).collect();
     let copy = |l: Arc<Listener>| {
         let socket = l.as_fd().try_clone_to_owned().ok()?;

@@ -155,13 +155,15 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
         let held = master.take();
         taken.extend(held.map_err(|e| format!("Failed to get the sockets from the master: {e}"))?);
     }
-    let mut there = listen::There { taken, old: &old, ..listen::There::default() };
+    let on_trial = options.channel.is_some() && master::Channel::is_on_trial();
+    let succeeds = !old.is_empty() || (options.channel.is_some() && !on_trial);
+    let mut there = listen::There { taken, old: &old, succeeds, ..listen::There::default() };
     let listeners = listen::open_all(&config, options, threads, &mut there)?;
     let mut taken = there.taken;
     // HAProxy goes on when it has an administration socket to listen on: servers are checked all the same. So does a node
     // that has virtual addresses to hold, or packets to forward.
     let idle = config.vrrp.routers.is_empty() && config.l4_services.is_empty();
-    if !idle && options.channel.is_some() && master::Channel::is_on_trial() {
+    if !idle && on_trial {
         return Err("'reload --confirm' : the worker before keeps its virtual addresses and the forwarding of mode l4 until it is confirmed: reload a configuration with vrrp or mode l4 sections without it.".to_owned());
     }
     if listeners.count() == 0 && global.stats_sockets.is_empty() && idle {
@@ -170,8 +172,6 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
         );
     }
     let admin_sockets = listen::open_admin(&config, &[], &mut taken)?;
-    // What this configuration does not listen on.
-    drop(taken);
     let beside = listeners.count() + admin_sockets.len() + global.stats_maxconn;
     let maxconn = limits::apply(&config, options, beside, threads)?;
     // The master tells it to finish, once this one is ready.
@@ -181,6 +181,8 @@ fn start(options: &Options, config: Config) -> Result<ExitCode, String> {
     let open_files = startup.open_files();
     let vrrp = vrrp::io::Prepared::open(&config, open_files, &old)?;
     let mut l4 = l4::io::Prepared::open(&config, &old)?;
+    listeners.begin(&admin_sockets, &config, |_| false)?;
+    listen::leave(taken, succeeds);
     process::signal_old(options);
     let pidfile = process::open_pidfile(options.pidfile.as_deref().or(global.pidfile.as_deref()))?;
     if process::goes_to_background(options, global) {

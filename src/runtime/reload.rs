@@ -7,11 +7,12 @@ use super::duty::{self, Duty};
 use super::services::Services;
 use super::worker::Workers;
 use super::{Options, Read, Shared, limits, line, listen, process, say};
-use crate::config::model::{Config, Global};
+use crate::config::model::{Config, Global, Proxy};
+use crate::live::doors::Phase;
 use crate::live::reload::Outcome;
 use crate::live::{Generation, MAX_THREADS, Stage, startup, variables};
 use crate::logging::{self, level};
-use crate::net::tls_counts;
+use crate::net::{Listener, tls_counts};
 use crate::tasks;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -39,6 +40,8 @@ pub struct Running<'a> {
 struct Prepared {
     listeners: listen::Listeners,
     sockets: Vec<crate::admin::listen::Bound>,
+    /// The listeners of now.
+    before: Vec<Arc<Listener>>,
     maxconn: usize,
     network: duty::Change,
 }
@@ -91,8 +94,12 @@ impl Running<'_> {
         refuse(&old.config, &config)?;
         let threads = process::thread_count(&config.global).min(MAX_THREADS);
         let prepared = self.prepare(&old, &config, threads).await;
-        let Prepared { listeners, sockets, maxconn, network } =
+        let Prepared { listeners, sockets, before, maxconn, network } =
             prepared.map_err(|problem| line("ALERT", problem))?;
+        if let Err(problem) = listeners.begin(&sockets, &config, |proxy| is_paused(&old, proxy)) {
+            network.undo();
+            return Err(line("ALERT", problem));
+        }
         let mut said = later(&old.config.global, &config.global);
 
         // Nothing fails from here on but for want of memory or threads.
@@ -123,6 +130,8 @@ impl Running<'_> {
         for told in begun {
             let _ = told.await;
         }
+        Listener::hide(&before);
+        drop(before);
         old.enter_stage(Stage::Replaced);
         generation.process.current.set(&generation);
         forget(&old, &generation);
@@ -142,15 +151,15 @@ impl Running<'_> {
         config: &Arc<Config>,
         threads: usize,
     ) -> Result<Prepared, String> {
-        let before = old.proxies.iter().flat_map(|p| p.front.doors.listeners()).collect();
-        let mut there = listen::There { before, ..listen::There::default() };
+        let before: Vec<_> = old.proxies.iter().flat_map(|p| p.front.doors.listeners()).collect();
+        let mut there = listen::There { before: before.clone(), ..listen::There::default() };
         let listeners = listen::open_all(config, self.options, threads, &mut there)?;
         let sockets = listen::open_admin(config, &self.services.sockets, &mut Vec::new())?;
         let beside = listeners.count() + sockets.len() + config.global.stats_maxconn;
         let maxconn = limits::apply(config, self.options, beside, threads)?;
         // Last: what has begun is not to be undone.
         let network = self.duty.prepare(&old.config, config).await?;
-        Ok(Prepared { listeners, sockets, maxconn, network })
+        Ok(Prepared { listeners, sockets, before, maxconn, network })
     }
 
     /// On standard error, in the log, and for whoever looks later.
@@ -262,10 +271,15 @@ fn change_limits(old: &Global, new: &Global, generation: &Generation, maxconn: u
     limits.changed();
 }
 
+fn is_paused(old: &Generation, proxy: &Proxy) -> bool {
+    let front = old.proxies.iter().find(|p| p.conf.front.is_some() && p.conf.name == proxy.name);
+    front.is_some_and(|p| p.front.doors.phase() == Phase::Paused)
+}
+
 /// Tells the frontends their listeners.
 pub fn adopt(generation: &Generation, listeners: &listen::Listeners) {
     for proxy in &generation.proxies {
-        let of_it = listeners.threads.iter().flatten().filter(|b| b.proxy == proxy.index);
+        let of_it = listeners.lasting().filter(|b| b.proxy == proxy.index);
         proxy.front.doors.replace(of_it.map(|b| Arc::clone(&b.listener)).collect());
     }
 }

@@ -26,6 +26,9 @@ const LOOK_UP: Duration = Duration::from_secs(1);
 /// just as its client sends a request has failed that client.
 const FAREWELL: Duration = Duration::from_millis(500);
 
+/// How long a listener that nobody new finds is kept for those who have begun to connect: their last packet may be sent again.
+const LINGER: Duration = Duration::from_secs(3);
+
 /// What the control thread tells the workers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Phase {
@@ -215,11 +218,14 @@ impl Seat {
     }
 }
 
+/// A listener, and who may come in by it.
+type Door = (Arc<Listener>, Rc<Gate>);
+
 /// A thread at work for one generation.
 struct Duty {
     worker: Rc<Worker>,
     local: Rc<Local>,
-    doors: Vec<(Arc<Listener>, Rc<Gate>)>,
+    doors: Vec<Door>,
     accepting: Vec<Task>,
     services: Vec<Task>,
 }
@@ -251,15 +257,26 @@ impl Duty {
             tasks::start("log sender", log.run()),
             tasks::start("idle server connections", Rc::clone(&worker.http).housekeeping()),
         ];
-        let doors = doors(entries, &worker, &local);
-        let accepting = doors
-            .iter()
-            .map(|(listener, gate)| {
-                let looped = accept_loop(Arc::clone(listener), Rc::clone(gate), Rc::clone(&worker));
-                tasks::start("accept", looped)
-            })
-            .collect();
+        let (leaving, doors): (Vec<_>, Vec<_>) =
+            doors(entries, &worker, &local).into_iter().partition(|(listener, _)| listener.is_leaving());
+        let accept = |(listener, gate): &Door| {
+            let looped = accept_loop(Arc::clone(listener), Rc::clone(gate), Rc::clone(&worker));
+            tasks::start("accept", looped)
+        };
+        let accepting = doors.iter().map(accept).collect();
+        if !leaving.is_empty() {
+            let left = leaving.into_iter().map(|door| (accept(&door), door)).collect();
+            tasks::detached("leaving listeners", linger(left, Rc::clone(&worker), LINGER));
+        }
         Self { worker, local, doors, accepting, services }
+    }
+
+    /// The doors that no other generation has, with who accepts there.
+    fn lingering(&mut self) -> Vec<(Task, Door)> {
+        let all = self.accepting.drain(..).zip(self.doors.drain(..));
+        let (lingering, others): (Vec<_>, Vec<_>) = all.partition(|(_, (listener, _))| listener.can_linger());
+        (self.accepting, self.doors) = others.into_iter().unzip();
+        lingering
     }
 
     /// Nobody is accepted any more, after those who wait where nobody else will; `all`: wherever they wait.
@@ -278,6 +295,7 @@ impl Duty {
     /// Another generation has taken over. Connections are served to their end, or to `hard-stop-after`; then all that
     /// belongs to this one goes.
     async fn retire(mut self) {
+        let lingering = self.lingering();
         self.leave_doors(false).await;
         // The next one looks after idle server connections.
         self.services.truncate(1);
@@ -285,7 +303,13 @@ impl Duty {
         tasks::detached("old connections", sessions::wake_slowly(LOOK_UP));
         tasks::detached("old generation", async move {
             let generation = Arc::clone(self.worker.generation());
-            if let Some(limit) = generation.config.global.hard_stop_after
+            let mut limit = generation.config.global.hard_stop_after;
+            if !lingering.is_empty() {
+                let time = limit.map_or(LINGER, |limit| limit.min(LINGER));
+                linger(lingering, Rc::clone(&self.worker), time).await;
+                limit = limit.map(|limit| limit.saturating_sub(time));
+            }
+            if let Some(limit) = limit
                 && tokio::time::timeout(limit, all_done(&self.local)).await.is_err()
             {
                 sessions::end_generation(generation.number);
@@ -294,6 +318,15 @@ impl Duty {
             self.worker.log.flush();
             self.worker.http.retire();
         });
+    }
+}
+
+/// Accepts for a while who has begun to connect where nobody new comes, before those listeners are closed.
+async fn linger(doors: Vec<(Task, Door)>, worker: Rc<Worker>, time: Duration) {
+    tokio::time::sleep(time).await;
+    for (accepting, (listener, gate)) in doors {
+        accepting.stop().await;
+        accept_rest(&listener, &gate, &worker);
     }
 }
 
@@ -338,11 +371,7 @@ async fn all_of_them(locals: &[Rc<Local>]) {
     }
 }
 
-fn doors(
-    entries: Vec<(Bound, BindLimits)>,
-    worker: &Rc<Worker>,
-    local: &Rc<Local>,
-) -> Vec<(Arc<Listener>, Rc<Gate>)> {
+fn doors(entries: Vec<(Bound, BindLimits)>, worker: &Rc<Worker>, local: &Rc<Local>) -> Vec<Door> {
     let mut all = Vec::new();
     for (bound, limits) in entries {
         let Some(proxy) = worker.generation().proxy(bound.proxy) else { continue };

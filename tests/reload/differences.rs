@@ -288,14 +288,26 @@ fn addresses() {
     let socket = |rig: &Rig| {
         let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
         let wanted = format!("{:08X}:1F90", u32::from_le_bytes(rig.address.octets()));
-        let line = table.lines().find(|l| l.split_whitespace().nth(1) == Some(&wanted)).unwrap().to_owned();
-        line.split_whitespace().nth(9).unwrap().to_owned()
+        let lines = table.lines().map(|l| l.split_whitespace().collect::<Vec<_>>());
+        // One that listens.
+        let mut inodes = lines.filter(|l| l[1] == wanted && l[3] == "0A").map(|l| l[9].to_owned());
+        inodes.next().unwrap()
     };
     pair(
         &format!("    nbthread 1\n{FRONT}"),
         &format!("    nbthread 1\n{}", FRONT.replace(":8080", ":8080 defer-accept")),
+        &["frontend f: bind {A}:8080: + defer-accept (new connections; the socket stays)"],
+        socket,
+        |rig, before, _| {
+            assert_eq!(status(rig.at(8080)), "200");
+            assert_eq!(socket(rig), before);
+        },
+    );
+    pair(
+        &format!("    nbthread 1\n{FRONT}"),
+        &format!("    nbthread 1\n{}", FRONT.replace(":8080", ":8080 interface lo")),
         &[
-            "frontend f: bind {A}:8080: + defer-accept (another socket at the same address; who waits in the old one is served)",
+            "frontend f: bind {A}:8080: + interface lo (another socket at the same address; who waits in the old one is served)",
         ],
         socket,
         |rig, before, _| {

@@ -114,28 +114,22 @@ fn begins(words: &[(String, String)], names: &[&str]) -> bool {
     words.iter().all(|word| names.contains(&name(word)))
 }
 
-const SOCKET: &[&str] = &[
-    "backlog",
-    "defer-accept",
-    "tfo",
-    "transparent",
-    "v4v6",
-    "v6only",
-    "interface",
-    "mss",
-    "tcp-ut",
-    "mode",
-    "user",
-    "group",
-    "uid",
-    "gid",
-];
+/// What can be set on a socket that listens.
+const SETTING: &[&str] = &["backlog", "defer-accept", "tfo", "transparent", "mss", "tcp-ut"];
+
+const OF_FILE: &[&str] = &["mode", "user", "group", "uid", "gid"];
+
+const OTHER_SOCKET: &[&str] = &["v4v6", "v6only", "interface"];
 
 fn of_bind(words: &[(String, String)]) -> &'static str {
     if words.iter().all(|word| keywords::is_tls_of_bind(name(word))) {
         "new handshakes"
-    } else if words.iter().any(|word| SOCKET.contains(&name(word))) {
+    } else if words.iter().any(|word| OTHER_SOCKET.contains(&name(word))) {
         "another socket at the same address; who waits in the old one is served"
+    } else if words.iter().any(|word| SETTING.contains(&name(word))) {
+        "new connections; the socket stays"
+    } else if words.iter().any(|word| OF_FILE.contains(&name(word))) {
+        "at once; the socket stays"
     } else {
         NEW
     }

@@ -83,11 +83,15 @@ fn addresses() {
         "bind :443 ssl crt a.pem no-tlsv12 prefer-client-ciphers",
         &["bind :443: + no-tlsv12, + prefer-client-ciphers (new handshakes)"],
     );
+    check("bind :80", "bind :80 backlog 7", &["bind :80: + backlog 7 (new connections; the socket stays)"]);
     check(
         "bind :80",
-        "bind :80 backlog 7",
-        &["bind :80: + backlog 7 (another socket at the same address; who waits in the old one is served)"],
+        "bind :80 interface lo mss 1200",
+        &[
+            "bind :80: + interface lo, + mss 1200 (another socket at the same address; who waits in the old one is served)",
+        ],
     );
+    check("bind /s mode 600", "bind /s mode 660", &["bind /s: mode 600 -> 660 (at once; the socket stays)"]);
     check("bind :80", "bind :80 maxconn 7", &["bind :80: + maxconn 7 (new connections)"]);
 }
 
