@@ -132,6 +132,88 @@ pub struct LogRecord {
     pub last_rule: Option<Place>,
 }
 
+impl LogRecord {
+    /// Of a request that nothing is known of yet. In place, and keeping what is allocated: every request begins with it.
+    pub fn reset(&mut self) {
+        let Self {
+            handshake,
+            idle,
+            request,
+            queue,
+            connect,
+            response,
+            active,
+            total,
+            user,
+            accept_date,
+            request_date,
+            bytes_to_client,
+            bytes_from_client,
+            status,
+            termination,
+            retries,
+            redispatched,
+            process_conns,
+            frontend_conns,
+            backend_conns,
+            server_conns,
+            server_queue,
+            backend_queue,
+            server_name,
+            backend_src,
+            backend_dst,
+            request_line,
+            request_captures,
+            response_captures,
+            request_cookie,
+            response_cookie,
+            unique_id,
+            early,
+            request_counter,
+            log_counter,
+            server_refused_tls,
+            last_rule,
+        } = self;
+        *handshake = 0;
+        *idle = -1;
+        *request = -1;
+        *queue = -1;
+        *connect = -1;
+        *response = -1;
+        *active = 0;
+        *total = 0;
+        *user = 0;
+        *accept_date = None;
+        *request_date = None;
+        *bytes_to_client = 0;
+        *bytes_from_client = 0;
+        *status = -1;
+        *termination = *b"----";
+        *retries = 0;
+        *redispatched = false;
+        *process_conns = 0;
+        *frontend_conns = 0;
+        *backend_conns = 0;
+        *server_conns = 0;
+        *server_queue = 0;
+        *backend_queue = 0;
+        *server_name = None;
+        *backend_src = None;
+        *backend_dst = None;
+        request_line.clear();
+        request_captures.clear();
+        response_captures.clear();
+        *request_cookie = None;
+        *response_cookie = None;
+        *unique_id = None;
+        *early = false;
+        *request_counter = 0;
+        *log_counter = 0;
+        *server_refused_tls = false;
+        *last_rule = None;
+    }
+}
+
 /// Bytes seen so far in one direction, for content fetches.
 #[derive(Clone, Copy, Debug)]
 pub struct Payload<'a> {

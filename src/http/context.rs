@@ -25,7 +25,7 @@ pub struct Session {
 /// One request in work. Contexts are pooled per thread: [`Context::begin`] readies one for a connection.
 pub struct Context {
     pub session: Rc<Session>,
-    pub conn: ConnFacts,
+    pub conn: Box<ConnFacts>,
     /// When the connection was accepted.
     pub accepted: Instant,
     /// The first request of its connection.
@@ -49,7 +49,7 @@ pub struct Context {
 impl Context {
     pub fn new(session: Rc<Session>, accepted: Instant) -> Self {
         Self {
-            conn: ConnFacts::of_nobody(SystemTime::UNIX_EPOCH),
+            conn: Box::new(ConnFacts::of_nobody(SystemTime::UNIX_EPOCH)),
             accepted,
             session,
             first: true,
@@ -85,27 +85,7 @@ impl Context {
         self.body_complete = false;
         self.settings = Settings::default();
         self.variables.clear();
-        let log = &mut self.log;
-        let mut request_line = std::mem::take(&mut log.request_line);
-        let mut request_captures = std::mem::take(&mut log.request_captures);
-        let mut response_captures = std::mem::take(&mut log.response_captures);
-        request_line.clear();
-        request_captures.clear();
-        response_captures.clear();
-        *log = LogRecord {
-            handshake: 0,
-            idle: -1,
-            request: -1,
-            queue: -1,
-            connect: -1,
-            response: -1,
-            status: -1,
-            termination: *b"----",
-            request_line,
-            request_captures,
-            response_captures,
-            ..LogRecord::default()
-        };
+        self.log.reset();
     }
 
     /// The frontend's configuration.

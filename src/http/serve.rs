@@ -32,7 +32,7 @@ pub struct Client {
     pub inbox: Inbox,
     pub timer: Timer,
     pub session: Rc<Session>,
-    pub conn: ConnFacts,
+    pub conn: Box<ConnFacts>,
     /// Session variables between requests.
     pub variables: Variables,
     /// Requests before the current one.
@@ -303,7 +303,7 @@ impl Client {
             if trace::is_on(tracing::SOURCES) {
                 tracing::client(self, Origin::H1, h1_events::INVALID, Level::Error, "this is no HTTP/1");
             }
-            self.capture_request(context.as_ref().map(|(context, _)| &context.conn));
+            self.capture_request(context.as_ref().map(|(context, _)| &*context.conn));
         }
         let logged = any_byte || !options.dontlognull;
         let session = Rc::clone(&self.session);
@@ -327,6 +327,7 @@ impl Client {
     }
 
     /// Keeps the refused bytes for `show errors`.
+    #[cold]
     fn capture_request(&self, conn: Option<&ConnFacts>) {
         let bytes = self.inbox.raw().to_vec();
         let Blame { position, state } = h1::blame::request(&bytes);

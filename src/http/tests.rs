@@ -115,8 +115,8 @@ fn proxy(proxy: Proxy) -> SocketAddr {
             tell.send(listener.local_addr().unwrap()).unwrap();
             loop {
                 let (stream, peer) = listener.accept().await.unwrap();
-                let conn =
-                    ConnFacts { src: Some(peer), listener_id: 1, ..ConnFacts::of_nobody(SystemTime::now()) };
+                let nobody = ConnFacts::of_nobody(SystemTime::now());
+                let conn = Box::new(ConnFacts { src: Some(peer), listener_id: 1, ..nobody });
                 let bind = Arc::new(bind());
                 let accepted = Accepted {
                     card: std::rc::Rc::clone(Card::register(1).card()),

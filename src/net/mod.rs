@@ -57,7 +57,7 @@ pub struct Accepted {
     pub stream: Stream,
     /// What the administration sees of it.
     pub card: Rc<Card>,
-    pub conn: ConnFacts,
+    pub conn: Box<ConnFacts>,
     pub bind: Arc<Bind>,
     /// Bytes already read from the client, to be treated as if they came first on `stream`.
     pub preread: Vec<u8>,

@@ -119,14 +119,14 @@ fn begin(
     let entry = Card::register(gate.shared.generation.number);
     let accepted = Accepted {
         card: Rc::clone(entry.card()),
-        conn: ConnFacts {
+        conn: Box::new(ConnFacts {
             src: peer,
             dst,
             listener_id: bind.id,
             listener_name: bind.name.clone(),
             descriptor: Some(stream.as_raw_fd()),
             ..ConnFacts::of_nobody(wall)
-        },
+        }),
         stream,
         bind: Arc::clone(bind),
         preread: Vec::new(),

@@ -24,7 +24,7 @@ pub struct Context {
     pub server: Option<Arc<LiveServer>>,
     /// The handshake with the server, if the connection to it is a TLS one.
     pub server_tls: Option<Arc<ServerHandshake>>,
-    pub conn: ConnFacts,
+    pub conn: Box<ConnFacts>,
     pub accepted: Instant,
     pub log: LogRecord,
     pub settings: Settings,
@@ -38,7 +38,7 @@ pub struct Context {
 
 impl Context {
     pub fn new(
-        conn: ConnFacts,
+        conn: Box<ConnFacts>,
         accepted: Instant,
         frontend: &Arc<LiveProxy>,
         generation: &Arc<Generation>,

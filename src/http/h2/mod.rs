@@ -58,7 +58,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// What the streams of one connection share.
 struct Trunk {
     session: Rc<Session>,
-    conn: ConnFacts,
+    conn: Box<ConnFacts>,
     variables: RefCell<Variables>,
     own: RefCell<Option<Box<Own>>>,
     last_server: Cell<Option<(ProxyIndex, ServerIndex)>>,
@@ -274,7 +274,7 @@ async fn stream(
     let chunked = framing.length == BodyLength::Chunked;
     let carried = Carried::serving(body, chunked, respond, trunk.fd);
     let mut client = trunk.client(carried, &entry, started);
-    context.conn = trunk.conn.clone();
+    context.conn.clone_from(&trunk.conn);
     context.variables = trunk.variables.borrow().clone();
     let body = Flow::new(framing.length);
     {
@@ -331,7 +331,7 @@ impl Trunk {
     fn log_refused(&self) {
         let engine = &self.session.engine;
         let mut context = engine.take_context_for(&self.session, self.accepted);
-        context.conn = self.conn.clone();
+        context.conn.clone_from(&self.conn);
         finish::log_refused(&mut context, self.idle_from.get());
         engine.keep_context(context);
     }
@@ -346,7 +346,7 @@ impl Trunk {
             inbox: Inbox::default(),
             timer: self.session.engine.take_timer(),
             session: Rc::clone(&self.session),
-            conn: ConnFacts::of_nobody(self.conn.accepted),
+            conn: Box::new(ConnFacts::of_nobody(self.conn.accepted)),
             variables: Variables::default(),
             requests,
             // HAProxy counts a stream's idle time from when the one before it began.
