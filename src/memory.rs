@@ -38,8 +38,11 @@ fn count(bytes: usize, sign: isize) {
 
 // SAFETY: every call is handed on as it came to an allocator that keeps the contract. Counting does not allocate, and cannot unwind: the
 // cell is constant from the beginning and has no destructor, so that it can be used as long as its thread lives.
+//
+// Not inlined: the counting would stand at every place that allocates or frees, most of them in code that is seldom run and lies in
+// between code that is.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
-    #[inline]
+    #[inline(never)]
     // SAFETY: the caller's promises are those of `A::alloc`.
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size(), 1);
@@ -47,7 +50,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
         unsafe { self.0.alloc(layout) }
     }
 
-    #[inline]
+    #[inline(never)]
     // SAFETY: the caller's promises are those of `A::dealloc`.
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         count(layout.size(), -1);
@@ -55,7 +58,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
         unsafe { self.0.dealloc(pointer, layout) }
     }
 
-    #[inline]
+    #[inline(never)]
     // SAFETY: the caller's promises are those of `A::alloc_zeroed`.
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout.size(), 1);
@@ -63,7 +66,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
         unsafe { self.0.alloc_zeroed(layout) }
     }
 
-    #[inline]
+    #[inline(never)]
     // SAFETY: the caller's promises are those of `A::realloc`.
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(layout.size(), -1);

@@ -27,11 +27,12 @@ impl Buffers {
     }
 
     pub fn take(&self) -> Box<[u8]> {
-        self.free.borrow_mut().pop().unwrap_or_else(|| vec![0; self.size].into_boxed_slice())
+        self.free.borrow_mut().pop().unwrap_or_else(|| fresh(self.size))
     }
 
+    #[cold]
     fn take_large(&self) -> Box<[u8]> {
-        self.large.borrow_mut().pop().unwrap_or_else(|| vec![0; LARGE].into_boxed_slice())
+        self.large.borrow_mut().pop().unwrap_or_else(|| fresh(LARGE))
     }
 
     pub fn give(&self, buffer: Box<[u8]>) {
@@ -47,6 +48,11 @@ impl Buffers {
             free.push(buffer);
         }
     }
+}
+
+#[cold]
+fn fresh(size: usize) -> Box<[u8]> {
+    vec![0; size].into_boxed_slice()
 }
 
 /// Bytes received from one side, and how far they have come:

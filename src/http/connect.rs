@@ -12,7 +12,7 @@ use crate::config::model::backend::UseSrc;
 use crate::config::model::{Backend, Balance, Proxy, Source};
 use crate::expr::Facts;
 use crate::live::counters::InUse;
-use crate::live::{LiveBackend, LiveServer, Refusal, Sight, Want};
+use crate::live::{LiveBackend, LiveServer, Refusal, Sight, Slot, Want};
 use crate::message::Method;
 use crate::net::{self, DialErrorKind, Stream, Wrap};
 use std::future::{Future, poll_fn};
@@ -65,25 +65,64 @@ impl Exchange<'_> {
         live: &Arc<LiveBackend>,
         fresh: bool,
     ) -> Result<(), Stop> {
+        // Mostly there is room on a server, and a connection to it at hand.
+        if self.slot.is_some() || self.try_assign(back, conf, live)? {
+            let server = self.server(live)?;
+            let sni = self.sni(server);
+            if !fresh && self.reuse(server, conf, live, sni.as_deref()) {
+                return Ok(());
+            }
+        }
+        Box::pin(self.wait_or_dial(front, back, conf, live, fresh)).await
+    }
+
+    /// The server of the slot; or where the request is sent instead.
+    fn server<'l>(&mut self, live: &'l LiveBackend) -> Result<&'l Arc<LiveServer>, Stop> {
+        let index = self.slot.as_ref().map(|s| s.server().index);
+        let Some(server) = index.and_then(|i| live.servers.get(i.get())) else {
+            return Err(refused(Refusal::NoServer).into());
+        };
+        self.ctx.server = Some(Arc::clone(server));
+        self.ctx.server_tls = None;
+        if let Some(answer) = self.sent_elsewhere(server) {
+            return Err(Stop::Answer { answer: Box::new(answer), letters: *b"LC" });
+        }
+        Ok(server)
+    }
+
+    /// Goes on with a connection that is there.
+    fn reuse(
+        &mut self,
+        server: &Arc<LiveServer>,
+        conf: &Backend,
+        live: &LiveBackend,
+        sni: Option<&str>,
+    ) -> bool {
+        let taken = self.take_idle(server, conf, sni);
+        if taken {
+            live.counters.here().reuses.inc();
+            server.counters.here().reuses.inc();
+            server.begin_session();
+        }
+        taken
+    }
+
+    async fn wait_or_dial(
+        &mut self,
+        front: &Proxy,
+        back: &Proxy,
+        conf: &Backend,
+        live: &Arc<LiveBackend>,
+        fresh: bool,
+    ) -> Result<(), Stop> {
         let mut waited = false;
         loop {
             if self.slot.is_none() {
                 self.assign(front, back, conf, live).await?;
             }
-            let index = self.slot.as_ref().map(|s| s.server().index);
-            let Some(server) = index.and_then(|i| live.servers.get(i.get())) else {
-                return Err(refused(Refusal::NoServer).into());
-            };
-            self.ctx.server = Some(Arc::clone(server));
-            self.ctx.server_tls = None;
-            if let Some(answer) = self.sent_elsewhere(server) {
-                return Err(Stop::Answer { answer: Box::new(answer), letters: *b"LC" });
-            }
+            let server = self.server(live)?;
             let sni = self.sni(server);
-            if !fresh && self.take_idle(server, conf, sni.as_deref()) {
-                live.counters.here().reuses.inc();
-                server.counters.here().reuses.inc();
-                server.begin_session();
+            if !fresh && self.reuse(server, conf, live, sni.as_deref()) {
                 return Ok(());
             }
             let shared = server.conf.may_speak_h2();
@@ -266,6 +305,37 @@ impl Exchange<'_> {
         Ok(())
     }
 
+    /// Chooses a server; false: the request has to wait for one.
+    fn try_assign(&mut self, back: &Proxy, conf: &Backend, live: &Arc<LiveBackend>) -> Result<bool, Stop> {
+        if self.sticky.is_none() {
+            self.prefer_last(back);
+        }
+        let key = persist::key(&conf.balance, self.ctx);
+        let Some(assigned) = live.try_assign(&self.want(back, key.as_ref())) else { return Ok(false) };
+        self.take_slot(assigned, live)?;
+        Ok(true)
+    }
+
+    fn want<'k>(&self, back: &Proxy, key: Option<&'k persist::Key>) -> Want<'k> {
+        let settings = &self.ctx.settings;
+        Want {
+            sticky: self.sticky,
+            key: key.map(persist::Key::as_input),
+            avoid: self.avoid,
+            queue_timeout: settings.timeout_queue.or(back.timeouts.queue).or(back.timeouts.connect),
+            priority_class: settings.priority_class,
+            priority_offset_ms: settings.priority_offset,
+            random: self.client.session.engine.random(),
+        }
+    }
+
+    fn take_slot(&mut self, assigned: Result<Slot, Refusal>, live: &LiveBackend) -> Result<(), Stop> {
+        self.slot = Some(assigned.map_err(refused)?);
+        self.times.assigned.get_or_insert(self.at);
+        self.note_slot(live);
+        Ok(())
+    }
+
     /// Chooses a server, waiting in the queue if need be.
     async fn assign(
         &mut self,
@@ -278,16 +348,7 @@ impl Exchange<'_> {
             self.prefer_last(back);
         }
         let key = persist::key(&conf.balance, self.ctx);
-        let settings = &self.ctx.settings;
-        let want = Want {
-            sticky: self.sticky,
-            key: key.as_ref().map(persist::Key::as_input),
-            avoid: self.avoid,
-            queue_timeout: settings.timeout_queue.or(back.timeouts.queue).or(back.timeouts.connect),
-            priority_class: settings.priority_class,
-            priority_offset_ms: settings.priority_offset,
-            random: self.client.session.engine.random(),
-        };
+        let want = self.want(back, key.as_ref());
         let assigned = match live.try_assign(&want) {
             Some(assigned) => assigned,
             None => {
@@ -308,10 +369,7 @@ impl Exchange<'_> {
                 waited?
             }
         };
-        self.slot = Some(assigned.map_err(refused)?);
-        self.times.assigned.get_or_insert(self.at);
-        self.note_slot(live);
-        Ok(())
+        self.take_slot(assigned, live)
     }
 
     fn note_slot(&mut self, live: &LiveBackend) {

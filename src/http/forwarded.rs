@@ -159,8 +159,10 @@ pub fn capture_request_headers(front: &Proxy, ctx: &mut dyn Editable) {
     if let Some(found) = captured(&front.request_captures, ctx.request()) {
         ctx.log_mut().request_captures = found;
     }
-    // An answer made here has empty response captures, as HAProxy logs it.
-    ctx.log_mut().response_captures.resize(front.response_captures.len(), None);
+    if !front.response_captures.is_empty() {
+        // An answer made here has empty response captures, as HAProxy logs it.
+        ctx.log_mut().response_captures.resize(front.response_captures.len(), None);
+    }
 }
 
 /// `capture response header` lines. To be called before any rule runs.
@@ -175,6 +177,7 @@ fn captured(slots: &[(Arc<str>, usize)], head: Option<&Head>) -> Option<Vec<Opti
     if slots.is_empty() {
         return None;
     }
+    std::hint::cold_path();
     let last = |name: &str| head.and_then(|h| h.values(name.as_bytes()).next_back()).map(<[u8]>::to_vec);
     let one = |(name, len): &(Arc<str>, usize)| {
         let mut value = if name.is_empty() { None } else { last(name) };

@@ -97,10 +97,21 @@ struct ServerPool {
     purged: Option<Instant>,
 }
 
+type ByServer = HashMap<usize, ServerPool, foldhash::fast::FixedState>;
+
+impl ServerPool {
+    #[cold]
+    fn opened<'p>(pools: &'p mut ByServer, server: &Arc<LiveServer>) -> &'p mut Self {
+        let pool = pools.entry(key(server)).or_default();
+        pool.server = Some(Arc::clone(server));
+        pool
+    }
+}
+
 /// All pools of the thread, by server.
 #[derive(Default)]
 pub struct Pools {
-    by_server: RefCell<HashMap<usize, ServerPool, foldhash::fast::FixedState>>,
+    by_server: RefCell<ByServer>,
     /// Wakes [`housekeeping`] when an idle connection becomes readable.
     reaper: RefCell<Option<Waker>>,
     /// Those that carry many streams.
@@ -173,12 +184,15 @@ impl Pools {
             return;
         }
         let mut pools = self.by_server.borrow_mut();
-        let pool = pools.entry(key(server)).or_default();
-        pool.server.get_or_insert_with(|| Arc::clone(server));
+        let pool = match pools.get_mut(&key(server)) {
+            Some(pool) => pool,
+            None => ServerPool::opened(&mut pools, server),
+        };
         let here = server.connections.here();
         let peak = usize::try_from(here.peak.get()).unwrap_or(usize::MAX);
         let wanted = peak.saturating_add(SPARE.max(conf.pool_low_conn as usize));
         if pool.idle.len() >= limit.min(wanted) {
+            std::hint::cold_path();
             let oldest = pool.idle.remove(0);
             if oldest.uses > 1 {
                 here.proven.sub(1)

@@ -29,7 +29,7 @@ impl Exchange<'_> {
             self.show_body();
         }
         if !proxy.tcp_request_content.is_empty() {
-            match self.content_verdict(&proxy.tcp_request_content, proxy.tcp_inspect_delay).await? {
+            match Box::pin(self.content_verdict(&proxy.tcp_request_content, proxy.tcp_inspect_delay)).await? {
                 TcpVerdict::Reject | TcpVerdict::Close => {
                     return Err(Failure::denied(Phase::Request, 0).into());
                 }
@@ -52,25 +52,25 @@ impl Exchange<'_> {
                 Verdict::Failed(answer) => return Err(Stop::Answer { answer, letters: *b"PR" }),
                 Verdict::Answer(answer) => return Err(Stop::by_rule(answer)),
                 Verdict::Service(service) => return Err(Asked::by_rule(service, proxy)),
-                Verdict::Tarpit(answer) => return self.tarpit(proxy, answer).await,
+                Verdict::Tarpit(answer) => return Box::pin(self.tarpit(proxy, answer)).await,
                 Verdict::Reject => return Err(Failure::denied(Phase::Request, 0).into()),
                 Verdict::SilentDrop => return Err(Stop::Silent),
                 Verdict::EarlyHint { bytes, resume } => {
                     if self.ctx.request.version() >= Version::HTTP_11 {
                         self.put_own_interim(&bytes);
                         self.ctx.log.bytes_to_client += write::accounted_hint(&bytes);
-                        self.flush_to_client().await?;
+                        Box::pin(self.flush_to_client()).await?;
                         self.at = Instant::now();
                     }
                     from = resume;
                 }
                 Verdict::WaitForHandshake { resume } => {
-                    self.handshake_done().await?;
+                    Box::pin(self.handshake_done()).await?;
                     self.at = Instant::now();
                     from = resume;
                 }
                 Verdict::WaitForBody { time, at_least, resume } => {
-                    self.buffer_body(time, at_least).await?;
+                    Box::pin(self.buffer_body(time, at_least)).await?;
                     from = resume;
                 }
             }

@@ -75,31 +75,47 @@ impl Exchange<'_> {
                 Err(Asked::Client(failure)) => return Err(failure.into()),
                 Err(Asked::Server(trouble)) => trouble,
             };
-            let reused = self.up.as_ref().is_some_and(|up| up.reused);
-            self.discard_connection();
-            let silent = trouble == Trouble::Empty { any_byte: false };
-            let repeatable = self.replayable && self.ctx.request.method().is_idempotent();
-            let unseen = trouble == Trouble::Unprocessed && self.replayable;
-            if (silent && reused && repeatable || unseen) && stale < STALE_MAX {
-                stale += 1;
-                fresh = stale == STALE_MAX;
-                self.rewind();
-                continue;
-            }
-            self.tell_trouble(trouble);
-            if !self.may_repeat(trouble, conf) {
-                self.count_trouble(trouble, live);
-                return Err(trouble.failure().into());
-            }
-            self.retries += 1;
-            fresh = true;
-            self.rewind();
-            self.redispatch(back, conf, live);
+            fresh = self.recover(trouble, &mut stale, back, conf, live)?;
         }
+    }
+
+    /// Readies the request for another attempt, if there may be one: true for one on a connection of its own.
+    #[cold]
+    fn recover(
+        &mut self,
+        trouble: Trouble,
+        stale: &mut u32,
+        back: &Proxy,
+        conf: &Backend,
+        live: &LiveBackend,
+    ) -> Result<bool, Failure> {
+        let reused = self.up.as_ref().is_some_and(|up| up.reused);
+        self.discard_connection();
+        let silent = trouble == Trouble::Empty { any_byte: false };
+        let repeatable = self.replayable && self.ctx.request.method().is_idempotent();
+        let unseen = trouble == Trouble::Unprocessed && self.replayable;
+        if (silent && reused && repeatable || unseen) && *stale < STALE_MAX {
+            *stale += 1;
+            self.rewind();
+            return Ok(*stale == STALE_MAX);
+        }
+        self.tell_trouble(trouble);
+        if !self.may_repeat(trouble, conf) {
+            self.count_trouble(trouble, live);
+            return Err(trouble.failure());
+        }
+        self.retries += 1;
+        self.rewind();
+        self.redispatch(back, conf, live);
+        Ok(true)
     }
 
     /// A status of `retry-on`, and something left to try.
     fn retries_status(&self, conf: &Backend) -> bool {
+        if conf.retry_on.statuses.is_empty() {
+            return false;
+        }
+        std::hint::cold_path();
         let status = self.ctx.response.status();
         conf.retry_on.statuses.contains(&status) && self.may_repeat(Trouble::Status(status), conf)
     }
@@ -310,6 +326,7 @@ impl Exchange<'_> {
     }
 
     /// Keeps the refused bytes for `show errors`.
+    #[cold]
     fn capture_response(&self) {
         let (Some(up), Some(back)) = (&self.up, self.ctx.back()) else { return };
         let bytes = up.inbox.raw().to_vec();

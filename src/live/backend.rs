@@ -332,6 +332,10 @@ impl Lists {
     /// Gives the free places of server `i` to those that wait for it or, if it takes part in balancing, for any.
     pub fn serve_queue(&mut self, backend: &LiveBackend, i: usize, wake: &mut Vec<Waker>) {
         self.pool.sessions = backend.sessions.load(Relaxed);
+        if self.any.len() == 0 && self.own.get(i).is_none_or(|own| own.len() == 0) {
+            return;
+        }
+        std::hint::cold_path();
         while self.pool.below_limit(i) {
             let own = self.own.get(i).and_then(Queue::first);
             let any = if self.pool.takes_part(i) { self.any.first() } else { None };

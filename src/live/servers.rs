@@ -24,8 +24,13 @@ impl Servers {
     pub fn get(&self, i: usize) -> Option<&Arc<LiveServer>> {
         match self.configured.get(i) {
             Some(server) => Some(server),
-            None => self.added.get(i - self.configured.len()),
+            None => self.get_added(i - self.configured.len()),
         }
+    }
+
+    #[cold]
+    fn get_added(&self, i: usize) -> Option<&Arc<LiveServer>> {
+        self.added.get(i)
     }
 
     /// Places, those of servers that are gone too.

@@ -159,6 +159,7 @@ impl Head {
                     run = line;
                 }
                 None => {
+                    std::hint::cold_path();
                     out.extend_from_slice(self.buf.get(run.clone()).unwrap_or_default());
                     run = 0..0;
                     out.extend_from_slice(self.bytes(field.name));

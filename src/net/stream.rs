@@ -135,7 +135,10 @@ impl Stream {
     pub fn is_readable(&self) -> bool {
         match self {
             Self::Tcp(s) => s.try_io(Interest::READABLE, || Ok(())).is_ok(),
-            other => other.poll_read_ready(&mut Context::from_waker(Waker::noop())).is_ready(),
+            other => {
+                std::hint::cold_path();
+                other.poll_read_ready(&mut Context::from_waker(Waker::noop())).is_ready()
+            }
         }
     }
 

@@ -252,6 +252,11 @@ fn clean_connection(head: &mut Head, seen: &Seen) {
         }
         return;
     }
+    keep_tokens(head, seen);
+}
+
+#[cold]
+fn keep_tokens(head: &mut Head, seen: &Seen) {
     let mut rest = Vec::new();
     for value in head.values(b"connection") {
         for token in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {

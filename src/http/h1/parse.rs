@@ -42,6 +42,7 @@ pub fn parse_request(raw: &[u8], limits: &Limits, head: &mut Head) -> Parsed<Req
 }
 
 /// The way for requests of every kind.
+#[cold]
 pub(super) fn thorough_request(raw: &[u8], limits: &Limits, head: &mut Head) -> Parsed<RequestFraming> {
     let mut slots = [const { MaybeUninit::<Header<'_>>::uninit() }; SLOTS];
     let mut request = httparse::Request::new(&mut []);
@@ -84,6 +85,7 @@ pub fn parse_response(
 }
 
 /// The way for responses of every kind.
+#[cold]
 pub(super) fn thorough_response(
     raw: &[u8],
     limits: &Limits,

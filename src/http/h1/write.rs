@@ -102,6 +102,7 @@ fn status_line(head: &Head, out: &mut Vec<u8>) {
 
 fn fields(head: &Head, case: Option<&CaseMap>, out: &mut Vec<u8>) {
     let Some(case) = case else { return head.write_fields(out) };
+    std::hint::cold_path();
     for (name, value) in head.fields() {
         out.extend_from_slice(adjusted(name, case));
         out.extend_from_slice(b": ");

@@ -28,7 +28,11 @@ pub static BOARD: Board = Board::new(&ACTIVE);
 #[inline]
 #[must_use]
 pub fn is_on(origins: u32) -> bool {
-    ACTIVE.load(Relaxed) & origins != 0
+    let on = ACTIVE.load(Relaxed) & origins != 0;
+    if on {
+        std::hint::cold_path();
+    }
+    on
 }
 
 /// How much an event matters, the most important first.
