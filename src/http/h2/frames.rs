@@ -1,7 +1,7 @@
 //! Frames as they pass, by their heads.
 
 /// Follows the frames of one direction.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Frames {
     head: [u8; CODED],
     have: usize,
@@ -30,6 +30,7 @@ const CODED: usize = HEAD + 8;
 pub mod kind {
     pub const DATA: u8 = 0;
     pub const HEADERS: u8 = 1;
+    pub const PRIORITY: u8 = 2;
     pub const RST_STREAM: u8 = 3;
     pub const SETTINGS: u8 = 4;
     pub const PING: u8 = 6;
@@ -39,6 +40,20 @@ pub mod kind {
     pub const END_STREAM: u8 = 1;
     pub const END_HEADERS: u8 = 4;
     pub const ACK: u8 = 1;
+}
+
+impl Seen {
+    /// The head that `bytes` begin with, if all of it is there.
+    pub fn at(bytes: &[u8]) -> Option<Self> {
+        let [a, b, c, kind, flags, s0, s1, s2, s3] = *bytes.first_chunk::<HEAD>()?;
+        Some(Self {
+            kind,
+            flags,
+            len: usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c),
+            stream: u32::from_be_bytes([s0 & 0x7f, s1, s2, s3]),
+            code: 0,
+        })
+    }
 }
 
 impl Frames {
@@ -74,19 +89,13 @@ impl Frames {
 
     /// The head that stands at `at` in one piece, as nearly all do.
     fn whole(&mut self, bytes: &[u8], at: &mut usize) -> Option<Seen> {
-        let [a, b, c, kind, flags, s0, s1, s2, s3] = *bytes.get(*at..)?.first_chunk::<HEAD>()?;
-        if self.have > 0 || self.coded && matches!(kind, kind::RST_STREAM | kind::GOAWAY) {
+        let seen = Seen::at(bytes.get(*at..)?)?;
+        if self.have > 0 || self.coded && matches!(seen.kind, kind::RST_STREAM | kind::GOAWAY) {
             return None;
         }
         *at += HEAD;
-        self.skip = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
-        Some(Seen {
-            kind,
-            flags,
-            len: self.skip,
-            stream: u32::from_be_bytes([s0 & 0x7f, s1, s2, s3]),
-            code: 0,
-        })
+        self.skip = seen.len;
+        Some(seen)
     }
 
     /// How much of the frame's front is to be looked at.

@@ -37,6 +37,9 @@ pub fn request(
     if !target_is_clean(path, limits.relaxed) || asked.path.is_some_and(|path| !may_be_relaxed(path)) {
         return Err(Fault::Bad);
     }
+    if parts.method == http::Method::CONNECT && parts.uri.authority().is_none() {
+        return Err(Fault::Bad);
+    }
     start_line(parts, protocol.is_some(), path, head);
     fields(parts, head);
     if let Some(protocol) = protocol {

@@ -1,24 +1,43 @@
-//! Strings of HPACK as far as a path needs them (RFC 7541 5.2 and appendix B).
+//! The Huffman code of HPACK (RFC 7541 5.2 and appendix B).
 
-/// The string in `bytes`, if there is a `#` in it.
-#[must_use]
-pub fn with_fragment(coded: bool, bytes: &[u8]) -> Option<Vec<u8>> {
-    if !coded {
-        return memchr::memchr(b'#', bytes).map(|_| bytes.to_vec());
+/// What `bytes` stand for, behind what is in `out`. `None`: they are not what the code allows.
+pub fn decode(bytes: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    let mut rest = bytes.iter();
+    // The bits that come next, the first one highest.
+    let (mut window, mut have) = (0_u64, 0);
+    loop {
+        while have <= 48
+            && let Some(byte) = rest.next()
+        {
+            window |= u64::from(*byte) << (56 - have);
+            have += 8;
+        }
+        let [first, ..] = window.to_be_bytes();
+        let (bits, symbol) = match SHORT.get(usize::from(first)) {
+            Some((0, _)) | None => long(u32::try_from(window >> 32).unwrap_or(u32::MAX)),
+            Some((bits, symbol)) => (*bits, Some(*symbol)),
+        };
+        if u32::from(bits) > have {
+            // Padding is the beginning of the code for the end, and shorter than a byte.
+            let is_padding = have < 8 && (have == 0 || window >> (64 - have) == (1 << have) - 1);
+            return is_padding.then_some(());
+        }
+        out.push(symbol?);
+        window <<= bits;
+        have -= u32::from(bits);
     }
-    Symbols::of(bytes).any(|symbol| symbol == b'#').then(|| Symbols::of(bytes).collect())
 }
 
 /// The code is canonical: those of one length follow each other, so that a length and where it ends tell a symbol.
 struct Lengths {
-    bits: u32,
+    bits: u8,
     /// How many symbols have shorter codes.
     shorter: usize,
     /// The last code of this length, with ones behind it.
     last: u32,
 }
 
-const fn row(bits: u32, shorter: usize, last: u32) -> Lengths {
+const fn row(bits: u8, shorter: usize, last: u32) -> Lengths {
     Lengths { bits, shorter, last }
 }
 
@@ -55,68 +74,69 @@ const SYMBOLS: &[u8; 256] = b"012aceiost %-./3456789=A_bdfghlmnpru:BCDEFGHIJKLMN
 \xcb\xcc\xd3\xd4\xd6\xdd\xde\xdf\xf1\xf4\xf5\xf6\xf7\xf8\xfa\xfb\xfc\xfd\xfe\x02\x03\x04\x05\x06\x07\x08\x0b\x0c\x0e\x0f\
 \x10\x11\x12\x13\x14\x15\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f\x7f\xdc\xf9\x0a\x0d\x16";
 
-struct Symbols<'b> {
-    rest: std::slice::Iter<'b, u8>,
-    /// The bits that come next, the first one highest.
-    window: u64,
-    have: u32,
-}
-
-impl<'b> Symbols<'b> {
-    fn of(bytes: &'b [u8]) -> Self {
-        Self { rest: bytes.iter(), window: 0, have: 0 }
-    }
-}
-
-impl Iterator for Symbols<'_> {
-    type Item = u8;
-
-    fn next(&mut self) -> Option<u8> {
-        while self.have <= 32
-            && let Some(byte) = self.rest.next()
-        {
-            self.window |= u64::from(*byte) << (56 - self.have);
-            self.have += 8;
+/// Bits and symbol of each code of up to eight bits, by the byte that begins with it; none: the code is longer. Nearly
+/// all that stands in a head has one of these.
+const SHORT: [(u8, u8); 256] = {
+    let mut table = [(0, 0); 256];
+    let (mut byte, mut length, mut first) = (0, 0, 0);
+    while length < 4 {
+        let Lengths { bits, shorter, last } = LENGTHS[length];
+        let last = (last >> 24) as usize;
+        let begin = first;
+        while byte <= last {
+            table[byte] = (bits, SYMBOLS[shorter + ((byte - begin) >> (8 - bits))]);
+            byte += 1;
         }
-        let top = u32::try_from(self.window >> 32).unwrap_or(u32::MAX);
-        let mut first = 0;
-        for length in &LENGTHS {
-            if top > length.last {
-                first = length.last.wrapping_add(1);
-                continue;
-            }
-            // What is left is padding.
-            self.have = self.have.checked_sub(length.bits)?;
-            self.window <<= length.bits;
+        first = byte;
+        length += 1;
+    }
+    table
+};
+
+/// The same for one that is longer.
+fn long(top: u32) -> (u8, Option<u8>) {
+    let mut first = 0;
+    for length in &LENGTHS {
+        if top <= length.last {
             let place = length.shorter + ((top - first) >> (32 - length.bits)) as usize;
-            return SYMBOLS.get(place).copied();
+            return (length.bits, SYMBOLS.get(place).copied());
         }
-        None
+        first = length.last.wrapping_add(1);
     }
+    (u8::MAX, None)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(hex: &str, expected: &[u8]) {
+    fn check(hex: &str, expected: Option<&[u8]>) {
         let bytes: Vec<u8> = (0..hex.len())
             .step_by(2)
             .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap_or_default())
             .collect();
-        assert_eq!(Symbols::of(&bytes).collect::<Vec<u8>>(), expected, "{hex}");
+        let mut out = Vec::new();
+        let decoded = decode(&bytes, &mut out).map(|()| out.as_slice());
+        assert_eq!(decoded, expected, "{hex}");
     }
 
     /// RFC 7541 C.4 and C.6, and what PyPI's `hpack` makes of less usual characters.
     #[test]
-    fn coded_strings_are_read() {
-        check("f1e3c2e5f23a6ba0ab90f4ff", b"www.example.com");
-        check("a8eb10649cbf", b"no-cache");
-        check("d07abe941054d444a8200595040b8166e082a62d1bff", b"Mon, 21 Oct 2013 20:13:21 GMT");
-        check("b958d33f", b":path");
-        check("607fe4707fff0fffdff5e7f9fffe3ffd", b"/a?b=\\{#x\"\xc3~");
-        check("", b"");
-        check("ffffffff", b"");
+    fn strings_are_read() {
+        check("f1e3c2e5f23a6ba0ab90f4ff", Some(b"www.example.com"));
+        check("a8eb10649cbf", Some(b"no-cache"));
+        check("d07abe941054d444a8200595040b8166e082a62d1bff", Some(b"Mon, 21 Oct 2013 20:13:21 GMT"));
+        check("b958d33f", Some(b":path"));
+        check("607fe4707fff0fffdff5e7f9fffe3ffd", Some(b"/a?b=\\{#x\"\xc3~"));
+        check("", Some(b""));
+    }
+
+    /// The end inside a string, padding of a whole byte, and padding that is none.
+    #[test]
+    fn what_the_code_does_not_allow_is_told() {
+        for hex in ["ffffffff", "ff", "1fff", "18", "00ffffff"] {
+            check(hex, None);
+        }
     }
 
     #[test]
@@ -124,12 +144,5 @@ mod tests {
         let mut symbols = *SYMBOLS;
         symbols.sort_unstable();
         assert!(symbols.iter().enumerate().all(|(at, symbol)| at == usize::from(*symbol)));
-    }
-
-    #[test]
-    fn fragments_are_found_in_either_form() {
-        assert_eq!(with_fragment(false, b"/a#b").as_deref(), Some(b"/a#b".as_slice()));
-        assert_eq!(with_fragment(false, b"/a"), None);
-        assert_eq!(with_fragment(true, &[0xb9, 0x58, 0xd3, 0x3f]), None);
     }
 }

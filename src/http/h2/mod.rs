@@ -3,14 +3,15 @@
 //! The `h2` crate speaks the protocol. What is ours: heads become [`crate::message::Head`]s and back (`head`), the bytes
 //! below it are watched (`wire`), and a stream is a [`Client`] whose `Stream` is one of many (`net::carried`).
 
+mod block;
 mod frames;
+mod guard;
 pub mod head;
 mod huffman;
 mod moulds;
 mod mux;
 mod muxes;
 pub mod outgoing;
-mod paths;
 mod tally;
 mod wire;
 
@@ -107,7 +108,7 @@ pub async fn serve(client: Client, before: Vec<u8>) {
         open: OpenConnection::new(&session.frontend.front.h2),
         session,
     });
-    let wire = Wire::new(client.stream, before, watch);
+    let wire = Wire::new(client.stream, before, &tune, watch);
     let mut patience = Patience {
         timer: client.timer,
         idle: client.accepted,
@@ -181,8 +182,8 @@ async fn drive(
         }
         trunk.watch.tally().hand_over(trunk.open.counters());
         (0..trunk.watch.take_refused()).for_each(|_| trunk.log_refused());
-        if trunk.watch.is_missized() {
-            patience.close(&mut connection, Reason::FRAME_SIZE_ERROR);
+        if let Some(reason) = trunk.watch.stopped() {
+            patience.close(&mut connection, reason);
         }
         if trunk.watch.is_hostile(tune.fe_glitches_threshold) {
             patience.close(&mut connection, Reason::ENHANCE_YOUR_CALM);

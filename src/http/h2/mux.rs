@@ -266,7 +266,7 @@ async fn drive(mut connection: Connection<Wire, Bytes>, state: Rc<State>, glitch
         if state.watch.is_greeted() && !state.greeted.replace(true) {
             state.waiting.take().into_iter().for_each(Waker::wake);
         }
-        if ended || state.watch.is_missized() || state.watch.is_hostile(glitches) {
+        if ended || state.watch.stopped().is_some() || state.watch.is_hostile(glitches) {
             return Poll::Ready(());
         }
         if state.left.get() && closing.is_none() {

@@ -100,6 +100,10 @@ impl Accepted {
         self.highest.set(stream.max(self.highest.get()));
     }
 
+    pub fn highest(&self) -> u32 {
+        self.highest.get()
+    }
+
     pub fn take_back(&self, stream: u32) {
         self.leave_out(stream, stream);
     }
