@@ -61,8 +61,8 @@ fn memory_is_that_of_the_configuration_and_of_what_is_connected() {
     assert!(client.response(false).starts_with(b"HTTP/1.1 200"));
 }
 
-/// Takes one letter, and answers its subject.
-fn take_letter(stream: &TcpStream) -> String {
+/// Takes one letter, and answers its subject. `told`: what is done before it is said to be taken.
+fn take_letter(stream: &TcpStream, mut told: impl FnMut()) -> String {
     let mut writer = stream.try_clone().unwrap();
     let mut subject = String::new();
     writer.write_all(b"220 mx\r\n").unwrap();
@@ -72,6 +72,7 @@ fn take_letter(stream: &TcpStream) -> String {
         let reply: &[u8] = match line.as_str() {
             "." => {
                 in_data = false;
+                told();
                 b"250 taken\r\n"
             }
             _ if in_data => continue,
@@ -99,17 +100,38 @@ fn admit(server: &TcpListener) -> TcpStream {
     stream
 }
 
+fn mailers() -> [TcpListener; 2] {
+    let servers = [(); 2].map(|()| TcpListener::bind((own_address(), 0)).unwrap());
+    servers.iter().for_each(|server| server.set_nonblocking(true).unwrap());
+    servers
+}
+
+fn mailing(mailer: &TcpListener, status: u16) -> String {
+    let address = mailer.local_addr().unwrap();
+    format!(
+        "mailers office\n    timeout mail 1h\n    mailer post {address}\nfrontend f\n    bind {{A}}:8080\n    http-request return status {status}\nbackend b\n    email-alert mailers office\n    email-alert level info\n    email-alert from a@x\n    email-alert to b@x\n    server one 127.0.0.1:1\n    server two 127.0.0.1:1\n"
+    )
+}
+
+/// The mailer has it, and has not said so when a reload comes.
+#[test]
+fn a_letter_that_was_told_comes_once() {
+    let servers = mailers();
+    let rig = Rig::start(&mailing(&servers[0], 200), &[8080]);
+    rig.ask("set server b/one state drain");
+    let subject = take_letter(&admit(&servers[0]), || rig.go_to(&mailing(&servers[1], 201)));
+    assert!(subject.contains("Server b/one enters drain state"), "{subject}");
+    rig.ask("set server b/two state drain");
+    let subject = take_letter(&admit(&servers[1]), || {});
+    assert!(subject.contains("Server b/two enters drain state"), "{subject}");
+    assert!(servers.iter().all(|server| server.accept().is_err()), "each letter comes once");
+}
+
 /// One letter is on its way, another one waits: both arrive, once, at where the mailer is by then.
 #[test]
 fn mail_waits_for_its_mailer() {
-    let servers = [(); 2].map(|()| TcpListener::bind((own_address(), 0)).unwrap());
-    servers.iter().for_each(|server| server.set_nonblocking(true).unwrap());
-    let config = |mailer: usize, status: u16| {
-        let address = servers[mailer].local_addr().unwrap();
-        format!(
-            "mailers office\n    timeout mail 1h\n    mailer post {address}\nfrontend f\n    bind {{A}}:8080\n    http-request return status {status}\nbackend b\n    email-alert mailers office\n    email-alert level info\n    email-alert from a@x\n    email-alert to b@x\n    server one 127.0.0.1:1\n    server two 127.0.0.1:1\n"
-        )
-    };
+    let servers = mailers();
+    let config = |mailer: usize, status: u16| mailing(&servers[mailer], status);
     let rig = Rig::start(&config(0, 200), &[8080]);
     rig.ask("set server b/one state drain");
     let _silent = admit(&servers[0]);
@@ -118,7 +140,7 @@ fn mail_waits_for_its_mailer() {
     let _silent = admit(&servers[0]);
     rig.go_to(&config(1, 202));
     for server in ["one", "two"] {
-        let subject = take_letter(&admit(&servers[1]));
+        let subject = take_letter(&admit(&servers[1]), || {});
         assert!(subject.contains(&format!("Server b/{server} enters drain state")), "{subject}");
     }
     rig.ask("show info");

@@ -95,6 +95,18 @@ fn a_reload_moves_no_address() {
     a.stop();
 }
 
+/// A worker thread that a reload has begun is watched as the others are.
+#[test]
+fn a_worker_more_may_hang() {
+    let net = Net::new();
+    let threads = |count| format!("    nbthread {count}\n{}", config(count, &weir_config(SLOW, 150)));
+    let a = Machine::start(&net, &threads(1));
+    net.only("a");
+    a.go_to(&threads(2));
+    a.ask("expert-mode on; debug dev hang-worker 2");
+    a.1.wait_for("VI_1: master -> fault: worker 2 hangs");
+}
+
 /// The priority in an advert, which comes after the header of IPv4.
 fn priority(packet: &str) -> u8 {
     u8::from_str_radix(&packet[44..46], 16).unwrap()

@@ -34,6 +34,12 @@ impl Dialogue {
         Self { says }
     }
 
+    /// What was said last is the letter itself: the mailer may have it from now on.
+    #[must_use]
+    pub fn has_told(&self) -> bool {
+        self.says.len() <= 1
+    }
+
     /// Takes a whole reply out of `bytes`, if there is one.
     pub fn hear(&mut self, bytes: &mut Vec<u8>) -> Step {
         let Some(line) = last_line(bytes) else { return Step::More };

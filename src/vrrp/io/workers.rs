@@ -39,6 +39,10 @@ impl Vigil {
 
     /// The workers that hang, by number from 1.
     fn look(&mut self, counts: Vec<u64>) -> Vec<usize> {
+        // A reload changes how many there are.
+        let known = self.0.len().min(counts.len());
+        self.0.truncate(known);
+        self.0.extend(counts.iter().skip(known).map(|count| (*count, 0)));
         for (worker, count) in self.0.iter_mut().zip(counts) {
             *worker = if worker.0 == count { (count, worker.1.saturating_add(1)) } else { (count, 0) };
         }
@@ -69,6 +73,11 @@ mod tests {
         assert_eq!(vigil.look(vec![100, 0]), [2]);
         assert_eq!(vigil.look(vec![100, 0]), [2], "the first has missed one look only");
         assert_eq!(vigil.look(vec![101, 1]), [0; 0]);
+        for beat in 102..101 + u64::from(PATIENCE) {
+            assert_eq!(vigil.look(vec![beat, beat, 0]), [0; 0], "one more");
+        }
+        assert_eq!(vigil.look(vec![1000, 1000, 0]), [3]);
+        assert_eq!(vigil.look(vec![1001]), [0; 0], "two less");
         assert_eq!(sentence(&[2]).as_deref(), Some("worker 2 hangs: it has not moved for 2 s"));
         assert_eq!(sentence(&[]), None);
     }
