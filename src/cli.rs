@@ -164,7 +164,9 @@ fn configure(args: &Args) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    eprint!("{text}");
+    if !args.options.quiet || args.verbose {
+        eprint!("{text}");
+    }
     startup::keep(&text);
     for option in args.unbuilt.iter().filter(|_| !args.check) {
         say("WARNING", format!("'{option}' is not supported by weir yet"));

@@ -81,6 +81,26 @@ fn checking_says_valid_or_exits_with_one() {
     assert_eq!(Program::Weir.check("frontend f\n    bogus\n").0, Some(1));
 }
 
+/// Of warnings nothing is said with `-q`, as with HAProxy; errors are told all the same.
+#[test]
+fn checking_quietly_says_nothing_but_errors() {
+    let dir = TempDir::new().unwrap();
+    let check = |program: Program, text: &str| {
+        let file = dir.path().join("check.cfg");
+        std::fs::write(&file, text).unwrap();
+        let output = program.run(&["-c", "-q", "-f", &file.to_string_lossy()]);
+        (output.status.code(), [output.stdout, output.stderr].concat())
+    };
+    let warned = "frontend f\n    bind 127.0.0.1:8080\n";
+    for program in [Program::Weir, Program::HaProxy] {
+        let (code, said) = check(program, warned);
+        assert_eq!((code, String::from_utf8_lossy(&said).as_ref()), (Some(0), ""), "{program:?}");
+    }
+    let (code, said) = check(Program::Weir, &format!("{warned}    bogus\n"));
+    assert_eq!(code, Some(1));
+    assert!(String::from_utf8_lossy(&said).contains("unknown keyword 'bogus'"));
+}
+
 #[test]
 fn several_files_and_a_directory() {
     let address = harness::own_address();

@@ -40,7 +40,7 @@ Running
   -N <number>           connections of a frontend without maxconn
   -m <megabytes>        limit of memory
   -L <name>             this peer's name (default: the host's)
-  -q, -V                say nothing; say it all the same
+  -q, -V                say nothing but errors; say it all the same
   -dR                   one listening socket a bind line instead of one a thread
   -dS                   do not use splice()
 
