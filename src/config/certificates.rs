@@ -8,7 +8,7 @@ use super::parser::Parser;
 use super::raw::{Line, Place, Word};
 use super::tls::Preferences;
 use crate::tls::certificate::{BESIDE, BUNDLE, Extra, Problem, reason, with};
-use crate::tls::{Slot, Store};
+use crate::tls::{Listing, Slot, Store};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,7 +75,7 @@ pub struct Source {
     /// A list's line has its own.
     pub options: Option<TlsOptions>,
     pub written: Option<Arc<str>>,
-    pub list: Option<(Arc<str>, u32)>,
+    pub list: Option<Listing>,
     pub is_default: bool,
 }
 
@@ -100,12 +100,7 @@ pub fn open(parser: &Parser, line: &Line, name: &str) -> Result<Vec<Source>, Str
     };
     let path = parser.path(line, &name);
     if path.is_dir() {
-        let mut found = Vec::new();
-        for file in files(&path).map_err(|e| format!("unable to scan directory '{name}' ({e})."))? {
-            let file = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            found.extend(one(parser, &format!("{name}/{file}"), &path.join(&file))?);
-        }
-        return Ok(found);
+        return directory(parser, name.trim_end_matches('/'), &path);
     }
     let bundle = !path.exists() && parser.tls.extra.bundle;
     let members: Vec<&str> = BUNDLE.iter().filter(|e| bundle && with(&path, e).exists()).copied().collect();
@@ -115,6 +110,20 @@ pub fn open(parser: &Parser, line: &Line, name: &str) -> Result<Vec<Source>, Str
     let mut found = Vec::new();
     for ending in members {
         found.extend(one(parser, &format!("{name}.{ending}"), &with(&path, ending))?);
+    }
+    Ok(found)
+}
+
+/// A list of its own, to which certificates can be added while it is in use.
+fn directory(parser: &Parser, name: &str, path: &Path) -> Result<Vec<Source>, String> {
+    let list: Arc<str> = name.into();
+    let mut found = Vec::new();
+    let files = files(path).map_err(|e| format!("unable to scan directory '{name}' ({e})."))?;
+    for (number, file) in (0..).zip(files) {
+        let file = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let sources = one(parser, &format!("{name}/{file}"), &path.join(&file))?;
+        let listing = Listing { list: Arc::clone(&list), number, directory: true };
+        found.extend(sources.into_iter().map(|s| Source { list: Some(listing.clone()), ..s }));
     }
     Ok(found)
 }
@@ -206,9 +215,8 @@ pub fn list(parser: &mut Parser, line: &Line, index: usize) -> Option<Vec<Source
         }
         match listed(parser, line, &entry) {
             Some(sources) => {
-                let sources =
-                    sources.into_iter().map(|s| Source { list: Some((Arc::clone(&file), number)), ..s });
-                found.extend(sources);
+                let listing = Listing { list: Arc::clone(&file), number, directory: false };
+                found.extend(sources.into_iter().map(|s| Source { list: Some(listing.clone()), ..s }));
             }
             None => whole = false,
         }

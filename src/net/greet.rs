@@ -9,6 +9,8 @@ use rustls::{Connection, Error};
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
+use std::task::{Poll, ready};
+use std::time::Duration;
 
 /// Why there is no TLS connection; `Display` is HAProxy's phrase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +87,27 @@ pub async fn greet(
     }
 }
 
+/// How long a client may take to hear why there is no connection.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Takes what a refused client still sends, for a moment: with TLS 1.3 it may have asked before it is refused, and for
+/// bytes that nobody reads the kernel resets the connection, so that the client might never hear why.
+pub async fn part(stream: &mut Stream) {
+    if stream.shutdown_write().is_err() {
+        return;
+    }
+    let (mut bytes, mut budget) = (vec![0; 4096], 64);
+    let drain = poll_fn(|cx| {
+        loop {
+            match ready!(stream.poll_read(cx, &mut bytes)) {
+                Ok(n) if n > 0 && budget > 0 => budget -= 1,
+                _ => return Poll::Ready(()),
+            }
+        }
+    });
+    let _ = tokio::time::timeout(LAST_WORDS, drain).await;
+}
+
 /// Reads until the client's first message is whole.
 async fn read_hello(
     socket: &mut Stream,
@@ -100,8 +123,8 @@ async fn read_hello(
                 poll_fn(|cx| {
                     let mut source = secure::Reading(|buf: &mut [u8]| secure::now(socket.poll_read(cx, buf)));
                     match acceptor.read_tls(&mut source) {
-                        Err(e) if e.kind() == ErrorKind::WouldBlock => std::task::Poll::Pending,
-                        done => std::task::Poll::Ready(done),
+                        Err(e) if e.kind() == ErrorKind::WouldBlock => Poll::Pending,
+                        done => Poll::Ready(done),
                     }
                 })
                 .await

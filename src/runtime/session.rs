@@ -58,10 +58,13 @@ async fn after_handshakes(
                 accepted = greeted;
                 tell((Origin::Ssl, ssl::SHAKEN), "handshake done", &accepted, &proxy, &worker);
             }
-            Err((refused, error)) => {
+            Err((mut refused, error)) => {
                 let said = !matches!(error, GreetError::Empty | GreetError::Aborted | GreetError::Timeout);
                 embryonic(&refused, &proxy, &worker, &error.to_string(), said);
                 tell((Origin::Ssl, ssl::FAILED), &error.to_string(), &refused, &proxy, &worker);
+                if said {
+                    Box::pin(greet::part(&mut refused.stream)).await;
+                }
                 return;
             }
         }

@@ -11,6 +11,15 @@ use rustls::server::ClientHello;
 use rustls::{CipherSuite, ServerConfig, SignatureAlgorithm, SignatureScheme};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// Where a certificate stands in a list.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// The list's file, or the directory that is one.
+    pub list: Arc<str>,
+    pub number: u32,
+    pub directory: bool,
+}
+
 /// A certificate on a `bind` line, or a line of a list.
 #[derive(Clone, Debug)]
 pub struct Line {
@@ -20,8 +29,7 @@ pub struct Line {
     pub settings: Arc<Settings>,
     /// The options as written between brackets.
     pub options: Option<Arc<str>>,
-    /// The list's file and the line in it.
-    pub list: Option<(Arc<str>, u32)>,
+    pub list: Option<Listing>,
     /// Shown where no name fits, whatever its own names are.
     pub is_default: bool,
 }

@@ -30,7 +30,7 @@ pub mod verify;
 pub mod x509;
 
 pub use certificate::{Certificate, Parts};
-pub use door::{Door, Line};
+pub use door::{Door, Line, Listing};
 pub use handshake::{Agreed, Handshake, ServerHandshake};
 pub use settings::{Settings, Version};
 pub use store::{Slot, Store, lookups};

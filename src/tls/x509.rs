@@ -53,13 +53,13 @@ pub fn name_rfc2253(der: &[u8], who: Who) -> Option<String> {
     Some(parts.join(","))
 }
 
-/// One entry of a name, by its short name; the `place`-th from the start, or from the end where that is negative.
+/// One entry of a name, by its short name in either case; the `place`-th from the start, or from the end where that is negative.
 #[must_use]
 pub fn entry(der: &[u8], who: Who, wanted: &str, place: i64) -> Option<Vec<u8>> {
     let certificate = parse(der)?;
     let all: Vec<_> = distinguished(&certificate, who)
         .iter_attributes()
-        .filter(|attribute| short(attribute.attr_type()) == wanted)
+        .filter(|attribute| short(attribute.attr_type()).eq_ignore_ascii_case(wanted))
         .collect();
     let skipped = usize::try_from(place.unsigned_abs().saturating_sub(1)).ok()?;
     let found = if place < 0 { all.iter().rev().nth(skipped) } else { all.get(skipped) };

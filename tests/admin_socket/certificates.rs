@@ -149,6 +149,49 @@ fn transcript() {
     compare_answers("", &sections, &lines.iter().map(String::as_str).collect::<Vec<_>>());
 }
 
+/// A directory is a list: what deploy hooks of ACME clients send to add a certificate to it.
+#[test]
+fn transcript_of_a_directory() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let at = dir.path();
+    authority(at, "ca");
+    leaf(at, "ca", "one", &["one.example"]);
+    leaf(at, "ca", "two", &["two.example"]);
+    let shown = at.join("shown");
+    std::fs::create_dir(&shown).unwrap();
+    std::fs::copy(at.join("one.pem"), shown.join("one.pem")).unwrap();
+    let directory = shown.display().to_string();
+    let sections = format!(
+        "frontend f\n    bind ADDR:{PORT} ssl crt {directory}/\n    http-request return status 200\n"
+    );
+    let (old, new) = (format!("{directory}/one.pem"), format!("{directory}/two.pem"));
+    let outside = at.join("one.pem").display().to_string();
+    let lines = [
+        "show ssl cert".to_owned(),
+        "show ssl crt-list".to_owned(),
+        format!("show ssl crt-list {directory}"),
+        format!("show ssl crt-list -n {directory}/"),
+        format!("add ssl crt-list {directory} {new}"),
+        format!("new ssl cert {new}"),
+        format!("set ssl cert {new} <<\n{}\n", read(at, "two.pem").trim_end()),
+        format!("commit ssl cert {new}"),
+        format!("add ssl crt-list {directory} <<\n{new} [alpn h2]\n"),
+        format!("add ssl crt-list {directory} <<\n{new} x.example\n"),
+        format!("add ssl crt-list {directory}/ {new}"),
+        format!("add ssl crt-list {directory} {new}"),
+        format!("add ssl crt-list {directory} {outside}"),
+        format!("show ssl crt-list -n {directory}"),
+        format!("show ssl cert {new}"),
+        format!("set ssl cert {old} <<\n{}\n", read(at, "two.pem").trim_end()),
+        format!("commit ssl cert {old}"),
+        format!("del ssl crt-list {directory}/ {new}"),
+        format!("del ssl cert {new}"),
+        format!("show ssl crt-list {directory}"),
+        "show ssl cert".to_owned(),
+    ];
+    compare_answers("", &sections, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
 /// The certificate that a new handshake gets, if it gets one.
 fn handshake(address: SocketAddr, config: &Arc<ClientConfig>) -> Result<CertificateDer<'static>, String> {
     let text = |e: std::io::Error| e.to_string();

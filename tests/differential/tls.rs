@@ -321,7 +321,7 @@ pub(super) fn clients() -> Pki {
 
 const SHOWN: &str = "ssl_fc ssl_fc_has_crt ssl_fc_has_sni ssl_fc_is_resumed ssl_fc_alpn ssl_fc_cipher ssl_fc_protocol ssl_fc_alg_keysize \
      ssl_fc_use_keysize ssl_fc_sni ssl_c_used ssl_c_verify ssl_c_err ssl_c_ca_err ssl_c_ca_err_depth ssl_c_s_dn ssl_c_i_dn ssl_c_s_dn(CN) \
-     ssl_c_s_dn(OU) ssl_c_s_dn(OU,2) ssl_c_s_dn(OU,-1) ssl_c_s_dn(X) ssl_c_s_dn(,0,rfc2253) ssl_c_i_dn(O) ssl_c_serial,hex ssl_c_sha1,hex \
+     ssl_c_s_dn(OU) ssl_c_s_dn(cn) ssl_c_s_dn(Ou,2) ssl_c_s_dn(OU,2) ssl_c_s_dn(OU,-1) ssl_c_s_dn(X) ssl_c_s_dn(,0,rfc2253) ssl_c_i_dn(O) ssl_c_serial,hex ssl_c_sha1,hex \
      ssl_c_der,sha1,hex ssl_c_notbefore ssl_c_notafter ssl_c_key_alg ssl_c_sig_alg ssl_c_version ssl_f_s_dn ssl_f_i_dn ssl_f_serial,hex \
      ssl_f_sha1,hex ssl_f_der,sha1,hex ssl_f_notbefore ssl_f_notafter ssl_f_key_alg ssl_f_sig_alg ssl_f_version ssl_fc_has_early \
      ssl_c_chain_der,sha1,hex fc_err ssl_fc_err";
@@ -367,6 +367,34 @@ fn clients_show_certificates() {
         wrong.extend(Case { pki: &pki, bind: &bind, front: &front, global: "" }.compare(&visits).err());
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// With TLS 1.3 a client has asked before it is refused: it is told why, and not reset for what it asked.
+#[test]
+fn refused_clients_hear_why() {
+    let pki = clients();
+    let address = own_address();
+    let bind = format!("bind {address}:{FRONT} ssl crt PKI/server.pem verify required ca-file PKI/ours.crt");
+    let text = format!(
+        "defaults\n    mode http\n    timeout client 20s\n    timeout connect 5s\n    timeout server 5s\nfrontend fe\n    {bind}\n    \
+         http-request return status 200\n"
+    );
+    let text = text.replace("PKI", &pki.dir.path().to_string_lossy());
+    let _proxy = Proxy::start(Program::Weir, &text, address, &[FRONT]).unwrap_or_else(|e| panic!("{e}"));
+    for (name, alert) in
+        [("", "certificate required"), ("expired", "certificate expired"), ("stranger", "unknown ca")]
+    {
+        for round in 0..10 {
+            let mut curl = Command::new("curl");
+            curl.args(["-sk", "--tlsv1.3", "-m", "60", "-w", "%{errormsg}"]).current_dir(pki.dir.path());
+            if !name.is_empty() {
+                curl.args(["--cert", &format!("{name}.pem")]);
+            }
+            let answer = curl.arg(format!("https://{address}:{FRONT}/")).output().unwrap();
+            let answer = String::from_utf8_lossy(&answer.stdout).into_owned();
+            assert!(answer.contains(alert), "{name}, round {round}: {answer}, not {alert}");
+        }
+    }
 }
 
 #[test]

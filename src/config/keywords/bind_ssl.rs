@@ -10,7 +10,7 @@ use crate::config::suggest;
 use crate::config::tls;
 use crate::config::tls::ticket_keys;
 use crate::tls::verify::Codes;
-use crate::tls::{ciphers, sigalgs};
+use crate::tls::{Listing, ciphers, sigalgs};
 
 /// One option. Where it may stand beside the `bind` line: in brackets in a list, in `ssl-default-bind-options`.
 pub struct SslOption {
@@ -321,7 +321,8 @@ pub fn front_certificate(parser: &mut Parser, line: &Line) {
         Ok(sources) => {
             certificates::claim(parser, line, at + 1, &sources, options.fresh);
             if let Some(draft) = parser.draft() {
-                let list = Some((format!("@{}", draft.proxy.name).into(), line.place.line));
+                let (list, number) = (format!("@{}", draft.proxy.name).into(), line.place.line);
+                let list = Some(Listing { list, number, directory: false });
                 draft.uses.extend(sources.into_iter().map(|s| certificates::Source {
                     options: written.is_some().then(|| options.clone()),
                     written: written.clone(),
