@@ -115,6 +115,7 @@ pub(crate) fn reason(error: &std::io::Error) -> String {
 /// Every diagnostic (warnings included) when at least one is an alert.
 pub fn load(sources: &[Source], environment: &Environment) -> Result<Loaded, Vec<Diagnostic>> {
     let mut environment = environment.clone();
+    suggest::begin();
     predefine(&mut environment, sources);
     let read = preprocess::read(sources, &mut environment);
     let mut parser = Parser::new(environment);

@@ -131,8 +131,6 @@ impl Names {
             let mut diagnostic = Diagnostic::at(Severity::Alert, &reference.line, reference.word, message);
             diagnostic.hint = match self.fronts.get(name) {
                 Some(front) => Some(format!("'{name}' is a {} only: it has no servers", front.kind)),
-                // Thousands of wrong names are another kind of mistake, and each would be compared with each.
-                None if parser.diagnostics.len() > 500 => None,
                 None => suggest::hint(name, self.backs.keys().map(String::as_str)),
             };
             parser.report(diagnostic);

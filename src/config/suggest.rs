@@ -1,5 +1,20 @@
 //! "did you mean": the nearest of the spellings valid at a place.
 
+use std::cell::Cell;
+
+/// Words compared for one configuration. Thousands of wrong names among thousands of right ones are another kind of
+/// mistake than a typing error: comparing all with all took minutes, and the first of them have their hints by then.
+const COMPARISONS: u32 = 200_000;
+
+thread_local! {
+    static LEFT: Cell<u32> = const { Cell::new(COMPARISONS) };
+}
+
+/// Another configuration begins.
+pub fn begin() {
+    LEFT.set(COMPARISONS);
+}
+
 /// The candidate nearest to `typed`, if it is near enough to be worth saying: about a third of the letters may differ.
 #[must_use]
 pub fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -14,7 +29,10 @@ pub fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -
         .into_iter()
         // Each letter too many is an edit: most candidates need no table.
         .filter(|candidate| candidate.chars().count().abs_diff(typed.len()) <= allowed)
-        .map(|candidate| (distance(&typed, candidate), candidate))
+        .map_while(|candidate| {
+            LEFT.set(LEFT.get().checked_sub(1)?);
+            Some((distance(&typed, candidate), candidate))
+        })
         .filter(|(d, candidate)| *d <= allowed && *d < candidate.len())
         .min_by_key(|(d, _)| *d)
         .map(|(_, candidate)| candidate)
@@ -64,5 +82,17 @@ mod tests {
         check("xyz", None);
         check("", None);
         check("é", None);
+    }
+
+    #[test]
+    fn comparisons_are_bounded() {
+        let names: Vec<String> = (0..3000).map(|i| format!("name{i}")).collect();
+        begin();
+        let found =
+            (0..3000).filter(|i| nearest(&format!("nane{i}"), names.iter().map(String::as_str)).is_some());
+        let found = found.count();
+        assert!((50..300).contains(&found), "{found}");
+        begin();
+        check("chek", Some("check"));
     }
 }
