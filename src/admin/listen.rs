@@ -27,7 +27,14 @@ pub fn open(
     let global = &config.global;
     let virtuals = config.vrrp.addresses();
     let backlog = u32::try_from(global.stats_maxconn).unwrap_or(u32::MAX).max(1);
-    let setting = Setting { backlog, keepalive: None, tune: &global.tune, shared: true, virtuals: &virtuals };
+    let setting = Setting {
+        backlog,
+        keepalive: None,
+        answers_at_once: false,
+        tune: &global.tune,
+        shared: true,
+        virtuals: &virtuals,
+    };
     let bound = |listener| Some(Bound { listener: Arc::new(listener), socket: Arc::clone(socket) });
     let given = taken.extract_if(.., |t| t.is_for(&socket.bind)).next();
     if let Some(given) = given {

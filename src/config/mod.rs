@@ -125,6 +125,7 @@ pub fn load(sources: &[Source], environment: &Environment) -> Result<Loaded, Vec
     let files = sources.iter().map(|s| PathBuf::from(&*s.name)).collect();
     let (mut config, mut diagnostics, environment) = resolve::resolve(parser, files);
     config.written = written;
+    config.environment = environment.clone();
     if let ExternalChecks::WithEnvironment(kept) = &mut config.global.external_check {
         *kept = environment.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     }

@@ -59,6 +59,8 @@ pub struct Config {
     pub tls: Arc<crate::tls::Store>,
     /// Files read, in order (for `show startup-logs` and reload).
     pub files: Vec<PathBuf>,
+    /// The environment after `setenv` and its kin.
+    pub environment: super::environment::Environment,
     /// As it was read, for who asks the process.
     pub written: super::written::Written,
     /// Bytes that reading it has left on the heap; 0 where nobody counts.
@@ -143,6 +145,12 @@ impl Proxy {
     #[must_use]
     pub fn server_keep_alive(&self) -> Option<KeepAliveProbes> {
         self.options.srvtcpka.then_some(self.server_probes)
+    }
+
+    /// Is the acknowledgment of a client's first bytes to go out with the answer? (`option tcp-smart-accept`)
+    #[must_use]
+    pub fn answers_at_once(&self) -> bool {
+        self.options.tcp_smart_accept.unwrap_or(self.mode == Mode::Http)
     }
 
     /// HAProxy's word for the section: `frontend`, `backend` or `listen` ("proxy" in messages about a listen).
@@ -238,7 +246,8 @@ pub struct Options {
     pub splice_auto: bool,
     pub splice_request: bool,
     pub splice_response: bool,
-    pub tcp_smart_accept: bool,
+    /// Nothing said: in `mode http`.
+    pub tcp_smart_accept: Option<bool>,
     pub tcp_smart_connect: bool,
     pub transparent: bool,
 }

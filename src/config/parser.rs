@@ -12,7 +12,7 @@ use super::raw::Line;
 use super::tls::Versions;
 use crate::expr::{Condition, Directory, ExprError, PatternStore, Scope, Site};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 /// Everything read so far. Keyword handlers change the draft of the current section and report through [`Parser::alert`].
 pub struct Parser {
@@ -42,6 +42,8 @@ pub struct Parser {
     /// Finished and current proxies; the current one is the last while `section.is_proxy()`.
     pub drafts: Vec<Draft>,
     pub environment: Environment,
+    /// Of lines outside proxies.
+    pub bare: Scope,
     /// Names of all proxies and servers, for the expressions that take them.
     pub directory: Option<Arc<Directory>>,
     /// Pattern files and maps, shared by all sections.
@@ -107,6 +109,7 @@ impl Parser {
             states: super::states::States::default(),
             vrrp: super::vrrp::Drafts::default(),
             drafts: Vec::new(),
+            bare: Scope { environment: Some(Arc::new(environment.clone())), ..Scope::default() },
             environment,
             directory: None,
             patterns: Arc::default(),
@@ -194,8 +197,7 @@ impl Parser {
     /// The names an expression of the section being read may use.
     #[must_use]
     pub fn scope(&self) -> &Scope {
-        static EMPTY: LazyLock<Scope> = LazyLock::new(Scope::default);
-        self.drafts.last().map_or(&*EMPTY, |d| &d.scope)
+        self.drafts.last().map_or(&self.bare, |d| &d.scope)
     }
 
     /// The optional `if`/`unless` at word `index` to the end of the line. `Err(())` when it was reported as wrong.

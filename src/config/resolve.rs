@@ -59,6 +59,7 @@ pub fn resolve(mut parser: Parser, files: Vec<PathBuf>) -> (Config, Vec<Diagnost
         patterns: parser.patterns,
         tls: parser.tls.store,
         files,
+        environment: super::environment::Environment::default(),
     };
     (config, parser.diagnostics, parser.environment)
 }

@@ -424,6 +424,7 @@ impl Walker<'_> {
             userlists: self.parser.userlists.clone(),
             directory: self.parser.directory.clone(),
             patterns: Arc::clone(&self.parser.patterns),
+            environment: self.parser.bare.environment.clone(),
             own: (section != Section::Defaults).then(|| Own {
                 name: header.word(1).to_owned(),
                 front: section.has_front(),
@@ -508,6 +509,7 @@ impl Walker<'_> {
         {
             self.parser.warning(&line, 0, message);
         }
+        self.parser.global.shows_responses |= line.words.iter().any(|word| asks_for_a_response(&word.text));
         self.parser.apply(keyword, &line);
         if keyword.name == "acl" {
             self.note_broken_acl(line.word(1));
@@ -584,4 +586,9 @@ const NAMED_DEFAULTS_ONLY: &[&str] =
 #[must_use]
 pub fn invalid_character(name: &str) -> Option<char> {
     name.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | ':' | '_' | '-')))
+}
+
+/// Does it look like an expression that reads a response's body?
+fn asks_for_a_response(word: &str) -> bool {
+    ["res.body", "res.len", "res.payload", "payload(", "payload_lv("].iter().any(|name| word.contains(name))
 }

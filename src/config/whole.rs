@@ -18,6 +18,7 @@ pub fn check(parser: &mut Parser, proxies: &mut [Proxy]) {
         timeouts(parser, proxy);
         modes(parser, proxy);
         limits(parser, proxy);
+        destinations(parser, proxy);
         page_access(parser, proxy);
         external_checks(parser, proxy);
         dynamic_cookies(parser, proxy);
@@ -46,6 +47,20 @@ fn limits(parser: &mut Parser, proxy: &mut Proxy) {
             "'balance rdp-cookie' finds no cookie in 'mode http' : {kind} '{name}' uses round robin."
         );
         report(parser, Severity::Notice, message);
+    }
+}
+
+/// HAProxy connects a backend without servers to where its clients wanted to go.
+fn destinations(parser: &mut Parser, proxy: &Proxy) {
+    let Some(back) = &proxy.back else { return };
+    if proxy.options.transparent && back.servers.is_empty() && proxy.stats.is_none() {
+        let message = format!(
+            "{} '{}' : 'option transparent' without a server is not supported by weir yet.",
+            kind_of(proxy),
+            proxy.name
+        );
+        let hint = Some("add a line 'server any 0.0.0.0', which means the same".to_owned());
+        parser.report(Diagnostic { severity: Severity::Alert, place: None, message, source: None, hint });
     }
 }
 
@@ -320,17 +335,23 @@ mod tests {
             "global\n tune.idle-pool.shared off",
             "backend b\n mode http\n retry-on 0rtt-rejected",
             "backend b\n server s 127.0.0.1:1 non-stick",
-            "backend b\n option tcp-smart-connect",
-            "frontend f\n option tcp-smart-accept",
             "frontend f\n option http-no-delay",
             "frontend f\n option contstats",
-            "frontend f\n option socket-stats",
             "frontend f\n bind :80 nice 3",
             "frontend f\n mode http\n http-request set-nice 3",
             "frontend f\n tcp-request content set-nice 3",
         ] {
             check(&format!("{line}\n"), "no effect in weir");
         }
+    }
+
+    #[test]
+    fn where_clients_wanted_to_go_takes_a_server() {
+        let without = "backend b\n option transparent\n";
+        let source = |text: &str| Source { name: "t.cfg".into(), bytes: text.as_bytes().to_vec() };
+        let said = load(&[source(without)], &Environment::default()).unwrap_err();
+        assert!(said[0].message.contains("'option transparent' without a server"), "{said:?}");
+        read(&format!("{without} server any 0.0.0.0\n"));
     }
 
     #[test]

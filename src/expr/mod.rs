@@ -79,6 +79,8 @@ pub struct Scope {
     pub userlists: Vec<std::sync::Arc<crate::config::model::Userlist>>,
     /// Pattern files and maps read so far.
     pub patterns: std::sync::Arc<PatternStore>,
+    /// What `setenv` and its kin have left; `None`: the process's own.
+    pub environment: Option<std::sync::Arc<crate::config::environment::Environment>>,
     /// Predefined ACLs used so far: each is declared once.
     pub(crate) predefined: std::sync::Mutex<Vec<std::sync::Arc<Acl>>>,
     /// Every proxy and server of the configuration, where known: names in arguments are checked against it.

@@ -90,7 +90,7 @@ impl Exchange<'_> {
                 return Err(Stop::Answer { answer, letters: *b"PH" });
             }
         } else {
-            self.response_rules(&front.conf, back.as_deref().unwrap_or(&front.conf))?;
+            self.response_rules(&front.conf, back.as_deref().unwrap_or(&front.conf)).await?;
         }
         self.letters = *b"LR";
         let length = match (head_only, chunked) {

@@ -41,6 +41,10 @@ pub struct Context {
     /// The part of the request body that was buffered for rules, decoded.
     pub body: Vec<u8>,
     pub body_complete: bool,
+    /// What there is of the response's body for rules, decoded; empty where no expression asks for it.
+    pub response_body: Vec<u8>,
+    pub response_complete: bool,
+    pub response_chunked: bool,
     pub log: LogRecord,
     pub settings: Settings,
     pub variables: Variables,
@@ -62,6 +66,9 @@ impl Context {
             has_response: false,
             body: Vec::new(),
             body_complete: false,
+            response_body: Vec::new(),
+            response_complete: false,
+            response_chunked: false,
             log: LogRecord::default(),
             settings: Settings::default(),
             variables: Variables::default(),
@@ -83,6 +90,8 @@ impl Context {
         self.has_response = false;
         self.body.clear();
         self.body_complete = false;
+        self.response_body.clear();
+        self.response_complete = false;
         self.settings = Settings::default();
         self.variables.clear();
         self.log.reset();
@@ -138,6 +147,10 @@ impl Facts for Context {
 
     fn request_payload(&self) -> Option<Payload<'_>> {
         Some(Payload { bytes: &self.body, complete: self.body_complete })
+    }
+
+    fn response_payload(&self) -> Option<Payload<'_>> {
+        self.has_response.then_some(Payload { bytes: &self.response_body, complete: self.response_complete })
     }
 
     fn log(&self) -> &LogRecord {

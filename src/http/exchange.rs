@@ -264,7 +264,9 @@ impl<'a> Exchange<'a> {
             absorbed.map_err(|_| Failure::new(Cause::Proxy, Phase::Header, 502))?;
         }
         self.ctx.log.bytes_to_client += accounted;
-        if let Err(stop) = self.response_rules(&front.conf, &back.conf) {
+        self.ctx.response_chunked = framing.length == BodyLength::Chunked;
+        self.show_response_body();
+        if let Err(stop) = self.response_rules(&front.conf, &back.conf).await {
             self.ctx.log.bytes_to_client += self.response.accounted();
             return Err(stop);
         }
@@ -289,7 +291,7 @@ impl<'a> Exchange<'a> {
             line.extend_from_slice(if version == Version::HTTP_2 { b" HTTP/2." } else { b" HTTP/1." });
             line.push(b'0'.wrapping_add(version.minor));
         }
-        let longest = ctx.session.generation.config.global.tune.http_logurilen.saturating_sub(1);
+        let longest = ctx.session.generation.config.global.tune.http_logurilen;
         ctx.log.request_line.truncate(longest);
         ctx.log.bytes_from_client = write::accounted(&ctx.request);
         forwarded::capture_request_headers(&front.conf, ctx);

@@ -131,14 +131,14 @@ impl Exchange<'_> {
         Err(Stop::Answer { answer, letters: *b"PT" })
     }
 
-    pub(super) fn response_rules(&mut self, front: &Proxy, back: &Proxy) -> Result<(), Stop> {
+    pub(super) async fn response_rules(&mut self, front: &Proxy, back: &Proxy) -> Result<(), Stop> {
         self.ctx.has_response = true;
         self.ctx.drop_scope(VarScope::Request);
         forwarded::capture_response_headers(front, self.ctx);
         cookies::capture_response(front, self.ctx);
-        self.run_response_rules(back)?;
+        self.run_response_rules(back).await?;
         if !std::ptr::eq(front, back) {
-            self.run_response_rules(front)?;
+            self.run_response_rules(front).await?;
         }
         let blocked = Failure::denied(Phase::Header, 502);
         if back.options.checkcache && cookies::leaks_cookie(self.ctx) {
@@ -165,7 +165,7 @@ impl Exchange<'_> {
         self.client.session.engine.log.report(&back.log, level::ALERT, &text);
     }
 
-    fn run_response_rules(&mut self, proxy: &Proxy) -> Result<(), Stop> {
+    async fn run_response_rules(&mut self, proxy: &Proxy) -> Result<(), Stop> {
         if !proxy.tcp_response_content.is_empty() {
             match run_tcp_rules(&proxy.tcp_response_content, 0, self.ctx, true) {
                 TcpVerdict::Reject => return Err(Failure::denied(Phase::Header, 502).into()),
@@ -173,22 +173,27 @@ impl Exchange<'_> {
                 _ => {}
             }
         }
-        if proxy.http_response.is_empty() {
-            return Ok(());
-        }
-        let verdict = rules::run(rules::Phase::Response, &proxy.http_response, 0, self.ctx);
-        self.stamp_client();
-        counting::rewrites(self);
-        match verdict {
-            Verdict::Failed(answer) => Err(Stop::Answer { answer, letters: *b"PH" }),
-            Verdict::Answer(answer) => {
-                let letters = if answer.denied { *b"PH" } else { *b"LH" };
-                Err(Stop::Answer { answer, letters })
+        let mut from = 0;
+        while !proxy.http_response.is_empty() {
+            let verdict = rules::run(rules::Phase::Response, &proxy.http_response, from, self.ctx);
+            self.stamp_client();
+            counting::rewrites(self);
+            match verdict {
+                Verdict::Failed(answer) => return Err(Stop::Answer { answer, letters: *b"PH" }),
+                Verdict::Answer(answer) => {
+                    let letters = if answer.denied { *b"PH" } else { *b"LH" };
+                    return Err(Stop::Answer { answer, letters });
+                }
+                Verdict::Reject => return Err(Failure::denied(Phase::Header, 502).into()),
+                Verdict::SilentDrop => return Err(Stop::Silent),
+                Verdict::WaitForBody { time, at_least, resume } => {
+                    self.buffer_response(time, at_least).await?;
+                    from = resume;
+                }
+                _ => break,
             }
-            Verdict::Reject => Err(Failure::denied(Phase::Header, 502).into()),
-            Verdict::SilentDrop => Err(Stop::Silent),
-            _ => Ok(()),
         }
+        Ok(())
     }
 
     /// `http-after-response`: on every response, ours too; backend first.

@@ -265,17 +265,85 @@ impl Exchange<'_> {
         Poll::Pending
     }
 
+    /// `wait-for-body` of a response: until it is whole, `at_least` bytes of it are there (0: as many as fit), or the
+    /// buffer is full; then shows it to the rules.
+    pub async fn buffer_response(
+        &mut self,
+        time: Duration,
+        at_least: usize,
+    ) -> Result<(), super::exchange::Stop> {
+        let deadline = Instant::now() + time;
+        let buffered = poll_fn(|cx| self.poll_response_buffered(cx, deadline, at_least)).await;
+        self.show_response_body();
+        buffered.map_err(Into::into)
+    }
+
+    fn poll_response_buffered(
+        &mut self,
+        cx: &mut Context<'_>,
+        deadline: Instant,
+        at_least: usize,
+    ) -> Poll<Result<(), Failure>> {
+        // The server may wait for the rest of the request.
+        if let Poll::Ready(Err(failure)) = self.poll_request(cx, &mut false) {
+            return Poll::Ready(Err(failure));
+        }
+        let buffers = &self.client.session.engine.buffers;
+        loop {
+            let Some(up) = &mut self.up else { return Poll::Ready(Ok(())) };
+            let enough = at_least > 0 && self.response.payload() >= at_least as u64;
+            if self.response.is_complete() || enough || up.inbox.is_full() {
+                return Poll::Ready(Ok(()));
+            }
+            match up.inbox.poll_fill(cx, &mut up.stream, buffers) {
+                Poll::Ready(Ok(n)) if n > 0 => self.server_at = Instant::now(),
+                Poll::Ready(_) if self.response.end_of_stream() => return Poll::Ready(Ok(())),
+                Poll::Ready(_) => {
+                    return Poll::Ready(Err(Failure::new(Cause::ServerAbort, Phase::Header, 502)));
+                }
+                Poll::Pending => break,
+            }
+            if self.response.absorb(&mut up.inbox).is_err() {
+                return Poll::Ready(Err(Failure::new(Cause::Proxy, Phase::Header, 502)));
+            }
+        }
+        if self.client.timer.poll(cx, Some(deadline)).is_ready() {
+            // HAProxy's letters for it.
+            return Poll::Ready(Err(Failure::new(Cause::ServerTimeout, Phase::Request, 504)));
+        }
+        Poll::Pending
+    }
+
+    /// Gives expressions what there is of the response's body, where any of the configuration asks for it.
+    pub fn show_response_body(&mut self) {
+        if !self.ctx.session.generation.config.global.shows_responses {
+            return;
+        }
+        let Some(up) = &self.up else { return };
+        let body = &mut self.ctx.response_body;
+        body.clear();
+        body.extend_from_slice(up.inbox.kept());
+        if self.ctx.response_chunked {
+            unchunk(body);
+        }
+        self.ctx.response_complete = self.response.is_complete();
+    }
+
     /// Gives expressions the body bytes that are there, without chunk framing.
     pub fn show_body(&mut self) {
         let body = &mut self.ctx.body;
         body.clear();
         body.extend_from_slice(self.client.inbox.kept());
         if self.framing.length == super::h1::BodyLength::Chunked {
-            let mut decoder = super::h1::chunked::Decoder::default();
-            let emit = super::h1::chunked::Emit::Payload;
-            let n = decoder.scan(body, emit, usize::MAX).map_or(0, |scan| scan.emitted);
-            body.truncate(n);
+            unchunk(body);
         }
         self.ctx.body_complete = self.request.is_complete();
     }
+}
+
+/// Leaves the payload of the chunks that are there.
+fn unchunk(body: &mut Vec<u8>) {
+    let mut decoder = super::h1::chunked::Decoder::default();
+    let n = decoder.scan(body, super::h1::chunked::Emit::Payload, usize::MAX).map_or(0, |scan| scan.emitted);
+    body.truncate(n);
 }

@@ -35,6 +35,8 @@ pub struct Setting<'a> {
     pub backlog: u32,
     /// `option clitcpka`
     pub keepalive: Option<KeepAliveProbes>,
+    /// `option tcp-smart-accept`
+    pub answers_at_once: bool,
     pub tune: &'a Tune,
     /// `-dR`: one socket for all threads.
     pub shared: bool,
@@ -486,7 +488,7 @@ mod tests {
 
     fn setting(tune: &Tune, backlog: u32, keepalive: bool) -> Setting<'_> {
         let keepalive = keepalive.then(KeepAliveProbes::default);
-        Setting { backlog, keepalive, tune, shared: true, virtuals: &[] }
+        Setting { backlog, keepalive, answers_at_once: false, tune, shared: true, virtuals: &[] }
     }
 
     #[test]

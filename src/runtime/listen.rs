@@ -101,6 +101,7 @@ pub fn open_all(
         let setting = Setting {
             backlog,
             keepalive: proxy.client_keep_alive(),
+            answers_at_once: proxy.answers_at_once(),
             tune: &config.global.tune,
             shared: options.one_listener,
             virtuals: &virtuals,

@@ -247,7 +247,7 @@ impl Session {
             keepalive: back.server_keep_alive(),
             transparent: back.options.transparent,
             tune: &generation.config.global.tune,
-            asks_first: false,
+            asks_first: back.options.tcp_smart_connect && reached.send_proxy.is_some(),
             mark: self.ctx.settings.marks[Peer::Server as usize],
             tos: self.ctx.settings.tos[Peer::Server as usize],
             tls: wrap.as_ref(),

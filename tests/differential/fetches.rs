@@ -12,6 +12,22 @@ const FETCHES: &[&str] = &[
     "req.hdr_cnt(a)",
     "req.fhdr_cnt(a)",
     "req.hdr_names",
+    "req.hdrs,hex",
+    "req.proto_http",
+    "req.body_size",
+    "baseq",
+    "base32+src,length",
+    "url32+src,hex",
+    "so_id",
+    "so_name",
+    "fe_id",
+    "fc_http_major",
+    "fe_client_timeout",
+    "fe_sess_rate,bool",
+    "be_sess_rate(be)",
+    "avg_queue(be)",
+    "date_us,div(1000000)",
+    "uuid,regsub([0-9a-f],x,g)",
     "req.hdr_val(n)",
     "req.hdr_val(n,2)",
     "req.cook(s)",
@@ -216,6 +232,82 @@ fn headers_are_seen_alike() {
     let row = Row::new("of all headers").front(front);
     let lengths = [0, 1, 239, 240, 241, 255, 256, 2287, 2288, 2289, 4000];
     compare(vec![lengths.iter().fold(row, |row, n| row.send(&long(*n)))]);
+}
+
+/// What of a response and of the server's connection is asked for once it is there.
+#[test]
+fn responses_are_seen_alike() {
+    const ASKED: &[&str] = &[
+        "bc_dst",
+        "bc_dst_port",
+        "bc_src",
+        "bc_src_port,bool",
+        "bc_http_major",
+        "be_sess_rate,bool",
+        "capture.res.ver",
+        "res.body_len",
+        "res.body_size",
+        "res.cook_cnt(s)",
+        "res.cook_val(n)",
+        "res.hdr_ip(x-ip)",
+        "res.hdr_ip(x-ip,2)",
+        "res.hdr_names",
+        "res.hdr_val(x-n)",
+        "res.hdrs,hex",
+        "res.fhdr(x-n)",
+        "res.ver",
+        "srv_name",
+    ];
+    let mut rules = String::from("option http-buffer-request\nhttp-response wait-for-body time 2s\n");
+    for (i, asked) in ASKED.iter().enumerate() {
+        rules += &format!(
+            "http-response set-var(txn.v{i}) {asked}\nhttp-after-response set-header h{i} \"<%[var(txn.v{i})]>\"\n"
+        );
+    }
+    let row = |name: &'static str, answer: &'static str| Row::new(name).back(&rules).answer(answer).get("/");
+    compare(vec![
+        row("of an answer", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+        row("of an answer without a body", "HTTP/1.1 204 No\r\nX-Ip: ::1\r\nX-N: 7\r\n\r\n"),
+        row(
+            "of an answer with cookies",
+            "HTTP/1.1 200 OK\r\nSet-Cookie: s=1; path=/\r\nSet-Cookie: n=42; Secure\r\nSet-Cookie: s=3\r\nX-Ip: 192.0.2.7, 10.0.0.1\r\nX-N: -3\r\nX-N: 12x\r\nContent-Length: 0\r\n\r\n",
+        ),
+        row("of chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"),
+    ]);
+}
+
+/// `wait-for-body` of responses: what comes of the rules after it.
+#[test]
+fn bodies_of_responses_are_waited_for() {
+    let rules = |wait: &str| {
+        format!(
+            "http-response wait-for-body {wait}\nhttp-response set-header x-len %[res.body_len]\n\
+             http-response deny if {{ res.body -m sub secret }}\nhttp-response set-header x-last rule"
+        )
+    };
+    let row = |name: &'static str, wait: &str, answer: &str| {
+        Row::new(name).back(&rules(wait)).answer(String::from(answer).leak()).get("/")
+    };
+    let sized = |n: usize| format!("HTTP/1.1 200 OK\r\nContent-Length: {n}\r\n\r\n{}", "x".repeat(n));
+    compare(vec![
+        row("whole", "time 5s", &sized(10)),
+        row("enough", "time 5s at-least 3", &sized(10)),
+        // How much a buffer holds differs a little.
+        Row::new("more than a buffer holds")
+            .back("http-response wait-for-body time 5s\nhttp-response set-header x-last rule")
+            .answer(sized(40000).leak())
+            .get("/"),
+        row("a word in it", "time 5s", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\na secret."),
+        row(
+            "a word over two chunks",
+            "time 5s",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nsec\r\n3\r\nret\r\n0\r\n\r\n",
+        ),
+        row("until the connection closes", "time 5s", "HTTP/1.1 200 OK\r\n\r\nhello"),
+        row("never whole", "time 300ms", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"),
+        row("in the frontend", "time 5s", &sized(10)).front(&rules("time 5s")),
+        Row::new("by a condition").back(&rules("time 5s if { status 404 }")).get("/"),
+    ]);
 }
 
 /// What is logged when all is over: rules, connections and the kernel's view of them.

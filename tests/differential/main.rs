@@ -23,6 +23,7 @@ mod replies;
 mod rewriting;
 mod rig;
 mod routing;
+mod settings;
 mod tls;
 mod tls_early;
 mod tls_grades;

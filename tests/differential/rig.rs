@@ -175,6 +175,10 @@ fn observe(program: Program, row: &Row, address: Ipv4Addr) -> Result<String, Str
         let text = line.split_once("]: ").map_or(line.as_str(), |(_, text)| text);
         let _ = writeln!(seen, "log: {}", text.trim_end());
     }
+    // The end of a PROXY line.
+    for port in &ports {
+        seen = seen.replace(&format!(" {port} {FRONT}"), " CPORT FRONT");
+    }
     for port in ports {
         seen = seen.replace(&format!(":{port}"), ":CPORT");
     }

@@ -5,7 +5,6 @@ use crate::admin::command::{Call, Command};
 use crate::config::condition::VERSION;
 use crate::config::model::global::Level::{Operator, User};
 use std::fmt::Write as _;
-use std::os::unix::ffi::OsStrExt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub const TABLE: &[Command] = &[
@@ -22,11 +21,11 @@ pub const TABLE: &[Command] = &[
 ];
 
 fn show_env(call: &mut Call<'_>) -> Answer {
-    let mut all: Vec<(Vec<u8>, Vec<u8>)> = std::env::vars_os()
-        .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
-        .collect();
-    // HAProxy adds these to its environment; a process with threads must not, so they are kept beside it.
+    // HAProxy changes its own environment; a process with threads must not, so it is kept beside it.
     let config = &call.live().config;
+    let known = config.environment.iter();
+    let mut all: Vec<(Vec<u8>, Vec<u8>)> =
+        known.map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect();
     let files: Vec<String> = config.files.iter().map(|f| f.display().to_string()).collect();
     let sockets: Vec<String> = call.admin.sockets.iter().map(|s| super::session::shown_address(s)).collect();
     let local = config.global.localpeer.as_deref().unwrap_or(&call.live().process.hostname);

@@ -46,9 +46,9 @@ pub const TABLE: &[Keyword] = &[
     switch!("option allbackups", BACK, allbackups, "Uses all backup servers at once instead of the first."),
     switch!("option checkcache", BACK, checkcache, "Refuses cacheable responses that set a cookie."),
     switch!("option clitcpka", FRONT, clitcpka, "TCP keep-alive towards clients."),
-    switch("option contstats", FRONT, "Counts traffic while it flows, not at the end.", |p, l| {
+    switch("option contstats", FRONT, "Accepted: counters grow when a request or a connection ends, also with it.", |p, l| {
         set(p, l, |o, on| o.contstats = on);
-        p.no_effect(l, 1, "statistics are not served yet");
+        p.no_effect(l, 1, "counters grow when a request or a connection ends");
     }),
     switch!("option dontlog-normal", FRONT, dontlog_normal, "Logs errors only."),
     switch!("option dontlognull", FRONT, dontlognull, "Does not log connections without data."),
@@ -75,22 +75,26 @@ pub const TABLE: &[Keyword] = &[
     switch!("option nolinger", ANY_PROXY, nolinger, "Closes with a reset, leaving no TIME_WAIT."),
     switch!("option persist", BACK, persist, "Keeps to a cookie's server even when it is down."),
     switch!("option prefer-last-server", BACK, prefer_last_server, "Keeps a connection's requests on one server."),
-    switch("option socket-stats", FRONT, "Counters per listener.", |p, l| {
-        set(p, l, |o, on| o.socket_stats = on);
-        p.no_effect(l, 1, "statistics are not served yet");
-    }),
+    switch!("option socket-stats", FRONT, socket_stats, "Counters per listener."),
     switch!("option splice-auto", ANY_PROXY, splice_auto, "Lets the kernel move bytes where it pays."),
     switch!("option splice-request", ANY_PROXY, splice_request, "The same for requests."),
     switch!("option splice-response", ANY_PROXY, splice_response, "The same for responses."),
     switch!("option srvtcpka", BACK, srvtcpka, "TCP keep-alive towards servers."),
-    switch("option tcp-smart-accept", FRONT, "Saves an ACK when accepting, in HAProxy.", |p, l| {
-        set(p, l, |o, on| o.tcp_smart_accept = on);
-        p.no_effect(l, 1, "when ACKs are sent is left to the system");
-    }),
-    switch("option tcp-smart-connect", BACK, "Saves an ACK when connecting, in HAProxy.", |p, l| {
-        set(p, l, |o, on| o.tcp_smart_connect = on);
-        p.no_effect(l, 1, "when ACKs are sent is left to the system");
-    }),
+    switch(
+        "option tcp-smart-accept",
+        FRONT,
+        "A client's first bytes are acknowledged with the answer, not at once (in 'mode http' unless 'no' stands before it).",
+        |p, l| {
+            let said = p.prefix != Prefix::Default;
+            set(p, l, |o, on| o.tcp_smart_accept = said.then_some(on));
+        },
+    ),
+    switch!(
+        "option tcp-smart-connect",
+        BACK,
+        tcp_smart_connect,
+        "A server's handshake is acknowledged with the first bytes to it where those are there ('send-proxy'; in 'mode http' always so)."
+    ),
     switch!("option transparent", BACK, transparent, "Connects to the client's destination address."),
     switch("option tcpka", ANY_PROXY, "Both 'option clitcpka' and 'option srvtcpka'.", |p, l| {
         let (front, back) = p.draft().map_or((false, false), |d| (d.section.has_front(), d.section.has_back()));

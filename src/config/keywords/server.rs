@@ -351,10 +351,11 @@ pub const OPTIONS: &[ServerOption] = &[
         s.timing.rise = p.integer(l, i + 1, 1, i32::MAX as u32).unwrap_or(2);
     }),
     option("send-proxy", "", "Connections begin with a PROXY protocol version 1 header.", 0, |_, _, _, s| {
-        s.server.send_proxy = Some(SendProxy::default());
+        s.server.send_proxy.get_or_insert_with(SendProxy::default).v1 = true;
     }),
     option("no-send-proxy", "", "Undoes 'send-proxy'.", 0, |_, _, _, s| {
-        s.server.send_proxy = s.server.send_proxy.take().filter(|h| h.v2);
+        let header = s.server.send_proxy.take().filter(|h| h.v2);
+        s.server.send_proxy = header.map(|h| SendProxy { v1: false, ..h });
     }),
     option(
         "send-proxy-v2",
@@ -539,7 +540,8 @@ fn v2(draft: &mut ServerDraft) -> &mut SendProxy {
 }
 
 fn no_v2(draft: &mut ServerDraft) {
-    draft.server.send_proxy = draft.server.send_proxy.take().filter(|h| !h.v2);
+    let header = draft.server.send_proxy.take().filter(|h| h.v1 || !h.v2);
+    draft.server.send_proxy = header.map(|h| SendProxy { v2: false, ..h });
 }
 
 fn check_address(parser: &mut Parser, line: &Line, i: usize, draft: &mut ServerDraft) {

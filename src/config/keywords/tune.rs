@@ -52,7 +52,7 @@ pub const TABLE: &[Keyword] = &[
         http_logurilen,
         1,
         1 << 20,
-        "Characters of the request line that are logged (1024)."
+        "Characters of the request line that are logged (1023)."
     ),
     size!("tune.http.cookielen", http_cookielen, 1, 1 << 20, "Characters of a captured cookie (63)."),
     size!("tune.rcvbuf.client", rcvbuf_client, 0, 1 << 30, "Receive buffer of client sockets."),

@@ -399,6 +399,8 @@ pub enum OnError {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools)]
 pub struct SendProxy {
+    /// `send-proxy` was said, which holds where version 2 is taken back.
+    pub v1: bool,
     pub v2: bool,
     pub ssl: bool,
     pub ssl_cn: bool,

@@ -52,6 +52,8 @@ pub struct Global {
     pub external_check: ExternalChecks,
     pub insecure_fork_wanted: bool,
     pub strict_limits: bool,
+    /// Some expression may ask for the body of a response, which is kept for it then.
+    pub shows_responses: bool,
     /// `set-dumpable`: a core dump is written when the process dies, whatever the limits and the user are.
     pub dumpable: bool,
     /// `mworker-max-reloads`: a worker that has outlived more is ended.
@@ -163,7 +165,7 @@ impl Default for Tune {
             bufsize: 16384,
             maxrewrite: 1024,
             http_maxhdr: 101,
-            http_logurilen: 1024,
+            http_logurilen: 1023,
             http_cookielen: 63,
             maxaccept: 0,
             idle_timer: Duration::from_secs(1),
@@ -217,6 +219,7 @@ impl Default for Global {
             max_spread_checks: None,
             external_check: ExternalChecks::Refused,
             insecure_fork_wanted: false,
+            shows_responses: false,
             strict_limits: true,
             dumpable: false,
             most_reloads: None,

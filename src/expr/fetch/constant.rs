@@ -49,7 +49,7 @@ pub(super) const ROWS: &[Fetch] = &[
         Eval::One(text_if_set),
         "The environment variable's value when the configuration was read.",
     )
-    .prepared(prepare_env),
+    .prepared_in(prepare_env),
 ];
 
 fn text<'a>(call: &Call<'a>) -> Option<Sample<'a>> {
@@ -102,10 +102,13 @@ fn prepare_bin(args: &mut Vec<Arg>) -> Result<(), String> {
 }
 
 /// The environment is read once: nothing in it changes while the process runs.
-fn prepare_env(args: &mut Vec<Arg>) -> Result<(), String> {
+fn prepare_env(args: &mut Vec<Arg>, scope: &crate::expr::Scope) -> Result<(), String> {
     use std::os::unix::ffi::{OsStrExt, OsStringExt};
     let name = args.first().and_then(Arg::text).unwrap_or_default();
-    let value = std::env::var_os(std::ffi::OsStr::from_bytes(name));
-    *args = vec![value.map_or(Arg::Absent, |v| Arg::Text(v.into_vec()))];
+    let value = match &scope.environment {
+        Some(known) => known.get(&String::from_utf8_lossy(name)).map(|value| value.as_bytes().to_vec()),
+        None => std::env::var_os(std::ffi::OsStr::from_bytes(name)).map(OsStringExt::into_vec),
+    };
+    *args = vec![value.map_or(Arg::Absent, Arg::Text)];
     Ok(())
 }

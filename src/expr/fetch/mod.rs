@@ -229,6 +229,11 @@ impl Fetch {
         self.prepare = Some(super::args::Prepare::Alone(prepare));
         self
     }
+
+    const fn prepared_in(mut self, prepare: fn(&mut Vec<Arg>, &Scope) -> Result<(), String>) -> Self {
+        self.prepare = Some(super::args::Prepare::InScope(prepare));
+        self
+    }
 }
 
 /// Families, in the manual's order.

@@ -14,6 +14,8 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     keepalive: Option<KeepAliveProbes>,
+    /// The acknowledgment of a client's first bytes goes out with the answer.
+    answers_at_once: bool,
     defer_accept: bool,
     /// How many handshakes may be pending with data.
     fastopen: Option<i32>,
@@ -28,7 +30,8 @@ pub struct Options {
 pub type Failed = (&'static str, io::Error);
 
 /// How long TCP_DEFER_ACCEPT waits for the first byte, in seconds.
-const DEFERRED: i32 = 60;
+/// As with HAProxy: a client that says nothing is let in after it.
+const DEFERRED: i32 = 1;
 
 /// Of net.ipv4.tcp_fastopen: the server's side, and listeners that do not ask for it.
 const FASTOPEN_FOR_ALL: u32 = 0x402;
@@ -37,6 +40,7 @@ impl Options {
     /// Of a socket just made.
     const NONE: Self = Self {
         keepalive: None,
+        answers_at_once: false,
         defer_accept: false,
         fastopen: None,
         mss: None,
@@ -49,6 +53,7 @@ impl Options {
     pub fn of(bind: &Bind, setting: Setting<'_>) -> Self {
         Self {
             keepalive: setting.keepalive,
+            answers_at_once: setting.answers_at_once,
             defer_accept: bind.defer_accept,
             fastopen: bind.tfo.then(|| super::backlog(bind, setting)),
             // A negative value means "that much less than the path's", which only the connection knows.
@@ -88,6 +93,9 @@ impl Options {
                 set_probes(socket, probes);
             }
             let _ = socket.set_keepalive(self.keepalive.is_some());
+        }
+        if before.is_none_or(|b| b.answers_at_once != self.answers_at_once) {
+            let _ = socket.set_tcp_quickack(!self.answers_at_once);
         }
         if before.is_none_or(|b| b.mss != self.mss) {
             let _ = socket.set_tcp_mss(self.mss.unwrap_or(0));
