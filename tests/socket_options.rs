@@ -29,7 +29,7 @@ const BINDS: &[&str] = &[
 
 /// Options nobody has asked for, or where one does for the connection what the other does for the listener.
 fn is_ours_to_choose(option: &str) -> bool {
-    ["SO_REUSE", "TCP_NODELAY", "SO_LINGER"].iter().any(|name| option.contains(name))
+    ["SO_REUSE", "SO_BUF_LOCK", "TCP_NODELAY", "SO_LINGER"].iter().any(|name| option.contains(name))
         || ["TCP_QUICKACK=[1]", "TCP_USER_TIMEOUT=[0]", "TCP_DEFER_ACCEPT=[0]"].contains(&option)
 }
 

@@ -242,7 +242,8 @@ fn sessions_of_a_server_are_shut_down() {
 
 #[test]
 fn counters_are_cleared() {
-    let (rig, address) = start("", TWO);
+    // One thread: with two, a request may come while the one before is still being put away.
+    let (rig, address) = start("    nbthread 1\n", TWO);
     let _a = origin(address, 9001, "a");
     let _b = origin(address, 9002, "b");
     for _ in 0..6 {
