@@ -1,6 +1,5 @@
 //! A server for the request and a connection to it: assignment and the queue, idle connections, dialling, redispatch.
 
-use super::buffer::Inbox;
 use super::error::{Cause, Failure, Phase};
 use super::exchange::{Exchange, Stop};
 use super::persist;
@@ -161,18 +160,11 @@ impl Exchange<'_> {
                     [self.ctx.log.backend_src, self.ctx.log.backend_dst] = ends;
                     self.ctx.server_tls = stream.server_handshake();
                     self.client.card.connected(stream.as_raw_fd(), self.retries, ends);
-                    self.up = Some(Upstream {
-                        stream,
-                        inbox: Inbox::default(),
-                        server: Arc::clone(server),
-                        in_use: Some(in_use),
-                        lease: None,
-                        uses: 0,
-                        reused: false,
-                        downs,
-                        ends,
-                        sni: wrap.and_then(|wrap| wrap.sni),
-                    });
+                    let mut up = Box::new(Upstream::new(stream, Arc::clone(server), downs, ends));
+                    up.sni = wrap.and_then(|wrap| wrap.sni);
+                    drop(in_use);
+                    up.begin_use();
+                    self.up = Some(up);
                     self.at = Instant::now();
                     self.times.connected = Some(self.at);
                     return Ok(());
@@ -423,27 +415,26 @@ impl Exchange<'_> {
         if server.conf.may_speak_h2() && self.take_stream(server, conf, sni) {
             return true;
         }
-        let own = self.client.own.take().filter(|own| Arc::ptr_eq(&own.server, server));
-        let own = own
+        let own = self
+            .client
+            .own
+            .take()
             .and_then(|own| own.take())
-            .filter(|idle| idle.sni.as_deref() == sni && idle.downs == server.downs() && idle.is_silent());
+            .filter(|idle| idle.is_of(server, sni) && idle.downs() == server.downs() && idle.is_silent());
         let pools = &self.client.session.engine.pools;
         let first = self.client.requests == 0;
         let reuse = conf.reuse_to(&server.conf);
         let Some(idle) = own.or_else(|| pools.take(server, reuse, first, sni)) else {
             return false;
         };
-        let (uses, downs, ends) = (idle.uses, idle.downs, idle.ends);
-        let sni = sni.map(Into::into);
-        [self.ctx.log.backend_src, self.ctx.log.backend_dst] = ends;
-        let Some(stream) = idle.into_stream() else { return false };
-        let (in_use, lease) = (Some(InUse::new(server)), None);
+        let Some(mut up) = idle.into_upstream() else { return false };
+        [self.ctx.log.backend_src, self.ctx.log.backend_dst] = up.ends;
         self.times.connected = Some(self.times.assigned.unwrap_or(self.times.head));
-        let (inbox, server) = (Inbox::default(), Arc::clone(server));
-        self.ctx.server_tls = stream.server_handshake();
-        self.client.card.connected(stream.as_raw_fd(), self.retries, ends);
-        self.up =
-            Some(Upstream { stream, inbox, server, in_use, lease, uses, reused: true, downs, ends, sni });
+        self.ctx.server_tls = up.stream.server_handshake();
+        self.client.card.connected(up.stream.as_raw_fd(), self.retries, up.ends);
+        up.reused = true;
+        up.begin_use();
+        self.up = Some(up);
         true
     }
 }

@@ -89,7 +89,7 @@ pub struct Exchange<'a> {
     pub avoid: Option<ServerIndex>,
     pub persistence: Persistence,
     pub slot: Option<Slot>,
-    pub up: Option<Upstream>,
+    pub up: Option<Box<Upstream>>,
     pub to_server: Outbox,
     pub to_client: Outbox,
     pub request: Flow,

@@ -1,9 +1,9 @@
 //! Idle server connections of one thread, newest first, and who may use them (`http-reuse`).
 
 use super::h2::Muxes;
+use super::upstream::Upstream;
 use crate::config::model::{Reuse, Server};
 use crate::live::LiveServer;
-use crate::net::Stream;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -15,40 +15,50 @@ use std::time::{Duration, Instant};
 /// A server connection between two requests. When it is of no more use it is closed with a reset, which spares both sides
 /// the closing handshake and us the TIME_WAIT: the last response was whole, nothing can be lost.
 pub struct Idle {
-    stream: Option<Stream>,
-    /// Requests it has served.
-    pub uses: u32,
-    pub since: Instant,
-    /// [`LiveServer::downs`] as it was dialled: a server that went down since may be another process now.
-    pub downs: u32,
-    /// Its own address and the server's, for `%bi` and `%si`.
-    pub ends: [Option<std::net::SocketAddr>; 2],
-    /// The name that was asked for (`sni`): other requests than those for it may not use the connection.
-    pub sni: Option<Box<str>>,
+    /// `None` once it is used again.
+    up: Option<Box<Upstream>>,
+    since: Instant,
 }
 
 impl Idle {
-    pub fn new(stream: Stream, uses: u32, downs: u32, since: Instant) -> Self {
-        Self { stream: Some(stream), uses, since, downs, ends: [None; 2], sni: None }
+    pub fn new(up: Box<Upstream>, since: Instant) -> Self {
+        Self { up: Some(up), since }
     }
 
     /// The connection, to be used again.
-    pub fn into_stream(mut self) -> Option<Stream> {
-        self.stream.take()
+    pub fn into_upstream(mut self) -> Option<Box<Upstream>> {
+        self.up.take()
+    }
+
+    fn uses(&self) -> u32 {
+        self.up.as_ref().map_or(0, |up| up.uses)
+    }
+
+    pub fn downs(&self) -> u32 {
+        self.up.as_ref().map_or(0, |up| up.downs)
+    }
+
+    fn is_for(&self, sni: Option<&str>) -> bool {
+        self.up.as_ref().is_some_and(|up| up.sni.as_deref() == sni)
+    }
+
+    /// May a request for the name `sni` at `server` use it?
+    pub fn is_of(&self, server: &Arc<LiveServer>, sni: Option<&str>) -> bool {
+        self.is_for(sni) && self.up.as_ref().is_some_and(|up| Arc::ptr_eq(&up.server, server))
     }
 
     /// Still open and silent, as far as the reactor has noticed.
     pub fn is_silent(&self) -> bool {
-        match &self.stream {
-            Some(stream) if stream.is_readable() => self.is_alive(Waker::noop()),
-            stream => stream.is_some(),
+        match &self.up {
+            Some(up) if up.stream.is_readable() => self.is_alive(Waker::noop()),
+            up => up.is_some(),
         }
     }
 
     /// Still open and silent; `waker` is woken when that changes. Mostly nobody is asked: readiness was noted when it came. Only after a read that filled
     /// its buffer (or a splice) readiness is stale, and one more read tells.
     pub fn is_alive(&self, waker: &Waker) -> bool {
-        let Some(stream) = &self.stream else { return false };
+        let Some(Upstream { stream, .. }) = self.up.as_deref() else { return false };
         let mut cx = Context::from_waker(waker);
         if stream.poll_read_ready(&mut cx).is_pending() {
             return true;
@@ -60,32 +70,38 @@ impl Idle {
 
 impl Drop for Idle {
     fn drop(&mut self) {
-        if let Some(stream) = &self.stream {
-            stream.reset_on_close();
+        if let Some(up) = &self.up {
+            up.stream.reset_on_close();
         }
     }
 }
 
 /// An idle connection only its client may use (`http-reuse never`).
-pub struct Own {
-    pub server: Arc<LiveServer>,
-    idle: Option<Idle>,
-}
+pub struct Own(Option<Idle>);
 
 impl Own {
-    pub fn new(server: Arc<LiveServer>, idle: Idle) -> Self {
-        server.connections.here().private.inc();
-        Self { server, idle: Some(idle) }
+    pub fn new(idle: Idle) -> Self {
+        if let Some(up) = &idle.up {
+            up.server.connections.here().private.inc();
+        }
+        Self(Some(idle))
     }
 
     pub fn take(mut self) -> Option<Idle> {
-        self.idle.take()
+        self.uncount();
+        self.0.take()
+    }
+
+    fn uncount(&self) {
+        if let Some(up) = self.0.as_ref().and_then(|idle| idle.up.as_ref()) {
+            up.server.connections.here().private.sub(1);
+        }
     }
 }
 
 impl Drop for Own {
     fn drop(&mut self) {
-        self.server.connections.here().private.sub(1);
+        self.uncount();
     }
 }
 
@@ -149,33 +165,33 @@ impl Pools {
             let at = match (reuse, first) {
                 (Reuse::Never, _) | (Reuse::Safe, true) => return None,
                 // Proven connections only: those that were reused before.
-                (Reuse::Aggressive, true) => {
-                    pool.idle.iter().rposition(|i| i.uses > 1 && i.sni.as_deref() == sni)?
-                }
+                (Reuse::Aggressive, true) => pool.idle.iter().rposition(|i| i.uses() > 1 && i.is_for(sni))?,
                 (Reuse::Safe | Reuse::Aggressive, false) | (Reuse::Always, _) => {
-                    pool.idle.iter().rposition(|i| i.sni.as_deref() == sni)?
+                    pool.idle.iter().rposition(|i| i.is_for(sni))?
                 }
             };
             let idle = pool.idle.swap_remove(at);
             let here = server.connections.here();
-            if idle.uses > 1 {
+            if idle.uses() > 1 {
                 here.proven.sub(1)
             } else {
                 here.unproven.sub(1)
             };
-            if idle.downs == server.downs() && idle.is_silent() {
+            if idle.downs() == server.downs() && idle.is_silent() {
                 return Some(idle);
             }
         }
     }
 
     /// Keeps a connection for later, unless the server's limits or its record speak against it.
-    pub fn put(&self, server: &Arc<LiveServer>, idle: Idle, threads: usize) {
+    pub fn put(&self, idle: Idle, threads: usize) {
+        let Some(up) = &idle.up else { return };
+        let server = &up.server;
         let conf = &server.conf;
         let limit = limit(conf, threads);
         if limit == 0
-            || conf.max_reuse >= 0 && idle.uses > conf.max_reuse.unsigned_abs()
-            || idle.downs != server.downs()
+            || conf.max_reuse >= 0 && up.uses > conf.max_reuse.unsigned_abs()
+            || up.downs != server.downs()
         {
             return;
         }
@@ -194,13 +210,13 @@ impl Pools {
         if pool.idle.len() >= limit.min(wanted) {
             std::hint::cold_path();
             let oldest = pool.idle.remove(0);
-            if oldest.uses > 1 {
+            if oldest.uses() > 1 {
                 here.proven.sub(1)
             } else {
                 here.unproven.sub(1)
             };
         }
-        if idle.uses > 1 {
+        if idle.uses() > 1 {
             here.proven.inc()
         } else {
             here.unproven.inc()
@@ -216,7 +232,7 @@ impl Pools {
             let Some(server) = &pool.server else { return false };
             let here = server.connections.here();
             let (downs, delay) = (server.downs(), server.conf.pool_purge_delay);
-            pool.idle.retain(|idle| idle.downs == downs && idle.is_alive(waker));
+            pool.idle.retain(|idle| idle.downs() == downs && idle.is_alive(waker));
             if timed {
                 let low = server.conf.pool_low_conn as usize;
                 let old = pool.idle.iter().filter(|i| now.saturating_duration_since(i.since) > delay).count();
@@ -229,7 +245,7 @@ impl Pools {
                     here.purge();
                 }
             }
-            let proven = pool.idle.iter().filter(|i| i.uses > 1).count();
+            let proven = pool.idle.iter().filter(|i| i.uses() > 1).count();
             here.proven.set((proven + self.muxes.idle(server)) as u64);
             here.unproven.set((pool.idle.len() - proven) as u64);
             !pool.idle.is_empty()

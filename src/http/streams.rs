@@ -107,18 +107,10 @@ impl Exchange<'_> {
         self.ctx.server_tls = mux.tls.clone();
         self.client.card.connected(mux.fd(), self.retries, ends);
         self.client.holds_mux |= mux.private;
-        self.up = Some(Upstream {
-            stream: Stream::Gone,
-            inbox: super::buffer::Inbox::default(),
-            server,
-            in_use: None,
-            lease: Some(lease),
-            uses: 0,
-            reused,
-            downs,
-            ends,
-            sni: None,
-        });
+        let mut up = Box::new(Upstream::new(Stream::Gone, server, downs, ends));
+        up.lease = Some(lease);
+        up.reused = reused;
+        self.up = Some(up);
     }
 
     /// Begins HTTP/2 on a connection that was just made, for this request and those that may share it.

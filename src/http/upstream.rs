@@ -14,7 +14,6 @@ use super::serve::Client;
 use super::tracing;
 use crate::config::model::{Backend, ConnectionMode, Proxy, Reuse};
 use crate::live::captures::Capture;
-use crate::live::counters::InUse;
 use crate::live::{LiveBackend, LiveProxy, LiveServer, Sight, trace};
 use crate::message::Version;
 use crate::net::Stream;
@@ -23,22 +22,54 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
-/// A server connection in use.
+/// A server connection; boxed as it is made, and handed from one request to the next by its pointer.
 pub struct Upstream {
     pub stream: Stream,
     pub inbox: Inbox,
     pub server: Arc<LiveServer>,
-    /// `None`: [`Upstream::lease`] counts.
-    pub in_use: Option<InUse>,
+    /// Counted among those in use; not where [`Upstream::lease`] counts.
+    busy: bool,
     /// Place on a connection that carries many: `stream` is that place once the request's head is sent.
     pub lease: Option<Lease>,
+    /// Requests it has served.
     pub uses: u32,
     pub reused: bool,
+    /// [`LiveServer::downs`] as it was dialled: a server that went down since may be another process now.
     pub downs: u32,
-    /// Its own address and the server's.
+    /// Its own address and the server's, for `%bi` and `%si`.
     pub ends: [Option<std::net::SocketAddr>; 2],
-    /// The name that was asked for (`sni`).
+    /// The name that was asked for (`sni`): other requests than those for it may not use the connection.
     pub sni: Option<Box<str>>,
+}
+
+impl Upstream {
+    pub fn new(
+        stream: Stream,
+        server: Arc<LiveServer>,
+        downs: u32,
+        ends: [Option<std::net::SocketAddr>; 2],
+    ) -> Self {
+        let (inbox, lease, sni) = (Inbox::default(), None, None);
+        Self { stream, inbox, server, busy: false, lease, uses: 0, reused: false, downs, ends, sni }
+    }
+
+    pub fn begin_use(&mut self) {
+        if !std::mem::replace(&mut self.busy, true) {
+            self.server.connections.here().begin_use();
+        }
+    }
+
+    fn end_use(&mut self) {
+        if std::mem::take(&mut self.busy) {
+            self.server.connections.here().end_use();
+        }
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.end_use();
+    }
 }
 
 /// What a conversation with a server came to.
@@ -408,9 +439,10 @@ impl Exchange<'_> {
     pub fn release_upstream(&mut self, keep_alive: bool) {
         let ended = self.ended();
         let Some(mut up) = self.up.take() else { return };
-        drop(up.in_use);
-        if let Some(lease) = up.lease {
-            return self.release_stream(up.stream, lease, &up.server);
+        up.end_use();
+        if let Some(lease) = up.lease.take() {
+            let stream = std::mem::replace(&mut up.stream, Stream::Gone);
+            return self.release_stream(stream, lease, &up.server);
         }
         let engine = &self.client.session.engine;
         let clean = up.inbox.is_drained();
@@ -427,13 +459,12 @@ impl Exchange<'_> {
         }
         let back = self.ctx.back().and_then(|b| b.conf.back.as_ref());
         let reuse = back.map_or(Reuse::Never, |b| b.reuse_to(&up.server.conf));
-        let mut idle = Idle::new(up.stream, up.uses + 1, up.downs, ended);
-        idle.ends = up.ends;
-        idle.sni = up.sni;
+        up.uses += 1;
+        let idle = Idle::new(up, ended);
         if reuse == Reuse::Never {
-            self.client.own = Some(Box::new(Own::new(up.server, idle)));
+            self.client.own = Some(Box::new(Own::new(idle)));
         } else {
-            engine.pools.put(&up.server, idle, self.client.session.generation.threads);
+            engine.pools.put(idle, self.client.session.generation.threads);
         }
     }
 }

@@ -290,6 +290,17 @@ counters! {
 }
 
 impl ServerConnections {
+    /// One more works for somebody.
+    pub fn begin_use(&self) {
+        self.used.inc();
+        self.peak.raise_to(self.used.get());
+        self.needed.raise_to(self.peak.get());
+    }
+
+    pub fn end_use(&self) {
+        self.used.sub(1);
+    }
+
     /// HAProxy's estimate: up to the need at once, half the way down with each purge of idle connections.
     pub fn purge(&self) {
         self.needed.set((self.needed.get().midpoint(self.peak.get())).max(self.peak.get()));
@@ -307,17 +318,14 @@ pub struct InUse {
 impl InUse {
     #[must_use]
     pub fn new(server: &Arc<LiveServer>) -> Self {
-        let here = server.connections.here();
-        here.used.inc();
-        here.peak.raise_to(here.used.get());
-        here.needed.raise_to(here.peak.get());
+        server.connections.here().begin_use();
         Self { server: Arc::clone(server), on_one_thread: PhantomData }
     }
 }
 
 impl Drop for InUse {
     fn drop(&mut self) {
-        self.server.connections.here().used.sub(1);
+        self.server.connections.here().end_use();
     }
 }
 
