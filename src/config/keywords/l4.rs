@@ -353,7 +353,13 @@ fn forward(parser: &mut Parser, line: &Line) -> Option<Forward> {
             parser.alert(line, 3, "'forward tun gue' expects 'port <port>'.");
             return None;
         }
-        ("tun", ..) => (Forward::Tunnel(Encapsulation::Ip), 2),
+        ("tun", "", _) => (Forward::Tunnel(Encapsulation::Ip), 2),
+        ("tun", other, _) => {
+            let message =
+                format!("'forward tun' wraps packets in IP, or in UDP by 'gue port <port>' (got '{other}').");
+            parser.alert(line, 2, message);
+            return None;
+        }
         ("fullnat", "toa", _) => (Forward::FullNat { toa: true }, 3),
         ("fullnat", ..) => (Forward::FullNat { toa: false }, 2),
         (other, ..) => {
@@ -552,6 +558,13 @@ const MOST_PORTS: usize = 256;
 pub(super) fn bind(parser: &mut Parser, line: &Line) {
     if line.word(1).chars().all(|c| c == ',') {
         return parser.alert(line, 0, "'bind' expects <address>:<port> or udp@<address>:<port>.");
+    }
+    if line.word(1).eq_ignore_ascii_case("fwmark") {
+        let message = "'bind' : services by firewall mark are not supported by weir.".to_owned();
+        return parser.report(Diagnostic::at(Severity::Alert, line, 1, message).hint(
+            "packets are taken at tc's ingress, before iptables or nft could mark them: name the addresses in several 'bind' lines, \
+             which are one service, and '<address>:0' for every port",
+        ));
     }
     let Some(name) = bind_options(parser, line) else { return };
     for text in line.word(1).split(',').filter(|t| !t.is_empty()) {

@@ -2,6 +2,7 @@
 //! the change to the data plane that makes it work.
 
 use crate::balance::l4::Scheduler;
+use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::parser::Parser;
 use crate::config::raw::Line;
 
@@ -77,6 +78,14 @@ impl Feature {
 /// Refuses what is not there yet, at word `index` of its line.
 pub fn need(parser: &mut Parser, line: &Line, index: usize, feature: Feature) {
     if feature.is_pending() {
-        parser.alert(line, index, format!("'{}' is not supported by weir yet", feature.name()));
+        let message = format!("'{}' is not supported by weir yet", feature.name());
+        let diagnostic = Diagnostic::at(Severity::Alert, line, index, message);
+        parser.report(match feature {
+            Feature::XdpHook => diagnostic.hint(
+                "packets are taken at tc's ingress ('auto' and 'tc'), which leaves checksums and segmentation to the hardware; XDP \
+                 programs would have to do both themselves, and neighbours, fragments and answers anew",
+            ),
+            _ => diagnostic,
+        });
     }
 }

@@ -221,6 +221,12 @@ fn other_modes_have_none_of_it() {
     }
     refused("backend b\n server s 192.0.2.9:80 u-threshold 3\n", 2, "'u-threshold' needs 'mode l4'");
     refused("backend b\n balance wlc\n", 2, "balance only supports");
+    refused(
+        "listen v\n mode l4\n bind fwmark 1\n server s 192.0.2.9\n",
+        3,
+        "services by firewall mark are not supported",
+    );
+    refused("backend b\n mode l4\n forward tun gre\n", 3, "'forward tun' wraps packets in IP, or in UDP");
     refused("backend b\n persist rdp-cookie\n", 2, "'persist rdp-cookie' is not supported by weir yet");
     refused("listen l\n bind udp@192.0.2.1:53\n timeout client 1s\n", 2, "UDP addresses are not supported");
 }

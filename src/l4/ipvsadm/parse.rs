@@ -180,7 +180,8 @@ impl Line {
     fn key_if_any(&self) -> Result<Option<Key>, Problem> {
         if self.has("fwmark-service") {
             return Err(Problem::new("services by firewall mark are not supported by weir").hint(
-                "several 'bind' lines of one section in 'mode l4' are one service, persistence included",
+                "packets are taken at tc's ingress, before iptables or nft could mark them; several 'bind' lines of one section in \
+                 'mode l4' are one service, persistence included, and 'bind ADDRESS:0' has every port",
             ));
         }
         if self.has("sctp-service") {
