@@ -115,6 +115,8 @@ struct l4_members {
 #define L4_SERVER_END_UDP 8
 /* fullnat: it is told the client's address in a TCP option. */
 #define L4_SERVER_TOA 16
+/* nat: what comes from it to a client is of the one address that `origins` names, so that its flows need no entry for answers. */
+#define L4_SERVER_SOLE 32
 
 /* Map servers, by id. */
 struct l4_server {
@@ -192,6 +194,8 @@ enum l4_state {
 #define L4_FLOW_ONE_PACKET 2
 /* The client's address goes into its first segments. */
 #define L4_FLOW_TOA 4
+/* nat: there is no entry for answers, `origins` leads them to this one. */
+#define L4_FLOW_ALONE 8
 
 /* Where packets leave, as the kernel's tables had it when they were asked last. */
 struct l4_route {
@@ -229,6 +233,37 @@ struct l4_flow {
 	/* When another director told of it last; 0: never. Of a reply's entry under toa: the acknowledgement that the server's SYN gets. */
 	__u32 told;
 };
+
+/*
+ * Map origins: where a nat server's answers come from, and the virtual address they are of. Each has the place that its hash says, or none: a
+ * look there costs less than a search. It stays while a flow has the server.
+ */
+#define L4_ORIGINS 16384
+
+struct l4_origin {
+	struct l4_address from;
+	struct l4_address address;
+	__be16 from_port;
+	__be16 port;
+	/* Whose it is, for a process that takes over. */
+	__u32 server;
+	/* 0: nobody's. */
+	__u8 protocol;
+	__u8 pad[3];
+};
+
+/* Map returns, per CPU: the routes of answers to clients, each at the place that the client's hash says. */
+#define L4_RETURNS 4096
+
+struct l4_return {
+	struct l4_address client;
+	struct l4_route route;
+	/* The kernel's jiffies when it was last looked at closely. */
+	__u32 tick;
+};
+
+/* Map answering: a bit for each port that some place of `origins` has, 64 at each place. */
+#define L4_ANSWERING (65536 / 64)
 
 /* Map templates: which server a client stays on. */
 struct l4_template_key {
@@ -334,6 +369,8 @@ struct l4_scratch {
 	struct l4_flow flow;
 	struct l4_flow reply;
 	struct l4_flow_key back;
+	/* Of the flow that a packet answers. */
+	struct l4_flow_key whole;
 	/* The clock, and the kernel's jiffies when it was read. */
 	__u64 now;
 	__u64 tick;

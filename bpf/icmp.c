@@ -169,6 +169,10 @@ static __noinline int pass_error(struct __sk_buff *skb)
 	if (!e || read_quote(skb, &e->p, &e->q))
 		return PASS_ON;
 	struct l4_flow *flow = bpf_map_lookup_elem(&flows, &e->q.key);
+	if (!flow && may_answer(&e->q.key)) {
+		struct l4_scratch *scratch = bpf_map_lookup_elem(&scratches, &zero);
+		flow = scratch && copy_answer(&e->q.key, scratch) ? &scratch->reply : 0;
+	}
 	if (!flow)
 		return PASS_ON;
 	e->flow = *flow;

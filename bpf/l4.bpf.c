@@ -61,6 +61,9 @@ MAP(services, BPF_MAP_TYPE_ARRAY, L4_SERVICES, __u32, struct l4_service);
 MAP(servers, BPF_MAP_TYPE_ARRAY, L4_SERVERS, __u32, struct l4_server);
 MAP(loads, BPF_MAP_TYPE_ARRAY, L4_SERVERS, __u32, struct l4_load);
 MAP(traffic, BPF_MAP_TYPE_PERCPU_ARRAY, L4_SERVERS, __u32, struct l4_traffic);
+MAP(origins, BPF_MAP_TYPE_ARRAY, L4_ORIGINS, __u32, struct l4_origin);
+MAP(returns, BPF_MAP_TYPE_PERCPU_ARRAY, L4_RETURNS, __u32, struct l4_return);
+MAP(answering, BPF_MAP_TYPE_ARRAY, L4_ANSWERING, __u32, __u64);
 /* Number of the next new flow, by service. */
 MAP(turns, BPF_MAP_TYPE_ARRAY, L4_SERVICES, __u32, __u64);
 MAP(epochs, BPF_MAP_TYPE_ARRAY, 1, __u32, __u32);
@@ -173,7 +176,7 @@ static __always_inline int judge(struct __sk_buff *skb, struct packet *p, struct
 	if (!scratch)
 		return TC_ACT_SHOT;
 	__u64 now = coarse_time(scratch);
-	if (begins(p)) {
+	if (!*flow && begins(p)) {
 		if (new_flow_at_once(skb, p, scratch, now)) {
 			*flow = &scratch->flow;
 			return prepare(skb, p, *flow, now);
@@ -207,11 +210,25 @@ int ingress(struct __sk_buff *skb)
 	}
 	p->epoch = current_epoch();
 	int first = begins(p) && may_be_ours(p);
-	struct l4_flow *flow = first ? 0 : bpf_map_lookup_elem(&flows, &p->key);
+	struct l4_flow *flow = 0;
+	struct l4_return *back = 0;
+	if (!first && may_answer(&p->key)) {
+		struct l4_scratch *scratch = bpf_map_lookup_elem(&scratches, &zero);
+		const struct l4_flow *whole = scratch ? answered(&p->key, scratch) : 0;
+		if (whole) {
+			flow = answer_of(whole, scratch);
+			/* Else it depends on the virtual address as well. */
+			back = is_shared(p->epoch) ? recall_route(flow) : 0;
+		}
+	}
+	if (!first && !flow)
+		flow = bpf_map_lookup_elem(&flows, &p->key);
 	if (!flow && !first && !may_be_ours(p))
 		return PASS_ON;
 	if (!flow || !is_settled(p, flow) || !has_route(skb, p, flow)) {
 		int verdict = judge(skb, p, &flow);
+		if (back && flow)
+			keep_route(flow, back);
 		if (verdict != GO_ON)
 			return verdict;
 	}

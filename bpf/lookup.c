@@ -78,6 +78,105 @@ static __always_inline int has_reply(__u8 mode)
 	return mode == L4_NAT || mode == L4_FULLNAT;
 }
 
+/* Answers of a flow with that word have an entry of their own. */
+static __always_inline int has_reply_entry(__u8 mode, __u64 word)
+{
+	return has_reply(mode) && !(FLAGS_OF(word) & L4_FLOW_ALONE);
+}
+
+/* --- answers without an entry ---------------------------------------------------------------------------------------------------------- */
+
+/* Most packets that are no answers are told by this alone. */
+static __always_inline int may_answer(const struct l4_flow_key *key)
+{
+	__u32 port = bpf_ntohs(key->source_port), at = port / 64;
+	__u64 *ports = bpf_map_lookup_elem(&answering, &at);
+
+	return ports && *ports >> port % 64 & 1;
+}
+
+/* The flow that a packet with these addresses answers, if that is known by where it comes from. Its key is in `scratch->whole` then. */
+static __always_inline struct l4_flow *answered(const struct l4_flow_key *key, struct l4_scratch *scratch)
+{
+	__u32 at = l4_hash(&key->source, bpf_ntohs(key->source_port), key->protocol) % L4_ORIGINS;
+	const struct l4_origin *origin = bpf_map_lookup_elem(&origins, &at);
+	struct l4_flow_key *whole = &scratch->whole;
+
+	if (!origin)
+		return 0;
+	__u32 other = (origin->protocol ^ key->protocol) | (origin->from_port ^ key->source_port);
+	for (int i = 0; i < 4; i++)
+		other |= origin->from.words[i] ^ key->source.words[i];
+	if (other)
+		return 0;
+	whole->source = key->destination;
+	whole->destination = origin->address;
+	whole->source_port = key->destination_port;
+	whole->destination_port = origin->port;
+	whole->protocol = key->protocol;
+	struct l4_flow *flow = bpf_map_lookup_elem(&flows, whole);
+	if (!flow || flow->mode != L4_NAT || flow->direction != L4_FORWARD)
+		return 0;
+	__u32 differs = flow->destination_port ^ key->source_port;
+	for (int i = 0; i < 4; i++)
+		differs |= flow->destination.words[i] ^ key->source.words[i];
+	return differs ? 0 : flow;
+}
+
+/* What becomes of the answer, as an entry of its own would say it; without a route. */
+static __always_inline struct l4_flow *answer_of(const struct l4_flow *flow, struct l4_scratch *scratch)
+{
+	struct l4_flow *reply = &scratch->reply;
+
+	reply->word = flow->word;
+	reply->seen = flow->seen;
+	reply->route.epoch = 0;
+	reply->source = scratch->whole.destination;
+	reply->source_port = scratch->whole.destination_port;
+	reply->destination = scratch->whole.source;
+	reply->destination_port = scratch->whole.source_port;
+	reply->service = flow->service;
+	reply->direction = L4_REPLY;
+	reply->mode = L4_NAT;
+	reply->tunnel_port = 0;
+	reply->told = 0;
+	return reply;
+}
+
+/* Gives the answer the route that the last one to that client had. Says where that is kept. */
+static __always_inline struct l4_return *recall_route(struct l4_flow *reply)
+{
+	__u32 at = l4_hash(&reply->destination, 0, 0) % L4_RETURNS, other = 0;
+	struct l4_return *back = bpf_map_lookup_elem(&returns, &at);
+
+	if (!back)
+		return 0;
+	for (int i = 0; i < 4; i++)
+		other |= back->client.words[i] ^ reply->destination.words[i];
+	if (!other) {
+		reply->route = back->route;
+		reply->tick = back->tick;
+	}
+	return back;
+}
+
+static __always_inline void keep_route(const struct l4_flow *reply, struct l4_return *back)
+{
+	back->client = reply->destination;
+	back->route = reply->route;
+	back->tick = reply->tick;
+}
+
+/* The same, of any flow. A function for its stack. */
+static __noinline int copy_answer(const struct l4_flow_key *key, struct l4_scratch *scratch)
+{
+	struct l4_flow *flow = answered(key, scratch);
+
+	if (flow)
+		answer_of(flow, scratch);
+	return flow != 0;
+}
+
 /* --- templates ----------------------------------------------------------------------------------------------------------------------- */
 
 static __always_inline void key_of_template(const struct l4_address *client, __u32 service, const struct l4_service *s,
@@ -227,7 +326,7 @@ __noinline int release(const struct l4_flow_key *key, struct l4_flow *flow, __u6
 	move_load(SERVER_OF(word), state, L4_RELEASED);
 	if (FLAGS_OF(word) & L4_FLOW_PERSISTENT)
 		leave_template(&key->source, flow->service, SERVER_OF(word), now);
-	if (has_reply(flow->mode)) {
+	if (has_reply_entry(flow->mode, word)) {
 		key_of_other(key, flow, &other);
 		bpf_map_delete_elem(&flows, &other);
 	}
@@ -449,9 +548,24 @@ static __noinline int take_port(const struct packet *p, struct l4_scratch *scrat
 	return search.found ? 0 : -1;
 }
 
+/* Some flow that is alone has the server's answers to that client. A function for its stack. */
+static __noinline int is_taken(struct l4_scratch *scratch)
+{
+	const struct l4_flow *flow = answered(&scratch->back, scratch);
+
+	if (!flow || !(FLAGS_OF(flow->word) & L4_FLOW_ALONE))
+		return 0;
+	__u8 state = STATE_OF(flow->word);
+	return state != L4_RELEASED && state != L4_TIME_WAIT && state != L4_CLOSE;
+}
+
 static __always_inline int add_nat_reply(const struct packet *p, struct l4_scratch *scratch, __u64 now)
 {
 	mirror(p, scratch);
+	if (may_answer(&scratch->back) && is_taken(scratch)) {
+		count(L4_COUNT_CONFLICT);
+		return -1;
+	}
 	if (!bpf_map_update_elem(&flows, &scratch->back, &scratch->reply, BPF_NOEXIST))
 		return 0;
 	return displace(&scratch->back, &scratch->reply, now);
@@ -460,8 +574,9 @@ static __always_inline int add_nat_reply(const struct packet *p, struct l4_scrat
 static __always_inline int insert(const struct packet *p, struct l4_scratch *scratch, const struct l4_service *s, __u64 now)
 {
 	__u8 mode = scratch->flow.mode;
+	int has_entry = has_reply_entry(mode, scratch->flow.word);
 
-	if (mode == L4_NAT && add_nat_reply(p, scratch, now))
+	if (mode == L4_NAT && has_entry && add_nat_reply(p, scratch, now))
 		return -1;
 	if (mode == L4_FULLNAT && take_port(p, scratch, s)) {
 		count(L4_COUNT_PORTS_EXHAUSTED);
@@ -470,7 +585,7 @@ static __always_inline int insert(const struct packet *p, struct l4_scratch *scr
 	if (!bpf_map_update_elem(&flows, &p->key, &scratch->flow, BPF_NOEXIST))
 		return 0;
 	count(L4_COUNT_TABLE_FULL);
-	if (has_reply(mode))
+	if (has_entry)
 		bpf_map_delete_elem(&flows, &scratch->back);
 	return -1;
 }
@@ -507,6 +622,8 @@ static __always_inline __u8 draft(struct __sk_buff *skb, struct packet *p, struc
 
 	if (server->flags & L4_SERVER_TOA && state == L4_SYN_RECV)
 		flags |= L4_FLOW_TOA;
+	if (server->mode == L4_NAT && server->flags & L4_SERVER_SOLE && !(flags & L4_FLOW_ONE_PACKET))
+		flags |= L4_FLOW_ALONE;
 	__builtin_memset(flow, 0, sizeof(*flow));
 	flow->word = WORD(id, flags, state);
 	flow->seen = now;
@@ -572,9 +689,10 @@ static __always_inline int insert_at_once(const struct packet *p, struct l4_scra
 	if (mode == L4_FULLNAT && take_port(p, scratch, s))
 		return 0;
 	int made = !bpf_map_update_elem(&flows, &p->key, &scratch->flow, BPF_NOEXIST);
-	if (made && mode == L4_NAT) {
+	if (made && mode == L4_NAT && has_reply_entry(mode, scratch->flow.word)) {
 		mirror(p, scratch);
-		made = !bpf_map_update_elem(&flows, &scratch->back, &scratch->reply, BPF_NOEXIST);
+		made = !(may_answer(&scratch->back) && is_taken(scratch)) &&
+		       !bpf_map_update_elem(&flows, &scratch->back, &scratch->reply, BPF_NOEXIST);
 		if (!made)
 			bpf_map_delete_elem(&flows, &p->key);
 	} else if (!made && mode == L4_FULLNAT) {

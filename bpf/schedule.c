@@ -369,6 +369,8 @@ __noinline __u32 by_draws(const struct packet *p, __u32 service, const struct l4
 
 /* The servers that a destination has, seen at a glance. */
 struct survey {
+	/* Of the destination. */
+	struct l4_locality_key key;
 	/* The one of lblc; L4_NO_SERVER: those of the set that began with `birth`. */
 	__u32 server;
 	__u32 service;
@@ -471,8 +473,6 @@ __noinline __u32 by_locality(const struct packet *p, __u32 service, const struct
 {
 	if (!p || !s)
 		return L4_NO_SERVER;
-	struct l4_locality_key key = { .destination = p->key.destination, .service = service, .server = L4_NO_SERVER };
-	struct l4_locality *known = bpf_map_lookup_elem(&localities, &key);
 	int has_sets = s->scheduler == L4_LBLCR;
 	__u32 zero = 0;
 	struct survey *v = bpf_map_lookup_elem(&surveys, &zero);
@@ -481,6 +481,11 @@ __noinline __u32 by_locality(const struct packet *p, __u32 service, const struct
 	if (!v || !look.members)
 		return L4_NO_SERVER;
 	__builtin_memset(v, 0, sizeof(*v));
+	struct l4_locality_key *key = &v->key;
+	key->destination = p->key.destination;
+	key->service = service;
+	key->server = L4_NO_SERVER;
+	struct l4_locality *known = bpf_map_lookup_elem(&localities, key);
 	v->service = service;
 	v->destination = p->key.destination;
 	v->server = v->best = v->most = L4_NO_SERVER;
@@ -495,7 +500,7 @@ __noinline __u32 by_locality(const struct packet *p, __u32 service, const struct
 		known->seen = now;
 		if (has_sets && known->size > 1 && now > known->changed && now - known->changed >= LOCALITY) {
 			if (v->most != L4_NO_SERVER)
-				change_set(&key, known, v->most, 0, now);
+				change_set(key, known, v->most, 0, now);
 			known->changed = now;
 		}
 		if (v->best != L4_NO_SERVER && !(v->best_active > v->best_weight && v->has_room))
@@ -505,11 +510,11 @@ __noinline __u32 by_locality(const struct packet *p, __u32 service, const struct
 	if (server == L4_NO_SERVER)
 		return has_sets ? v->best : server;
 	if (!known) {
-		note_locality(&key, server, has_sets, turn, now);
+		note_locality(key, server, has_sets, turn, now);
 	} else if (!has_sets) {
 		known->server = server;
 	} else if (!has_server(v, server)) {
-		change_set(&key, known, server, 1, now);
+		change_set(key, known, server, 1, now);
 	}
 	return server;
 }

@@ -53,13 +53,16 @@ __noinline int learn_flow(const struct l4_flow_key *key, struct l4_scratch *scra
 			persistent = 0;
 		}
 	}
-	flow->word = WORD(server, persistent ? L4_FLOW_PERSISTENT : 0, state);
+	struct l4_server *at = bpf_map_lookup_elem(&servers, &server);
+	int alone = at && flow->mode == L4_NAT && at->flags & L4_SERVER_SOLE;
+	flow->word = WORD(server, (persistent ? L4_FLOW_PERSISTENT : 0) | (alone ? L4_FLOW_ALONE : 0), state);
 	flow->told = TOLD_AT(flow->seen);
 	p.key = *key;
-	int failed = has_reply(flow->mode) ? add_nat_reply(&p, scratch, now) : 0;
+	int has_entry = has_reply_entry(flow->mode, flow->word);
+	int failed = has_entry ? add_nat_reply(&p, scratch, now) : 0;
 	if (!failed) {
 		failed = bpf_map_update_elem(&flows, key, flow, BPF_NOEXIST);
-		if (failed && has_reply(flow->mode))
+		if (failed && has_entry)
 			bpf_map_delete_elem(&flows, &scratch->back);
 	}
 	if (failed) {

@@ -39,6 +39,8 @@ pub mod server_flag {
     pub const END_UDP: u8 = 8;
     /// fullnat: it is told the client's address in a TCP option.
     pub const TOA: u8 = 16;
+    /// nat: answers of its flows are found by where they come from.
+    pub const SOLE: u8 = 32;
 }
 
 /// Flags within [`Flow::word`].
@@ -322,6 +324,24 @@ pub struct Flow {
     pub told: u32,
 }
 
+/// How many places there are for origins.
+pub const ORIGINS: u32 = 16_384;
+
+/// Where a nat server's answers come from, and the virtual address they are of. Ports are in network order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Origin {
+    pub from: Address,
+    pub address: Address,
+    pub from_port: u16,
+    pub port: u16,
+    /// Whose it is.
+    pub server: u32,
+    /// 0: nobody's.
+    pub protocol: u8,
+    pub pad: [u8; 3],
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct TemplateKey {
@@ -375,7 +395,7 @@ macro_rules! plain_bytes {
     )* };
 }
 
-plain_bytes!(Address AddressKey Service Member Members Server Load Traffic FlowKey Flow TemplateKey Template Owner);
+plain_bytes!(Address AddressKey Service Member Members Server Load Traffic FlowKey Flow Origin TemplateKey Template Owner);
 
 const _: () = {
     assert!(size_of::<Expire>() == 16);
@@ -388,6 +408,7 @@ const _: () = {
     assert!(size_of::<Traffic>() == 40);
     assert!(size_of::<FlowKey>() == 40);
     assert!(size_of::<Flow>() == 104);
+    assert!(size_of::<Origin>() == 44);
     assert!(size_of::<TemplateKey>() == 20);
     assert!(size_of::<Template>() == 16);
     assert!(size_of::<Owner>() == 24);
@@ -511,31 +532,6 @@ impl Flow {
     #[must_use]
     pub fn state(&self) -> Option<State> {
         State::from_number(self.word as u8)
-    }
-}
-
-impl State {
-    /// Does a flow in it count as active, as IPVS does? UDP flows never do.
-    #[must_use]
-    pub fn active(self) -> bool {
-        matches!(self, Self::Established | Self::SynSent | Self::SynRecv | Self::SynAck)
-    }
-
-    /// Seconds of silence after which a flow in it is over; the packet programs have the same (`patience` in bpf/lookup.c).
-    #[must_use]
-    pub fn patience(self, service: &Service) -> u64 {
-        let or =
-            |configured: u32, default: u32| u64::from(if configured == 0 { default } else { configured });
-        match self {
-            Self::Established => or(service.timeout_tcp, 900),
-            Self::FinWait => or(service.timeout_tcpfin, 120),
-            Self::Udp => or(service.timeout_udp, 300),
-            Self::SynRecv | Self::CloseWait => 60,
-            Self::Close => 10,
-            Self::LastAck => 30,
-            Self::Released => 0,
-            _ => 120,
-        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Which place in the maps a service or server has, from one plan to the next. A server that is gone keeps its place, and
 //! its flows their server, until none is left; who comes back before that gets it back.
 
-use super::abi::{AddressKey, Mode, NO_SERVER, SERVERS, SERVICES, Server, Service, server_flag};
+use super::abi::{AddressKey, Mode, NO_SERVER, Origin, SERVERS, SERVICES, Server, Service, server_flag};
+use super::origins::Origins;
 use super::plan::{Entry, Plan};
 use super::write::{ServerId, ServiceId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -21,6 +22,7 @@ pub struct Ids {
     named: BTreeSet<ServerId>,
     named_services: BTreeSet<ServiceId>,
     leaving: BTreeSet<ServerId>,
+    origins: Origins,
     /// Places that another process gave away, and nobody has claimed yet.
     orphans: BTreeMap<ServerId, Server>,
     orphan_services: HashMap<AddressKey, ServiceId>,
@@ -35,6 +37,7 @@ pub struct Inherited {
     pub addresses: HashMap<AddressKey, ServiceId>,
     pub services: BTreeMap<ServiceId, Service>,
     pub servers: BTreeMap<ServerId, Server>,
+    pub origins: BTreeMap<u32, Origin>,
 }
 
 impl Inherited {
@@ -51,6 +54,7 @@ impl Inherited {
             addresses: self.addresses.clone(),
             services: self.services.iter().map(|(id, service)| (*id, entry(service))).collect(),
             servers: self.servers.clone(),
+            origins: self.origins.clone(),
         }
     }
 }
@@ -75,6 +79,7 @@ impl Ids {
             orphan_services: held.addresses.clone(),
             vacant: (0..next).filter(|id| !held.servers.contains_key(&ServerId(*id))).collect(),
             next,
+            origins: Origins::after(&held.origins, |id| held.servers.contains_key(&id)),
             ..Self::default()
         }
     }
@@ -90,6 +95,7 @@ impl Ids {
             self.records.remove(&server);
             self.servers.retain(|_, id| *id != server);
             self.vacant.insert(server.0);
+            self.origins.forget(server);
         }
     }
 
@@ -177,6 +183,16 @@ impl Ids {
         Some(ServerId(id))
     }
 
+    /// Where answers of a server come from; `None`: that is not known beforehand.
+    pub(super) fn claim(&mut self, places: Option<Vec<Origin>>, server: ServerId) {
+        self.origins.claim(places, server);
+    }
+
+    /// The servers of this plan whose answers are told by where they come from.
+    pub(super) fn sole(&mut self) -> Vec<ServerId> {
+        self.origins.sole()
+    }
+
     /// What the server's place holds, and the flags of `server_flag` that join when it is gone.
     pub(super) fn note(&mut self, server: ServerId, record: Server, gone: u8) {
         self.records.insert(server, (record, gone));
@@ -194,5 +210,6 @@ impl Ids {
             record.flags |= server_flag::LEAVE | *gone;
             plan.servers.insert(*id, *record);
         }
+        plan.origins = self.origins.held();
     }
 }

@@ -5,6 +5,8 @@
 //!   wanted     the services of this moment, configured or made, with their servers' states
 //!   parity     servers that have to catch up after a slow start
 //!   plan, ids  what the maps shall hold, and where
+//!   origins    whose answers come from where, so that they need no entries
+//!   state      what the states of flows mean
 //!   reconcile  from one plan to the next, in an order that is right at every moment
 //!   view       the services with what they carry, for people
 //!   write      one change of the maps; the plan's differences become an ordered list of these
@@ -20,10 +22,12 @@ pub mod explain;
 pub mod ids;
 pub mod io;
 pub mod ipvsadm;
+mod origins;
 pub mod parity;
 pub mod plan;
 pub mod reconcile;
 pub mod reference;
+mod state;
 pub mod sync;
 #[cfg(test)]
 mod tests;

@@ -2,8 +2,8 @@
 //! map; [`super::reconcile`] says what must be written to get from one plan to the next.
 
 use super::abi::{
-    ADMIT_ALL, Address, AddressKey, Index, MEMBERS_MAX, Member, Mode, NO_SERVER, SLOTS_MAX, Scheduler as Way,
-    Server, Service, hash, server_flag, service_flag,
+    ADMIT_ALL, Address, AddressKey, Index, MEMBERS_MAX, Member, Mode, NO_SERVER, Origin, SLOTS_MAX,
+    Scheduler as Way, Server, Service, hash, server_flag, service_flag,
 };
 use super::ids::Ids;
 use super::parity::CATCH_UP;
@@ -64,6 +64,8 @@ pub struct Plan {
     pub services: BTreeMap<ServiceId, Entry>,
     /// Those that are gone stay until no flow has them.
     pub servers: BTreeMap<ServerId, Server>,
+    /// nat: whose answers come from where, by their places in the map.
+    pub origins: BTreeMap<u32, Origin>,
 }
 
 /// A service with its lists.
@@ -90,6 +92,11 @@ pub fn plan(wanted: &[Wanted], ids: &mut Ids) -> (Plan, Vec<String>) {
             }
         }
     }
+    for id in ids.sole() {
+        if let Some(server) = plan.servers.get_mut(&id) {
+            server.flags |= server_flag::SOLE;
+        }
+    }
     ids.end_of_plan(&mut plan);
     (plan, problems)
 }
@@ -109,6 +116,9 @@ fn add(plan: &mut Plan, wanted: &Wanted, ids: &mut Ids) -> Result<(), String> {
         let server_id = ids
             .server(&wanted.name, server.name.as_ref(), server.address, mode(server.forward))
             .ok_or("there are too many servers")?;
+        if server.forward == Forward::Nat {
+            ids.claim(origins(&addresses, server, server_id), server_id);
+        }
         let record = record(wanted, server, id);
         plan.servers.insert(server_id, record);
         ids.note(server_id, record, if_gone(wanted.settings.on_remove));
@@ -118,6 +128,23 @@ fn add(plan: &mut Plan, wanted: &Wanted, ids: &mut Ids) -> Result<(), String> {
     ids.leave_orphans(id, if_gone(wanted.settings.on_remove));
     plan.addresses.extend(addresses.into_iter().map(|key| (key, id)));
     Ok(())
+}
+
+/// Where answers of a nat server come from, and of which virtual address they are; `None`: that is not known beforehand.
+fn origins(addresses: &[AddressKey], server: &WantedServer, id: ServerId) -> Option<Vec<Origin>> {
+    let origin = |vip: &AddressKey| {
+        let port = server.address.port().to_be();
+        (vip.port != 0).then_some(Origin {
+            from: server.address.ip().into(),
+            address: vip.address,
+            from_port: if port == 0 { vip.port } else { port },
+            port: vip.port,
+            server: id.0,
+            protocol: vip.protocol,
+            pad: [0; 3],
+        })
+    };
+    addresses.iter().map(origin).collect()
 }
 
 /// What a server's flows learn when it is removed. Those of TCP go on.

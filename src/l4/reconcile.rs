@@ -1,7 +1,7 @@
 //! From one plan to the next: the writes, in an order that never lets a packet find a service without its lists, or a list
 //! with a server that is not there.
 //!
-//! Servers come first, then lists, then the services that use them, then the addresses that lead there; what goes, goes
+//! Where answers come from is first, then servers, then lists, then the services that use them, then the addresses that lead there; what goes, goes
 //! the other way round. Where a list shrinks, the service learns its new length before the list does. Where a
 //! table's length changes, one stands in between that serves under the old length and the new one.
 
@@ -13,6 +13,8 @@ use super::write::{ServiceId, Write};
 #[must_use]
 pub fn writes(from: &Plan, to: &Plan) -> Vec<Write> {
     let mut writes = Vec::new();
+    let origins = to.origins.iter().filter(|(place, origin)| from.origins.get(place) != Some(origin));
+    writes.extend(origins.map(|(place, origin)| Write::Origin { place: *place, origin: *origin }));
     for (id, server) in &to.servers {
         if from.servers.get(id) != Some(server) {
             writes.push(Write::Server { id: *id, server: *server });
@@ -33,6 +35,8 @@ pub fn writes(from: &Plan, to: &Plan) -> Vec<Write> {
     writes.extend(gone.map(|id| Write::RemoveService { id: *id }));
     let gone = from.servers.keys().filter(|id| !to.servers.contains_key(id));
     writes.extend(gone.map(|id| Write::RemoveServer { id: *id }));
+    let gone = from.origins.keys().filter(|place| !to.origins.contains_key(place));
+    writes.extend(gone.map(|place| Write::RemoveOrigin { place: *place }));
     writes
 }
 

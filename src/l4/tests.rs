@@ -1,6 +1,6 @@
 //! Plans, the way between them, and what becomes of packets under them.
 
-use super::abi::{ADMIT_ALL, FlowKey, NO_SERVER, Server, Service, State, server_flag};
+use super::abi::{ADMIT_ALL, FlowKey, NO_SERVER, Origin, Server, Service, State, server_flag};
 use super::ids::Ids;
 use super::plan::{Entry, Plan, ServerState, Wanted, WantedServer, plan};
 use super::reconcile::writes;
@@ -147,7 +147,7 @@ fn clients_stay_on_their_server() {
     assert_ne!(at(&mut held, &before, 15_000_000_000), stays, "ten seconds after the last flow");
     service.servers[0].state = ServerState::Down;
     let (after, _) = plan(&[service], &mut ids);
-    assert_eq!(after.servers[&ServerId(0)].flags, server_flag::CUT | server_flag::LEAVE);
+    assert_eq!(after.servers[&ServerId(0)].flags & !server_flag::SOLE, server_flag::CUT | server_flag::LEAVE);
     assert_ne!(at(&mut held, &after, 6_000_000_000), stays, "moves when its server is down");
 }
 
@@ -240,6 +240,7 @@ struct Maps {
     services: BTreeMap<ServiceId, Service>,
     lists: BTreeMap<ServiceId, Entry>,
     servers: BTreeMap<ServerId, Server>,
+    origins: BTreeMap<u32, Origin>,
 }
 
 impl Maps {
@@ -257,6 +258,8 @@ impl Maps {
                 self.lists.remove(&id);
             }
             Write::RemoveServer { id } => drop(self.servers.remove(&id)),
+            Write::Origin { place, origin } => drop(self.origins.insert(place, origin)),
+            Write::RemoveOrigin { place } => drop(self.origins.remove(&place)),
         }
     }
 
@@ -302,7 +305,8 @@ impl Maps {
             let lists = self.lists.get(&id).cloned().unwrap_or_default();
             (id, Entry { service, ..lists })
         });
-        Plan { addresses: self.addresses, services: services.collect(), servers: self.servers }
+        let services = services.collect();
+        Plan { addresses: self.addresses, services, servers: self.servers, origins: self.origins }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Changes of the maps, in the order they are to be made. What a record refers to is written before the record: servers, then lists and
 //! tables, then the service, then the addresses that lead to it; removals go the other way round.
 
-use super::abi::{Address, AddressKey, Member, Server, Service};
+use super::abi::{Address, AddressKey, Member, Origin, Server, Service};
 
 /// Id of a service: its place in the map `services`, below [`super::abi::SERVICES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -14,6 +14,11 @@ pub struct ServerId(pub u32);
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Write {
+    /// nat: what comes from there is of that virtual address.
+    Origin {
+        place: u32,
+        origin: Origin,
+    },
     Server {
         id: ServerId,
         server: Server,
@@ -50,5 +55,9 @@ pub enum Write {
     /// For a server no flow has any more: its record and its counters become zero.
     RemoveServer {
         id: ServerId,
+    },
+    /// After the server whose it was.
+    RemoveOrigin {
+        place: u32,
     },
 }

@@ -1,5 +1,6 @@
 //! The process is replaced, killed and stopped while connections are in use: they live on as long as somebody forwards.
 
+use crate::configured::Held;
 use crate::harness::process::Program;
 use crate::harness::terminal::wait_until;
 use crate::net::{Net, Running, VIP, VIP6, run};
@@ -320,4 +321,51 @@ fn connections_outlive_the_workers_of_a_master() {
     wait_until("another worker serves", || workers().first().is_some_and(|pid| *pid != before[0]));
     wait_until("it alone is attached", || director.left() == (1, 1));
     unharmed(&mut clients);
+}
+
+/// Answers of a server that one virtual address has need no entry; who shares it has. Flows of both live on whatever a reload makes of it.
+#[test]
+fn answers_find_their_flows_whoever_comes_to_share_the_server() {
+    let net = Net::new("d");
+    let _origin = net.origin("s1", 8080, "::");
+    let director = Director::new(&net);
+    let socket = director.file("weir.sock");
+    let section = |port: u16| {
+        format!("listen l{port}\n mode l4\n bind {VIP}:{port}\n forward nat\n server s1 10.72.0.11:8080\n")
+    };
+    let write = |ports: &[u16]| {
+        let sections: String = ports.iter().map(|port| section(*port)).collect();
+        let global = format!("global\n stats socket {socket} level admin\n");
+        std::fs::write(director.file("weir.cfg"), global + &sections).unwrap();
+    };
+    let ask = |command: &str| crate::harness::console::ask(std::path::Path::new(&socket), command);
+    let reload = |ports: &[u16]| {
+        write(ports);
+        let answer = ask("reload");
+        assert!(answer.starts_with("Success=1"), "{answer}");
+    };
+    write(&[80]);
+    let mut weir = director.start(&[]);
+    wait_until("it is forwarded", || answers(&net, 80));
+    let mut first = Held::to(&net, VIP, 80, "tcp");
+    assert_eq!(first.ask("open 5"), [5, 0, 0, 0]);
+    reload(&[81, 80]);
+    wait_until("both are forwarded", || answers(&net, 81));
+    let mut second = Held::to(&net, VIP, 81, "tcp");
+    assert_eq!(second.ask("open 5"), [5, 0, 0, 0]);
+    assert_eq!(first.ask("open 5"), [5, 0, 0, 0]);
+    assert_eq!(first.ask("again"), [10, 0, 0, 0]);
+    // Another process knows what it was.
+    let next = director.start(&["-sf", &weir.id().to_string()]);
+    wait_until("the old process ends", || weir.has_ended());
+    weir = next;
+    assert_eq!((first.ask("again"), second.ask("again")), ([10, 0, 0, 0], [5, 0, 0, 0]));
+    reload(&[81]);
+    wait_until("the first is forwarded no more", || !answers(&net, 80));
+    assert_eq!(second.ask("open 5"), [5, 0, 0, 0]);
+    assert_eq!((first.ask("again"), second.ask("again")), ([10, 0, 0, 0], [10, 0, 0, 0]));
+    drop(first);
+    assert_eq!(second.ask("open 5"), [5, 0, 0, 0]);
+    assert_eq!(second.ask("again"), [15, 0, 0, 0]);
+    weir.end("TERM");
 }

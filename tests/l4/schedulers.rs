@@ -479,3 +479,50 @@ fn slow_start_holds_the_avalanche_back() {
     let sum: u32 = unlimited.iter().map(|(_, got)| got).sum();
     assert_eq!(sum, (3000 + 9900) / 4, "until parity");
 }
+
+/// nat: a service that has a server for itself makes one entry of a flow, and answers find it; one that shares it makes two.
+#[test]
+fn answers_have_entries_only_where_a_server_is_shared() {
+    for (shares, entries) in [(false, 1), (true, 2)] {
+        let mut plane = Plane::open(Limits { flows: 1 << 10, templates: 1 << 10 }).unwrap();
+        let service = |name: &str, vip: [u8; 4]| Wanted {
+            name: name.into(),
+            addresses: vec![(SocketAddr::from((vip, 80)), Protocol::Tcp)],
+            settings: Arc::new(settings(Scheduler::Rr)),
+            compat_ipvs: false,
+            servers: vec![WantedServer { forward: Forward::Nat, ..server(false, 1, 1) }],
+            whole: true,
+        };
+        let mut wanted = vec![service("one", [192, 0, 2, 1])];
+        wanted.extend(shares.then(|| service("other", [192, 0, 2, 2])));
+        let (next, problems) = plan(&wanted, &mut Ids::default());
+        assert_eq!(problems, [] as [&str; 0]);
+        for write in writes(&Plan::default(), &next) {
+            plane.apply(&write).unwrap();
+        }
+        let (client, own) = (SocketAddr::from(([10, 1, 0, 1], 4000)), SocketAddr::from(([10, 99, 0, 1], 80)));
+        let key = FlowKey::new(client, wanted[0].addresses[0].0, 6);
+        plane.try_frame(&frame(&key, SYN)).unwrap();
+        assert_eq!(all(&plane).len(), entries, "{shares}");
+        // Another client's, and then the flow's own.
+        plane.try_frame(&frame(&FlowKey::new(own, SocketAddr::from(([10, 1, 0, 1], 4001)), 6), RST)).unwrap();
+        assert_eq!(state(&plane, &key), Some(State::SynRecv));
+        plane.try_frame(&frame(&FlowKey::new(own, client, 6), RST)).unwrap();
+        assert_eq!(state(&plane, &key), Some(State::Close), "{shares}");
+        let mut walk = Walk::default();
+        while plane.expire_chunk(&mut walk, now() + 60 * SECOND).unwrap().is_some() {}
+        assert_eq!(all(&plane).len(), 0);
+    }
+}
+
+fn all(plane: &Plane) -> Vec<(FlowKey, weir::l4::abi::Flow)> {
+    let (mut all, mut walk) = (Vec::new(), Walk::default());
+    while let Some(chunk) = walk.next(plane).unwrap() {
+        all.extend(chunk.map(|(key, flow)| (*key, *flow)));
+    }
+    all
+}
+
+fn state(plane: &Plane, key: &FlowKey) -> Option<State> {
+    all(plane).into_iter().find(|(k, _)| k == key)?.1.state()
+}

@@ -23,7 +23,7 @@ const MAGIC: u64 = 0xcafe_4a11;
 const OWNER: &str = "owner";
 
 /// The maps that are kept; the others hold nothing beyond a packet.
-pub const KEPT: [&str; 18] = [
+pub const KEPT: [&str; 20] = [
     OWNER,
     "addresses",
     "doors",
@@ -32,6 +32,8 @@ pub const KEPT: [&str; 18] = [
     "loads",
     "traffic",
     "counts",
+    "origins",
+    "answering",
     "turns",
     "epochs",
     "ways",

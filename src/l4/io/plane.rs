@@ -6,8 +6,8 @@ use super::hook::{Hooks, Interface};
 use super::pins::{KEPT, Pins};
 use super::privilege;
 use crate::l4::abi::{
-    Address, AddressKey, Count, Load, MEMBERS_MAX, Member, Members, NO_SERVER, PAGE, SERVERS, SERVICES,
-    SLOTS_MAX, Server, Service, Traffic,
+    Address, AddressKey, Count, Load, MEMBERS_MAX, Member, Members, NO_SERVER, Origin, PAGE, SERVERS,
+    SERVICES, SLOTS_MAX, Server, Service, Traffic,
 };
 use crate::l4::ids::Inherited;
 use crate::l4::write::{ServerId, ServiceId, Write};
@@ -79,6 +79,8 @@ struct Maps {
     loads: Array<MapData, Load>,
     traffic: PerCpu<Traffic>,
     counts: PerCpu<u64>,
+    origins: Array<MapData, Origin>,
+    answering: Array<MapData, u64>,
     turns: Array<MapData, u64>,
     members: ArrayOfMaps<MapData, Array<MapData, Members>>,
     tables: ArrayOfMaps<MapData, Array<MapData, u32>>,
@@ -147,6 +149,7 @@ impl Plane {
             addresses: self.maps.addresses.iter().flatten().map(|(key, id)| (key, ServiceId(id))).collect(),
             services: services.filter(|(_, service)| *service != Service::default()).collect(),
             servers: servers.filter(|(_, server)| server.mode != 0).collect(),
+            origins: (0..).zip(self.maps.origins.iter().flatten()).filter(|(_, o)| o.protocol != 0).collect(),
         })
     }
 
@@ -276,6 +279,8 @@ impl Maps {
             loads: take(object, "loads")?,
             traffic: take_per_cpu(object, "traffic")?,
             counts: take_per_cpu(object, "counts")?,
+            origins: take(object, "origins")?,
+            answering: take(object, "answering")?,
             turns: take(object, "turns")?,
             members: take(object, "members")?,
             tables: take(object, "tables")?,
@@ -285,6 +290,17 @@ impl Maps {
 
     fn apply(&mut self, write: &Write) -> Result<(), MapError> {
         match write {
+            Write::Origin { place, origin } => {
+                // Bits stay: they only ask for a look.
+                let port = u32::from(u16::from_be(origin.from_port));
+                let (at, bit) = (port / 64, port % 64);
+                // Answers do not know half of it: nobody's, and then whose it is.
+                self.origins.set(*place, Origin { protocol: 0, ..*origin }, 0)?;
+                self.origins.set(*place, origin, 0)?;
+                let ports = self.answering.get(&at, 0)?;
+                self.answering.set(at, ports | 1 << bit, 0)
+            }
+            Write::RemoveOrigin { place } => self.origins.set(*place, Origin::default(), 0),
             Write::Server { id, server } => self.servers.set(id.0, server, 0),
             Write::Members { service, members } => {
                 swap(&mut self.members, *service, &pages(members), MEMBERS_MAX)
