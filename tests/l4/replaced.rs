@@ -199,6 +199,48 @@ fn forwarding_begins_and_ends_with_a_reload() {
     weir.end("TERM");
 }
 
+/// Its maps cannot be read by the next one, which says so and serves all the same; what it changed of the host stays as it is.
+#[test]
+fn a_process_of_a_version_with_other_maps_is_replaced() {
+    let net = Net::new("d");
+    net.on("d", "sysctl -qw net.ipv4.ip_forward=0");
+    let _origin = net.origin("s1", 8080, "::");
+    let director = Director::new(&net);
+    let socket = director.file("weir.sock");
+    let global = format!(
+        "global\n log ring@told local0\n stats socket {socket} level admin\nring told\n size 32768\n"
+    );
+    let section = format!("listen l\n mode l4\n bind {VIP}:80\n forward nat\n server s1 10.72.0.11:8080\n");
+    std::fs::write(director.file("weir.cfg"), global + &section).unwrap();
+    let ask = |command: &str| crate::harness::console::ask(std::path::Path::new(&socket), command);
+    let forwarding = || net.on("d", "cat /proc/sys/net/ipv4/ip_forward").trim() == "1";
+    let pid = director.file("weir.pid");
+    for signal in ["TERM", "KILL"] {
+        let mut weir = director.start(&[]);
+        wait_until("it is forwarded", || answers(&net, 80));
+        let mut held = Held::to(&net, VIP, 80, "tcp");
+        assert_eq!(held.ask("open 3"), [3, 0, 0, 0]);
+        let room = director.room.id().to_string();
+        let rename = "cd /sys/fs/bpf/weir && for d in *; do mv $d $(echo $d | sed -E 's/-[0-9a-f]{16}-/-0123456789abcdef-/'); done";
+        let mut command = std::process::Command::new("nsenter");
+        assert!(command.args(["-t", &room, "-m", "sh", "-c", rename]).status().unwrap().success());
+        if signal == "KILL" {
+            weir.end("KILL");
+            assert_eq!(held.ask("again"), [3, 0, 0, 0], "the kernel goes on");
+        }
+        let mut next = director.start(&["-p", &pid, "-sf", &weir.id().to_string()]);
+        wait_until("the old process ends", || weir.has_ended());
+        wait_until("the next one serves", || std::path::Path::new(&pid).exists());
+        wait_until("it says what is lost", || ask("show events told").contains("its flows end, 3 active"));
+        assert!(answers(&net, 80) && forwarding());
+        wait_until("it alone is attached", || director.left() == (1, 1));
+        next.end("TERM");
+        assert!(!forwarding());
+        assert_eq!(director.left(), (0, 0));
+        std::fs::remove_file(&pid).unwrap();
+    }
+}
+
 /// What a reload needs of the host is set with it, said, kept by whoever takes over, and put back.
 #[test]
 fn a_reload_brings_the_first_address_of_ipv6() {

@@ -187,12 +187,17 @@ impl Engine {
             Some(pins) => pins.settle(self.host.turned_on()),
             None => self.say(level::NOTICE, "mode l4 : no BPF file system at /sys/fs/bpf: flows end with this process (mount -t bpf bpf /sys/fs/bpf)"),
         }
-        let Some(held) = self.plane.taken_over() else { return self.follow() };
-        self.ids = Ids::after(&held);
-        self.now = held.plan();
-        self.follow();
-        let carried = self.carried();
-        self.generation.process.l4.begin_with(carried);
+        if let Some(held) = self.plane.taken_over() {
+            self.ids = Ids::after(&held);
+            self.now = held.plan();
+            self.follow();
+            let carried = self.carried();
+            self.generation.process.l4.begin_with(carried);
+        } else {
+            self.follow();
+        }
+        let lost = self.plane.pins.as_mut().and_then(Pins::bury);
+        lost.iter().for_each(|sentence| self.say(level::WARNING, sentence));
     }
 
     /// Brings the maps to what the servers' states ask for.

@@ -6,7 +6,7 @@
 //! leaves them alone. An orderly end puts everything away.
 
 use super::plane::kernel;
-use crate::l4::abi::Owner;
+use crate::l4::abi::{Load, Owner};
 use aya::maps::{Array, Map, MapData};
 use rustix::fs::{AtFlags, Dir, Gid, Mode, OFlags, Uid};
 use std::fs;
@@ -54,6 +54,8 @@ pub struct Pins {
     links: String,
     /// Whose the maps were; `None`: they are new.
     former: Option<Owner>,
+    /// Those of a process with another layout, whose place this one takes all the same.
+    superseded: Option<Superseded>,
     me: Owner,
     /// The process serves: what it leaves is no longer what it found.
     settled: bool,
@@ -70,7 +72,7 @@ impl Pins {
             return Ok(None);
         }
         let (prefix, layout) = (prefix(), layout(limits));
-        let mut found = None;
+        let (mut found, mut superseded) = (None, None);
         for (path, name) in directories(&prefix) {
             let owner = owner_of(&path);
             let lives = owner.as_ref().is_some_and(Owner::lives);
@@ -78,7 +80,11 @@ impl Pins {
             match owner.filter(|_| name.starts_with(&layout)) {
                 // Who is replaced comes before who died.
                 Some(owner) if gives || !lives && found.is_none() => found = Some((path, owner)),
-                // Of another layout, or half made.
+                // Of another layout.
+                None if gives || !lives && owner.is_some() && superseded.is_none() => {
+                    superseded = owner.and_then(|owner| Superseded::open(path, owner));
+                }
+                // That too, or half made.
                 None if !lives => remove(&path),
                 _ => {}
             }
@@ -90,8 +96,10 @@ impl Pins {
         let failed = |e| kernel(&format!("cannot open {}", path.display()), &e);
         let directory = Arc::new(open(&path).map_err(failed)?);
         let links = format!("link-{}-", std::process::id());
-        let me = Owner { turned_on: former.map_or(0, |owner| owner.turned_on), ..Owner::me() };
-        Ok(Some(Self { path, directory, links, former, me, settled: false, owner: None }))
+        let theirs = former.iter().chain(superseded.iter().map(|there| &there.former));
+        let turned_on = theirs.fold(0, |all, owner| all | owner.turned_on);
+        let me = Owner { turned_on, ..Owner::me() };
+        Ok(Some(Self { path, directory, links, former, superseded, me, settled: false, owner: None }))
     }
 
     /// Puts away what a process left that died, when none takes its place.
@@ -129,7 +137,23 @@ impl Pins {
     pub fn claim(&mut self, mut owner: Array<MapData, Owner>) -> Result<(), String> {
         owner.set(0, self.me, 0).map_err(|e| kernel("cannot take the maps over", &e))?;
         self.owner = Some(owner);
+        self.supersede();
         Ok(())
+    }
+
+    /// A process with another layout leaves its maps, and what it changed of the host, to this one.
+    fn supersede(&mut self) {
+        if let Some(there) = &mut self.superseded {
+            let _ = there.owner.set(0, self.me, 0);
+        }
+    }
+
+    /// Puts away the maps of a process with another layout, whose services are served by this one now. Says what ends with them.
+    pub fn bury(&mut self) -> Option<String> {
+        let there = self.superseded.take()?;
+        let sentence = there.lost();
+        remove(&there.path);
+        Some(sentence)
     }
 
     /// The process serves. Links of the former one are no longer needed.
@@ -161,6 +185,7 @@ impl Pins {
         if let Some(owner) = &mut self.owner {
             let _ = owner.set(0, self.me, 0);
         }
+        self.supersede();
         let _ = rustix::fs::fchown(&self.directory, uid.map(Uid::from_raw), None::<Gid>);
     }
 }
@@ -169,6 +194,9 @@ impl Drop for Pins {
     fn drop(&mut self) {
         if !self.is_ours() {
             return;
+        }
+        if let Some(there) = &mut self.superseded {
+            let _ = there.owner.set(0, there.former, 0);
         }
         if let (false, Some(former)) = (self.settled, self.former) {
             if let Some(owner) = &mut self.owner {
@@ -179,6 +207,37 @@ impl Drop for Pins {
         clear(&self.directory, |_| true);
         // Beyond another root it stays, empty, until the next start.
         let _ = fs::remove_dir(&self.path);
+    }
+}
+
+/// Where maps of another layout are.
+struct Superseded {
+    path: PathBuf,
+    former: Owner,
+    owner: Array<MapData, Owner>,
+    loads: Option<Array<MapData, Load>>,
+}
+
+impl Superseded {
+    fn open(path: PathBuf, former: Owner) -> Option<Self> {
+        let map = |name| Some(Map::Array(MapData::from_pin(path.join(name)).ok()?));
+        let owner = Array::try_from(map(OWNER)?).ok()?;
+        let loads = map("loads").and_then(|map| Array::try_from(map).ok());
+        Some(Self { path, former, owner, loads })
+    }
+
+    fn lost(&self) -> String {
+        let mut sum = Load::default();
+        for load in self.loads.iter().flat_map(Array::iter).flatten() {
+            sum.active = sum.active.saturating_add(load.active);
+            sum.inactive = sum.inactive.saturating_add(load.inactive);
+            sum.persistent = sum.persistent.saturating_add(load.persistent);
+        }
+        format!(
+            "mode l4 : the maps of process {} have the layout of another version: its flows end, {} active and {} inactive, and {} clients \
+             are no longer kept on their servers",
+            self.former.pid, sum.active, sum.inactive, sum.persistent
+        )
     }
 }
 
@@ -248,9 +307,18 @@ fn prefix() -> String {
 /// Maps of another layout, or of another length, are not for us.
 fn layout(limits: &impl Hash) -> String {
     let mut hasher = DefaultHasher::new();
-    include_bytes!("../../../bpf/abi.h").hash(&mut hasher);
+    code(include_str!("../../../bpf/abi.h")).hash(&mut hasher);
     limits.hash(&mut hasher);
     format!("{:016x}", hasher.finish())
+}
+
+/// C without its comments, and without what stands between words.
+fn code(text: &str) -> String {
+    let mut parts = text.split("/*");
+    let first = parts.next().unwrap_or_default();
+    let rest = parts.map(|part| part.split_once("*/").map_or("", |(_, code)| code));
+    let words = std::iter::once(first).chain(rest).flat_map(str::split_whitespace);
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn owner_of(directory: &Path) -> Option<Owner> {
@@ -286,6 +354,11 @@ fn started(pid: u64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn comments_are_no_layout() {
+        assert_eq!(code("/* a */\nint b; /* c\n d */ int e;\n"), "int b; int e;");
+    }
 
     #[test]
     fn knows_the_living() {
