@@ -8,7 +8,7 @@ use super::{Generation, LiveProxy};
 use crate::ids::ProxyIndex;
 use crate::net::Listener;
 use std::io;
-use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
@@ -24,6 +24,7 @@ pub enum Phase {
 pub struct Doors {
     listeners: Mutex<Vec<Arc<Listener>>>,
     phase: AtomicU8,
+    pauses: AtomicU64,
     changed: Notify,
 }
 
@@ -51,6 +52,13 @@ impl Doors {
             1 => Phase::Paused,
             _ => Phase::Closed,
         }
+    }
+
+    /// How often they were paused: a thread that was busy meanwhile finds them open as before, and its sockets are not what
+    /// they were.
+    #[must_use]
+    pub fn pauses(&self) -> u64 {
+        self.pauses.load(SeqCst)
     }
 
     /// How many listeners there are.
@@ -83,6 +91,7 @@ impl Doors {
     /// A socket that does not obey; the others have.
     pub fn pause(&self) -> io::Result<()> {
         self.phase.store(Phase::Paused as u8, SeqCst);
+        self.pauses.fetch_add(1, SeqCst);
         let result = self.each(Listener::pause);
         self.changed.notify_waiters();
         result

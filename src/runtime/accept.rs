@@ -33,9 +33,10 @@ const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
 pub async fn accept_loop(listener: Arc<Listener>, gate: Rc<Gate>, worker: Rc<Worker>) {
     let proxy = Arc::clone(&gate.proxy);
     while proxy.front.doors.open().await {
+        let pauses = proxy.front.doors.pauses();
         // Watched anew each time: for the reactor a socket that was paused has ended for good.
         match raw::watch(Arc::clone(&listener)) {
-            Ok(listener) => accept_while_open(&listener, &gate, &worker).await,
+            Ok(listener) => accept_while_open(&listener, pauses, &gate, &worker).await,
             Err(e) => {
                 let name = &proxy.conf.name;
                 return super::say("ALERT", format!("cannot poll a listener of proxy {name}: {e}"));
@@ -44,7 +45,12 @@ pub async fn accept_loop(listener: Arc<Listener>, gate: Rc<Gate>, worker: Rc<Wor
     }
 }
 
-async fn accept_while_open(listener: &AsyncFd<Arc<Listener>>, gate: &Rc<Gate>, worker: &Rc<Worker>) {
+async fn accept_while_open(
+    listener: &AsyncFd<Arc<Listener>>,
+    pauses: u64,
+    gate: &Rc<Gate>,
+    worker: &Rc<Worker>,
+) {
     let doors = &gate.proxy.front.doors;
     let most = match gate.shared.generation.config.global.tune.maxaccept {
         n if n > 0 => usize::try_from(n).unwrap_or(BURST),
@@ -57,8 +63,9 @@ async fn accept_while_open(listener: &AsyncFd<Arc<Listener>>, gate: &Rc<Gate>, w
             () = doors.change() => return,
         };
         let Ok(mut ready) = ready else { return };
-        // A socket that another process has as well stays ready for as long as there are clients.
-        if doors.phase() != Phase::Open {
+        // A socket that another process has as well stays ready for as long as there are clients; one that was paused since,
+        // for ever.
+        if doors.phase() != Phase::Open || doors.pauses() != pauses {
             return;
         }
         for _ in 0..most {
