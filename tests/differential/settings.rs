@@ -27,12 +27,6 @@ fn names_of_headers() {
         Row::new("http-send-name-header replaces")
             .back("http-send-name-header X-Plain")
             .get_with("/", "X-Plain: a|X-Plain: b"),
-        Row::new("http-send-name-header and a redispatch")
-            .back(
-                "http-send-name-header X-Server\noption redispatch 1\nretries 3\nserver s0 ADDR:9 weight 256",
-            )
-            .get("/")
-            .get("/"),
         Row::new("names in a file")
             .more(adjusted)
             .file("cases", file)
